@@ -1,0 +1,370 @@
+"""The MoV-Adapter: fuses the base map with the maps of the chosen experts (paper, eq. 1 to 4).
+
+Two or three blocks of expert knowledge extraction (one rotary cross-attention per expert), dynamic
+gating (one weight per expert and picture, from the question and the picture), self-attention and a
+gated MLP; then a pooling stage and the projection to the language model's width.
+
+Shapes: B pictures, b of them with one given expert, C base channels (width), E experts of the pool,
+H x W the base map's grid, N = H*W, h x w the grid of tokens given to the language model,
+D the question feature's width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+_NORM_EPS = 1e-5
+_MASKED = (
+    -1e6
+)  # added to the logit of an expert that was not chosen: its softmax weight is exactly 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """Sizes of the adapter; the defaults are those of MoVA-8B.
+
+    Raises ValueError where the sizes do not fit together.
+    """
+
+    width: int = 1024
+    expert_channels: tuple[int, ...] = (1536, 512, 256, 1536, 768, 768, 256)
+    text_width: int = 1024
+    output_width: int = 4096
+    grid: tuple[int, int] = (48, 48)
+    token_grid: tuple[int, int] | None = None  # default: half of the grid
+    blocks: int = 3
+    top_k: int = 3
+    head_dim: int = 64
+    rope_theta: float = 10000.0
+
+    def __post_init__(self) -> None:
+        rows, columns = self.grid
+        token_grid = self.token_grid or (max(rows // 2, 1), max(columns // 2, 1))
+        object.__setattr__(self, "expert_channels", tuple(self.expert_channels))
+        object.__setattr__(self, "grid", (rows, columns))
+        object.__setattr__(self, "token_grid", (token_grid[0], token_grid[1]))
+        if self.head_dim % 4:
+            raise ValueError(
+                f"head_dim is {self.head_dim}: choose a multiple of 4, because a head carries "
+                "rotated pairs for the row and for the column"
+            )
+        if self.width % self.head_dim:
+            raise ValueError(
+                f"width {self.width} is no multiple of head_dim {self.head_dim}: change one of them"
+            )
+
+    @property
+    def tokens(self) -> int:
+        """Number of image tokens that the language model gets."""
+        assert self.token_grid is not None
+        return self.token_grid[0] * self.token_grid[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dict for config.json."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+class ExpertMap(NamedTuple):
+    """The feature maps of one expert, for the rows of the batch that chose it."""
+
+    rows: Tensor  # long [b]
+    features: Tensor  # [b, channels, h', w'], any grid
+
+
+def resize_map(features: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Bilinear resize [b, c, h', w'] -> [b, c, H, W] in float32 (eq. 1); the dtype is kept."""
+    if tuple(features.shape[-2:]) == tuple(grid):
+        return features
+    resized = F.interpolate(features.float(), size=grid, mode="bilinear", align_corners=False)
+    return resized.to(features.dtype)
+
+
+class RotaryGrid(nn.Module):
+    """The fixed 2-D rotary table of a grid: the first half of a head turns with the row, the second
+    with the column, each in adjacent pairs at frequencies theta^(-4i / head_dim)."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, grid: tuple[int, int], head_dim: int, theta: float = 10000.0):
+        super().__init__()
+        self.grid, self.head_dim, self.theta = grid, head_dim, theta
+        shape = (grid[0] * grid[1], head_dim)
+        self.register_buffer("cos", torch.empty(shape), persistent=False)
+        self.register_buffer("sin", torch.empty(shape), persistent=False)
+        self.reset_buffers()
+
+    @torch.no_grad()
+    def reset_buffers(self) -> None:
+        """Compute the table in place (it is no part of a checkpoint)."""
+        device = self.cos.device
+        pairs = torch.arange(self.head_dim // 4, dtype=torch.float32, device=device)
+        frequencies = self.theta ** (-pairs / (self.head_dim // 4))  # [head_dim / 4]
+        rows, columns = (
+            torch.outer(torch.arange(n, dtype=torch.float32, device=device), frequencies)
+            for n in self.grid
+        )
+        angles = torch.cat(  # [H, W, head_dim / 2]
+            [
+                rows[:, None].expand(-1, self.grid[1], -1),
+                columns[None].expand(self.grid[0], -1, -1),
+            ],
+            dim=-1,
+        )
+        angles = angles.flatten(0, 1).repeat_interleave(2, dim=-1)  # [N, head_dim]
+        self.cos.copy_(angles.cos())
+        self.sin.copy_(angles.sin())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rotate x [b, heads, N, head_dim]."""
+        even, odd = x[..., 0::2], x[..., 1::2]
+        turned = torch.stack([-odd, even], dim=-1).flatten(-2)
+        return x * self.cos.to(x.dtype) + turned * self.sin.to(x.dtype)
+
+
+class RotaryAttention(nn.Module):
+    """Multi-head attention of x over value, both on the same grid, with a LayerNorm before the
+    output projection."""
+
+    def __init__(self, width: int, value_width: int, head_dim: int):
+        super().__init__()
+        self.head_dim = head_dim
+        self.q_proj = nn.Linear(width, width, bias=False)
+        self.k_proj = nn.Linear(value_width, width, bias=False)
+        self.v_proj = nn.Linear(value_width, width, bias=False)
+        self.norm = nn.LayerNorm(width, eps=_NORM_EPS)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, value: Tensor, rotary: RotaryGrid) -> Tensor:
+        """x [b, N, C], value [b, N, c] -> [b, N, C]."""
+        q, k, v = (
+            t.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [b, heads, N, head_dim]
+            for t in (self.q_proj(x), self.k_proj(value), self.v_proj(value))
+        )
+        out = F.scaled_dot_product_attention(rotary(q), rotary(k), v)
+        return self.out_proj(self.norm(out.transpose(1, 2).flatten(2)))
+
+
+class ExpertKnowledgeExtractor(nn.Module):
+    """What the base map asks one expert (eq. 2): attention of x over the expert's map."""
+
+    def __init__(self, width: int, channels: int, head_dim: int):
+        super().__init__()
+        self.query_norm = nn.LayerNorm(width, eps=_NORM_EPS)
+        self.expert_norm = nn.LayerNorm(channels, eps=_NORM_EPS)
+        self.attention = RotaryAttention(width, channels, head_dim)
+
+    def forward(self, x: Tensor, features: Tensor, rotary: RotaryGrid) -> Tensor:
+        """x [b, N, C], features [b, N, c] -> [b, N, C]."""
+        return self.attention(self.query_norm(x), self.expert_norm(features), rotary)
+
+
+class DynamicGate(nn.Module):
+    """One weight per expert and picture, from the question and the mean of the map (eq. 3)."""
+
+    def __init__(self, width: int, text_width: int, experts: int, top_k: int):
+        super().__init__()
+        self.top_k = min(top_k, experts)
+        self.hidden = nn.Linear(text_width + width, width)
+        self.score = nn.Linear(width, experts)
+
+    def forward(self, x: Tensor, text: Tensor, routing: Tensor) -> Tensor:
+        """x [B, N, C], text [B, D], routing bool [B, E] -> weights [B, E].
+
+        The weights of a row sum to 1 over at most top_k chosen experts; all 0 if it chose none.
+        """
+        logits = self.score(F.gelu(self.hidden(torch.cat([text, x.mean(dim=1)], dim=-1))))
+        weights = (logits.float() + (~routing).float() * _MASKED).softmax(dim=-1)
+        kept, chosen = weights.topk(self.top_k, dim=-1)
+        kept = kept / kept.sum(dim=-1, keepdim=True) * routing.any(dim=-1, keepdim=True)
+        return torch.zeros_like(weights).scatter(-1, chosen, kept).to(x.dtype)
+
+
+class SwiGLU(nn.Module):
+    """Gated MLP with a LayerNorm before the last projection."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        hidden = int(width * 8 / 3)
+        self.gate_proj = nn.Linear(width, hidden)
+        self.up_proj = nn.Linear(width, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=_NORM_EPS)
+        self.down_proj = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., C] -> [..., C]."""
+        return self.down_proj(self.norm(F.silu(self.gate_proj(x)) * self.up_proj(x)))
+
+
+class AdapterBlock(nn.Module):
+    """Expert knowledge, weighted by the gate (eq. 4), then self-attention and MLP."""
+
+    def __init__(self, config: AdapterConfig):
+        super().__init__()
+        width, head_dim = config.width, config.head_dim
+        self.gate = DynamicGate(width, config.text_width, len(config.expert_channels), config.top_k)
+        self.extractors = nn.ModuleList(
+            ExpertKnowledgeExtractor(width, channels, head_dim)
+            for channels in config.expert_channels
+        )
+        self.attention_norm = nn.LayerNorm(width, eps=_NORM_EPS)
+        self.attention = RotaryAttention(width, width, head_dim)
+        self.mlp_norm = nn.LayerNorm(width, eps=_NORM_EPS)
+        self.mlp = SwiGLU(width)
+
+    def forward(
+        self,
+        x: Tensor,
+        experts: Mapping[int, tuple[Tensor, Tensor]],
+        routing: Tensor,
+        text: Tensor,
+        rotary: RotaryGrid,
+    ) -> tuple[Tensor, Tensor]:
+        """x [B, N, C], experts j -> (rows [b], features [b, N, c_j]), routing bool [B, E],
+        text [B, D] -> x [B, N, C], weights [B, E]."""
+        weights = self.gate(x, text, routing)
+        fused = x
+        for j, (rows, features) in experts.items():
+            knowledge = self.extractors[j](x[rows], features, rotary)  # [b, N, C]
+            weighted = weights[rows, j, None, None] * knowledge
+            fused = fused.index_add(0, rows, weighted.to(fused.dtype))
+        h = self.attention_norm(fused)
+        fused = fused + self.attention(h, h, rotary)
+        fused = fused + self.mlp(self.mlp_norm(fused))
+        return fused, weights
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of a map [b, C, h, w]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[b, C, h, w] -> the same shape."""
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+
+
+class ConvStage(nn.Module):
+    """A RegNet bottleneck with a depthwise convolution, squeeze-and-excitation and an identity
+    shortcut."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        squeezed = round(width * 0.25)
+        self.conv_in = nn.Conv2d(width, width, 1, bias=False)
+        self.norm_in = ChannelNorm(width, eps=_NORM_EPS)
+        self.conv_mid = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
+        self.norm_mid = ChannelNorm(width, eps=_NORM_EPS)
+        self.squeeze = nn.Conv2d(width, squeezed, 1)
+        self.excite = nn.Conv2d(squeezed, width, 1)
+        self.conv_out = nn.Conv2d(width, width, 1, bias=False)
+        self.norm_out = ChannelNorm(width, eps=_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] -> the same shape."""
+        h = F.silu(self.norm_in(self.conv_in(x)))
+        h = F.silu(self.norm_mid(self.conv_mid(h)))
+        h = h * self.excite(F.silu(self.squeeze(h.mean((2, 3), keepdim=True)))).sigmoid()
+        return x + self.norm_out(self.conv_out(h))
+
+
+class MoVAdapter(nn.Module):
+    """The whole adapter: base map, expert maps and question -> tokens for the language model."""
+
+    def __init__(self, config: AdapterConfig):
+        super().__init__()
+        self.config = config
+        assert config.token_grid is not None
+        self.position = nn.Parameter(torch.zeros(1, math.prod(config.grid), config.width))
+        self.rotary = RotaryGrid(config.grid, config.head_dim, config.rope_theta)
+        self.blocks = nn.ModuleList(AdapterBlock(config) for _ in range(config.blocks))
+        self.before_pool = ConvStage(config.width)
+        self.pool = nn.AdaptiveAvgPool2d(config.token_grid)
+        self.after_pool = ConvStage(config.width)
+        self.projector = nn.Sequential(
+            nn.Linear(config.width, config.output_width),
+            nn.GELU(),
+            nn.Linear(config.output_width, config.output_width),
+        )
+        # The two names under which transformers switches checkpointing on.
+        self.gradient_checkpointing = False
+        self._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Initialise: every residual branch starts at zero, every gate uniform."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm):
+                module.reset_parameters()
+        nn.init.zeros_(self.position)
+        for block in self.blocks:
+            assert isinstance(block, AdapterBlock)
+            for module in block.modules():
+                if isinstance(module, RotaryAttention):
+                    _zero(module.out_proj)
+            _zero(block.mlp.down_proj)
+            _zero(block.gate.score)
+        _zero(self.before_pool.norm_out)
+        _zero(self.after_pool.norm_out)
+
+    def forward(
+        self, base: Tensor, expert_maps: Mapping[int, ExpertMap], routing: Tensor, text: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Fuse the maps.
+
+        base [B, C, H, W]; expert_maps: expert index -> its maps for the rows that chose it;
+        routing bool [B, E]; text [B, D], the question feature.
+        Returns tokens [B, h*w, output_width] (row-major) and the gate weights [B, blocks, E]
+        (0 for an expert that was not chosen).
+        Raises ValueError for a base map on another grid and for a chosen expert without a map.
+        """
+        if tuple(base.shape[1:]) != (self.config.width, *self.config.grid):
+            raise ValueError(
+                f"the base map has shape {tuple(base.shape[1:])}, the adapter is built for "
+                f"{(self.config.width, *self.config.grid)}: set width and grid of the adapter's "
+                "config to the base encoder's channels and map size"
+            )
+        routing = routing.bool()
+        self._check_complete(expert_maps, routing)
+        experts = {
+            j: (rows, resize_map(maps, self.config.grid).flatten(2).mT.to(base.dtype))
+            for j, (rows, maps) in expert_maps.items()
+        }
+        residual = base.flatten(2).mT  # [B, N, C]
+        x = residual + self.position
+        gates = []
+        for block in self.blocks:
+            if self.gradient_checkpointing and self.training:
+                x, weights = self._gradient_checkpointing_func(
+                    block.__call__, x, experts, routing, text, self.rotary
+                )
+            else:
+                x, weights = block(x, experts, routing, text, self.rotary)
+            gates.append(weights)
+        x = ((x + residual) / 2).mT.unflatten(2, self.config.grid)  # [B, C, H, W]
+        x = self.after_pool(self.pool(self.before_pool(x)))  # [B, C, h, w]
+        return self.projector(x.flatten(2).mT), torch.stack(gates, dim=1)
+
+    def _check_complete(self, expert_maps: Mapping[int, ExpertMap], routing: Tensor) -> None:
+        missing = routing.clone()
+        for j, (rows, _) in expert_maps.items():
+            missing[rows, j] = False
+        if missing.any():
+            row, j = missing.nonzero()[0].tolist()
+            raise ValueError(
+                f"row {row} chose expert {j} but its map is not given: pass an ExpertMap for "
+                "every chosen expert and row"
+            )
+
+
+def _zero(module: nn.Linear | nn.LayerNorm) -> None:
+    nn.init.zeros_(module.weight)
+    nn.init.zeros_(module.bias)

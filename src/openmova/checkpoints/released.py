@@ -1,0 +1,100 @@
+"""The parameter names of the released MoVA-8B checkpoint's adapter, and ours for them.
+
+Only names differ: no weight changes its shape or values. The rotary tables of the released
+checkpoint are left out, because they are recomputed (behaviour 8.3). The question encoder, which
+the release keeps inside the adapter, is MovaModel's `gate_text_encoder` here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+ADAPTER_PREFIX = "model.mm_projector."  # of every name below, in the whole checkpoint
+TEXT_ENCODER_PREFIX = "text_encoder.bert."  # then the names of transformers' BertModel
+
+_ATTENTION = {
+    "q_proj": "q_proj",
+    "k_proj": "k_proj",
+    "v_proj": "v_proj",
+    "inner_attn_ln": "norm",
+    "proj": "out_proj",
+}
+_BLOCK = {
+    **{f"cross_attn.#.{a}": f"extractors.#.attention.{b}" for a, b in _ATTENTION.items()},
+    "norm1.#": "extractors.#.query_norm",
+    "norm2.#": "extractors.#.expert_norm",
+    **{f"self_attn.{a}": f"attention.{b}" for a, b in _ATTENTION.items()},
+    "norm3": "attention_norm",
+    "norm4": "mlp_norm",
+    "mlp.w1": "mlp.gate_proj",
+    "mlp.w2": "mlp.up_proj",
+    "mlp.ffn_ln": "mlp.norm",
+    "mlp.w3": "mlp.down_proj",
+    "gate.0": "gate.hidden",
+    "gate.2": "gate.score",
+}
+_STAGE = {
+    "conv1.conv": "conv_in",
+    "conv1.bn": "norm_in",
+    "conv2.conv": "conv_mid",
+    "conv2.bn": "norm_mid",
+    "se.fc1": "squeeze",
+    "se.fc2": "excite",
+    "conv3.conv": "conv_out",
+    "conv3.bn": "norm_out",
+}
+
+# Released module path -> ours; "#" stands for an index that both carry.
+ATTENTION_NAMES: Mapping[str, str] = _ATTENTION
+BLOCK_NAMES: Mapping[str, str] = _BLOCK
+ADAPTER_NAMES: Mapping[str, str] = {
+    **{f"blocks.#.{a}": f"blocks.#.{b}" for a, b in _BLOCK.items()},
+    **{f"downsample.0.b1.{a}": f"before_pool.{b}" for a, b in _STAGE.items()},
+    **{f"downsample.2.b1.{a}": f"after_pool.{b}" for a, b in _STAGE.items()},
+    "mlp.0": "projector.0",
+    "mlp.2": "projector.2",
+    "pos_embed": "position",
+}
+_ROTARY_TABLE = re.compile(r"(.*\.)?rope\.freqs_(cos|sin)")
+
+
+def from_released(
+    state: Mapping[str, Tensor], names: Mapping[str, str] = ADAPTER_NAMES
+) -> dict[str, Tensor]:
+    """The released module's state dict under our names.
+
+    Raises KeyError that lists the names which the table does not know.
+    """
+    kept = {name: t for name, t in state.items() if not _ROTARY_TABLE.fullmatch(name)}
+    return dict(zip(_renamed(kept, names), kept.values(), strict=True))
+
+
+def released_names(
+    state: Mapping[str, Tensor], names: Mapping[str, str] = ADAPTER_NAMES
+) -> dict[str, str]:
+    """Our parameter name -> the released one. Raises KeyError as `from_released`."""
+    return dict(zip(state, _renamed(state, {b: a for a, b in names.items()}), strict=True))
+
+
+def _renamed(names: Mapping[str, Tensor], table: Mapping[str, str]) -> list[str]:
+    patterns = [
+        (re.compile(re.escape(old).replace(r"\#", r"(\d+)") + r"(\.weight|\.bias|)"), new)
+        for old, new in table.items()
+    ]
+    renamed, unknown = [], []
+    for name in names:
+        found = [(m, new) for pattern, new in patterns if (m := pattern.fullmatch(name))]
+        if found:
+            match, new = found[0]
+            *indices, suffix = match.groups()
+            pieces = new.split("#")
+            indices = [*indices, ""]
+            renamed.append("".join(a + b for a, b in zip(pieces, indices, strict=True)) + suffix)
+        else:
+            unknown.append(name)
+    if unknown:
+        raise KeyError(f"no adapter parameter of the release is called: {', '.join(unknown)}")
+    return renamed

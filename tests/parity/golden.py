@@ -1,0 +1,120 @@
+"""Reads a golden set: a JSON that says what was computed, and its tensors.
+
+The folder is OPENMOVA_PARITY, or tests/golden. Sets are found by the module that their JSON names,
+never by file name, so that a folder with other sets of the same kinds is checked by the same tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+FOLDER = Path(os.environ.get("OPENMOVA_PARITY", Path(__file__).parents[1] / "golden"))
+
+
+@dataclass(frozen=True)
+class GoldenSet:
+    """One JSON with its tensors, everything stored in a small float type cast to float32."""
+
+    path: Path
+    spec: dict[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.spec["config"]
+
+    @property
+    def tolerance(self) -> float:
+        return self.spec["tolerance_max_abs"]
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        stored = load_file(self.path.parent / self.spec["file"])
+        small = (torch.float16, torch.bfloat16, torch.float8_e4m3fn)
+        return {k: t.float() if t.dtype in small else t for k, t in stored.items()}
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose name starts with the prefix, without it."""
+        return {k.removeprefix(prefix): t for k, t in self.tensors.items() if k.startswith(prefix)}
+
+    def recipe_weight(self, full_name: str, shape: tuple[int, ...]) -> Tensor:
+        """A weight made by the set's rule from its full released name."""
+        seed = (zlib.crc32(full_name.encode()) + self.spec["weights"]["seed"]) % 2**32
+        mean, std = _moments(full_name, shape)
+        drawn = np.random.RandomState(seed).standard_normal(shape) * std + mean
+        return torch.from_numpy(drawn.astype(np.float32).astype(np.float16).astype(np.float32))
+
+    def recipe_input(self, recipe: dict[str, Any]) -> Tensor:
+        """An input made by its recipe; its checksum must agree."""
+        shape = tuple(recipe["shape"])
+        raw = np.random.RandomState(recipe["seed"]).bytes(int(np.prod(shape)))
+        values = np.frombuffer(raw, dtype=np.uint8).reshape(shape).astype(np.float32)
+        values = (values - 128) / 64
+        assert hashlib.sha256(values.tobytes()).hexdigest() == recipe["sha256_float32"]
+        return torch.from_numpy(values)
+
+
+def _moments(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Mean and standard deviation of a weight, as `weights.rule` of the JSON says."""
+    embeddings = (
+        "embed_tokens",
+        "word_embeddings",
+        "position_embedding",
+        "token_type",
+        "row_embedder",
+        "column_embedder",
+    )
+    last = name.rsplit(".", 1)[-1]
+    mean, std = 0.0, 0.5
+    if len(shape) >= 2 and name.endswith("weight") and not _has(name, embeddings):
+        std = 1 / np.sqrt(np.prod(shape[1:]))
+    elif name.endswith("weight") and len(shape) == 1:
+        mean, std = 1.0, 0.15
+    elif last == "lambda1":
+        mean, std = 0.8, 0.15
+    elif last == "bias":
+        std = 0.1
+    elif last in ("q_bias", "v_bias"):
+        std = 0.2
+    elif "rel_pos" in last:
+        std = 0.3
+    if name.endswith("gate.2.weight"):
+        std *= 3
+    if name == "lm_head.weight":
+        std *= 4
+    return mean, float(std)
+
+
+def _has(name: str, parts: tuple[str, ...]) -> bool:
+    return any(part in name.lower() for part in parts)
+
+
+def sets(kind: str, recipe: bool | None = None) -> list[Any]:
+    """pytest parameters: the sets whose module's last word is `kind`, or starts with it.
+
+    recipe: only sets whose weights are given as a recipe (True) or stored (False).
+    """
+    found = []
+    for path in sorted(FOLDER.glob("*.json")):
+        spec = json.loads(path.read_text(encoding="utf-8"))
+        module = spec.get("module", "")
+        same = module.split(" ")[0].split(":")[0].rsplit(".", 1)[-1] == kind
+        if same and recipe in (None, "weights" in spec):
+            found.append(GoldenSet(path, spec))
+    return found
+
+
+def ids(golden: GoldenSet) -> str:
+    """The test id of a set."""
+    return golden.path.stem
