@@ -1,0 +1,24 @@
+"""Which experts see a picture: the router's prompt, how its answer is read, and the result.
+
+Constrained decoding and scores are in routing/decoding.py, the only file here that needs
+transformers.
+"""
+
+from openmova.routing.parsing import expert_letters, format_routing, parse_routing
+from openmova.routing.pool import pool_tokens
+from openmova.routing.prompt import INSTRUCTION, gate_text, routing_prompt
+from openmova.routing.routing import Routing, RoutingConfig, RoutingResult, limit_experts
+
+__all__ = [
+    "INSTRUCTION",
+    "Routing",
+    "RoutingConfig",
+    "RoutingResult",
+    "expert_letters",
+    "format_routing",
+    "gate_text",
+    "limit_experts",
+    "parse_routing",
+    "pool_tokens",
+    "routing_prompt",
+]

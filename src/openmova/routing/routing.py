@@ -1,0 +1,88 @@
+"""The routing as data: how it is asked for, and what came out of it (paper, section 3.1).
+
+Nothing after this point knows who decided: the language model, an annotation, or the user.
+Shapes: B batch, E experts of the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from openmova.routing.prompt import INSTRUCTION
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutingConfig:
+    """How the routing pass is done. Raises ValueError for values that make no sense."""
+
+    grid: tuple[int, int] = (12, 12)
+    """Rows and columns of the pooled image tokens that the router sees."""
+    instruction: str = INSTRUCTION
+    """What stands before "Model pool:" in the routing prompt."""
+    max_experts: int | None = None
+    """Keep at most this many, the best scored; None: as many as the answer names."""
+    max_new_tokens: int = 16
+    constrained: bool = False
+    """Let the router write nothing but letters in ascending order, or "none"."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grid", tuple(self.grid))  # JSON has lists
+        if len(self.grid) != 2 or min(self.grid) < 1:
+            raise ValueError(f"routing.grid must be two positive numbers, not {self.grid}")
+        if self.max_experts is not None and self.max_experts < 0:
+            raise ValueError(f"routing.max_experts must be 0 or more, not {self.max_experts}")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"routing.max_new_tokens must be 1 or more, not {self.max_new_tokens}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Routing:
+    """Which experts answer one question."""
+
+    experts: tuple[str, ...]
+    """Names of the chosen ones, in the order of the pool."""
+    scores: dict[str, float]
+    """Score of every expert of the pool, 0 to 1; empty if no router was asked."""
+    raw: str
+    """What the router wrote; empty if no router was asked."""
+
+
+class RoutingResult(NamedTuple):
+    """Which experts answer the questions of a batch."""
+
+    routing: Tensor
+    """bool [B, E]"""
+    scores: Tensor
+    """float32 [B, E]"""
+    texts: list[str]
+    """What the router wrote for each row."""
+
+    def row(self, index: int, names: Sequence[str]) -> Routing:
+        """One row with the names of the pool's experts."""
+        chosen: list[bool] = self.routing[index].tolist()
+        scores: list[float] = self.scores[index].tolist()
+        return Routing(
+            experts=tuple(name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen),
+            scores=dict(zip(names, scores, strict=True)),
+            raw=self.texts[index],
+        )
+
+
+def limit_experts(routing: Tensor, scores: Tensor, most: int | None) -> Tensor:
+    """Keep at most `most` chosen experts a row, the best scored; of equals, the first.
+
+    routing: bool [B, E]; scores: float [B, E]. Returns bool [B, E]; None keeps all.
+    Raises ValueError for a negative number.
+    """
+    if most is None:
+        return routing
+    if most < 0:
+        raise ValueError(f"max_experts must be 0 or more, not {most}")
+    order = scores.masked_fill(~routing, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    rank = order.argsort(dim=1)  # [B, E], 0 for the best
+    return routing & (rank < most)
