@@ -1,0 +1,320 @@
+"""Every wrong or unusual picture: one line of error, or an upright RGB image."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from openmova.errors import UserError
+from openmova.images import ImageLimits, load_image
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def picture(size: tuple[int, int] = (12, 8)) -> Image.Image:
+    """Four flat quarters, so that any turn or flip shows: red, green / blue, white."""
+    image = Image.new("RGB", size, RED)
+    width, height = size
+    image.paste(GREEN, (width // 2, 0, width, height // 2))
+    image.paste(BLUE, (0, height // 2, width // 2, height))
+    image.paste(WHITE, (width // 2, height // 2, width, height))
+    return image
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format=format, **options)
+    return file.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that only claims its size: what a decompression bomb looks like before decoding."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(1000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+def fault(source: object, limits: ImageLimits | None = None) -> str:
+    """The one line that the user reads."""
+    with pytest.raises(UserError) as caught:
+        load_image(source, limits or ImageLimits())  # type: ignore[arg-type]
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert len(message) < 300
+    return message
+
+
+@pytest.mark.parametrize("kind", ["path", "str", "bytes", "file", "image"])
+def test_every_kind_of_source_gives_the_same_picture(tmp_path: Path, kind: str) -> None:
+    data = encoded(picture())
+    path = tmp_path / "picture.png"
+    path.write_bytes(data)
+    source = {
+        "path": path,
+        "str": str(path),
+        "bytes": data,
+        "file": io.BytesIO(data),
+        "image": Image.open(path),
+    }[kind]
+    image = load_image(source)
+    assert image.mode == "RGB"
+    assert image.tobytes() == picture().tobytes()
+
+
+def test_the_given_image_is_left_as_it_is() -> None:
+    given_image = picture()
+    load_image(given_image).paste(BLUE, (0, 0, 12, 8))
+    assert given_image.tobytes() == picture().tobytes()
+
+
+class TestWhatIsNoPicture:
+    def test_missing_file(self) -> None:
+        assert "there is no file 'no/such.png'" in fault("no/such.png")
+
+    def test_empty_path(self) -> None:
+        assert "there is no file ''" in fault("")
+
+    def test_folder(self, tmp_path: Path) -> None:
+        assert "is a folder" in fault(tmp_path)
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    def test_no_permission(self, tmp_path: Path) -> None:
+        path = tmp_path / "secret.png"
+        path.write_bytes(encoded(picture()))
+        path.chmod(0)
+        assert "no permission" in fault(path)
+
+    def test_no_permission_whoever_runs_the_tests(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("builtins.open", refuse)
+        assert "no permission to read 'secret.png'" in fault("secret.png")
+
+    def test_text_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "notes.png"
+        path.write_text("not a picture\n" * 100)
+        assert "not a picture in a known format" in fault(path)
+
+    def test_empty_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "empty.png"
+        path.touch()
+        assert "is empty" in fault(path)
+
+    def test_empty_bytes(self) -> None:
+        assert "is empty" in fault(b"")
+
+    @pytest.mark.parametrize("url", ["https://example.org/a", "FILE:///a.png", "data:image/png"])
+    def test_url(self, url: str) -> None:
+        assert "is a URL: download it" in fault(url)
+
+    @pytest.mark.parametrize("path", ["a\0b.png", "x" * 5000, "two\nlines.png"])
+    def test_impossible_path(self, path: str) -> None:
+        fault(path)
+
+    def test_program_in_a_picture_format_is_not_run(self) -> None:
+        assert "known format" in fault(
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
+        )
+
+    def test_file_open_as_text(self) -> None:
+        assert "mode 'rb'" in fault(io.StringIO("text"))
+
+    def test_closed_file(self) -> None:
+        file = io.BytesIO(encoded(picture()))
+        file.close()
+        assert "open it again" in fault(file)
+
+    def test_something_else(self) -> None:
+        assert "not int" in fault(7)
+
+
+class TestDamage:
+    @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+    def test_cut_off(self, format: str, share: float) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        data = encoded(Image.fromarray(noise), format)
+        fault(data[: int(len(data) * share)])
+
+    def test_cut_off_png_says_so(self, tmp_path: Path) -> None:
+        path = tmp_path / "half.png"
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        path.write_bytes(encoded(Image.fromarray(noise))[:5000])
+        assert "is damaged or cut off" in fault(path)
+
+
+class TestTooLarge:
+    def test_50_000_pixels_wide(self) -> None:
+        assert "too large (50000x1)" in fault(encoded(Image.new("L", (50_000, 1))))
+
+    @pytest.mark.parametrize("side", [10_000, 12_000, 60_000, 2**31 - 1])
+    def test_decompression_bomb_is_never_decoded(self, side: int) -> None:
+        assert "is too large" in fault(png_header(side, side))
+
+    def test_file_of_too_many_bytes(self, tmp_path: Path) -> None:
+        path = tmp_path / "big.bmp"
+        path.write_bytes(encoded(picture((100, 100)), "BMP"))
+        assert "is over 0.01 MB" in fault(path, ImageLimits(file_bytes=10_000))
+
+    def test_endless_file(self) -> None:
+        assert "is over" in fault("/dev/zero", ImageLimits(file_bytes=1000))
+
+    def test_image_in_memory(self) -> None:
+        assert "too large (12x8)" in fault(picture(), ImageLimits(side=10))
+
+    def test_no_pixels(self) -> None:
+        assert "no pixels" in fault(Image.new("RGB", (0, 5)))
+
+
+class TestUnusualButFine:
+    def test_one_pixel(self) -> None:
+        image = load_image(encoded(Image.new("RGB", (1, 1), BLUE)))
+        assert image.size == (1, 1)
+        assert image.getpixel((0, 0)) == BLUE
+
+    @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+    def test_animation_gives_its_first_frame(self, format: str) -> None:
+        frames = [Image.new("RGB", (16, 16), color) for color in (RED, GREEN, BLUE)]
+        lossless = {"lossless": True} if format == "WEBP" else {}
+        data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **lossless)
+        color = np.array(load_image(data).getpixel((8, 8)))
+        assert np.abs(color - RED).max() <= 3
+
+    def test_cmyk(self) -> None:
+        data = encoded(picture((64, 64)).convert("CMYK"), "JPEG", quality=100)
+        assert np.abs(np.array(load_image(data).getpixel((8, 8))) - RED).max() <= 3
+
+    @pytest.mark.parametrize("format", ["PNG", "TIFF"])
+    def test_16_bit_grey_is_scaled(self, format: str) -> None:
+        values = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
+        image = load_image(encoded(Image.fromarray(values), format))
+        assert [image.getpixel((x, 0)) for x in range(4)] == [(v,) * 3 for v in (0, 1, 128, 255)]
+
+    def test_32_bit_grey_holding_16_bits_is_scaled_alike(self) -> None:
+        values = np.array([[0, 257, 65535]], dtype=np.int32)
+        image = load_image(Image.fromarray(values))
+        assert [image.getpixel((x, 0)) for x in range(3)] == [(v,) * 3 for v in (0, 1, 255)]
+
+    def test_16_bit_pgm(self) -> None:
+        image = load_image(b"P5 2 1 65535\n" + struct.pack(">HH", 65535, 257))
+        assert [image.getpixel((x, 0)) for x in range(2)] == [(255,) * 3, (1,) * 3]
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            ([0.0, 0.5, 1.0], [0, 128, 255]),
+            ([-1.0, 0.0, 1.0], [0, 128, 255]),
+            ([10.0, 10.0, 10.0], [0, 0, 0]),
+            ([float("nan"), 0.0, 1.0], [0, 0, 255]),
+        ],
+    )
+    def test_float_grey(self, values: list[float], expected: list[int]) -> None:
+        image = load_image(Image.fromarray(np.array([values], dtype=np.float32)))
+        assert [image.getpixel((x, 0))[0] for x in range(3)] == expected  # type: ignore[index]
+
+    @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "PA"])
+    def test_transparency_is_laid_on_white(self, mode: str) -> None:
+        clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+        clear.paste((0, 0, 0, 255), (4, 0, 8, 8))
+        if mode == "PA":
+            source: object = clear.convert("P").convert("PA")
+            load_image(source)  # type: ignore[arg-type]
+            return
+        data = encoded(clear.quantize() if mode == "P" else clear.convert(mode))
+        image = load_image(data)
+        assert image.getpixel((0, 0)) == WHITE
+        assert image.getpixel((7, 0)) == (0, 0, 0)
+
+    def test_gif_with_a_transparent_color(self) -> None:
+        image = Image.new("P", (4, 4), 0)
+        image.putpalette([0, 0, 0, 255, 0, 0])
+        image.putpixel((3, 3), 1)
+        loaded = load_image(encoded(image, "GIF", transparency=0))
+        assert (loaded.getpixel((0, 0)), loaded.getpixel((3, 3))) == (WHITE, RED)
+
+    def test_half_transparent_color_is_mixed_with_white(self) -> None:
+        image = load_image(encoded(Image.new("RGBA", (2, 2), (255, 0, 0, 128))))
+        assert image.getpixel((0, 0)) == (255, 127, 127)
+
+    def test_one_bit(self) -> None:
+        image = Image.new("1", (2, 1))
+        image.putpixel((1, 0), 1)
+        loaded = load_image(encoded(image))
+        assert (loaded.getpixel((0, 0)), loaded.getpixel((1, 0))) == ((0, 0, 0), WHITE)
+
+    @pytest.mark.parametrize("mode", ["YCbCr", "HSV", "LAB", "RGBX", "I;16B", "RGBa"])
+    def test_every_other_mode(self, mode: str) -> None:
+        assert load_image(Image.new(mode, (3, 2))).mode == "RGB"
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_exif_orientation_is_honoured(self, format: str, orientation: int) -> None:
+        stored_as = {  # EXIF's definition, written the other way round: how a camera stores it
+            1: None,
+            2: Image.Transpose.FLIP_LEFT_RIGHT,
+            3: Image.Transpose.ROTATE_180,
+            4: Image.Transpose.FLIP_TOP_BOTTOM,
+            5: Image.Transpose.TRANSPOSE,
+            6: Image.Transpose.ROTATE_90,
+            7: Image.Transpose.TRANSVERSE,
+            8: Image.Transpose.ROTATE_270,
+        }[orientation]
+        upright = picture((48, 32))
+        stored = upright if stored_as is None else upright.transpose(stored_as)
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}
+        data = encoded(stored, format, exif=exif, **options.get(format, {}))
+        loaded = load_image(data)
+        assert loaded.size == upright.size
+        difference = np.asarray(loaded).astype(int) - np.asarray(upright)
+        assert np.abs(difference).max() <= 4
+
+    @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
+    def test_broken_metadata_does_not_spoil_the_picture(self, exif: bytes) -> None:
+        assert load_image(encoded(picture(), "JPEG", exif=exif)).size == (12, 8)
+
+
+SMALL = ImageLimits(file_bytes=100_000, pixels=250_000, side=1000)
+SEEDS = [encoded(picture((24, 16)), format) for format in ("PNG", "JPEG", "GIF", "WEBP", "TIFF")]
+SEEDS += [encoded(picture((24, 16)).quantize()), png_header(9, 9), b"P5 2 1 65535\n\1\2\3\4"]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A real picture's bytes with some overwritten, cut out, repeated or put in."""
+    data = bytearray(draw(st.sampled_from(SEEDS)))
+    for _ in range(draw(st.integers(1, 8))):
+        at = draw(st.integers(0, len(data)))
+        length = draw(st.integers(0, 12))
+        data[at : at + length] = draw(st.binary(max_size=12))
+    return bytes(data)
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.one_of(st.binary(max_size=200), mutated()))
+def test_no_bytes_raise_anything_but_a_user_error(data: bytes) -> None:
+    try:
+        image = load_image(data, SMALL)
+    except UserError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert image.mode == "RGB"
