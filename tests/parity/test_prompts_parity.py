@@ -1,0 +1,87 @@
+"""Prompts, ids and parsing are the released ones, to the letter (golden set 14 and its like).
+
+Reads the folder named by OPENMOVA_PARITY; every text, id and letter comes from its JSON files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmova.checkpoints.templates import TEMPLATES, image_prompt_ids
+from openmova.routing import gate_text, parse_routing, routing_prompt
+
+pytestmark = pytest.mark.parity
+
+FOLDER = Path(os.environ.get("OPENMOVA_PARITY", Path(__file__).parents[1] / "golden"))
+
+
+def sets_with(*keys: str) -> list[Any]:
+    """Every JSON of the folder that has these entries."""
+    sets = []
+    for path in sorted(FOLDER.glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.keys() >= set(keys):
+            sets.append(pytest.param(content, id=path.stem))
+    return sets
+
+
+def pool_of(prompt: str) -> tuple[str, list[str]]:
+    """The instruction and the descriptions that a released routing prompt was made of."""
+    instruction, rest = prompt.split("\nModel pool:\n")
+    lines = rest.split("\n\nQuestion:\n")[0].splitlines()
+    return instruction, [line.split(". ", 1)[1] for line in lines]
+
+
+@pytest.mark.parametrize("golden", sets_with("ROUTING_PROMPT"))
+def test_routing_prompt_is_made_of_its_pool(golden: dict[str, Any]) -> None:
+    instruction, descriptions = pool_of(golden["ROUTING_PROMPT"])
+    assert routing_prompt(instruction, descriptions, "") == golden["ROUTING_PROMPT"]
+
+
+@pytest.mark.parametrize("golden", sets_with("prompts", "ROUTING_PROMPT"))
+def test_templates_give_the_released_prompts(golden: dict[str, Any]) -> None:
+    instruction, descriptions = pool_of(golden["ROUTING_PROMPT"])
+    for question, templates in golden["prompts"].items():
+        for name, expected in templates.items():
+            template = TEMPLATES[name]
+            routing = routing_prompt(instruction, descriptions, question)
+            assert template.prompt(f"<image>\n{question}") == expected["answer"]
+            assert template.prompt(f"<image>\n{routing}") == expected["routing"]
+
+
+@pytest.mark.parametrize("golden", sets_with("routing_parse", "letter_to_expert"))
+def test_answers_are_read_by_the_released_rule(golden: dict[str, Any]) -> None:
+    letters = list(golden["letter_to_expert"])
+    for answer, weights in golden["routing_parse"].items():
+        expected = {index for index, weight in enumerate(weights) if weight}
+        assert parse_routing(answer, letters) == expected, answer
+
+
+@pytest.mark.parametrize("golden", sets_with("tokenizer_image_token"))
+def test_ids_are_spliced_by_the_released_rule(golden: dict[str, Any]) -> None:
+    image = golden["image_token_index"]
+    for name, case in golden["tokenizer_image_token"].items():
+        vocabulary = case["toy_vocab"]
+        others = set(case["ids"]) - set(vocabulary.values()) - {image}
+        bos = others.pop() if others else None  # no bos at all in some cases
+        adds_bos = name.endswith("=True")
+
+        def tokenize(
+            text: str, vocabulary: Any = vocabulary, bos: Any = bos, adds_bos: bool = adds_bos
+        ) -> list[int]:
+            words = re.findall(r"\n|\S+", text)
+            return [bos] * adds_bos + [vocabulary.get(word, bos) for word in words]
+
+        assert image_prompt_ids(case["prompt"], tokenize, bos, [image]) == case["ids"], name
+
+
+@pytest.mark.parametrize("golden", sets_with("bert_text"))
+def test_gate_text_is_the_released_one(golden: dict[str, Any]) -> None:
+    for case in golden["bert_text"]:
+        assert gate_text(case["prompts"]) == case["text"]
