@@ -30,14 +30,14 @@ def parse_routing(text: str, letters: Sequence[str]) -> set[int]:
     """The indices of the experts that an answer names; any text gives an answer, maybe empty.
 
     Where every letter is one character (up to 26 experts) this is the released rule. In a larger
-    pool letters contain each other, so there a run of capitals counts only as a whole: "A, AB"
-    chooses A and AB, not B.
+    pool letters contain each other, so there a word of capitals counts only as a whole: "A, AB"
+    chooses A and AB, not B, and "The Answer is D." only D.
     """
     read = ",".join(text.split(",")[:PIECES])
     if all(len(letter) == 1 for letter in letters):
         return {index for index, letter in enumerate(letters) if letter in read}
-    runs = set(re.findall("[A-Z]+", read))
-    return {index for index, letter in enumerate(letters) if letter in runs}
+    words = set(re.findall(r"\b[A-Z]+\b", read))
+    return {index for index, letter in enumerate(letters) if letter in words}
 
 
 def format_routing(experts: Iterable[int], letters: Sequence[str]) -> str:

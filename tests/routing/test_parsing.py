@@ -1,0 +1,66 @@
+"""Parsing: the released rule for any pool and any text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openmova.routing import expert_letters, format_routing, parse_routing
+
+POOLS = st.integers(0, 40).map(expert_letters)
+
+
+@given(st.text() | st.text("ABCDEFG, none"), POOLS.flatmap(st.permutations))
+def test_any_text_and_any_order_of_letters_gives_experts_of_the_pool(
+    text: str, letters: list[str]
+) -> None:
+    assert parse_routing(text, letters) <= set(range(len(letters)))
+
+
+@given(st.text() | st.text("ABCDEFG, none"), st.integers(0, 26).map(expert_letters))
+def test_up_to_26_experts_a_letter_counts_anywhere_in_the_first_three_pieces(
+    text: str, letters: tuple[str, ...]
+) -> None:
+    first_three = text.split(",")[:3]
+    expected = {i for i, letter in enumerate(letters) if any(letter in p for p in first_three)}
+    assert parse_routing(text, letters) == expected
+
+
+@given(st.text("ABC, "), st.permutations(["A", "B", "C"]))
+def test_the_order_of_the_pool_only_renames_the_experts(text: str, letters: list[str]) -> None:
+    named = {letters[index] for index in parse_routing(text, letters)}
+    assert named == {"ABC"[index] for index in parse_routing(text, "ABC")}
+
+
+@given(st.integers(1, 60), st.data())
+def test_up_to_three_experts_survive_writing_and_reading(experts: int, data: st.DataObject) -> None:
+    chosen = data.draw(st.sets(st.integers(0, experts - 1), max_size=3))
+    letters = expert_letters(experts)
+    assert parse_routing(format_routing(chosen, letters), letters) == chosen
+
+
+def test_letters_go_on_after_z() -> None:
+    letters = expert_letters(703)
+    assert letters[25:29] == ("Z", "AA", "AB", "AC")
+    assert letters[701:] == ("ZZ", "AAA")
+    assert len(set(letters)) == 703
+    with pytest.raises(ValueError, match="-1"):
+        expert_letters(-1)
+
+
+def test_in_a_pool_of_more_than_26_a_word_of_capitals_counts_as_a_whole() -> None:
+    letters = expert_letters(30)
+    assert parse_routing("A, AB", letters) == {0, 27}
+    assert parse_routing("The Answer is AB.", letters) == {27}
+    assert parse_routing("ABC", letters) == set()
+
+
+@pytest.mark.parametrize("text", ["", ",", ",,,,", "none", "None", "a, b", "\x00\ud800", "Ａ"])
+def test_texts_that_name_no_expert_choose_none(text: str) -> None:
+    assert parse_routing(text, expert_letters(13)) == set()
+
+
+def test_an_answer_lists_letters_in_order() -> None:
+    assert format_routing([3, 0, 3], "ABCD") == "A, D"
+    assert format_routing([], "ABCD") == "none"

@@ -1,0 +1,75 @@
+"""Routing as data: names and scores of a row, the limit on experts, the config."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+import openmova.errors
+from openmova.routing import RoutingConfig, RoutingResult, limit_experts
+
+
+def test_a_row_of_a_batch_has_names_and_scores() -> None:
+    result = RoutingResult(
+        routing=torch.tensor([[True, False], [False, False]]),
+        scores=torch.tensor([[0.75, 0.25], [0.0, 0.5]]),
+        texts=["A", "none"],
+    )
+    first = result.row(0, ["text", "chart"])
+    assert first.experts == ("text",)
+    assert first.scores == {"text": 0.75, "chart": 0.25}
+    assert first.raw == "A"
+    assert result.row(1, ["text", "chart"]).experts == ()
+
+
+def test_the_limit_keeps_the_best_scored_of_the_chosen() -> None:
+    routing = torch.tensor([[True, True, False, True], [False, False, True, False]])
+    scores = torch.tensor([[0.1, 0.9, 1.0, 0.5], [0.9, 0.9, 0.0, 0.9]])
+    assert limit_experts(routing, scores, 2).tolist() == [
+        [False, True, False, True],
+        [False, False, True, False],
+    ]
+    assert torch.equal(limit_experts(routing, scores, None), routing)
+    assert not limit_experts(routing, scores, 0).any()
+    assert torch.equal(limit_experts(routing, scores, 99), routing)
+
+
+def test_of_equally_scored_experts_the_limit_keeps_the_first() -> None:
+    routing = torch.ones(1, 5, dtype=torch.bool)
+    assert limit_experts(routing, torch.full((1, 5), 0.2), 2).tolist() == [[True] * 2 + [False] * 3]
+
+
+def test_a_negative_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 or more"):
+        limit_experts(torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 2), -1)
+
+
+def test_the_config_survives_json() -> None:
+    config = RoutingConfig(grid=(7, 4), max_experts=2, constrained=True)
+    assert RoutingConfig(**json.loads(json.dumps(asdict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"grid": (0, 4)}, {"grid": (4,)}, {"max_experts": -1}, {"max_new_tokens": 0}]
+)
+def test_a_config_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        RoutingConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_routing_needs_no_encoder_and_no_model_of_transformers() -> None:
+    script = (
+        "import sys, openmova.routing, openmova.routing.decoding\n"
+        "heavy = ('transformers.models.', 'transformers.modeling_utils', 'openmova.experts.')\n"
+        "assert not [name for name in sys.modules if name.startswith(heavy)]\n"
+    )
+    source = str(Path(openmova.errors.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": source}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
