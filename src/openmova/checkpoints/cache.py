@@ -1,0 +1,99 @@
+"""The cache folder, and how something is put into it once, whole, by whoever comes first.
+
+An entry is built in a temporary folder beside its place, written through to the disk, and renamed:
+so an entry is either complete or absent. A lock lets one process build while the others wait; a
+process that is killed leaves only a temporary folder, which the next builder removes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from openmova.errors import UserError
+
+REMEDY = "set OPENMOVA_CACHE to a folder that has room and can be written"
+
+
+def cache_dir() -> Path:
+    """OPENMOVA_CACHE, else XDG_CACHE_HOME/openmova, else ~/.cache/openmova; not created here."""
+    if own := os.environ.get("OPENMOVA_CACHE"):
+        return Path(own).expanduser().absolute()
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared).expanduser().absolute() / "openmova"
+    return Path.home() / ".cache" / "openmova"
+
+
+def build_once(name: str, build: Callable[[Path], None], needs_bytes: int) -> Path:
+    """The cached folder `name`; `build` fills it (an empty folder at first) if it is not there yet.
+
+    Safe when several processes start at once and when a builder is killed. What `build` depends on
+    (versions, sizes) belongs into `name`: an entry is never rebuilt.
+
+    Raises:
+        UserError: the cache folder cannot be written, or `needs_bytes` do not fit on its disk.
+    """
+    folder = cache_dir()
+    entry = folder / name
+    if entry.is_dir():
+        return entry
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{name}.lock").acquire()
+    with lock:
+        if not entry.is_dir():
+            _build(entry, build, needs_bytes)
+    return entry
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot write the cache {str(folder)!r} ({reason}): {REMEDY}") from error
+
+
+def _build(entry: Path, build: Callable[[Path], None], needs_bytes: int) -> None:
+    """Build, flush and rename; the caller holds the lock, so every partial folder is a torn one."""
+    folder = entry.parent
+    partial = folder / f"{entry.name}.partial-{os.getpid()}"
+    with _writing(folder):
+        for torn in folder.glob(f"{entry.name}.partial-*"):
+            shutil.rmtree(torn)
+        free = shutil.disk_usage(folder).free
+        if free < needs_bytes:
+            raise UserError(
+                f"the cache {str(folder)!r} needs {_size(needs_bytes)} and its disk has "
+                f"{_size(free)} free: {REMEDY}"
+            )
+        partial.mkdir()
+    try:
+        build(partial)
+        for file in partial.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        partial.rename(entry)
+    except Exception as error:
+        # Writers below us wrap the system's error: only its text tells a full disk.
+        if "No space left" in str(error) or "quota exceeded" in str(error):
+            raise UserError(f"the disk of the cache {str(folder)!r} is full: {REMEDY}") from error
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _flush(file: Path) -> None:
+    """To the disk before the rename is, so that a power cut leaves no entry of empty files."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
