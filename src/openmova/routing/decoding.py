@@ -175,7 +175,7 @@ def _answer_tokens(
     none_parts = _substrings(f" {NO_EXPERT}")
     letter_parts = {part for letter in letters for part in _substrings(letter)}
     found = {}
-    for token, index in tokenizer.get_vocab().items():
+    for token, index in sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1]):
         text = token.translate(_SPACES)
         if not text or index in special:
             continue
