@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -67,10 +67,6 @@ class AdapterConfig:
         """Number of image tokens that the language model gets."""
         assert self.token_grid is not None
         return self.token_grid[0] * self.token_grid[1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """A plain dict for config.json."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
 class ExpertMap(NamedTuple):

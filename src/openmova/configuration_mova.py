@@ -1,0 +1,120 @@
+"""MovaConfig: every size and choice of a MoVA model, as it stands in a checkpoint's config.json."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import AutoConfig, BertConfig, PreTrainedConfig
+
+from openmova.adapter import AdapterConfig
+from openmova.errors import UserError
+from openmova.routing import RoutingConfig
+
+
+class MovaConfig(PreTrainedConfig):
+    """Configuration of `MovaModel` and `MovaForConditionalGeneration`.
+
+    text_config: any decoder language model of transformers (a config, or a dict with "model_type").
+    base: the spec of the base encoder, `{"kind": ..., "name": ..., "descriptions": [...], ...}`.
+    experts: the specs of the pool, in the order of their letters A, B, ...
+    adapter: sizes of the MoV-Adapter.
+    gate_text_config: the BERT-like encoder that reads the question for the adapter's gate.
+    routing: how the routing pass is done.
+    image_token_id: the token that stands for one image token in `input_ids`.
+
+    Dicts become the dataclass or config that they describe; `to_dict` gives dicts again.
+    Raises UserError where parts are missing or do not fit together.
+    """
+
+    model_type = "openmova"
+    sub_configs = {"text_config": AutoConfig, "gate_text_config": BertConfig}
+    has_no_defaults_at_init = True
+
+    # Any: a dict, or nothing, until __post_init__ has made the config or dataclass of it.
+    text_config: Any = None
+    base: Any = None
+    experts: Any = None
+    adapter: Any = None
+    gate_text_config: Any = None
+    routing: Any = None
+    image_token_id: int = 0
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        needed = ("text_config", "base", "experts", "adapter", "gate_text_config")
+        if missing := [name for name in needed if self.__dict__.get(name) is None]:
+            raise UserError(
+                f"the configuration lacks {', '.join(missing)}: give a config.json that "
+                "MovaConfig.save_pretrained wrote, or set them"
+            )
+        if isinstance(self.text_config, Mapping):
+            fields = dict(self.text_config)
+            if "model_type" not in fields:
+                raise UserError('text_config lacks "model_type": name the language model\'s type')
+            self.text_config = AutoConfig.for_model(**fields)
+        if isinstance(self.gate_text_config, Mapping):
+            self.gate_text_config = BertConfig(**self.gate_text_config)
+        self.adapter = _built(AdapterConfig, "adapter", self.adapter)
+        self.routing = _built(RoutingConfig, "routing", self.routing or {})
+        self.tie_word_embeddings = self.text_config.tie_word_embeddings
+        self._check()
+        super().__post_init__(**kwargs)
+
+    @property
+    def expert_names(self) -> list[str]:
+        """The pool's names in the order of their letters."""
+        return [spec["name"] for spec in self.experts]
+
+    @property
+    def descriptions(self) -> list[str]:
+        """What the routing prompt says of each expert: the first of its descriptions."""
+        return [spec["descriptions"][0] for spec in self.experts]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types only."""
+        output = super().to_dict()
+        output["adapter"] = asdict(self.adapter)
+        output["routing"] = asdict(self.routing)
+        return output
+
+    def _check(self) -> None:
+        for spec in (self.base, *self.experts):
+            if lacking := [key for key in ("kind", "name", "descriptions") if not spec.get(key)]:
+                raise UserError(f"the expert {spec.get('name')!r} lacks {', '.join(lacking)}")
+            if not re.fullmatch(r"[\w-][\w.-]*", spec["name"]):
+                raise UserError(
+                    f"the expert name {spec['name']!r} names a file: use letters, digits, "
+                    "'.', '_' and '-'"
+                )
+        names = self.expert_names
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise UserError(f"experts need different names, but {', '.join(doubled)} occurs twice")
+        fitting = {
+            "adapter.expert_channels": (len(self.adapter.expert_channels), "experts", len(names)),
+            "adapter.output_width": (
+                self.adapter.output_width,
+                "text_config.hidden_size",
+                self.text_config.hidden_size,
+            ),
+            "adapter.text_width": (
+                self.adapter.text_width,
+                "gate_text_config.hidden_size",
+                self.gate_text_config.hidden_size,
+            ),
+        }
+        for name, (is_, other, should) in fitting.items():
+            if is_ != should:
+                raise UserError(f"{name} ({is_}) must fit {other} ({should}): change one of them")
+
+
+def _built(kind: type[AdapterConfig] | type[RoutingConfig], name: str, value: Any) -> Any:
+    """The dataclass itself, or the one that the dict describes."""
+    if isinstance(value, kind):
+        return value
+    try:
+        return kind(**value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the configuration's {name}: {error}") from error

@@ -1,0 +1,589 @@
+"""The MoVA model: encoders, MoV-Adapter and language model, native to transformers.
+
+`MovaModel` turns pictures, questions and a routing into image tokens and runs the decoder over text
+and image tokens. `MovaForConditionalGeneration` adds the head, the loss, the routing pass (coarse:
+the language model reads few base tokens and names experts) and generation (fine: only these experts
+run, the adapter fuses them, the language model answers).
+
+Shapes: B batch, T tokens of the text, C base channels, H x W the base map, E experts of the pool,
+N image tokens, D width of the language model, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from huggingface_hub import snapshot_download
+from torch import Tensor, nn
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertModel,
+    Cache,
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.modeling_outputs import ModelOutput
+from transformers.utils import can_return_tuple
+
+from openmova.adapter import ExpertMap, MoVAdapter, RotaryGrid
+from openmova.configuration_mova import MovaConfig
+from openmova.errors import UserError
+from openmova.experts.base import Expert
+from openmova.experts.pool import ExpertPool, expert_map, key_faults
+from openmova.experts.registry import build_expert
+from openmova.routing import (
+    RoutingResult,
+    expert_letters,
+    limit_experts,
+    parse_routing,
+    pool_tokens,
+)
+from openmova.routing.decoding import RoutingConstraint, active_steps, letter_scores
+
+# How some language models change their logits after the head: field of their config -> the change.
+LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "final_logit_softcapping": lambda logits, cap: cap * torch.tanh(logits / cap),
+    "logit_scale": lambda logits, scale: logits * scale,
+    "logits_scaling": lambda logits, scale: logits / scale,
+}
+
+
+@dataclass
+class MovaModelOutput(ModelOutput):
+    """last_hidden_state [B, T, D]; image_hidden_states: the image tokens [B, N, D]; gates
+    [B, blocks, E], where pixel_values were given."""
+
+    last_hidden_state: Tensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    image_hidden_states: Tensor | None = None
+    gates: Tensor | None = None
+
+
+@dataclass
+class MovaOutput(ModelOutput):
+    """loss, if labels were given; logits [B, T, V]; the rest as `MovaModelOutput`."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    image_hidden_states: Tensor | None = None
+    gates: Tensor | None = None
+
+
+def merge_image_tokens(
+    embeddings: Tensor, input_ids: Tensor, image_tokens: Tensor, image_token_id: int
+) -> Tensor:
+    """Put a row's image tokens, in order, where its input_ids hold the image token.
+
+    embeddings [B, T, D], input_ids [B, T], image_tokens [B, N, D] -> [B, T, D].
+    A row without image token uses none of them; a run that ends the row may be cut short.
+    Raises ValueError for any other number of image tokens than N.
+    """
+    places = input_ids == image_token_id  # [B, T]
+    order = places.cumsum(dim=1)
+    count = order[:, -1]
+    available = image_tokens.shape[1]
+    cut = places[:, -1] & (count < available)
+    if bool(((count != 0) & (count != available) & ~cut).any()):
+        raise ValueError(
+            f"the prompts hold {count.tolist()} image tokens a row, but a picture gives "
+            f"{available}: use the processor saved with this checkpoint"
+        )
+    index = (order - 1).clamp(min=0, max=available - 1)
+    picked = image_tokens.gather(1, index[..., None].expand(-1, -1, image_tokens.shape[2]))
+    return torch.where(places[..., None], picked.to(embeddings.dtype), embeddings)
+
+
+class MovaPreTrainedModel(PreTrainedModel):
+    """What both models share: loading and saving, strict about every key."""
+
+    config: MovaConfig
+    config_class = MovaConfig
+    base_model_prefix = "model"
+    input_modalities = ("image", "text")
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    @property
+    def core(self) -> MovaModel:
+        """The model without a head."""
+        return self.base_model
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        # Every part initialises itself when it is built. What a checkpoint does not hold, tables
+        # that are recomputed, has to be made again after loading.
+        if isinstance(module, RotaryGrid):
+            module.reset_buffers()
+        elif isinstance(module, Expert):
+            stored = module.state_dict().keys()
+            computed = [name for name, _ in module.named_buffers() if name not in stored]
+            if computed:
+                fresh = build_expert(self.config.base, folder=self.core.experts.folder)
+                for name in computed:
+                    module.get_buffer(name).copy_(fresh.get_buffer(name))
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any
+    ) -> Self | tuple[Self, dict[str, Any]]:
+        """Load a checkpoint folder, or a repository of the hub; experts are read when chosen.
+
+        Raises UserError that names missing or unexpected keys and tensors of other shapes.
+        """
+        folder = _checkpoint_folder(pretrained_model_name_or_path, kwargs)
+        wants_info = kwargs.pop("output_loading_info", False)
+        kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
+        model, info = super().from_pretrained(
+            folder, *args, output_loading_info=True, folder=folder, **kwargs
+        )
+        faults = key_faults(list(info["missing_keys"]), list(info["unexpected_keys"]))
+        for name, stored, wanted in info["mismatched_keys"]:
+            faults += f"; {name} has shape {list(stored)} instead of {list(wanted)}"
+        if faults:
+            raise UserError(
+                f"the weights in {folder} don't fit its config.json: {faults.removeprefix('; ')}"
+            )
+        return (model, info) if wants_info else model
+
+    def save_pretrained(
+        self,
+        save_directory: Any,
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write config.json, model.safetensors and a file for each expert."""
+        whole = self.state_dict() if state_dict is None else state_dict
+        experts = tuple(
+            f"{name}." for name, module in self.named_modules() if isinstance(module, ExpertPool)
+        )
+        kept = {name: t for name, t in whole.items() if not name.startswith(experts)}
+        super().save_pretrained(
+            save_directory, is_main_process=is_main_process, state_dict=kept, **kwargs
+        )
+        if is_main_process:
+            self.core.experts.save(Path(save_directory))
+
+
+class MovaModel(MovaPreTrainedModel):
+    """Encoders, adapter and decoder, without the language model's head.
+
+    folder: the checkpoint folder that experts and files named in the config are read from.
+    """
+
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]
+
+    def __init__(self, config: MovaConfig, folder: Path | None = None):
+        super().__init__(config)
+        with torch.device("cpu"):  # an encoder's own code need not work on the meta device
+            self.base = build_expert(config.base, folder=folder, frozen=False)
+        self.experts = ExpertPool(config.experts, folder)
+        self.adapter = MoVAdapter(config.adapter)
+        self.gate_text_encoder = BertModel(config.gate_text_config, add_pooling_layer=False)
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def encode_base(self, pixel_values: Tensor, image_sizes: Tensor) -> Tensor:
+        """The base map [B, C, H, W] of raw pictures uint8 [B, 3, h, w] with sizes [B, 2]."""
+        return expert_map(self.base, pixel_values, image_sizes).to(self.adapter.position.dtype)
+
+    def encode_experts(
+        self, pixel_values: Tensor, image_sizes: Tensor, routing: Tensor
+    ) -> dict[int, ExpertMap]:
+        """Run each chosen expert once, on the rows that chose it.
+
+        pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], routing bool [B, E].
+        Returns expert index -> its maps; an expert that no row chose is not even built.
+        """
+        maps = {}
+        for j in range(len(self.experts)):
+            rows = routing[:, j].nonzero()[:, 0]
+            if len(rows):
+                features = expert_map(self.experts.get(j), pixel_values[rows], image_sizes[rows])
+                maps[j] = ExpertMap(rows, features)
+        return maps
+
+    def encode_question(
+        self, question_input_ids: Tensor, question_attention_mask: Tensor | None = None
+    ) -> Tensor:
+        """The question feature of the gate [B, text width]: the encoder's first token."""
+        encoded = self.gate_text_encoder(
+            input_ids=question_input_ids, attention_mask=question_attention_mask
+        )
+        return encoded.last_hidden_state[:, 0]
+
+    def image_tokens(
+        self,
+        pixel_values: Tensor | None,
+        image_sizes: Tensor | None,
+        routing: Tensor,
+        question_input_ids: Tensor | None = None,
+        question_attention_mask: Tensor | None = None,
+        base_map: Tensor | None = None,
+        expert_maps: Mapping[int, ExpertMap] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Image tokens [B, N, D] and gates [B, blocks, E] of pictures with a given routing.
+
+        pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], routing bool [B, E],
+        question_input_ids [B, t] and its mask: the question for the gate, needed only where an
+        expert is chosen. base_map and expert_maps, if given, save their encoders' run.
+        Raises ValueError if the question or the routing's width does not fit.
+        """
+        routing = routing.bool()
+        if routing.shape[1] != len(self.experts):
+            raise ValueError(
+                f"the routing has {routing.shape[1]} columns but the pool has "
+                f"{len(self.experts)} experts: pass a bool tensor [batch, experts]"
+            )
+        if base_map is None:
+            base_map = self.encode_base(pixel_values, image_sizes)
+        if expert_maps is None:
+            expert_maps = self.encode_experts(pixel_values, image_sizes, routing)
+        if question_input_ids is not None:
+            text = self.encode_question(question_input_ids, question_attention_mask)
+        elif routing.any():
+            raise ValueError(
+                "an expert is chosen, so the gate needs the question: pass question_input_ids, as "
+                "the processor makes them"
+            )
+        else:  # without an expert the gate has no influence
+            text = base_map.new_zeros(len(base_map), self.config.adapter.text_width)
+        return self.adapter(base_map, expert_maps, routing, text.to(base_map.dtype))
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        routing: Tensor | None = None,
+        question_input_ids: Tensor | None = None,
+        question_attention_mask: Tensor | None = None,
+        image_tokens: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs: Any,
+    ) -> MovaModelOutput:
+        """Run the decoder over text and image tokens.
+
+        input_ids [B, T] with N image tokens a row; attention_mask [B, T]; pixel_values, image_sizes,
+        routing and question as `image_tokens`, or image_tokens [B, N, D] made before.
+        Raises ValueError for inputs that do not fit together.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("pass either input_ids or inputs_embeds")
+        gates = None
+        if image_tokens is None and pixel_values is not None:
+            if routing is None:
+                raise ValueError(
+                    "pixel_values need a routing: pass routing= (bool [batch, experts]), or call "
+                    "generate, which asks the router"
+                )
+            image_tokens, gates = self.image_tokens(
+                pixel_values, image_sizes, routing, question_input_ids, question_attention_mask
+            )
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)  # [B, T, D]
+            if image_tokens is not None:
+                inputs_embeds = merge_image_tokens(
+                    inputs_embeds, input_ids, image_tokens, self.config.image_token_id
+                )
+        if isinstance(attention_mask, Tensor) and attention_mask.ndim == 2:
+            seen = attention_mask[:, -inputs_embeds.shape[1] :, None]
+            inputs_embeds = inputs_embeds * seen.to(inputs_embeds.dtype)
+            if position_ids is None:
+                position_ids = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+                position_ids = position_ids[:, -inputs_embeds.shape[1] :]
+        outputs = self.language_model(
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            return_dict=True,
+            **kwargs,
+        )
+        return MovaModelOutput(**outputs, image_hidden_states=image_tokens, gates=gates)
+
+
+class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
+    """The whole model: forward with loss, `route`, and `generate` that does both passes.
+
+    tokenizer: of the language model, which the routing pass decodes with; read from the checkpoint
+    folder when it is first needed, or set by hand.
+    """
+
+    def __init__(self, config: MovaConfig, folder: Path | None = None):
+        super().__init__(config)
+        self.model = MovaModel(config, folder)
+        text = config.text_config
+        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+        fields = text.to_dict()
+        self._logit_changes = [
+            (change, fields[name]) for name, change in LOGIT_CHANGES.items() if fields.get(name)
+        ]
+        self._tokenizer: PreTrainedTokenizerBase | None = None
+        embeddings = self.get_input_embeddings()
+        (name,) = (name for name, module in self.named_modules() if module is embeddings)
+        self._tied_weights_keys = {"lm_head.weight": f"{name}.weight"}
+        self.post_init()
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The language model's tokenizer. Raises ValueError if there is none."""
+        if self._tokenizer is None:
+            folder = self.model.experts.folder
+            if folder is None or not (folder / "tokenizer_config.json").is_file():
+                raise ValueError(
+                    "the routing pass reads the answer with a tokenizer and the model has none: "
+                    "set model.tokenizer = processor.tokenizer, or pass routing="
+                )
+            self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    def set_output_embeddings(self, value: nn.Linear) -> None:
+        self.lm_head = value
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        routing: Tensor | None = None,
+        question_input_ids: Tensor | None = None,
+        question_attention_mask: Tensor | None = None,
+        image_tokens: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> MovaOutput:
+        """Logits [B, T, V] and, with labels [B, T] (-100: no loss), the next-token loss.
+
+        The other inputs as `MovaModel.forward`. logits_to_keep: only so many from the end, or at
+        these positions.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            pixel_values=pixel_values,
+            image_sizes=image_sizes,
+            routing=routing,
+            question_input_ids=question_input_ids,
+            question_attention_mask=question_attention_mask,
+            image_tokens=image_tokens,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(outputs.last_hidden_state[:, kept])
+        for change, value in self._logit_changes:
+            logits = change(logits, value)
+        loss = None
+        if labels is not None:
+            vocabulary = self.config.text_config.vocab_size
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=vocabulary, **kwargs)
+        return MovaOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=outputs.image_hidden_states,
+            gates=outputs.gates,
+        )
+
+    @torch.no_grad()
+    def route(
+        self,
+        pixel_values: Tensor | None,
+        image_sizes: Tensor | None,
+        routing_input_ids: Tensor,
+        routing_attention_mask: Tensor | None = None,
+        base_map: Tensor | None = None,
+        max_experts: int | None = None,
+        constrained: bool | None = None,
+    ) -> RoutingResult:
+        """Ask the language model which experts these pictures and questions need (the coarse pass).
+
+        pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], or base_map [B, C, H, W] instead;
+        routing_input_ids [B, T]: the routing prompts. max_experts and constrained as in the
+        config's routing, where not given. Raises ValueError if the model has no tokenizer.
+        """
+        rules = self.config.routing
+        letters = expert_letters(len(self.model.experts))
+        if base_map is None:
+            base_map = self.model.encode_base(pixel_values, image_sizes)
+        none = base_map.new_zeros(len(base_map), len(letters), dtype=torch.bool)
+        tokens, _ = self.model.image_tokens(None, None, none, base_map=base_map)
+        tokens = pool_tokens(tokens, self.config.adapter.token_grid, rules.grid)
+        answer = self.generation_config
+        end = answer.eos_token_id if answer.eos_token_id is not None else []
+        processors = LogitsProcessorList()
+        if rules.constrained if constrained is None else constrained:
+            processors.append(
+                RoutingConstraint(
+                    tokenizer=self.tokenizer,
+                    letters=letters,
+                    eos_token_ids=end,
+                    prompt_length=routing_input_ids.shape[1],
+                )
+            )
+        generated = super().generate(
+            routing_input_ids,
+            GenerationConfig(
+                max_new_tokens=rules.max_new_tokens,
+                do_sample=False,
+                num_beams=1,
+                num_return_sequences=1,
+                repetition_penalty=1.0,
+                no_repeat_ngram_size=0,
+                return_dict_in_generate=True,
+                output_logits=True,
+            ),
+            attention_mask=routing_attention_mask,
+            image_tokens=tokens,
+            logits_processor=processors,
+        )
+        new_ids = generated.sequences[:, routing_input_ids.shape[1] :]
+        texts = [
+            text.strip() for text in self.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
+        ]
+        chosen = torch.zeros_like(none)
+        for row, text in enumerate(texts):
+            chosen[row, list(parse_routing(text, letters))] = True
+        active = active_steps(new_ids, end)
+        scores = letter_scores(generated.logits, self.tokenizer, letters, active)
+        most = rules.max_experts if max_experts is None else max_experts
+        return RoutingResult(limit_experts(chosen, scores, most), scores, texts)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        *,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        routing: Tensor | None = None,
+        routing_input_ids: Tensor | None = None,
+        routing_attention_mask: Tensor | None = None,
+        question_input_ids: Tensor | None = None,
+        question_attention_mask: Tensor | None = None,
+        image_tokens: Tensor | None = None,
+        base_map: Tensor | None = None,
+        max_experts: int | None = None,
+        constrained: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Answer: both passes over a picture, or only the second with routing= or image_tokens=.
+
+        Takes what the processor returns and every option of transformers' generate. The base
+        encoder runs once for both passes. Raises ValueError if a picture comes with neither a
+        routing nor a routing prompt.
+        """
+        if image_tokens is None and (pixel_values is not None or base_map is not None):
+            if base_map is None:
+                base_map = self.model.encode_base(pixel_values, image_sizes)
+            if routing is None:
+                if routing_input_ids is None:
+                    raise ValueError(
+                        "to find a routing, generate needs routing_input_ids, as the processor "
+                        "makes them; or pass routing= (bool [batch, experts])"
+                    )
+                routing = self.route(
+                    None,
+                    None,
+                    routing_input_ids,
+                    routing_attention_mask,
+                    base_map=base_map,
+                    max_experts=max_experts,
+                    constrained=constrained,
+                ).routing
+            image_tokens, _ = self.model.image_tokens(
+                pixel_values,
+                image_sizes,
+                routing.to(base_map.device),
+                question_input_ids,
+                question_attention_mask,
+                base_map=base_map,
+            )
+        return super().generate(inputs, generation_config, image_tokens=image_tokens, **kwargs)
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        *args: Any,
+        image_tokens: Tensor | None = None,
+        is_first_iteration: bool | None = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """As transformers does, with the image tokens only where the prompt is read."""
+        inputs = super().prepare_inputs_for_generation(
+            input_ids, *args, is_first_iteration=is_first_iteration, **kwargs
+        )
+        if is_first_iteration or not kwargs.get("use_cache", True):
+            inputs["image_tokens"] = image_tokens
+        return inputs
+
+
+def _checkpoint_folder(source: Any, options: dict[str, Any]) -> Path:
+    """The local folder of a checkpoint; a repository of the hub is downloaded (data files only)."""
+    folder = Path(source)
+    if not folder.is_dir():
+        folder = Path(
+            snapshot_download(
+                str(source),
+                revision=options.pop("revision", None),
+                cache_dir=options.pop("cache_dir", None),
+                token=options.pop("token", None),
+                force_download=options.pop("force_download", False),
+                local_files_only=options.pop("local_files_only", False),
+                allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.onnx"],
+            )
+        )
+    return folder / options.pop("subfolder", "")
