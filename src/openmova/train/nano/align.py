@@ -1,0 +1,230 @@
+"""Stage 2: dense alignment of the MoV-Adapter's tokens with the language model's token space.
+
+Every fused token is trained to be the language model's input embedding of the word in its cell, the
+empty cells that of `BLANK`. It stands beside the paper's own pretraining objective (section 3.4),
+which alone does not move a model of this size; trained are the same parts: the adapter, and of the
+base encoder its projection. The routing of a sample is that of a question about it, and at times
+another one (none, all, random), so that every routing is seen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from openmova.adapter import AdapterConfig, ExpertMap, MoVAdapter, RotaryAttention, resize_map
+from openmova.data.synthetic import COLUMNS, ROWS, Fact, Sample
+from openmova.data.synthetic.questions import ask
+from openmova.data.synthetic.words import WORDS
+from openmova.experts.base import Expert
+from openmova.experts.lite import LiteEncoder
+from openmova.routing.prompt import gate_text
+from openmova.train.nano.experts import cells_tensor, images_tensor
+from openmova.train.nano.loop import fit
+
+EXPERTS = ("text", "chart", "location", "object")
+GRID = (14, 14)
+BLANK = " ."
+BLANK_WEIGHT = 0.3
+TEMPERATURE = 20.0
+
+
+@dataclass(kw_only=True)
+class Encoded:
+    """What the frozen encoders say of some images.
+
+    base: [n, 320, 7, 7]; maps: expert -> [n, C, 14, 14]; cells: int64 [n, ROWS, COLUMNS].
+    """
+
+    base: Tensor
+    maps: list[Tensor]
+    cells: Tensor
+    facts: list[list[Fact]]
+    domains: list[str]
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+
+@torch.no_grad()
+def encode(samples: Sequence[Sample], base: LiteEncoder, experts: Sequence[Expert]) -> Encoded:
+    """Runs the frozen encoders once, 8 images at a time; kept in bfloat16."""
+    bases: list[Tensor] = []
+    maps: list[list[Tensor]] = [[] for _ in experts]
+    for start in tqdm(range(0, len(samples), 8), desc="encoding", mininterval=10):
+        view = images_tensor(list(samples[start : start + 8]))
+        bases.append(base.features(view).bfloat16())
+        for kept, expert in zip(maps, experts, strict=True):
+            kept.append(resize_map(expert(view), GRID).bfloat16())
+    return Encoded(
+        base=torch.cat(bases),
+        maps=[torch.cat(kept) for kept in maps],
+        cells=cells_tensor(list(samples)),
+        facts=[s.facts for s in samples],
+        domains=[s.domain for s in samples],
+    )
+
+
+def word_embeddings(tokenizer, embeddings: Tensor) -> Tensor:
+    """The target of every word of WORDS, [words, D]: its token with a space before it, a digit's own.
+
+    Raises ValueError for a word of several tokens.
+    """
+    ids = []
+    for word in WORDS:
+        text = BLANK if word == "" else word if word.isdigit() else f" {word}"
+        tokens = tokenizer(text, add_special_tokens=False).input_ids
+        if len(tokens) != 1:
+            raise ValueError(f"{word!r} is {len(tokens)} tokens; choose words of one token")
+        ids += tokens
+    return embeddings[torch.tensor(ids)]
+
+
+class GateText:
+    """The gate's text features, kept by question."""
+
+    def __init__(self, tokenizer, encoder: nn.Module) -> None:
+        self.tokenizer, self.encoder = tokenizer, encoder
+        self.known: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def __call__(self, questions: Sequence[str]) -> Tensor:
+        """[B, D]: the encoder's last state of [CLS]."""
+        new = list(dict.fromkeys(q for q in questions if q not in self.known))
+        if new:
+            texts = [gate_text([q]) for q in new]
+            batch = self.tokenizer(texts, return_tensors="pt", padding=True, truncation=True)
+            states = self.encoder(**batch).last_hidden_state[:, 0]
+            self.known.update(zip(new, states, strict=True))
+        return torch.stack([self.known[q] for q in questions])
+
+
+def random_routing(needed: Sequence[str], rng: random.Random) -> list[bool]:
+    """The experts that a question needs; one time in four none, all or any of them."""
+    draw = rng.random()
+    if draw < 0.75:
+        return [name in needed for name in EXPERTS]
+    if draw < 0.85:
+        return [False] * len(EXPERTS)
+    if draw < 0.93:
+        return [True] * len(EXPERTS)
+    return [rng.random() < 0.5 for _ in EXPERTS]
+
+
+class Aligned(nn.Module):
+    """The trained parts: the base encoder's projection and the adapter."""
+
+    def __init__(self, base: LiteEncoder, adapter: MoVAdapter) -> None:
+        super().__init__()
+        self.base, self.adapter = base, adapter
+
+    def forward(self, data: Encoded, rows: Tensor, routing: Tensor, text: Tensor) -> Tensor:
+        """rows int [B], routing bool [B, E], text [B, D] -> tokens [B, ROWS * COLUMNS, width]."""
+        maps = {}
+        for j in range(routing.shape[1]):
+            if routing[:, j].any():
+                chosen = routing[:, j].nonzero().flatten()
+                maps[j] = ExpertMap(chosen, data.maps[j][rows[chosen]].float())
+        tokens, _ = self.adapter(self.base.project(data.base[rows].float()), maps, routing, text)
+        return tokens
+
+
+@torch.no_grad()
+def look_at_same_place(adapter: MoVAdapter, sharpness: float = 4.0) -> None:
+    """Starts every expert's cross-attention as a look-up of the same place of the map.
+
+    Query and key get a constant part (through the biases of their layer norms) whose rotary product
+    is largest at offset zero, by about ``sharpness`` over the nearest neighbour.
+    """
+    frequencies = adapter.rotary.cos[adapter.config.grid[1]].acos()[: adapter.config.head_dim // 2]
+    gap = (1 - frequencies[::2].cos()).sum().item()
+    amplitude = (sharpness * adapter.config.head_dim**0.5 / gap) ** 0.5
+    for block in adapter.blocks:
+        for extractor in block.extractors:
+            attention: RotaryAttention = extractor.attention
+            heads = attention.q_proj.out_features // attention.head_dim
+            constant = torch.tensor([amplitude, 0.0]).repeat(heads * attention.head_dim // 2)
+            for norm, projection in (
+                (extractor.query_norm, attention.q_proj),
+                (extractor.expert_norm, attention.k_proj),
+            ):
+                bias = torch.randn_like(norm.bias).sign()
+                norm.bias.copy_(bias)
+                wanted = constant - projection.weight @ bias
+                projection.weight += torch.outer(wanted, bias) / bias.square().sum()
+
+
+def alignment_loss(tokens: Tensor, cells: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy on scaled cosines, pull of direction and of length.
+
+    tokens [B, N, D], cells int [B, N], targets [words, D]. Returns the loss and the best words.
+    """
+    cosines = F.normalize(tokens, dim=-1) @ F.normalize(targets, dim=-1).T  # [B, N, words]
+    weight = torch.ones(len(targets))
+    weight[0] = BLANK_WEIGHT
+    flat = cells.flatten()
+    entropy = F.cross_entropy(TEMPERATURE * cosines.flatten(0, 1), flat, weight=weight)
+    wanted = targets[cells]  # [B, N, D]
+    own = cosines.flatten(0, 1).gather(1, flat[:, None]).squeeze(1)
+    share = weight[flat] / weight[flat].sum()
+    length = (tokens.norm(dim=-1) - wanted.norm(dim=-1)).square().flatten()
+    return entropy + ((0.5 * (1 - own) + 0.1 * length) * share).sum(), cosines.argmax(-1)
+
+
+def align(
+    model: Aligned,
+    data: Encoded,
+    targets: Tensor,
+    gate: GateText,
+    *,
+    steps: int,
+    folder: Path,
+    seed: int,
+    batch: int = 32,
+    lr: float = 2e-3,
+) -> None:
+    """Trains the alignment; every batch holds all four domains alike."""
+    by_domain = {name: [i for i, d in enumerate(data.domains) if d == name] for name in EXPERTS}
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = random.Random(f"align-{seed}-{step}")
+        rows = [rng.choice(by_domain[EXPERTS[i % len(EXPERTS)]]) for i in range(batch)]
+        facts = [rng.choice(data.facts[row]) for row in rows]
+        questions = [ask(fact, rng) for fact in facts]
+        routing = torch.tensor([random_routing(fact.experts, rng) for fact in facts])
+        index = torch.tensor(rows)
+        cells = data.cells[index].flatten(1)
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = model(data, index, routing, gate(questions))
+        loss, best = alignment_loss(tokens.float(), cells, targets)
+        right = (best == cells) & (cells > 0)
+        figures = {}
+        for i, name in enumerate(EXPERTS):
+            mine = slice(i, None, len(EXPERTS))
+            figures[name] = right[mine].sum().item() / max((cells[mine] > 0).sum().item(), 1)
+        return loss, figures
+
+    fit("alignment", model, loss_of, steps=steps, lr=lr, folder=folder)
+
+
+def nano_adapter_config() -> AdapterConfig:
+    """The sizes of nano's adapter."""
+    return AdapterConfig(
+        width=256,
+        expert_channels=(128, 128, 128, 320),
+        text_width=384,
+        output_width=576,
+        grid=GRID,
+        token_grid=(ROWS, COLUMNS),
+        blocks=2,
+        top_k=3,
+        head_dim=64,
+        rope_theta=100.0,
+    )
