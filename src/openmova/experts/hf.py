@@ -1,0 +1,248 @@
+"""Any vision model of transformers as an expert, from its config and safetensors.
+
+The spec holds the whole config, so a checkpoint needs nothing beside it:
+`{"kind": "hf", "name": ..., "descriptions": [...], "config": {"model_type": "dinov2", ...},
+"size": 224, "mean": [...], "std": [...], "select_layer": -2}`. `hf_spec` makes one from a folder.
+No code of a model's repository is ever run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+
+from openmova.errors import UserError
+from openmova.experts.base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Expert,
+    height_width,
+    square_view,
+    tokens_to_map,
+)
+from openmova.experts.files import find_file
+
+NOT_THE_MODEL = {"architectures", "auto_map", "dtype", "torch_dtype", "transformers_version"}
+"""Entries of a config.json that don't say what the model is."""
+
+
+class HfExpert(Expert):
+    """A vision model of transformers; its map is one of its hidden states."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        config: Mapping[str, Any] | str,
+        size: int | Sequence[int] | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        select_layer: int | None = None,
+        channels: int | None = None,
+        source: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """See docs/experts.md for the keywords.
+
+        config: the model's config, or the folder of one (`package:...` inside a package); of a
+        model with text and vision, its vision part is used. size: of the picture, one number or
+        (height, width); None: the config's image_size. select_layer: index into hidden_states;
+        None: the last hidden state. channels: None asks the model, without computing anything.
+        source: a folder with the weights in safetensors, read once, when a new model is assembled;
+        None: random weights. Raises UserError if the config is of no vision model, or no file.
+        """
+        super().__init__(name=name, descriptions=descriptions, channels=channels or 0)
+        self.mean, self.std, self.select_layer = tuple(mean), tuple(std), select_layer
+        vision = _vision_config(config, folder, name)
+        settings = vision.to_dict()
+        image_size = settings.get("image_size")
+        if size is None and image_size is None:
+            raise UserError(f'the config of the hf expert {name!r} has no size: give it a "size"')
+        self.size = height_width(size if size is not None else image_size)
+        patch = settings.get("patch_size")
+        self.patch = None if patch is None else height_width(patch)
+        if source is None:
+            self.model: PreTrainedModel = AutoModel.from_config(vision)
+        else:
+            self.model = _load(find_file(source, folder), vision)
+        if self.model.main_input_name != "pixel_values":
+            raise UserError(
+                f"the hf expert {name!r} is a {vision.model_type}, which takes "
+                f"{self.model.main_input_name}, not pictures; give it a vision model"
+            )
+        accepted = inspect.signature(self.model.forward).parameters
+        self._options = {"output_hidden_states": True} if select_layer is not None else {}
+        if "interpolate_pos_encoding" in accepted and self.size != _size_or_none(image_size):
+            self._options["interpolate_pos_encoding"] = True
+        if channels is None:
+            self.channels = self._count_channels(vision)
+        self.register_load_state_dict_pre_hook(_use_current_names)
+
+    @classmethod
+    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
+        if folder is not None:  # a checkpoint has the weights
+            keywords = {key: value for key, value in keywords.items() if key != "source"}
+        return cls(**keywords, folder=folder)
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """uint8 [B, 3, H, W], integer [B, 2] -> float32 [B, 3, *size], padded to a square."""
+        return square_view(images, sizes, size=self.size, mean=self.mean, std=self.std)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """float [B, 3, *size] -> [B, channels, h, w]."""
+        return self._map(self.model, view.to(self.model.dtype))
+
+    def _map(self, model: PreTrainedModel, view: Tensor) -> Tensor:
+        output = model(view, **self._options)
+        if self.select_layer is None:
+            states = output.last_hidden_state
+        else:
+            layers = output.hidden_states
+            if not -len(layers) <= self.select_layer < len(layers):
+                raise UserError(
+                    f"the hf expert {self.name!r} has the hidden states 0 to {len(layers) - 1}, "
+                    f'not {self.select_layer}; correct "select_layer"'
+                )
+            states = layers[self.select_layer]
+        if states.ndim == 4:  # convolutional: already [B, C, h, w]
+            return states
+        return tokens_to_map(states, self._grid(states.shape[1]))
+
+    def _grid(self, tokens: int) -> tuple[int, int]:
+        """Rows and columns of the patches; halved as often as the model merged them."""
+        if self.patch is None:
+            raise UserError(f"the config of the hf expert {self.name!r} names no patch_size")
+        height, width = self.size[0] // self.patch[0], self.size[1] // self.patch[1]
+        while height * width > tokens:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        return height, width
+
+    def _count_channels(self, config: PreTrainedConfig) -> int:
+        with torch.device("meta"), torch.no_grad():  # shapes without numbers
+            model = AutoModel.from_config(config).eval()
+            return self._map(model, torch.zeros(1, 3, *self.size, dtype=model.dtype)).shape[1]
+
+
+def hf_spec(
+    source: Path | str,
+    *,
+    name: str,
+    descriptions: Sequence[str],
+    size: int | Sequence[int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    select_layer: int | None = None,
+) -> dict[str, Any]:
+    """The spec of an expert from a folder with config.json (and preprocessor_config.json).
+
+    The folder becomes the spec's "source". What is not given is read from the two files.
+    Raises UserError if a file is missing or has not what is needed.
+    """
+    folder = find_file(str(source))
+    config = _vision_config(str(source), None, name).to_dict()
+    own = {k: v for k, v in config.items() if k not in NOT_THE_MODEL and not k.startswith("_")}
+    if size is None or mean is None or std is None:
+        file = folder / "preprocessor_config.json"
+        if not file.is_file():
+            raise UserError(f"{folder} has no {file.name}: give size, mean and std of {name!r}")
+        preprocessor = json.loads(file.read_text(encoding="utf-8"))
+        size = size or _preprocessed_size(preprocessor) or own.get("image_size")
+        mean, std = mean or preprocessor.get("image_mean"), std or preprocessor.get("image_std")
+        if size is None or mean is None or std is None:
+            raise UserError(f"{file} does not say size, mean and std of {name!r}: give them")
+    spec = {
+        "kind": "hf",
+        "name": name,
+        "descriptions": list(descriptions),
+        "config": own,
+        "size": list(height_width(size)),
+        "mean": list(mean),
+        "std": list(std),
+        "select_layer": select_layer,
+    }
+    keywords = {key: value for key, value in spec.items() if key != "kind"}
+    with torch.device("meta"):
+        channels = HfExpert(**keywords).channels
+    return spec | {"channels": channels, "source": str(source)}
+
+
+def _preprocessed_size(preprocessor: Mapping[str, Any]) -> list[int] | int | None:
+    size = preprocessor.get("crop_size") or preprocessor.get("size")
+    if not isinstance(size, dict):
+        return size
+    if "height" in size:
+        return [size["height"], size["width"]]
+    return size.get("shortest_edge")
+
+
+def _size_or_none(size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    return None if size is None else height_width(size)
+
+
+def _vision_config(
+    config: Mapping[str, Any] | str, folder: Path | None, name: str
+) -> PreTrainedConfig:
+    if isinstance(config, str):
+        path = find_file(config, folder)
+        config = json.loads((path / "config.json" if path.is_dir() else path).read_text("utf-8"))
+    settings = dict(config)
+    model_type = settings.pop("model_type", None)
+    try:
+        full = AutoConfig.for_model(model_type, **settings)
+    except ValueError as error:
+        raise UserError(
+            f"transformers knows no model_type {model_type!r}, which the config of the hf expert "
+            f"{name!r} names; correct it or install another version of transformers"
+        ) from error
+    return full.vision_config if "vision_config" in full.sub_configs else full
+
+
+def _load(folder: Path, config: PreTrainedConfig) -> PreTrainedModel:
+    try:
+        model, info = AutoModel.from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            dtype=torch.get_default_dtype(),
+            output_loading_info=True,
+        )
+    except OSError as error:
+        raise UserError(f"{folder} has no weights in safetensors; convert them first") from error
+    _refuse_missing(info["missing_keys"], config, f"the weights in {folder}")
+    return model
+
+
+def _refuse_missing(missing: Sequence[str], config: PreTrainedConfig, where: str) -> None:
+    """Missing weights would stay random; only a pooler, which no map needs, may be missing."""
+    needed = sorted(key for key in missing if "pooler" not in key)
+    if needed:
+        raise UserError(f"{where} lack {', '.join(needed[:5])} of the {config.model_type}")
+
+
+def _use_current_names(
+    expert: torch.nn.Module, state: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Rename weights saved by another version of transformers to the names of this one.
+
+    The names in transformers' vision models change between its versions; it renames them in
+    `from_pretrained`, but `load_state_dict` would find them missing.
+    """
+    assert isinstance(expert, HfExpert)
+    start = f"{prefix}model."
+    stored = {key[len(start) :]: key for key in state if key.startswith(start)}
+    if not stored or stored.keys() == expert.model.state_dict().keys():
+        return
+    converted = type(expert.model).from_pretrained(
+        None,
+        config=expert.model.config,
+        state_dict={short: state.pop(key) for short, key in stored.items()},
+    )
+    state.update({start + key: value for key, value in converted.state_dict().items()})

@@ -1,0 +1,187 @@
+"""Any ONNX graph as an expert, through onnxruntime (the extra `onnx`).
+
+The spec names the file, which tensor of the graph is the map, and how the picture goes in:
+`{"kind": "onnx", "name": ..., "descriptions": [...], "path": "package:rapidocr/models/x.onnx",
+"output": "...", "size": 224, "mean": [...], "std": [...], "layout": "NCHW"}`.
+The tensor may lie inside the graph, which is then cut off after it. The weights stay in the ONNX
+file: a relative path means a file of the checkpoint folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Mapping, Sequence
+from math import isqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openmova.errors import UserError
+from openmova.experts.base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Expert,
+    height_width,
+    square_view,
+    tokens_to_map,
+)
+from openmova.experts.files import find_file, is_within_folder
+from openmova.experts.onnx_graph import cut_after, tensor_names
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+NUMBERS: dict[str, type[np.floating[Any]]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+}
+
+
+class OnnxExpert(Expert):
+    """A graph with one picture input [B, 3, H, W] and a map somewhere in it."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        path: str,
+        output: str | None = None,
+        size: int | Sequence[int] | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        channel_order: Literal["RGB", "BGR"] = "RGB",
+        layout: Literal["NCHW", "tokens"] = "NCHW",
+        channels: int | None = None,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+        folder: Path | None = None,
+    ) -> None:
+        """See docs/experts.md for the keywords.
+
+        output: a tensor of the graph; None: its first output. size: of the picture, one number or
+        (height, width); None: as the graph fixes it. layout: of the output, a map [B, C, h, w] or
+        tokens [B, N, C] in row-major order after any class tokens. channels: None asks the graph,
+        by one run. providers: onnxruntime's, in order of preference.
+        Raises UserError if onnxruntime or the file is missing, or the graph is not of this kind.
+        """
+        if layout not in ("NCHW", "tokens") or channel_order not in ("RGB", "BGR"):
+            raise UserError(
+                f"the onnx expert {name!r} knows the layouts NCHW and tokens and the channel "
+                f"orders RGB and BGR, not {layout!r} and {channel_order!r}"
+            )
+        super().__init__(name=name, descriptions=descriptions, channels=channels or 0)
+        self.path = path
+        self.file = find_file(path, folder)
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.channel_order, self.layout = channel_order, layout
+        self.session = _session(self.file, output, list(providers))
+        self.size, self.batch, self.number = self._input(size)
+        if channels is None:
+            blank = torch.zeros(1, 3, *self.size)
+            self.channels = self._run(blank).shape[1]
+
+    @classmethod
+    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
+        return cls(**keywords, folder=folder)
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """uint8 [B, 3, H, W], integer [B, 2] -> float32 [B, 3, *size], padded to a square."""
+        view = square_view(images, sizes, size=self.size, mean=self.mean, std=self.std)
+        return view.flip(1) if self.channel_order == "BGR" else view
+
+    def forward(self, view: Tensor) -> Tensor:
+        """float [B, 3, *size] -> float32 [B, channels, h, w], on the device of the view."""
+        maps = self._run(view)
+        if maps.shape[1] != self.channels:
+            raise UserError(
+                f"the map of the onnx expert {self.name!r} has {maps.shape[1]} channels, its spec "
+                f'says {self.channels}; correct or leave out "channels"'
+            )
+        return maps.to(view.device)
+
+    def save_files(self, folder: Path) -> None:
+        target = folder / self.path
+        if is_within_folder(self.path) and self.file.resolve() != target.resolve():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.file, target)
+
+    def _run(self, view: Tensor) -> Tensor:
+        pictures = view.detach().float().cpu().numpy().astype(self.number)
+        feed = self.session.get_inputs()[0].name
+        asked = [self.session.get_outputs()[0].name]
+        parts = np.split(pictures, len(pictures)) if self.batch == 1 else [pictures]
+        outputs = np.concatenate([self.session.run(asked, {feed: part})[0] for part in parts])
+        maps = torch.from_numpy(outputs.astype(np.float32))
+        if self.layout == "tokens" and maps.ndim == 3:
+            maps = tokens_to_map(maps, _grid(maps.shape[1], self.size))
+        if maps.ndim != 4:
+            raise UserError(
+                f"the output {asked[0]!r} of the onnx expert {self.name!r} has the shape "
+                f"{list(outputs.shape)}: no {'map' if self.layout == 'NCHW' else 'tokens'}; choose "
+                f"another output or layout"
+            )
+        return maps
+
+    def _input(
+        self, size: int | Sequence[int] | None
+    ) -> tuple[tuple[int, int], int | str | None, type[np.floating[Any]]]:
+        """Size and batch of the graph's input and its kind of number."""
+        inputs = self.session.get_inputs()
+        shape, kind = inputs[0].shape, inputs[0].type
+        if len(inputs) != 1 or kind not in NUMBERS or len(shape) != 4 or shape[1] == 1:
+            raise UserError(
+                f"the onnx expert {self.name!r} needs a graph with one float input [B, 3, H, W], "
+                f"not {[(i.name, i.shape, i.type) for i in inputs]}"
+            )
+        if isinstance(shape[0], int) and shape[0] != 1:
+            raise UserError(
+                f"the graph of the onnx expert {self.name!r} is fixed to batches of {shape[0]}; "
+                "export it with a batch of 1 or any"
+            )
+        fixed = [side if isinstance(side, int) else None for side in shape[2:]]
+        if size is None and None in fixed:
+            raise UserError(f'the onnx expert {self.name!r} takes any size: give it a "size"')
+        wanted = height_width(size if size is not None else [side or 0 for side in fixed])
+        if any(side not in (None, want) for side, want in zip(fixed, wanted, strict=True)):
+            raise UserError(
+                f"the graph of the onnx expert {self.name!r} is fixed to pictures of "
+                f"{fixed[0]}x{fixed[1]}, its spec says {wanted[0]}x{wanted[1]}"
+            )
+        return wanted, shape[0], NUMBERS[kind]
+
+
+def _session(file: Path, output: str | None, providers: list[str]) -> InferenceSession:
+    """Start a graph whose first output is the tensor asked for."""
+    try:
+        from onnxruntime import InferenceSession, SessionOptions
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+    except ImportError as error:
+        raise UserError(
+            "an expert of the kind onnx needs onnxruntime; "
+            'install it with: pip install "openmova[onnx]"'
+        ) from error
+    options = SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors only: it warns about each weight that a cut leaves over
+    model = file.read_bytes()
+    try:
+        names = tensor_names(model)
+        if output is not None and output not in names:
+            raise UserError(
+                f"the graph {file.name!r} computes no tensor {output!r}; "
+                f"did you mean {' or '.join(difflib.get_close_matches(output, names, cutoff=0))}?"
+            )
+        wanted = model if output is None else cut_after(model, output)
+        return InferenceSession(wanted, options, providers=providers)
+    except (ValueError, errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph) as error:
+        raise UserError(f"{str(file)!r} can't be run by onnxruntime: {error}") from error
+
+
+def _grid(tokens: int, size: tuple[int, int]) -> tuple[int, int]:
+    """The largest grid of the picture's proportions that the tokens fill."""
+    height = isqrt(tokens * size[0] // size[1])
+    return height, height * size[1] // size[0]
