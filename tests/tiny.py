@@ -19,8 +19,42 @@ KINDS["tiny"] = "tiny:TinyExpert"
 
 GRID = (4, 4)
 WORDS = [
-    *("<pad> <unk> <s> </s> <image> <user> <assistant> A B C none ,".split()),
-    *("what is this ? red blue model pool question : . answer how many dogs cat".split()),
+    *(
+        [
+            "<pad>",
+            "<unk>",
+            "<s>",
+            "</s>",
+            "<image>",
+            "<user>",
+            "<assistant>",
+            "A",
+            "B",
+            "C",
+            "none",
+            ",",
+        ]
+    ),
+    *(
+        [
+            "what",
+            "is",
+            "this",
+            "?",
+            "red",
+            "blue",
+            "model",
+            "pool",
+            "question",
+            ":",
+            ".",
+            "answer",
+            "how",
+            "many",
+            "dogs",
+            "cat",
+        ]
+    ),
 ]
 TEMPLATE = (
     "<s>{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} {% endfor %}"
@@ -129,7 +163,14 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_question_tokenizer() -> BertTokenizer:
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"what is this ? question 0 :".split()]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *["what", "is", "this", "?", "question", "0", ":"],
+    ]
     return BertTokenizer(vocab={word: i for i, word in enumerate(words)})
 
 

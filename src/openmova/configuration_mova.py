@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
@@ -118,3 +118,6 @@ def _built(kind: type[AdapterConfig] | type[RoutingConfig], name: str, value: An
         return kind(**value)
     except (TypeError, ValueError) as error:
         raise UserError(f"the configuration's {name}: {error}") from error
+
+
+AutoConfig.register(MovaConfig.model_type, MovaConfig)

@@ -21,6 +21,8 @@ from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from transformers import (
     AutoModel,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
     AutoTokenizer,
     BertModel,
     Cache,
@@ -587,3 +589,8 @@ def _checkpoint_folder(source: Any, options: dict[str, Any]) -> Path:
             )
         )
     return folder / options.pop("subfolder", "")
+
+
+AutoModel.register(MovaConfig, MovaModel)
+AutoModelForImageTextToText.register(MovaConfig, MovaForConditionalGeneration)
+AutoModelForMultimodalLM.register(MovaConfig, MovaForConditionalGeneration)

@@ -1,0 +1,72 @@
+"""MovaImageProcessor: pictures to one raw uint8 tensor; each encoder makes its own view from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import BatchFeature
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.image_utils import load_image as fetch_image
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
+
+from openmova.configuration_mova import MovaConfig
+from openmova.images import ImageSource, load_image
+
+REMOTE = ("http://", "https://", "data:image/")
+
+
+class MovaImageProcessor(BaseImageProcessor):
+    """Loads pictures, caps their longest side, and pads them at the bottom and on the right.
+
+    max_side: longest side in pixels; a larger picture is reduced, its proportions are kept.
+    """
+
+    model_input_names = ["pixel_values", "image_sizes"]
+
+    def __init__(self, max_side: int = 2048, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.max_side = max_side
+
+    def preprocess(
+        self, images: ImageSource | Sequence[Any], return_tensors: str | None = None, **kwargs: Any
+    ) -> BatchFeature:
+        """pixel_values uint8 [B, 3, H, W] and image_sizes long [B, 2] (height, width of each).
+
+        images: paths, URLs, bytes, PIL images, uint8 arrays or tensors [3, h, w] or [h, w, 3];
+        one or a (nested) list. Raises UserError for what is no picture.
+        """
+        rgb = [np.array(self._picture(image)) for image in _flat(images)]  # [h, w, 3] each
+        sizes = torch.tensor([picture.shape[:2] for picture in rgb])
+        height, width = sizes.amax(dim=0).tolist()
+        pixels = torch.zeros(len(rgb), 3, height, width, dtype=torch.uint8)
+        for row, picture in zip(pixels, rgb, strict=True):
+            h, w, _ = picture.shape
+            row[:, :h, :w] = torch.from_numpy(picture).movedim(-1, 0)
+        data = {"pixel_values": pixels, "image_sizes": sizes}
+        return BatchFeature(data, tensor_type=return_tensors)
+
+    def _picture(self, image: Any) -> Image.Image:
+        if isinstance(image, str) and image.startswith(REMOTE):
+            image = fetch_image(image)
+        elif isinstance(image, np.ndarray | torch.Tensor):
+            array = np.asarray(image)
+            image = Image.fromarray(array.transpose(1, 2, 0) if array.shape[0] == 3 else array)
+        picture = load_image(image)
+        longest = max(picture.size)
+        if longest > self.max_side:
+            width, height = (max(round(side * self.max_side / longest), 1) for side in picture.size)
+            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+        return picture
+
+
+def _flat(images: Any) -> list[Any]:
+    if isinstance(images, list | tuple):
+        return [image for inner in images for image in _flat(inner)]
+    return [images]
+
+
+AutoImageProcessor.register(MovaConfig, image_processor_classes={"pil": MovaImageProcessor})

@@ -1,0 +1,366 @@
+"""MovaProcessor: pictures and questions to everything that the model's two passes need.
+
+It makes the prompt of the answer, the prompt of the routing pass (instruction, pool of experts,
+question), and the question as the adapter's gate reads it. What it needs to know of the model, the
+numbers of image tokens and the pool, is saved with it.
+
+Shapes: B batch, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.processing_utils import ProcessingKwargs
+
+from openmova.configuration_mova import MovaConfig
+from openmova.image_processing_mova import MovaImageProcessor
+from openmova.routing import INSTRUCTION, gate_text, routing_prompt
+
+IGNORED = -100  # the label of a token that has no loss
+IMAGE_KEYS = ("image", "url", "path", "base64")
+NO_OPENING = {"add_generation_prompt": False}
+Conversation = Sequence[Mapping[str, Any]]
+
+
+class MovaProcessorKwargs(ProcessingKwargs, total=False):
+    """Defaults: padding on the left, as generation needs it."""
+
+    _defaults = {
+        "text_kwargs": {"padding": True, "padding_side": "left"},
+        "common_kwargs": {"return_tensors": "pt"},
+    }
+
+
+class MovaProcessor(ProcessorMixin):
+    """Image processor, tokenizer of the language model, tokenizer of the gate's text encoder.
+
+    image_token: the token that stands for one image token; image_tokens and routing_tokens: how
+    many of it a picture takes in the answer's and in the routing pass; instruction and
+    descriptions: of the routing prompt; question_length: most tokens of the gate's text.
+    """
+
+    def __init__(
+        self,
+        image_processor: MovaImageProcessor | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        question_tokenizer: PreTrainedTokenizerBase | None = None,
+        chat_template: str | None = None,
+        image_token: str = "<image>",
+        image_tokens: int = 576,
+        routing_tokens: int = 144,
+        instruction: str = INSTRUCTION,
+        descriptions: Sequence[str] = (),
+        question_length: int = 512,
+    ):
+        self.image_token = image_token
+        self.image_tokens = image_tokens
+        self.routing_tokens = routing_tokens
+        self.instruction = instruction
+        self.descriptions = list(descriptions)
+        self.question_length = question_length
+        super().__init__(
+            image_processor,
+            tokenizer,
+            question_tokenizer,
+            chat_template=chat_template or tokenizer.chat_template,
+        )
+        self.image_token_id = tokenizer.convert_tokens_to_ids(image_token)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: MovaConfig,
+        tokenizer: PreTrainedTokenizerBase,
+        question_tokenizer: PreTrainedTokenizerBase,
+        *,
+        image_token: str = "<image>",
+        chat_template: str | None = None,
+        max_side: int = 2048,
+    ) -> Self:
+        """The processor that fits a model. Raises ValueError if the image token does not."""
+        processor = cls(
+            MovaImageProcessor(max_side=max_side),
+            tokenizer,
+            question_tokenizer,
+            chat_template=chat_template,
+            image_token=image_token,
+            image_tokens=config.adapter.tokens,
+            routing_tokens=config.routing.grid[0] * config.routing.grid[1],
+            instruction=config.routing.instruction,
+            descriptions=config.descriptions,
+            question_length=config.gate_text_config.max_position_embeddings,
+        )
+        if processor.image_token_id != config.image_token_id:
+            raise ValueError(
+                f"the tokenizer's {image_token!r} has the id {processor.image_token_id}, the "
+                f"config's image_token_id is {config.image_token_id}: add the token to the "
+                "tokenizer, or correct the config"
+            )
+        return processor
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return [
+            *("input_ids", "attention_mask", "pixel_values", "image_sizes"),
+            *("question_input_ids", "question_attention_mask"),
+            *("routing_input_ids", "routing_attention_mask"),
+        ]
+
+    def __call__(
+        self,
+        images: Any = None,
+        text: str | Sequence[str] | None = None,
+        videos: None = None,
+        audio: None = None,
+        *,
+        questions: str | Sequence[str] | None = None,
+        pool: Sequence[str] | None = None,
+        with_routing: bool = True,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """Everything that `MovaForConditionalGeneration` takes.
+
+        images: one picture, a list of one a row, or a list of lists with one or none a row; see
+        `MovaImageProcessor`. questions: what is asked, one a row. text: the rendered prompts with
+        the image token once where the picture goes; default: the chat template around the
+        questions. Without questions, the text after the image token up to the next special token
+        counts as the question. pool: descriptions for the routing prompt in place of the saved
+        ones. with_routing: whether to make the routing prompt. Other options go to the tokenizer
+        (padding is on the left by default).
+
+        Returns input_ids and attention_mask [B, T]; with pictures also pixel_values uint8
+        [B, 3, H, W], image_sizes [B, 2], question_input_ids, question_attention_mask,
+        routing_input_ids, routing_attention_mask. A row without picture gets a black pixel.
+        Raises ValueError for rows that do not fit together.
+        """
+        options = self._merge_kwargs(
+            MovaProcessorKwargs, tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs
+        )["text_kwargs"]
+        tensors = options.pop("return_tensors", None)
+        rows = _rows(images)
+        asked = [questions] if isinstance(questions, str) else list(questions or ())
+        if text is None:
+            texts = [
+                self.render([self._turn(question, has_image=bool(row))])
+                for question, row in zip(asked, rows or [[]] * len(asked), strict=True)
+            ]
+            options["add_special_tokens"] = False  # the template wrote them
+        else:
+            texts = [text] if isinstance(text, str) else list(text)
+            asked = asked or [self._question_in(prompt) for prompt in texts]
+        if not texts or len(asked) != len(texts):
+            raise ValueError(
+                f"{len(texts)} texts and {len(asked)} questions do not fit: give one of each a row"
+            )
+        data = self._encode(texts, self.image_tokens, options)
+        if rows:
+            self._check_images(rows, texts)
+            blank = torch.zeros(3, 1, 1, dtype=torch.uint8)
+            data |= self.image_processor([row[0] if row else blank for row in rows])
+            encoded = self.question_tokenizer(
+                [gate_text([question]) for question in asked],
+                padding=True,
+                truncation=True,
+                max_length=self.question_length,
+            )
+            data["question_input_ids"] = encoded["input_ids"]
+            data["question_attention_mask"] = encoded["attention_mask"]
+        if rows and with_routing:
+            descriptions = self.descriptions if pool is None else pool
+            prompts = [
+                self.render([self._turn(routing_prompt(self.instruction, descriptions, question))])
+                for question in asked
+            ]
+            encoded = self._encode(
+                prompts,
+                self.routing_tokens,
+                {"padding": True, "padding_side": "left", "add_special_tokens": False},
+            )
+            data |= {f"routing_{name}": values for name, values in encoded.items()}
+        return BatchFeature(data, tensor_type=tensors)
+
+    def render(
+        self, messages: Conversation, *, add_generation_prompt: bool = True, **kwargs: Any
+    ) -> str:
+        """The prompt of a conversation: its chat template, or its bare texts without one.
+
+        Contents are texts or lists of parts; a picture becomes the image token and a newline.
+        """
+        flat = [{**message, "content": self._flat(message["content"])} for message in messages]
+        template = kwargs.pop("chat_template", None) or self.chat_template
+        if template is None:
+            return "".join(message["content"] for message in flat)
+        return self.tokenizer.apply_chat_template(
+            flat,
+            chat_template=template,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            **kwargs,
+        )
+
+    def apply_chat_template(
+        self,
+        conversation: Conversation | Sequence[Conversation],
+        chat_template: str | None = None,
+        *,
+        tokenize: bool = False,
+        return_dict: bool = False,
+        return_tensors: str | None = "pt",
+        processor_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """A conversation, or a list of them, to prompts (tokenize=False) or to the model's inputs.
+
+        A message's content is a text or a list of parts, `{"type": "text", "text": ...}` and
+        `{"type": "image", "image": ...}` (also "url", "path", "base64"); one picture a
+        conversation. The question for the router and the gate is the last user's text.
+        processor_kwargs go to the processor, the others to the template.
+        Returns prompts, or with tokenize the input_ids, or with return_dict all inputs.
+        """
+        batched = not isinstance(conversation[0], Mapping)
+        conversations: Any = conversation if batched else [conversation]
+        prompts = [
+            self.render(messages, chat_template=chat_template, **{**NO_OPENING, **kwargs})
+            for messages in conversations
+        ]
+        if not tokenize:
+            return prompts if batched else prompts[0]
+        options = {"add_special_tokens": False, **(processor_kwargs or {})}
+        images = options.pop("images", [_pictures(messages) for messages in conversations])
+        inputs = self(
+            images=images if any(images) else None,
+            text=prompts,
+            questions=[self._last_question(messages) for messages in conversations],
+            return_tensors=return_tensors,
+            **options,
+        )
+        return inputs if return_dict else inputs["input_ids"]
+
+    def _encode(
+        self, prompts: Sequence[str], tokens: int, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """input_ids and attention_mask [B, T], with the image token as often as the model needs."""
+        bos = self.tokenizer.bos_token
+        doubled = bos is not None and all(prompt.startswith(bos) for prompt in prompts)
+        expanded = [
+            prompt.replace(self.image_token, self.image_token * tokens) for prompt in prompts
+        ]
+        encoded = self.tokenizer(
+            expanded, **{"add_special_tokens": not doubled, **options}, return_token_type_ids=False
+        )
+        return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+
+    def _turn(self, text: str, *, has_image: bool = True) -> dict[str, Any]:
+        parts = [{"type": "image"}] if has_image else []
+        return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
+
+    def _flat(self, content: str | Sequence[Mapping[str, Any]]) -> str:
+        if isinstance(content, str):
+            return content
+        return "".join(
+            f"{self.image_token}\n" if _is_image(part) else self._plain(part["text"])
+            for part in content
+        )
+
+    def _plain(self, text: str) -> str:
+        """What a person wrote stands for no picture, even if it holds the image token."""
+        return text.replace(self.image_token, "")
+
+    def _last_question(self, messages: Conversation) -> str:
+        content = [message["content"] for message in messages if message["role"] == "user"][-1]
+        if isinstance(content, str):
+            return self._plain(content).strip()
+        return "".join(self._plain(part["text"]) for part in content if not _is_image(part)).strip()
+
+    def _question_in(self, prompt: str) -> str:
+        question = prompt.partition(self.image_token)[2] or prompt
+        for token in self.tokenizer.all_special_tokens:
+            question = question.partition(token)[0] if token in question[1:] else question
+        return question.strip()
+
+    def _check_images(self, rows: Sequence[Sequence[Any]], texts: Sequence[str]) -> None:
+        if len(rows) != len(texts):
+            raise ValueError(f"{len(rows)} pictures for {len(texts)} texts: give one a row")
+        for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            places = text.count(self.image_token)
+            if not len(row) == places <= 1:
+                raise ValueError(
+                    f"row {number} has {len(row)} pictures and {places} {self.image_token!r} in "
+                    "its text: give at most one picture a row, and mark its place once"
+                )
+
+
+def expand_placeholders(
+    input_ids: Tensor,
+    attention_mask: Tensor | None = None,
+    labels: Tensor | None = None,
+    *,
+    tokens: Sequence[int],
+    image_token_id: int,
+    placeholder: int = -200,
+    max_length: int | None = None,
+    padding_side: str = "right",
+    pad_token_id: int = 0,
+) -> dict[str, Tensor]:
+    """Make room for the image tokens in ids that mark a picture with one placeholder.
+
+    input_ids, attention_mask, labels [B, t]; tokens: image tokens of a picture, for each row.
+    Padding is taken off, every placeholder becomes a run of image_token_id, a row is cut on the
+    right to max_length, and padded again on padding_side. Labels are IGNORED on both.
+    Returns input_ids, attention_mask and labels [B, T], all three.
+    """
+    rows = []
+    for i, ids in enumerate(input_ids):
+        real = torch.ones_like(ids, dtype=torch.bool)
+        if attention_mask is not None:
+            real = attention_mask[i].bool()
+        targets = torch.full_like(ids, IGNORED) if labels is None else labels[i]
+        is_image = ids[real] == placeholder
+        repeats = torch.where(is_image, tokens[i], 1)
+        ids = ids[real].masked_fill(is_image, image_token_id).repeat_interleave(repeats)
+        targets = targets[real].masked_fill(is_image, IGNORED).repeat_interleave(repeats)
+        rows.append((ids[:max_length], targets[:max_length]))
+    longest = max(len(ids) for ids, _ in rows)
+    expanded = {
+        "input_ids": input_ids.new_full((len(rows), longest), pad_token_id),
+        "attention_mask": input_ids.new_zeros(len(rows), longest),
+        "labels": input_ids.new_full((len(rows), longest), IGNORED),
+    }
+    for i, (ids, targets) in enumerate(rows):
+        at = slice(longest - len(ids), None) if padding_side == "left" else slice(len(ids))
+        expanded["input_ids"][i, at] = ids
+        expanded["attention_mask"][i, at] = 1
+        expanded["labels"][i, at] = targets
+    return expanded
+
+
+def _is_image(part: Mapping[str, Any]) -> bool:
+    return part["type"] in ("image", "image_url")
+
+
+def _pictures(messages: Conversation) -> list[Any]:
+    """The pictures in a conversation, in order."""
+    found = []
+    for message in messages:
+        parts = [] if isinstance(message["content"], str) else message["content"]
+        for part in filter(_is_image, parts):
+            if part["type"] == "image_url":
+                found.append(part["image_url"]["url"])
+            found += [part[key] for key in IMAGE_KEYS if part.get(key) is not None]
+    return found
+
+
+def _rows(images: Any) -> list[list[Any]]:
+    """The pictures of each row, as a list of lists; empty without pictures."""
+    if images is None:
+        return []
+    rows = list(images) if isinstance(images, list | tuple) else [images]
+    return [list(row) if isinstance(row, list | tuple) else [row] for row in rows]
+
+
+AutoProcessor.register(MovaConfig, MovaProcessor)
