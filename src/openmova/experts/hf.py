@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -103,6 +103,8 @@ class HfExpert(Expert):
     def _map(self, model: PreTrainedModel, view: Tensor) -> Tensor:
         output = model(view, **self._options)
         if self.select_layer is None:
+            if "last_hidden_state" not in output:
+                raise UserError(f'the hf expert {self.name!r} needs a "select_layer" such as -1')
             states = output.last_hidden_state
         else:
             layers = output.hidden_states
@@ -117,18 +119,36 @@ class HfExpert(Expert):
         return tokens_to_map(states, self._grid(states.shape[1]))
 
     def _grid(self, tokens: int) -> tuple[int, int]:
-        """Rows and columns of the patches; halved as often as the model merged them."""
+        """Rows and columns of the patches, halved as often as the model merged them."""
         if self.patch is None:
-            raise UserError(f"the config of the hf expert {self.name!r} names no patch_size")
+            raise UserError(
+                f"the config of the hf expert {self.name!r} names no patch_size; choose a hidden "
+                'state that is a map, with "select_layer"'
+            )
         height, width = self.size[0] // self.patch[0], self.size[1] // self.patch[1]
+        if height * width <= tokens:
+            return height, width
         while height * width > tokens:
             height, width = (height + 1) // 2, (width + 1) // 2
+        if height * width != tokens:
+            raise UserError(
+                f"the hf expert {self.name!r} returns {tokens} tokens, which are no grid of its "
+                f"{self.size[0]}x{self.size[1]} pictures; choose another model or size"
+            )
         return height, width
 
     def _count_channels(self, config: PreTrainedConfig) -> int:
-        with torch.device("meta"), torch.no_grad():  # shapes without numbers
-            model = AutoModel.from_config(config).eval()
-            return self._map(model, torch.zeros(1, 3, *self.size, dtype=model.dtype)).shape[1]
+        height, width = self.size
+        try:
+            with torch.device("meta"), torch.no_grad():  # shapes without numbers
+                model = AutoModel.from_config(config).eval()
+                picture = torch.zeros(1, 3, height, width, dtype=model.dtype)
+                return self._map(model, picture).shape[1]
+        except (RuntimeError, ValueError) as error:
+            raise UserError(
+                f"the {config.model_type} of the hf expert {self.name!r} takes no pictures of "
+                f"{height}x{width}; correct its size ({error})"
+            ) from error
 
 
 def hf_spec(
@@ -158,20 +178,28 @@ def hf_spec(
         mean, std = mean or preprocessor.get("image_mean"), std or preprocessor.get("image_std")
         if size is None or mean is None or std is None:
             raise UserError(f"{file} does not say size, mean and std of {name!r}: give them")
-    spec = {
+    with torch.device("meta"):
+        expert = HfExpert(
+            name=name,
+            descriptions=descriptions,
+            config=own,
+            size=size,
+            mean=mean,
+            std=std,
+            select_layer=select_layer,
+        )
+    return {
         "kind": "hf",
         "name": name,
-        "descriptions": list(descriptions),
+        "descriptions": list(expert.descriptions),
         "config": own,
-        "size": list(height_width(size)),
-        "mean": list(mean),
-        "std": list(std),
+        "size": list(expert.size),
+        "mean": list(expert.mean),
+        "std": list(expert.std),
         "select_layer": select_layer,
+        "channels": expert.channels,
+        "source": str(source),
     }
-    keywords = {key: value for key, value in spec.items() if key != "kind"}
-    with torch.device("meta"):
-        channels = HfExpert(**keywords).channels
-    return spec | {"channels": channels, "source": str(source)}
 
 
 def _preprocessed_size(preprocessor: Mapping[str, Any]) -> list[int] | int | None:
@@ -192,8 +220,10 @@ def _vision_config(
 ) -> PreTrainedConfig:
     if isinstance(config, str):
         path = find_file(config, folder)
-        config = json.loads((path / "config.json" if path.is_dir() else path).read_text("utf-8"))
-    settings = dict(config)
+        text = (path / "config.json" if path.is_dir() else path).read_text(encoding="utf-8")
+        settings: dict[str, Any] = json.loads(text)
+    else:
+        settings = dict(config)
     model_type = settings.pop("model_type", None)
     try:
         full = AutoConfig.for_model(model_type, **settings)
@@ -216,15 +246,18 @@ def _load(folder: Path, config: PreTrainedConfig) -> PreTrainedModel:
         )
     except OSError as error:
         raise UserError(f"{folder} has no weights in safetensors; convert them first") from error
-    _refuse_missing(info["missing_keys"], config, f"the weights in {folder}")
+    missing = _needed(info["missing_keys"])
+    if missing:
+        raise UserError(
+            f"the weights in {folder} are not those of the {config.model_type} in its config: "
+            f"{', '.join(missing[:5])} and others are missing"
+        )
     return model
 
 
-def _refuse_missing(missing: Sequence[str], config: PreTrainedConfig, where: str) -> None:
-    """Missing weights would stay random; only a pooler, which no map needs, may be missing."""
-    needed = sorted(key for key in missing if "pooler" not in key)
-    if needed:
-        raise UserError(f"{where} lack {', '.join(needed[:5])} of the {config.model_type}")
+def _needed(missing: Iterable[str]) -> list[str]:
+    """Missing weights would stay random; only a pooler may, as no map passes through it."""
+    return sorted(key for key in missing if "pooler" not in key)
 
 
 def _use_current_names(
@@ -240,9 +273,14 @@ def _use_current_names(
     stored = {key[len(start) :]: key for key in state if key.startswith(start)}
     if not stored or stored.keys() == expert.model.state_dict().keys():
         return
-    converted = type(expert.model).from_pretrained(
+    renamed, info = type(expert.model).from_pretrained(
         None,
         config=expert.model.config,
-        state_dict={short: state.pop(key) for short, key in stored.items()},
+        state_dict={short: state[key] for short, key in stored.items()},
+        output_loading_info=True,
     )
-    state.update({start + key: value for key, value in converted.state_dict().items()})
+    if _needed(info["missing_keys"]) or info["unexpected_keys"]:
+        return  # not only names differ: load_state_dict says which
+    for key in stored.values():
+        del state[key]
+    state.update({start + key: value for key, value in renamed.state_dict().items()})
