@@ -29,9 +29,6 @@ from openmova.experts.base import (
 )
 from openmova.experts.files import find_file
 
-NOT_THE_MODEL = {"architectures", "auto_map", "dtype", "torch_dtype", "transformers_version"}
-"""Entries of a config.json that don't say what the model is."""
-
 
 class HfExpert(Expert):
     """A vision model of transformers; its map is one of its hidden states."""
@@ -69,21 +66,24 @@ class HfExpert(Expert):
         self.size = height_width(size if size is not None else image_size)
         patch = settings.get("patch_size")
         self.patch = None if patch is None else height_width(patch)
-        if source is None:
-            self.model: PreTrainedModel = AutoModel.from_config(vision)
-        else:
-            self.model = _load(find_file(source, folder), vision)
-        if self.model.main_input_name != "pixel_values":
+        with torch.device("meta"):  # the model's shapes without its numbers
+            shapes = AutoModel.from_config(vision).eval()
+        if shapes.main_input_name != "pixel_values":
             raise UserError(
                 f"the hf expert {name!r} is a {vision.model_type}, which takes "
-                f"{self.model.main_input_name}, not pictures; give it a vision model"
+                f"{shapes.main_input_name}, not pictures; give it a vision model"
             )
-        accepted = inspect.signature(self.model.forward).parameters
         self._options = {"output_hidden_states": True} if select_layer is not None else {}
+        accepted = inspect.signature(shapes.forward).parameters
         if "interpolate_pos_encoding" in accepted and self.size != _size_or_none(image_size):
             self._options["interpolate_pos_encoding"] = True
         if channels is None:
-            self.channels = self._count_channels(vision)
+            self.channels = self._count_channels(shapes)
+        self.model: PreTrainedModel = (
+            AutoModel.from_config(vision)
+            if source is None
+            else _load(find_file(source, folder), vision)
+        )
         self.register_load_state_dict_pre_hook(_use_current_names)
 
     @classmethod
@@ -137,17 +137,16 @@ class HfExpert(Expert):
             )
         return height, width
 
-    def _count_channels(self, config: PreTrainedConfig) -> int:
+    def _count_channels(self, shapes: PreTrainedModel) -> int:
         height, width = self.size
+        picture = torch.zeros(1, 3, height, width, dtype=shapes.dtype, device="meta")
         try:
-            with torch.device("meta"), torch.no_grad():  # shapes without numbers
-                model = AutoModel.from_config(config).eval()
-                picture = torch.zeros(1, 3, height, width, dtype=model.dtype)
-                return self._map(model, picture).shape[1]
+            with torch.device("meta"), torch.no_grad():
+                return self._map(shapes, picture).shape[1]
         except (RuntimeError, ValueError) as error:
             raise UserError(
-                f"the {config.model_type} of the hf expert {self.name!r} takes no pictures of "
-                f"{height}x{width}; correct its size ({error})"
+                f"the {shapes.config.model_type} of the hf expert {self.name!r} takes no pictures "
+                f"of {height}x{width}; correct its size ({error})"
             ) from error
 
 
@@ -168,7 +167,8 @@ def hf_spec(
     """
     folder = find_file(str(source))
     config = _vision_config(str(source), None, name).to_dict()
-    own = {k: v for k, v in config.items() if k not in NOT_THE_MODEL and not k.startswith("_")}
+    general = PreTrainedConfig().to_dict().keys() | {"auto_map"}  # says nothing of this model
+    own = {k: v for k, v in config.items() if k == "model_type" or k not in general}
     if size is None or mean is None or std is None:
         file = folder / "preprocessor_config.json"
         if not file.is_file():
