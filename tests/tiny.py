@@ -18,44 +18,9 @@ from openmova.modeling_mova import MovaForConditionalGeneration
 KINDS["tiny"] = "tiny:TinyExpert"
 
 GRID = (4, 4)
-WORDS = [
-    *(
-        [
-            "<pad>",
-            "<unk>",
-            "<s>",
-            "</s>",
-            "<image>",
-            "<user>",
-            "<assistant>",
-            "A",
-            "B",
-            "C",
-            "none",
-            ",",
-        ]
-    ),
-    *(
-        [
-            "what",
-            "is",
-            "this",
-            "?",
-            "red",
-            "blue",
-            "model",
-            "pool",
-            "question",
-            ":",
-            ".",
-            "answer",
-            "how",
-            "many",
-            "dogs",
-            "cat",
-        ]
-    ),
-]
+WORDS = ["<pad>", "<unk>", "<s>", "</s>", "<image>", "<user>", "<assistant>"]
+WORDS += ["A", "B", "C", "none", ",", "what", "is", "this", "?", "red", "blue", "model", "pool"]
+WORDS += ["question", ":", ".", "answer", "how", "many", "dogs", "cat"]
 TEMPLATE = (
     "<s>{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} {% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"

@@ -57,6 +57,8 @@ LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "logits_scaling": lambda logits, scale: logits / scale,
 }
 
+NO_PICTURES = "pass pixel_values together with image_sizes, as the processor makes them"
+
 
 @dataclass
 class MovaModelOutput(ModelOutput):
@@ -209,22 +211,30 @@ class MovaModel(MovaPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
-    def encode_base(self, pixel_values: Tensor, image_sizes: Tensor) -> Tensor:
-        """The base map [B, C, H, W] of raw pictures uint8 [B, 3, h, w] with sizes [B, 2]."""
+    def encode_base(self, pixel_values: Tensor | None, image_sizes: Tensor | None) -> Tensor:
+        """The base map [B, C, H, W] of raw pictures uint8 [B, 3, h, w] with sizes [B, 2].
+
+        Raises ValueError without pictures or sizes.
+        """
+        if pixel_values is None or image_sizes is None:
+            raise ValueError(NO_PICTURES)
         return expert_map(self.base, pixel_values, image_sizes).to(self.adapter.position.dtype)
 
     def encode_experts(
-        self, pixel_values: Tensor, image_sizes: Tensor, routing: Tensor
+        self, pixel_values: Tensor | None, image_sizes: Tensor | None, routing: Tensor
     ) -> dict[int, ExpertMap]:
         """Run each chosen expert once, on the rows that chose it.
 
         pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], routing bool [B, E].
         Returns expert index -> its maps; an expert that no row chose is not even built.
+        Raises ValueError if an expert is chosen without pictures or sizes.
         """
         maps = {}
         for j in range(len(self.experts)):
             rows = routing[:, j].nonzero()[:, 0]
             if len(rows):
+                if pixel_values is None or image_sizes is None:
+                    raise ValueError(NO_PICTURES)
                 features = expert_map(self.experts.get(j), pixel_values[rows], image_sizes[rows])
                 maps[j] = ExpertMap(rows, features)
         return maps
@@ -294,8 +304,9 @@ class MovaModel(MovaPreTrainedModel):
     ) -> MovaModelOutput:
         """Run the decoder over text and image tokens.
 
-        input_ids [B, T] with N image tokens a row; attention_mask [B, T]; pixel_values, image_sizes,
-        routing and question as `image_tokens`, or image_tokens [B, N, D] made before.
+        input_ids [B, T] with N image tokens a row; attention_mask [B, T]; pixel_values,
+        image_sizes, routing and question as in `image_tokens`, or image_tokens [B, N, D] made
+        before.
         Raises ValueError for inputs that do not fit together.
         """
         if (input_ids is None) == (inputs_embeds is None):
@@ -312,7 +323,7 @@ class MovaModel(MovaPreTrainedModel):
             )
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)  # [B, T, D]
-            if image_tokens is not None:
+            if image_tokens is not None and input_ids is not None:
                 inputs_embeds = merge_image_tokens(
                     inputs_embeds, input_ids, image_tokens, self.config.image_token_id
                 )

@@ -27,7 +27,7 @@ NO_OPENING = {"add_generation_prompt": False}
 Conversation = Sequence[Mapping[str, Any]]
 
 
-class MovaProcessorKwargs(ProcessingKwargs, total=False):
+class MovaProcessorKwargs(ProcessingKwargs, total=False):  # type: ignore[call-arg]
     """Defaults: padding on the left, as generation needs it."""
 
     _defaults = {
@@ -46,9 +46,9 @@ class MovaProcessor(ProcessorMixin):
 
     def __init__(
         self,
-        image_processor: MovaImageProcessor | None = None,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        question_tokenizer: PreTrainedTokenizerBase | None = None,
+        image_processor: MovaImageProcessor,
+        tokenizer: PreTrainedTokenizerBase,
+        question_tokenizer: PreTrainedTokenizerBase,
         chat_template: str | None = None,
         image_token: str = "<image>",
         image_tokens: int = 576,

@@ -59,16 +59,15 @@ class ExpertPool(nn.Module):
 
         Raises UserError if the folder lacks its weights, or holds others.
         """
-        if str(j) not in self._modules:
+        built = self._modules.get(str(j))
+        if not isinstance(built, Expert):
             # Not as an inference tensor: the next user of the expert may train the adapter.
             with torch.inference_mode(False), torch.device("cpu"):
-                expert = build_expert(self.specs[j], folder=self.folder)
+                built = build_expert(self.specs[j], folder=self.folder)
                 if self.folder is not None:
-                    self._load(expert, self.folder)
-                self.add_module(str(j), expert.to(self._anchor.device, self._anchor.dtype))
-        expert = self._modules[str(j)]
-        assert isinstance(expert, Expert)
-        return expert
+                    self._load(built, self.folder)
+                self.add_module(str(j), built.to(self._anchor.device, self._anchor.dtype))
+        return built
 
     def save(self, folder: Path) -> None:
         """Write every expert's file, and what else its spec names; reads the missing ones first."""
