@@ -144,9 +144,10 @@ class HfExpert(Expert):
             with torch.device("meta"), torch.no_grad():
                 return self._map(shapes, picture).shape[1]
         except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())  # in one line
             raise UserError(
                 f"the {shapes.config.model_type} of the hf expert {self.name!r} takes no pictures "
-                f"of {height}x{width}; correct its size ({error})"
+                f"of {height}x{width}; correct its size ({reason})"
             ) from error
 
 

@@ -132,21 +132,21 @@ class OnnxExpert(Expert):
         """Size and batch of the graph's input and its kind of number."""
         inputs = self.session.get_inputs()
         shape, kind = inputs[0].shape, inputs[0].type
-        if len(inputs) != 1 or kind not in NUMBERS or len(shape) != 4 or shape[1] == 1:
+        if len(inputs) != 1 or kind not in NUMBERS or len(shape) != 4 or not _may_be(shape[1], 3):
             raise UserError(
                 f"the onnx expert {self.name!r} needs a graph with one float input [B, 3, H, W], "
                 f"not {[(i.name, i.shape, i.type) for i in inputs]}"
             )
-        if isinstance(shape[0], int) and shape[0] != 1:
+        if not _may_be(shape[0], 1):
             raise UserError(
                 f"the graph of the onnx expert {self.name!r} is fixed to batches of {shape[0]}; "
                 "export it with a batch of 1 or any"
             )
-        fixed = [side if isinstance(side, int) else None for side in shape[2:]]
+        fixed: list[int | None] = [side if isinstance(side, int) else None for side in shape[2:]]
         if size is None and None in fixed:
             raise UserError(f'the onnx expert {self.name!r} takes any size: give it a "size"')
         wanted = height_width(size if size is not None else [side or 0 for side in fixed])
-        if any(side not in (None, want) for side, want in zip(fixed, wanted, strict=True)):
+        if not all(map(_may_be, shape[2:], wanted)):
             raise UserError(
                 f"the graph of the onnx expert {self.name!r} is fixed to pictures of "
                 f"{fixed[0]}x{fixed[1]}, its spec says {wanted[0]}x{wanted[1]}"
@@ -178,7 +178,13 @@ def _session(file: Path, output: str | None, providers: list[str]) -> InferenceS
         wanted = model if output is None else cut_after(model, output)
         return InferenceSession(wanted, options, providers=providers)
     except (ValueError, errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph) as error:
-        raise UserError(f"{str(file)!r} can't be run by onnxruntime: {error}") from error
+        reason = " ".join(str(error).split())  # in one line
+        raise UserError(f"{str(file)!r} can't be run by onnxruntime: {reason}") from error
+
+
+def _may_be(side: int | str | None, number: int) -> bool:
+    """Whether a side of a graph's shape, maybe a name for any number, fits this number."""
+    return not isinstance(side, int) or side == number
 
 
 def _grid(tokens: int, size: tuple[int, int]) -> tuple[int, int]:
