@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,19 +101,26 @@ def _has(name: str, parts: tuple[str, ...]) -> bool:
     return any(part in name.lower() for part in parts)
 
 
-def sets(kind: str, recipe: bool | None = None) -> list[Any]:
-    """pytest parameters: the sets whose module's last word is `kind`, or starts with it.
-
-    recipe: only sets whose weights are given as a recipe (True) or stored (False).
-    """
+def find(wanted: Callable[[str], bool]) -> list[GoldenSet]:
+    """The sets whose module field is wanted."""
     found = []
     for path in sorted(FOLDER.glob("*.json")):
         spec = json.loads(path.read_text(encoding="utf-8"))
-        module = spec.get("module", "")
-        same = module.split(" ")[0].split(":")[0].rsplit(".", 1)[-1] == kind
-        if same and recipe in (None, "weights" in spec):
+        if wanted(spec.get("module", "")):
             found.append(GoldenSet(path, spec))
     return found
+
+
+def sets(kind: str, recipe: bool | None = None) -> list[GoldenSet]:
+    """The sets of a class of the release: its name ends the first word of the module field.
+
+    recipe: only sets whose weights are given as a recipe (True) or stored (False).
+    """
+    return [
+        golden
+        for golden in find(lambda module: module.split(" ")[0].rsplit(".", 1)[-1] == kind)
+        if recipe in (None, "weights" in golden.spec)
+    ]
 
 
 def ids(golden: GoldenSet) -> str:
