@@ -140,12 +140,11 @@ def test_a_size_is_one_number_or_two() -> None:
             height_width(wrong)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_view_is_made_on_the_device_of_the_images() -> None:
     images, sizes = padded_batch()
-    view = Dots().view(images.cuda(), sizes)
-    assert view.is_cuda
-    assert torch.allclose(view.cpu(), Dots().view(images, sizes), atol=1e-3)
+    view = Dots().view(images.to("meta"), sizes)
+    assert view.is_meta
+    assert view.shape == (4, 3, 8, 8)
 
 
 def test_importing_experts_needs_neither_onnxruntime_nor_transformers() -> None:
