@@ -11,7 +11,9 @@ N image tokens, D width of the language model, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -155,9 +157,10 @@ class MovaPreTrainedModel(PreTrainedModel):
         folder = _checkpoint_folder(pretrained_model_name_or_path, kwargs)
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
-        model, info = super().from_pretrained(
-            folder, *args, output_loading_info=True, folder=folder, **kwargs
-        )
+        with _without_load_report():
+            model, info = super().from_pretrained(
+                folder, *args, output_loading_info=True, folder=folder, **kwargs
+            )
         faults = key_faults(list(info["missing_keys"]), list(info["unexpected_keys"]))
         for name, stored, wanted in info["mismatched_keys"]:
             faults += f"; {name} has shape {list(stored)} instead of {list(wanted)}"
@@ -582,6 +585,23 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         if is_first_iteration or not kwargs.get("use_cache", True):
             inputs["image_tokens"] = image_tokens
         return inputs
+
+
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """Keep transformers' table of missing keys out of the log: what it says, our error says."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    silence = _NoLoadReport()
+    logger.addFilter(silence)
+    try:
+        yield
+    finally:
+        logger.removeFilter(silence)
+
+
+class _NoLoadReport(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in record.getMessage()
 
 
 def _checkpoint_folder(source: Any, options: dict[str, Any]) -> Path:

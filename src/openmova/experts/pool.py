@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
+from torch.random import fork_rng
 
 from openmova.errors import UserError
 from openmova.experts.base import Expert
@@ -61,8 +62,10 @@ class ExpertPool(nn.Module):
         """
         built = self._modules.get(str(j))
         if not isinstance(built, Expert):
-            # Not as an inference tensor: the next user of the expert may train the adapter.
-            with torch.inference_mode(False), torch.device("cpu"):
+            # Not as inference tensors, because the expert's next user may train the adapter; and
+            # without a trace in the random numbers, which someone may be sampling with.
+            with torch.inference_mode(False), torch.device("cpu"), fork_rng(devices=[]):
+                torch.manual_seed(torch.initial_seed() + j)
                 built = build_expert(self.specs[j], folder=self.folder)
                 if self.folder is not None:
                     self._load(built, self.folder)

@@ -1,0 +1,470 @@
+"""The model: mixed batches, lazy experts, both passes, generation, training, files."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+    TextIteratorStreamer,
+    pipeline,
+)
+
+from openmova import MovaConfig, MovaForConditionalGeneration, MovaModel, MovaProcessor
+from openmova.errors import UserError
+from openmova.modeling_mova import merge_image_tokens
+from tiny import (
+    TEXT_CONFIGS,
+    WORDS,
+    TinyExpert,
+    image_inputs,
+    pictures,
+    tiny_config,
+    tiny_model,
+    tiny_question_tokenizer,
+    tiny_tokenizer,
+)
+
+ROUTING = torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]]).bool()
+QUESTIONS = ["what is this ?", "how many dogs ?", "what cat", "is this red ? what blue"]
+
+
+def processor_of(model: MovaForConditionalGeneration) -> MovaProcessor:
+    return MovaProcessor.from_config(model.config, tiny_tokenizer(), tiny_question_tokenizer())
+
+
+def inputs_of(model: MovaForConditionalGeneration, rows: list[int], **keywords: Any) -> Any:
+    pics = pictures(4)
+    return processor_of(model)(
+        images=[pics[i] for i in rows], questions=[QUESTIONS[i] for i in rows], **keywords
+    )
+
+
+def ready(text: str = "llama", **changes: Any) -> MovaForConditionalGeneration:
+    model = tiny_model(text, **changes)
+    model.tokenizer = tiny_tokenizer()
+    return model
+
+
+def expert(model: MovaForConditionalGeneration, j: int) -> TinyExpert:
+    built = model.model.experts.get(j)
+    assert isinstance(built, TinyExpert)
+    return built
+
+
+def answer(model: MovaForConditionalGeneration, inputs: Any, **keywords: Any) -> Tensor:
+    """The new ids of a greedy generation that never ends early."""
+    options = {"do_sample": False, "max_new_tokens": 5, "min_new_tokens": 5, **keywords}
+    return model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
+
+
+def same(a: Tensor, b: Tensor) -> None:
+    torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
+
+
+# Batches
+
+
+@pytest.mark.parametrize("text", TEXT_CONFIGS)
+@torch.no_grad()
+def test_a_batch_of_mixed_routings_equals_each_row_alone(text: str) -> None:
+    model = tiny_model(text)
+    rows = [0, 1, 2, 3]
+    batch = inputs_of(model, rows, with_routing=False)
+    together = model(**batch, routing=ROUTING)
+    for i in rows:
+        alone = inputs_of(model, [i], with_routing=False)
+        single = model(**alone, routing=ROUTING[i : i + 1])
+        length = alone["input_ids"].shape[1]
+        same(together.logits[i, -length:], single.logits[0])
+        same(together.gates[i], single.gates[0])
+
+
+@torch.no_grad()
+def test_padding_on_either_side_changes_nothing() -> None:
+    model = tiny_model()
+    left = inputs_of(model, [0, 3])
+    right = inputs_of(model, [0, 3], padding_side="right")
+    assert not torch.equal(left["input_ids"], right["input_ids"])
+    logits = [
+        model(**x, routing=ROUTING[:2]).logits[x["attention_mask"].bool()] for x in (left, right)
+    ]
+    same(logits[0], logits[1])
+
+
+@torch.no_grad()
+def test_an_expert_runs_once_a_batch_on_the_rows_that_chose_it() -> None:
+    model = tiny_model()
+    model(**inputs_of(model, [0, 1, 2, 3]), routing=ROUTING)
+    assert [expert(model, j).batches for j in range(3)] == [[2], [2], [2]]
+    assert model.model.base.batches == [4]
+
+
+@torch.no_grad()
+def test_an_unselected_expert_is_never_built_and_equals_an_absent_one(tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    whole = MovaForConditionalGeneration.from_pretrained(tmp_path)
+    routing = torch.tensor([[1, 0, 0], [0, 0, 0]]).bool()
+    inputs = inputs_of(whole, [0, 1])
+    (tmp_path / "experts" / "two.safetensors").unlink()
+    poor = MovaForConditionalGeneration.from_pretrained(tmp_path)
+    assert whole.model.experts.built == []
+    assert torch.equal(
+        whole(**inputs, routing=routing).logits, poor(**inputs, routing=routing).logits
+    )
+    assert poor.model.experts.built == ["one"]
+    assert not [name for name, _ in poor.named_parameters() if ".experts.1." in name]
+    with pytest.raises(UserError, match=r"lacks experts/two\.safetensors: download it again"):
+        poor.model.experts.get(1)
+
+
+@torch.no_grad()
+def test_a_row_without_picture_keeps_its_text() -> None:
+    model = tiny_model()
+    processor = processor_of(model)
+    mixed = processor(images=[[pictures(1)[0]], []], questions=QUESTIONS[:2])
+    text = processor(questions=QUESTIONS[1])
+    logits = model(**mixed, routing=ROUTING[:2]).logits
+    same(logits[1, -text["input_ids"].shape[1] :], model(**text).logits[0])
+
+
+# Both passes
+
+
+@torch.no_grad()
+def test_generate_finds_the_routing_that_route_tells() -> None:
+    model = ready()
+    inputs = inputs_of(model, [0, 1, 2, 3])
+    for constrained in (False, True):
+        result = model.route(
+            inputs["pixel_values"],
+            inputs["image_sizes"],
+            inputs["routing_input_ids"],
+            inputs["routing_attention_mask"],
+            constrained=constrained,
+        )
+        assert result.routing.shape == result.scores.shape == (4, 3)
+        assert ((result.scores >= 0) & (result.scores <= 1)).all()
+        by_itself = answer(model, inputs, constrained=constrained)
+        assert torch.equal(by_itself, answer(model, inputs, routing=result.routing))
+    assert result.routing.any()
+    assert all(set(text) <= set("ABC, none") for text in result.texts)
+
+
+@torch.no_grad()
+def test_max_experts_limits_the_routing() -> None:
+    model = ready(routing={"grid": (1, 2), "max_new_tokens": 8, "constrained": True})
+    inputs = inputs_of(model, [0, 1, 2, 3])
+    names = ("pixel_values", "image_sizes", "routing_input_ids", "routing_attention_mask")
+    given = {name: inputs[name] for name in names}
+    free = model.route(**given).routing
+    assert not model.route(**given, max_experts=0).routing.any()
+    one = model.route(**given, max_experts=1)
+    assert (one.routing.sum(dim=1) == free.sum(dim=1).clamp(max=1)).all()
+    assert not (one.routing & ~free).any()
+
+
+@torch.no_grad()
+def test_the_base_runs_once_for_both_passes() -> None:
+    model = ready()
+    answer(model, inputs_of(model, [0, 1]))
+    assert model.model.base.batches == [2]
+
+
+@torch.no_grad()
+def test_routing_a_batch_equals_routing_each_row() -> None:
+    model = ready()
+    results = []
+    for rows in ([0, 1, 2, 3], [0], [1], [2], [3]):
+        inputs = inputs_of(model, rows)
+        results.append(
+            model.route(
+                inputs["pixel_values"],
+                inputs["image_sizes"],
+                inputs["routing_input_ids"],
+                inputs["routing_attention_mask"],
+            )
+        )
+    together, singles = results[0], results[1:]
+    assert torch.equal(together.routing, torch.cat([r.routing for r in singles]))
+    same(together.scores, torch.cat([r.scores for r in singles]))
+    assert together.texts == [text for r in singles for text in r.texts]
+
+
+# Generation
+
+
+@pytest.mark.parametrize("text", TEXT_CONFIGS)
+@torch.no_grad()
+def test_cached_equals_uncached(text: str) -> None:
+    model = tiny_model(text)
+    inputs = inputs_of(model, [0, 3], with_routing=False)
+    options: dict[str, Any] = {
+        "do_sample": False,
+        "max_new_tokens": 5,
+        "min_new_tokens": 5,
+        "return_dict_in_generate": True,
+        "output_logits": True,
+        "routing": ROUTING[:2],
+    }
+    cached = model.generate(**inputs, **options, use_cache=True)
+    uncached = model.generate(**inputs, **options, use_cache=False)
+    assert torch.equal(cached.sequences, uncached.sequences)
+    same(torch.stack(cached.logits), torch.stack(uncached.logits))
+    whole = torch.cat([inputs["attention_mask"], torch.ones(2, 5, dtype=torch.long)], dim=1)
+    forward = model(
+        **{**inputs, "input_ids": cached.sequences, "attention_mask": whole}, routing=ROUTING[:2]
+    )
+    same(torch.stack(cached.logits, dim=1), forward.logits[:, -6:-1])
+
+
+@torch.no_grad()
+def test_a_batch_answers_as_each_row_alone() -> None:
+    model = ready()
+    together = answer(model, inputs_of(model, [0, 1, 2, 3]))
+    for i in range(4):
+        assert torch.equal(together[i : i + 1], answer(model, inputs_of(model, [i])))
+
+
+@torch.no_grad()
+def test_sampling_follows_the_seed() -> None:
+    model = ready()
+    inputs = inputs_of(model, [0, 1])
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        drawn.append(answer(model, inputs, do_sample=True, temperature=3.0, max_new_tokens=12))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+@torch.no_grad()
+def test_beams_and_several_answers() -> None:
+    model = ready()
+    inputs = inputs_of(model, [0, 1])
+    beams = answer(model, inputs, num_beams=3, num_return_sequences=2)
+    assert beams.shape == (4, 5)
+    alone = answer(model, inputs_of(model, [1]), num_beams=3, num_return_sequences=2)
+    assert torch.equal(beams[2:], alone)
+    assert torch.equal(answer(model, inputs, num_beams=1), answer(model, inputs))
+
+
+def test_streaming_gives_the_answer_and_nothing_of_the_routing() -> None:
+    model = ready()
+    inputs = inputs_of(model, [0])
+    streamer = TextIteratorStreamer(model.tokenizer, skip_prompt=True)
+    thread = threading.Thread(target=answer, args=(model, inputs), kwargs={"streamer": streamer})
+    thread.start()
+    streamed = "".join(streamer)
+    thread.join()
+    assert streamed.split() == model.tokenizer.decode(answer(model, inputs)[0]).split()
+
+
+@torch.no_grad()
+def test_text_alone_needs_no_picture() -> None:
+    model = tiny_model()
+    inputs = processor_of(model)(questions="what is this ?")
+    assert answer(model, inputs).shape == (1, 5)
+
+
+# Training
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradients_reach_every_trained_part(checkpointing: bool) -> None:
+    model = tiny_model().train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+        assert model.model.adapter.gradient_checkpointing
+    inputs = inputs_of(model, [0, 1, 2, 3], with_routing=False)
+    labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+    labels = labels.masked_fill(labels == model.config.image_token_id, -100)
+    model(**inputs, routing=ROUTING, labels=labels).loss.backward()
+    for name, parameter in model.named_parameters():
+        if ".experts." in name:
+            assert not parameter.requires_grad, name
+        elif not name.startswith("model.gate_text_encoder.embeddings"):
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+    gradient = model.model.adapter.position.grad.clone()
+    assert gradient.count_nonzero()
+    if checkpointing:
+        model.gradient_checkpointing_disable()
+        model.zero_grad()
+        model(**inputs, routing=ROUTING, labels=labels).loss.backward()
+        same(gradient, model.model.adapter.position.grad)
+
+
+@torch.no_grad()
+def test_the_loss_is_that_of_the_next_token() -> None:
+    model = tiny_model()
+    inputs = inputs_of(model, [2], with_routing=False)
+    labels = inputs["input_ids"].clone()
+    labels[:, :-3] = -100
+    out = model(**inputs, routing=ROUTING[2:3], labels=labels)
+    expected = torch.nn.functional.cross_entropy(out.logits[0, -4:-1], labels[0, -3:])
+    torch.testing.assert_close(out.loss, expected)
+    few = model(**inputs, routing=ROUTING[2:3], logits_to_keep=2).logits
+    torch.testing.assert_close(few, out.logits[:, -2:])
+
+
+@torch.no_grad()
+def test_softcapped_logits() -> None:
+    model = tiny_model("gemma2")
+    logits = model(input_ids=torch.tensor([[2, 12, 13]])).logits
+    assert logits.abs().max() <= model.config.text_config.final_logit_softcapping
+
+
+# Files
+
+
+@torch.no_grad()
+def test_save_and_load_round_trip_is_bit_equal(tmp_path: Path) -> None:
+    model = ready()
+    first, second = tmp_path / "first", tmp_path / "second"
+    model.save_pretrained(first)
+    processor_of(model).save_pretrained(first)
+    loaded = MovaForConditionalGeneration.from_pretrained(first)
+    loaded.save_pretrained(second)  # with experts that were never used
+    files = ["model.safetensors", *(f"experts/{name}.safetensors" for name in ("one", "two"))]
+    for file in files:
+        before, after = load_file(first / file), load_file(second / file)
+        assert before.keys() == after.keys() and before
+        assert all(torch.equal(before[name], after[name]) for name in before), file
+    assert not any("experts" in name for name in load_file(first / "model.safetensors"))
+    again = MovaForConditionalGeneration.from_pretrained(second)
+    again.tokenizer = loaded.tokenizer
+    inputs = inputs_of(model, [0, 1, 2, 3])
+    expected = model(**inputs, routing=ROUTING).logits
+    for other in (loaded, again):
+        assert torch.equal(other(**inputs, routing=ROUTING).logits, expected)
+        assert torch.equal(answer(other, inputs), answer(model, inputs))
+        assert torch.equal(other.model.adapter.rotary.cos, model.model.adapter.rotary.cos)
+    assert (
+        MovaConfig.from_pretrained(second).to_dict()["adapter"] == model.config.to_dict()["adapter"]
+    )
+
+
+@torch.no_grad()
+def test_tied_embeddings_are_saved_once(tmp_path: Path) -> None:
+    text = {**tiny_config().text_config.to_dict(), "tie_word_embeddings": True}
+    model = tiny_model(text_config=text)
+    model.save_pretrained(tmp_path)
+    assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
+    loaded = MovaForConditionalGeneration.from_pretrained(tmp_path)
+    assert loaded.lm_head.weight is loaded.get_input_embeddings().weight
+    assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
+
+
+@torch.no_grad()
+def test_half_precision_reaches_experts_that_come_late(tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    model = MovaForConditionalGeneration.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    logits = model(**inputs_of(model, [0, 2]), routing=ROUTING[[0, 2]]).logits
+    assert logits.dtype == torch.bfloat16 and logits.isfinite().all()
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+
+
+def test_auto_classes_and_pipeline(tmp_path: Path) -> None:
+    model = ready()
+    model.save_pretrained(tmp_path)
+    processor_of(model).save_pretrained(tmp_path)
+    assert isinstance(AutoConfig.from_pretrained(tmp_path), MovaConfig)
+    assert isinstance(AutoModel.from_pretrained(tmp_path), MovaModel)
+    for auto in (AutoModelForImageTextToText, AutoModelForMultimodalLM):
+        assert isinstance(auto.from_pretrained(tmp_path), MovaForConditionalGeneration)
+    assert isinstance(AutoProcessor.from_pretrained(tmp_path), MovaProcessor)
+    pipe = pipeline("image-text-to-text", model=str(tmp_path))
+    content = [
+        {"type": "image", "image": pictures(1)[0]},
+        {"type": "text", "text": QUESTIONS[0]},
+    ]
+    options = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False}
+    (said,) = pipe(
+        text=[{"role": "user", "content": content}],
+        return_full_text=False,
+        generate_kwargs=options,
+    )
+    expected = model.tokenizer.decode(
+        answer(model, inputs_of(model, [0]))[0], skip_special_tokens=True
+    )
+    assert said["generated_text"].split() == expected.split()
+
+
+def test_wrong_weights_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    good = load_file(file)
+    position, norm = "model.adapter.position", "model.language_model.norm.weight"
+
+    def broken(state: dict[str, Tensor], message: str) -> None:
+        save_file(state, file, metadata={"format": "pt"})
+        with pytest.raises(UserError, match=message):
+            MovaForConditionalGeneration.from_pretrained(tmp_path)
+
+    broken({k: t for k, t in good.items() if k != norm}, f"missing keys {norm}")
+    broken({**good, "model.adapter.more": torch.ones(2)}, r"unexpected keys model\.adapter\.more")
+    broken({**good, position: good[position][:, :3]}, rf"{position} has shape \[1, 3, 16\] instead")
+    assert not caplog.records  # the error says it all
+    save_file(good, file, metadata={"format": "pt"})
+    one = tmp_path / "experts" / "one.safetensors"
+    save_file({"conv.weight": torch.zeros(6, 3, 2, 2)}, one)
+    model = MovaForConditionalGeneration.from_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"one\.safetensors .* missing keys conv\.bias"):
+        model.model.experts.get(0)
+    shutil.copy(tmp_path / "experts" / "two.safetensors", one)
+    with pytest.raises(UserError, match=r"can't load experts/one\.safetensors: .*size mismatch"):
+        model.model.experts.get(0)
+    one.write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"can't load experts/one\.safetensors"):
+        model.model.experts.get(0)
+
+
+# Errors
+
+
+def test_errors_name_the_remedy() -> None:
+    model = tiny_model()
+    inputs = inputs_of(model, [0])
+    ids, places = inputs["input_ids"], torch.zeros(1, 4, 16)
+    with pytest.raises(ValueError, match=r"set model\.tokenizer"):
+        model.generate(**inputs)
+    with pytest.raises(ValueError, match="pixel_values need a routing"):
+        model(**inputs)
+    with pytest.raises(ValueError, match="needs routing_input_ids"):
+        model.generate(ids, **image_inputs(1))
+    with pytest.raises(ValueError, match="the gate needs the question"):
+        model.generate(ids, routing=ROUTING[:1], **image_inputs(1))
+    with pytest.raises(ValueError, match="2 columns but the pool has 3 experts"):
+        model.generate(**inputs, routing=ROUTING[:1, :2])
+    with pytest.raises(ValueError, match="together with image_sizes"):
+        model.generate(ids, routing=ROUTING[:1], pixel_values=inputs["pixel_values"])
+    with pytest.raises(ValueError, match="use the processor saved with this checkpoint"):
+        model(input_ids=ids[:, :5], image_tokens=places[:, :2])
+    with pytest.raises(ValueError, match="either input_ids or inputs_embeds"):
+        model()
+
+
+def test_a_run_of_image_tokens_may_be_cut_at_the_end_only() -> None:
+    embeddings, tokens = torch.zeros(1, 4, 2), torch.ones(1, 3, 2)
+    cut = merge_image_tokens(embeddings, torch.tensor([[5, 6, 4, 4]]), tokens, 4)
+    assert cut.sum(dim=-1).tolist() == [[0, 0, 2, 2]]
+    with pytest.raises(ValueError, match="image tokens a row"):
+        merge_image_tokens(embeddings, torch.tensor([[5, 4, 4, 6]]), tokens, 4)
+
+
+def test_words_cover_the_letters() -> None:
+    assert {"A", "B", "C", "none"} <= set(WORDS)
