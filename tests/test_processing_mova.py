@@ -1,0 +1,174 @@
+"""The processor: prompts, questions, pictures, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from openmova import MovaImageProcessor, MovaProcessor
+from openmova.errors import UserError
+from openmova.processing_mova import expand_placeholders
+from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer
+
+QUESTION = "what is this ?"
+
+
+@pytest.fixture(scope="module")
+def processor() -> MovaProcessor:
+    return MovaProcessor.from_config(tiny_config(), tiny_tokenizer(), tiny_question_tokenizer())
+
+
+def user(*parts: Any) -> dict[str, Any]:
+    content = [
+        {"type": "text", "text": part}
+        if isinstance(part, str)
+        else {"type": "image", "image": part}
+        for part in parts
+    ]
+    return {"role": "user", "content": content}
+
+
+def test_a_question_becomes_both_prompts_and_the_gate_text(processor: MovaProcessor) -> None:
+    out = processor(images=pictures(1)[0], questions=QUESTION)
+    assert set(out) == set(processor.model_input_names)
+    said = processor.batch_decode(out["input_ids"])[0]
+    assert said == f"<s> <user> {'<image> ' * 4}{QUESTION} <assistant>"
+    routing = processor.batch_decode(out["routing_input_ids"])[0]
+    assert routing.startswith("<s> <user> <image> <image> <unk>")
+    assert routing.endswith(f"{QUESTION} <assistant>") and routing.count("model") == 4
+    gate = processor.question_tokenizer.batch_decode(out["question_input_ids"])[0]
+    assert gate == "[CLS] question 0 : what is this? [SEP]"
+    assert out["pixel_values"].dtype == torch.uint8
+
+
+def test_texts_messages_and_questions_give_the_same(processor: MovaProcessor) -> None:
+    picture = pictures(1)[0]
+    expected = processor(images=picture, questions=QUESTION)
+    messages = [user(picture, QUESTION)]
+    prompt = processor.apply_chat_template(messages, add_generation_prompt=True)
+    options = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
+    for other in (
+        processor(images=[picture], text=prompt, questions=[QUESTION]),
+        processor(images=[[picture]], text=[f"<s> <user> <image> {QUESTION} <assistant>"]),
+        processor.apply_chat_template(messages, **options),
+        processor.apply_chat_template([messages], **options),
+        processor.apply_chat_template(
+            [user(QUESTION) | {"content": f"<image> {QUESTION}"}],
+            processor_kwargs={"images": [[picture]]},
+            **options,
+        ),
+    ):
+        assert set(other) == set(expected)
+        for name in expected:
+            assert torch.equal(other[name], expected[name]), name
+
+
+def test_a_conversation_asks_its_last_question(processor: MovaProcessor) -> None:
+    messages = [
+        user(pictures(1)[0], "what is red ?"),
+        {"role": "assistant", "content": "this"},
+        user("how many dogs ?"),
+    ]
+    out = processor.apply_chat_template(messages, tokenize=True, return_dict=True)
+    said, routing = (
+        processor.batch_decode(out[name])[0] for name in ("input_ids", "routing_input_ids")
+    )
+    assert "what is red ? <assistant> this <user> how many dogs ?" in said
+    assert routing.endswith("how many dogs ? <assistant>") and "red" not in routing
+
+
+def test_the_image_token_in_a_question_is_no_picture(processor: MovaProcessor) -> None:
+    sly = processor(images=pictures(1)[0], questions=f"<image> {QUESTION} <image>")
+    plain = processor(images=pictures(1)[0], questions=QUESTION)
+    assert torch.equal(sly["input_ids"], plain["input_ids"])
+    assert torch.equal(sly["routing_input_ids"], plain["routing_input_ids"])
+
+
+def test_another_pool_and_no_routing_prompt(processor: MovaProcessor) -> None:
+    picture = pictures(1)[0]
+    out = processor(images=picture, questions=QUESTION, pool=["cat", "dogs"])
+    said = processor.batch_decode(out["routing_input_ids"])[0]
+    assert "cat" in said and "dogs" in said
+    without = processor(images=picture, questions=QUESTION, with_routing=False)
+    assert "routing_input_ids" not in without
+    assert set(processor(questions=QUESTION)) == {"input_ids", "attention_mask"}
+
+
+def test_rows_are_padded_on_the_left_unless_asked(processor: MovaProcessor) -> None:
+    questions = [QUESTION, "what ?"]
+    left = processor(images=pictures(2), questions=questions)
+    assert left["attention_mask"].tolist()[1][:2] == [0, 0]
+    right = processor(images=pictures(2), questions=questions, padding_side="right")
+    assert right["attention_mask"].tolist()[1][-2:] == [0, 0]
+    assert right["routing_attention_mask"].tolist()[1][:2] == [0, 0]
+
+
+def test_long_questions_are_cut_for_the_gate(processor: MovaProcessor) -> None:
+    out = processor(images=pictures(1), questions="what " * 20_000)
+    assert out["question_input_ids"].shape == (1, 64)
+    assert processor(images=pictures(1), questions="")["input_ids"].shape[0] == 1
+
+
+def test_a_saved_processor_makes_the_same(processor: MovaProcessor, tmp_path: Path) -> None:
+    processor.save_pretrained(tmp_path)
+    loaded = MovaProcessor.from_pretrained(tmp_path)
+    before, after = (
+        p(images=pictures(2), questions=[QUESTION, "cat"]) for p in (processor, loaded)
+    )
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert loaded.to_dict() == processor.to_dict()
+
+
+def test_pictures_keep_their_pixels_and_tell_their_sizes() -> None:
+    images = pictures(3)
+    out = MovaImageProcessor()(images, return_tensors="pt")
+    assert out["image_sizes"].tolist() == [[p.height, p.width] for p in images]
+    for picture, pixels in zip(images, out["pixel_values"], strict=True):
+        inside = pixels[:, : picture.height, : picture.width].movedim(0, -1).numpy()
+        assert np.array_equal(inside, np.array(picture))
+        assert int(pixels.sum()) == int(inside.astype(int).sum())
+
+
+def test_large_pictures_are_reduced(tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (301, 3), "red").save(path)
+    out = MovaImageProcessor(max_side=100)([str(path), pictures(1)[0]])
+    assert out["image_sizes"].tolist() == [[1, 100], [12, 20]]
+    as_array = MovaImageProcessor()(np.array(pictures(1)[0]))
+    assert as_array["image_sizes"].tolist() == [[12, 20]]
+
+
+def test_errors_name_the_remedy(processor: MovaProcessor, tmp_path: Path) -> None:
+    picture = pictures(1)[0]
+    with pytest.raises(ValueError, match="mark its place once"):
+        processor(images=picture, text=QUESTION)
+    with pytest.raises(ValueError, match="at most one picture a row"):
+        processor(images=[[picture, picture]], text=f"<image> <image> {QUESTION}")
+    with pytest.raises(ValueError, match="give one a row"):
+        processor(images=[picture, picture], text=f"<image> {QUESTION}")
+    with pytest.raises(ValueError, match="give one of each a row"):
+        processor()
+    with pytest.raises(UserError, match="there is no file"):
+        processor(images=str(tmp_path / "none.png"), questions=QUESTION)
+    with pytest.raises(ValueError, match="add the token to the tokenizer"):
+        MovaProcessor.from_config(
+            tiny_config(image_token_id=9), tiny_tokenizer(), tiny_question_tokenizer()
+        )
+
+
+def test_placeholders_become_runs() -> None:
+    out = expand_placeholders(
+        torch.tensor([[0, 7, -200, 8], [7, 8, 9, 0]]),
+        torch.tensor([[0, 1, 1, 1], [1, 1, 1, 0]]),
+        tokens=[2, 5],
+        image_token_id=4,
+        padding_side="left",
+    )
+    assert out["input_ids"].tolist() == [[7, 4, 4, 8], [0, 7, 8, 9]]
+    assert out["attention_mask"].tolist() == [[1, 1, 1, 1], [0, 1, 1, 1]]
+    assert (out["labels"] == -100).all()
