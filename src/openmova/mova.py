@@ -1,0 +1,474 @@
+"""Mova: a picture and a question in, an answer with its routing and gates out.
+
+The Python surface over model and processor. It runs the two passes of the paper as stages, each
+timed: the base encoder; the coarse pass, in which the language model names experts; the chosen
+experts; the adapter; the answer.
+
+Shapes: B batch, E experts of the pool.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import (
+    AutoProcessor,
+    BatchFeature,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TextIteratorStreamer,
+)
+
+from openmova.checkpoints.locate import checkpoint_folder
+from openmova.errors import UserError
+from openmova.images import ImageSource, load_image
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.processing_mova import MovaProcessor
+from openmova.questions import check_question
+from openmova.routing import Routing
+
+Experts = str | Sequence[str] | None
+"""Who decides: None the router; "all", "none", or names (a list, or "a,b") the user."""
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What `Mova` says to one question, and how it came to it."""
+
+    text: str
+    routing: Routing
+    gates: Tensor
+    """float32 [blocks, chosen experts]: the adapter's weights, columns as `routing.experts`."""
+    timings: dict[str, float]
+    """Seconds of each stage (of the whole batch, if there was one) and in total."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; the gates as one {expert: weight} for each block."""
+        names = self.routing.experts
+        return {
+            "answer": self.text,
+            "routing": {
+                "experts": list(names),
+                "scores": self.routing.scores,
+                "raw": self.routing.raw,
+            },
+            "gates": [dict(zip(names, block, strict=True)) for block in self.gates.tolist()],
+            "timings": self.timings,
+        }
+
+
+class Mova:
+    """A model and its processor, ready to be asked.
+
+    Raises UserError wherever the picture, the question, an expert's name or the model does not
+    do.
+    """
+
+    def __init__(self, model: MovaForConditionalGeneration, processor: MovaProcessor) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.model.tokenizer = processor.tokenizer
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | os.PathLike[str] = "nano",
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+    ) -> Self:
+        """Load "nano", the folder of a checkpoint, or a repository of the hub.
+
+        device: default the GPU where there is one; dtype: default as the checkpoint says.
+        """
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        folder = checkpoint_folder(source)
+        try:
+            model: Any = MovaForConditionalGeneration.from_pretrained(folder, dtype=dtype or "auto")
+            processor = AutoProcessor.from_pretrained(folder)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
+            raise UserError(
+                f"the checkpoint {str(folder)!r} cannot be loaded ({reason}): save or download it "
+                "again"
+            ) from error
+        try:
+            model.to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(
+                f"the device {str(device)!r} cannot be used ({str(error).splitlines()[0]}): leave "
+                "it out, or name one that this machine has"
+            ) from error
+        return cls(model, processor)
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """The names of the pool, in the order of their letters."""
+        return tuple(self.model.config.expert_names)
+
+    def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        experts: Experts = None,
+        max_experts: int | None = None,
+        max_new_tokens: int = 128,
+        max_seconds: float | None = None,
+    ) -> Answer:
+        """Answer one question about one picture, greedily.
+
+        experts: None lets the router choose; "all", "none" or names replace it. max_experts: at
+        most so many of the router's choice, the best scored. The answer ends at its own end, after
+        max_new_tokens, or (cut short) after max_seconds.
+        """
+        (answer,) = self.ask_batch(
+            [(image, question)],
+            experts=experts,
+            max_experts=max_experts,
+            max_new_tokens=max_new_tokens,
+            max_seconds=max_seconds,
+        )
+        return answer
+
+    def ask_batch(
+        self,
+        items: Iterable[tuple[ImageSource, str]],
+        *,
+        experts: Experts = None,
+        max_experts: int | None = None,
+        max_new_tokens: int = 128,
+        max_seconds: float | None = None,
+        batch_size: int = 8,
+    ) -> list[Answer]:
+        """Answer (picture, question) pairs, in order; each as if it were asked alone.
+
+        batch_size: how many run together; max_seconds counts for each such batch. The other
+        options as for `ask`.
+        """
+        pairs = [(image, check_question(question)) for image, question in items]
+        limits = _Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
+        choice = _Choice.of(experts, max_experts, self.experts)
+        answers: list[Answer] = []
+        for start in range(0, len(pairs), batch_size):
+            clock = _Clock(self.model.device)
+            with clock("prepare"):
+                conversations = [
+                    [_user_turn(question, load_image(image))]
+                    for image, question in pairs[start : start + batch_size]
+                ]
+                inputs = self._inputs(conversations, choice, limits)
+            answers += self._answer(inputs, choice, limits, clock)
+        return answers
+
+    def stream(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        experts: Experts = None,
+        max_experts: int | None = None,
+        max_new_tokens: int = 128,
+        max_seconds: float | None = None,
+    ) -> Iterator[str]:
+        """The answer in pieces, as they are written; together they are the text that `ask` gives.
+
+        Options as for `ask`. Mistakes are raised by the call itself, not by the first piece.
+        Stops the model when the iterator is closed.
+        """
+        limits = _Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
+        choice = _Choice.of(experts, max_experts, self.experts)
+        turn = _user_turn(check_question(question), load_image(image))
+        clock = _Clock(self.model.device)
+        inputs = self._inputs([[turn]], choice, limits)
+        seen = self._look(inputs, choice, clock)
+        return self._pieces(inputs, seen, limits, clock)
+
+    def chat(self) -> Chat:
+        """A conversation about a picture that remembers what was said."""
+        return Chat(self)
+
+    def _inputs(
+        self, conversations: list[list[Message]], choice: _Choice, limits: _Limits
+    ) -> BatchFeature:
+        """One processor call; the prompts must leave room for the answer."""
+        inputs = self.processor.apply_chat_template(
+            conversations,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            processor_kwargs={"with_routing": choice.fixed is None},
+        )
+        text = self.model.config.text_config
+        room = text.max_position_embeddings - limits.max_new_tokens
+        longest = inputs["input_ids"].shape[1]
+        if longest > room:
+            raise UserError(
+                f"the prompt takes {longest} tokens and the model has room for {max(room, 0)} "
+                "beside the answer: shorten the question, start a new chat, or lower "
+                "max_new_tokens"
+            )
+        return inputs.to(self.model.device)
+
+    @torch.no_grad()
+    def _look(self, inputs: BatchFeature, choice: _Choice, clock: _Clock) -> _Seen:
+        """All that comes before the answer: base encoder, routing, experts, adapter."""
+        model = self.model
+        pictures = (inputs["pixel_values"], inputs["image_sizes"])
+        with clock("base"):
+            base_map = model.model.encode_base(*pictures)
+        with clock("routing"):
+            if choice.fixed is None:
+                result = model.route(
+                    None,
+                    None,
+                    inputs["routing_input_ids"],
+                    inputs["routing_attention_mask"],
+                    base_map=base_map,
+                    max_experts=choice.max_experts,
+                )
+                routing = result.routing
+                told = [result.row(row, self.experts) for row in range(len(routing))]
+            else:
+                routing = torch.tensor([choice.fixed] * len(base_map), device=model.device)
+                chosen = tuple(n for n, c in zip(self.experts, choice.fixed, strict=True) if c)
+                told = [Routing(experts=chosen, scores={}, raw="")] * len(base_map)
+        with clock("experts"):
+            expert_maps = model.model.encode_experts(*pictures, routing)
+        with clock("adapter"):
+            tokens, gates = model.model.image_tokens(
+                *pictures,
+                routing,
+                inputs["question_input_ids"],
+                inputs["question_attention_mask"],
+                base_map=base_map,
+                expert_maps=expert_maps,
+            )
+        weights = [row[:, chosen].float().cpu() for row, chosen in zip(gates, routing, strict=True)]
+        return _Seen(tokens=tokens, routing=told, gates=weights)
+
+    def _generate(
+        self, inputs: BatchFeature, seen: _Seen, limits: _Limits, clock: _Clock, **options: Any
+    ) -> Tensor:
+        """The answers' new ids [B, T], greedy, ending at the end token."""
+        if limits.max_seconds is not None:
+            options["max_time"] = max(limits.max_seconds - clock.total(), 0.0)
+        ids = inputs["input_ids"]
+        generated: Tensor = self.model.generate(
+            ids,
+            attention_mask=inputs["attention_mask"],
+            image_tokens=seen.tokens,
+            max_new_tokens=limits.max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            **options,
+        )
+        return generated[:, ids.shape[1] :]
+
+    def _answer(
+        self, inputs: BatchFeature, choice: _Choice, limits: _Limits, clock: _Clock
+    ) -> list[Answer]:
+        seen = self._look(inputs, choice, clock)
+        with clock("answer"):
+            new_ids = self._generate(inputs, seen, limits, clock)
+            texts = self.processor.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
+        timings = {**clock.seconds, "total": clock.total()}
+        return [
+            Answer(text=text.strip(), routing=routing, gates=gates, timings=dict(timings))
+            for text, routing, gates in zip(texts, seen.routing, seen.gates, strict=True)
+        ]
+
+    def _pieces(
+        self, inputs: BatchFeature, seen: _Seen, limits: _Limits, clock: _Clock
+    ) -> Iterator[str]:
+        """Generate in a thread; hand over its pieces, and its error if there was one."""
+        streamer = TextIteratorStreamer(
+            self.processor.tokenizer, skip_prompt=True, skip_special_tokens=True
+        )
+        stop = _Stop()
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                self._generate(
+                    inputs,
+                    seen,
+                    limits,
+                    clock,
+                    streamer=streamer,
+                    stopping_criteria=StoppingCriteriaList([stop]),
+                )
+            except BaseException as error:  # noqa: BLE001 - raised again by the reader
+                failures.append(error)
+            finally:
+                streamer.end()
+
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield from _stripped(streamer)
+        finally:
+            stop.asked.set()
+            thread.join()
+        if failures:
+            raise failures[0]
+
+
+class Chat:
+    """A conversation about one picture; every answer sees what was said before."""
+
+    def __init__(self, mova: Mova) -> None:
+        self._mova = mova
+        self.messages: list[Message] = []
+
+    def ask(
+        self,
+        question: str,
+        image: ImageSource | None = None,
+        *,
+        experts: Experts = None,
+        max_experts: int | None = None,
+        max_new_tokens: int = 128,
+        max_seconds: float | None = None,
+    ) -> Answer:
+        """Answer the next question; a picture starts a new conversation. Options as `Mova.ask`."""
+        if image is None and not self.messages:
+            raise UserError("a chat starts with a picture: give image= with the first question")
+        mova = self._mova
+        limits = _Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
+        choice = _Choice.of(experts, max_experts, mova.experts)
+        question = check_question(question)
+        clock = _Clock(mova.model.device)
+        with clock("prepare"):
+            before = [] if image is not None else self.messages
+            picture = None if image is None else load_image(image)
+            messages = [*before, _user_turn(question, picture)]
+            inputs = mova._inputs([messages], choice, limits)
+        (answer,) = mova._answer(inputs, choice, limits, clock)
+        said = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
+        self.messages = [*messages, said]
+        return answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Limits:
+    """How long an answer may become."""
+
+    max_new_tokens: int
+    max_seconds: float | None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise UserError(f"max_new_tokens is {self.max_new_tokens}: give 1 or more")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise UserError(f"max_seconds is {self.max_seconds}: give more than 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """Who decides on the experts: `fixed` (one bool for each of the pool), or the router."""
+
+    fixed: tuple[bool, ...] | None
+    max_experts: int | None
+
+    @classmethod
+    def of(cls, experts: Experts, max_experts: int | None, pool: Sequence[str]) -> Self:
+        if max_experts is not None and max_experts < 0:
+            raise UserError(f"max_experts is {max_experts}: give 0 or more")
+        if experts is None:
+            return cls(fixed=None, max_experts=max_experts)
+        if max_experts is not None:
+            raise UserError(
+                "max_experts limits the router's choice and experts replaces it: give only one"
+            )
+        names = _names(experts, pool)
+        return cls(fixed=tuple(name in names for name in pool), max_experts=None)
+
+
+def _names(experts: str | Sequence[str], pool: Sequence[str]) -> set[str]:
+    """The experts that a user named; "all" and "none" are words for everything and nothing."""
+    if experts == "all":
+        return set(pool)
+    if experts == "none":
+        return set()
+    named = [name.strip() for name in experts.split(",")] if isinstance(experts, str) else experts
+    for name in named:
+        if name not in pool:
+            near = difflib.get_close_matches(name.lower(), pool, n=3)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise UserError(
+                f"there is no expert {name[:80]!r}: {hint}The pool is {', '.join(pool)}; "
+                "'all' and 'none' do too"
+            )
+    return set(named)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What the answer is written from, and how it came about."""
+
+    tokens: Tensor
+    """[B, N, D]"""
+    routing: list[Routing]
+    gates: list[Tensor]
+    """for each row [blocks, chosen experts]"""
+
+
+@dataclass
+class _Clock:
+    """Seconds by stage; waits for the device, so that work is counted where it was asked for."""
+
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.seconds[stage] = time.perf_counter() - start
+
+    def total(self) -> float:
+        return time.perf_counter() - self.started
+
+
+class _Stop(StoppingCriteria):
+    """Ends generation when the reader of a stream has gone."""
+
+    def __init__(self) -> None:
+        self.asked = Event()
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
+        return torch.full((len(input_ids),), self.asked.is_set(), device=input_ids.device)
+
+
+def _stripped(pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces without white space at the two ends of the whole; empty pieces are left out."""
+    begun, held = False, ""
+    for piece in pieces:
+        text = held + piece if begun else piece.lstrip()
+        kept = text.rstrip()
+        if kept:
+            yield kept
+            begun = True
+        held = text[len(kept) :]
+
+
+def _user_turn(question: str, picture: Any) -> Message:
+    """A user's message, with the picture in front of the text if there is one."""
+    shown = [] if picture is None else [{"type": "image", "image": picture}]
+    return {"role": "user", "content": [*shown, {"type": "text", "text": question}]}

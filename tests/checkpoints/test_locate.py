@@ -1,0 +1,95 @@
+"""What a user calls a model: found as a folder, embedded, on the hub, or told why not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from openmova.checkpoints.locate import checkpoint_folder
+from openmova.errors import UserError
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "openmova"}))
+    for name in ("processor_config.json", "tokenizer_config.json", "model.safetensors"):
+        (folder / name).touch()
+    return folder
+
+
+def fault(source: str | Path) -> str:
+    with pytest.raises(UserError) as caught:
+        checkpoint_folder(source)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def test_a_folder(checkpoint: Path) -> None:
+    assert checkpoint_folder(checkpoint) == checkpoint
+    assert checkpoint_folder(str(checkpoint)) == checkpoint
+
+
+def test_a_folder_comes_before_an_embedded_model(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.rename(checkpoint.with_name("nano"))
+    monkeypatch.chdir(checkpoint.parent)
+    assert checkpoint_folder("nano") == Path("nano")
+
+
+def test_nano_is_assembled(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openmova.checkpoints.nano.nano_folder", lambda: checkpoint)
+    assert checkpoint_folder("nano") == checkpoint
+
+
+@pytest.mark.parametrize("name", ["nanno", "NANO", "Nano2"])
+def test_nearly_right(name: str) -> None:
+    assert "did you mean nano?" in fault(name)
+
+
+@pytest.mark.parametrize("name", ["llama", "a/b/c", "./no/such/folder", "a b/c"])
+def test_unknown(name: str) -> None:
+    assert "the folder of a checkpoint, or a repository of the hub" in fault(name)
+
+
+def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert "could not be had from the hub" in fault("owner/no-such-model")
+
+
+def test_hub_repository(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(checkpoint))
+    assert checkpoint_folder("owner/name") == checkpoint
+
+
+def test_a_file(checkpoint: Path) -> None:
+    assert "is a file: give the folder" in fault(checkpoint / "config.json")
+
+
+def test_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
+    assert "is no checkpoint, it has no config.json" in fault(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\0"])
+def test_damaged_config(checkpoint: Path, text: str) -> None:
+    (checkpoint / "config.json").write_text(text)
+    assert "not readable as JSON" in fault(checkpoint)
+
+
+def test_a_model_of_another_type(checkpoint: Path) -> None:
+    (checkpoint / "config.json").write_text('{"model_type": "llava"}')
+    assert "of type 'llava', not 'openmova'" in fault(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "name", ["processor_config.json", "tokenizer_config.json", "model.safetensors"]
+)
+def test_something_lacks(checkpoint: Path, name: str) -> None:
+    (checkpoint / name).unlink()
+    assert f"lacks {name}" in fault(checkpoint)

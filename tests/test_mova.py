@@ -1,0 +1,272 @@
+"""Mova: answers equal the model's own generation, batches equal single questions, limits hold."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from openmova import Mova
+from openmova.errors import UserError
+from openmova.processing_mova import MovaProcessor
+from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
+
+QUESTIONS = ["what is this ?", "how many dogs ?", "what red ?"]
+STAGES = ["prepare", "base", "routing", "experts", "adapter", "answer", "total"]
+
+
+def tiny_mova() -> Mova:
+    model = tiny_model()
+    processor = MovaProcessor.from_config(
+        model.config, tiny_tokenizer(), tiny_question_tokenizer(), max_side=64
+    )
+    return Mova(model, processor)
+
+
+@pytest.fixture(scope="module")
+def mova() -> Mova:
+    return tiny_mova()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    mova = tiny_mova()
+    mova.model.save_pretrained(folder)
+    mova.processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    return pictures(1)[0]
+
+
+def fault(call: Any, *arguments: Any, **options: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        call(*arguments, **options)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+class TestAsk:
+    def test_equals_the_models_own_generation(self, mova: Mova, picture: Image.Image) -> None:
+        answer = mova.ask(picture, QUESTIONS[0], max_new_tokens=6)
+        inputs = mova.processor(images=[picture], questions=[QUESTIONS[0]])
+        ids = mova.model.generate(
+            inputs.pop("input_ids"), **inputs, max_new_tokens=6, do_sample=False
+        )
+        new_ids = ids[:, -6:]
+        expected = mova.processor.tokenizer.batch_decode(new_ids, skip_special_tokens=True)[0]
+        assert answer.text
+        assert expected.endswith(answer.text)
+
+    def test_tells_routing_gates_and_timings(self, mova: Mova, picture: Image.Image) -> None:
+        answer = mova.ask(picture, QUESTIONS[0], experts="one,three", max_new_tokens=2)
+        assert answer.routing.experts == ("one", "three")
+        assert answer.gates.shape == (2, 2)  # blocks, chosen experts
+        torch.testing.assert_close(answer.gates.sum(dim=1), torch.ones(2))
+        assert list(answer.timings) == STAGES
+        assert 0 < sum(answer.timings[stage] for stage in STAGES[:-1]) <= answer.timings["total"]
+
+    def test_the_routers_choice_has_a_score_for_each_expert(
+        self, mova: Mova, picture: Image.Image
+    ) -> None:
+        routing = mova.ask(picture, QUESTIONS[0], max_new_tokens=1).routing
+        assert list(routing.scores) == ["one", "two", "three"]
+        assert all(0 <= score <= 1 for score in routing.scores.values())
+
+    def test_becomes_plain_json_types(self, mova: Mova, picture: Image.Image) -> None:
+        plain = mova.ask(picture, QUESTIONS[0], experts=["two"], max_new_tokens=2).to_dict()
+        assert plain["routing"] == {"experts": ["two"], "scores": {}, "raw": ""}
+        assert plain["gates"] == [{"two": 1.0}, {"two": 1.0}]
+
+    @pytest.mark.parametrize(
+        ("experts", "chosen"),
+        [
+            ("all", ("one", "two", "three")),
+            ("none", ()),
+            ([], ()),
+            ("three, one", ("one", "three")),
+        ],
+    )
+    def test_the_user_may_choose(
+        self, mova: Mova, picture: Image.Image, experts: Any, chosen: tuple[str, ...]
+    ) -> None:
+        answer = mova.ask(picture, QUESTIONS[0], experts=experts, max_new_tokens=1)
+        assert answer.routing.experts == chosen
+        assert answer.gates.shape == (2, len(chosen))
+
+    def test_unselected_experts_are_never_built(self, picture: Image.Image) -> None:
+        fresh = tiny_mova()
+        fresh.ask(picture, QUESTIONS[0], experts=["two"], max_new_tokens=1)
+        assert fresh.model.model.experts.built == ["two"]
+
+    def test_at_most_so_many_of_the_routers_choice(self, mova: Mova, picture: Image.Image) -> None:
+        answer = mova.ask(picture, QUESTIONS[0], max_experts=0, max_new_tokens=1)
+        assert answer.routing.experts == ()
+
+    def test_ends_after_so_many_tokens(self, mova: Mova, picture: Image.Image) -> None:
+        for count in (1, 3):
+            answer = mova.ask(picture, QUESTIONS[0], max_new_tokens=count)
+            assert len(answer.text.split()) <= count
+
+    def test_ends_after_so_many_seconds(self, mova: Mova, picture: Image.Image) -> None:
+        answer = mova.ask(picture, QUESTIONS[0], max_new_tokens=100, max_seconds=1e-6)
+        assert len(answer.text.split()) <= 1
+
+
+class TestBatch:
+    def test_equals_single_questions(self, mova: Mova) -> None:
+        items = list(zip(pictures(3), QUESTIONS, strict=True))
+        single = [mova.ask(image, question, max_new_tokens=4) for image, question in items]
+        batched = mova.ask_batch(items, max_new_tokens=4)
+        assert [answer.text for answer in batched] == [answer.text for answer in single]
+        assert [answer.routing.experts for answer in batched] == [
+            answer.routing.experts for answer in single
+        ]
+
+    def test_in_parts_equals_at_once(self, mova: Mova) -> None:
+        items = list(zip(pictures(3), QUESTIONS, strict=True))
+        at_once = mova.ask_batch(items, max_new_tokens=3)
+        in_parts = mova.ask_batch(iter(items), max_new_tokens=3, batch_size=2)
+        assert [answer.text for answer in in_parts] == [answer.text for answer in at_once]
+
+    def test_nothing_asked(self, mova: Mova) -> None:
+        assert mova.ask_batch([]) == []
+
+
+class TestStream:
+    def test_pieces_make_up_the_answer(self, mova: Mova, picture: Image.Image) -> None:
+        pieces = list(mova.stream(picture, QUESTIONS[0], max_new_tokens=8))
+        assert "".join(pieces) == mova.ask(picture, QUESTIONS[0], max_new_tokens=8).text
+        assert len(pieces) > 1
+
+    def test_stops_when_the_reader_goes(self, mova: Mova, picture: Image.Image) -> None:
+        pieces = mova.stream(picture, QUESTIONS[0], max_new_tokens=200)
+        next(pieces)
+        start = time.perf_counter()
+        pieces.close()  # type: ignore[attr-defined]
+        assert time.perf_counter() - start < 1
+
+    def test_mistakes_are_raised_by_the_call(self, mova: Mova, picture: Image.Image) -> None:
+        assert "empty" in fault(mova.stream, picture, "")
+
+    def test_an_error_in_the_model_reaches_the_reader(
+        self, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fresh = tiny_mova()
+
+        def fail(*_: object, **__: object) -> None:
+            raise RuntimeError("out of memory")
+
+        monkeypatch.setattr(fresh.model, "generate", fail)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            list(fresh.stream(picture, QUESTIONS[0], experts="none"))
+
+
+class TestChat:
+    def test_the_first_answer_is_that_of_ask(self, mova: Mova, picture: Image.Image) -> None:
+        answer = mova.chat().ask(QUESTIONS[0], picture, max_new_tokens=4)
+        assert answer.text == mova.ask(picture, QUESTIONS[0], max_new_tokens=4).text
+
+    def test_remembers_what_was_said(self, mova: Mova, picture: Image.Image) -> None:
+        chat = mova.chat()
+        chat.ask(QUESTIONS[0], picture, max_new_tokens=2)
+        chat.ask(QUESTIONS[1], max_new_tokens=2)
+        assert [message["role"] for message in chat.messages] == ["user", "assistant"] * 2
+        prompt = mova.processor.render(chat.messages)
+        assert prompt.count("<image>") == 1
+        assert QUESTIONS[0] in prompt
+        assert QUESTIONS[1] in prompt
+
+    def test_a_new_picture_starts_anew(self, mova: Mova, picture: Image.Image) -> None:
+        chat = mova.chat()
+        chat.ask(QUESTIONS[0], picture, max_new_tokens=1)
+        chat.ask(QUESTIONS[1], picture, max_new_tokens=1)
+        assert len(chat.messages) == 2
+
+    def test_needs_a_picture_first(self, mova: Mova) -> None:
+        assert "starts with a picture" in fault(mova.chat().ask, QUESTIONS[0])
+
+    def test_a_mistake_is_not_remembered(self, mova: Mova, picture: Image.Image) -> None:
+        chat = mova.chat()
+        chat.ask(QUESTIONS[0], picture, max_new_tokens=1)
+        fault(chat.ask, " ")
+        assert len(chat.messages) == 2
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("question", "told"),
+        [
+            ("", "is empty"),
+            (" \n\t", "is empty"),
+            ("x" * 100_000, "100,000 characters: ask in at most 4,000"),
+            ("what\udcff", "UTF-8"),
+        ],
+    )
+    def test_question(self, mova: Mova, picture: Image.Image, question: str, told: str) -> None:
+        assert told in fault(mova.ask, picture, question)
+
+    def test_prompt_beyond_the_models_memory(self, mova: Mova, picture: Image.Image) -> None:
+        assert "the prompt takes" in fault(mova.ask, picture, "dogs " * 300)
+
+    @pytest.mark.parametrize("source", ["no/such.png", b"no picture", io.BytesIO()])
+    def test_picture(self, mova: Mova, source: Any) -> None:
+        fault(mova.ask, source, QUESTIONS[0])
+
+    def test_unknown_expert_with_the_nearest_names(self, mova: Mova, picture: Image.Image) -> None:
+        message = fault(mova.ask, picture, QUESTIONS[0], experts=["thre"])
+        assert "there is no expert 'thre': did you mean three?" in message
+        assert "The pool is one, two, three" in message
+
+    @pytest.mark.parametrize("experts", ["", "one,", "xyz", "all,one"])
+    def test_no_expert_of_the_pool(self, mova: Mova, picture: Image.Image, experts: str) -> None:
+        assert "The pool is" in fault(mova.ask, picture, QUESTIONS[0], experts=experts)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"max_experts": -1},
+            {"max_experts": 1, "experts": "all"},
+            {"max_new_tokens": 0},
+            {"max_seconds": 0},
+            {"max_seconds": float("nan")},
+        ],
+    )
+    def test_limits(self, mova: Mova, picture: Image.Image, options: dict[str, Any]) -> None:
+        fault(mova.ask, picture, QUESTIONS[0], **options)
+
+
+class TestFromPretrained:
+    def test_a_saved_folder_gives_the_same_answers(
+        self, folder: Path, mova: Mova, picture: Image.Image
+    ) -> None:
+        loaded = Mova.from_pretrained(folder, device="cpu")
+        answer, expected = (m.ask(picture, QUESTIONS[0], max_new_tokens=4) for m in (loaded, mova))
+        assert answer.text == expected.text
+        assert answer.routing == expected.routing
+
+    def test_in_another_precision(self, folder: Path, picture: Image.Image) -> None:
+        loaded = Mova.from_pretrained(folder, device="cpu", dtype="bfloat16")
+        assert loaded.model.dtype == torch.bfloat16
+        loaded.ask(picture, QUESTIONS[0], experts="all", max_new_tokens=2)
+
+    def test_device_that_is_not_there(self, folder: Path) -> None:
+        assert "device 'nowhere' cannot be used" in fault(
+            Mova.from_pretrained, folder, device="nowhere"
+        )
+
+    def test_damaged_weights(self, folder: Path, tmp_path: Path) -> None:
+        for file in folder.iterdir():
+            if file.is_file():
+                (tmp_path / file.name).write_bytes(file.read_bytes())
+        (tmp_path / "model.safetensors").write_bytes(b"damaged")
+        assert "cannot be loaded" in fault(Mova.from_pretrained, tmp_path, device="cpu")
