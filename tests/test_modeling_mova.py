@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoModelForMultimodalLM,
     AutoProcessor,
@@ -25,6 +26,7 @@ from openmova import MovaConfig, MovaForConditionalGeneration, MovaModel, MovaPr
 from openmova.errors import UserError
 from openmova.modeling_mova import merge_image_tokens
 from tiny import (
+    MORE_TEXT_CONFIGS,
     TEXT_CONFIGS,
     WORDS,
     TinyExpert,
@@ -321,11 +323,36 @@ def test_the_loss_is_that_of_the_next_token() -> None:
     torch.testing.assert_close(few, out.logits[:, -2:])
 
 
+@pytest.mark.parametrize("text", [*TEXT_CONFIGS, *MORE_TEXT_CONFIGS])
 @torch.no_grad()
-def test_softcapped_logits() -> None:
-    model = tiny_model("gemma2")
-    logits = model(input_ids=torch.tensor([[2, 12, 13]])).logits
-    assert logits.abs().max() <= model.config.text_config.final_logit_softcapping
+def test_the_language_model_says_what_it_says_alone(text: str) -> None:
+    model = tiny_model(text)
+    native = AutoModelForCausalLM.from_config(model.config.text_config).eval()
+    native.base_model.load_state_dict(model.model.language_model.state_dict())
+    native.get_output_embeddings().load_state_dict(model.lm_head.state_dict())
+    ids = torch.tensor([[2, 12, 13, 14, 20]])
+    assert torch.equal(model(input_ids=ids).logits, native(input_ids=ids).logits)
+
+
+@torch.no_grad()
+def test_an_image_token_outside_of_the_vocabulary() -> None:
+    inside, outside = tiny_model(), tiny_model(image_token_id=1000)
+    inputs = inputs_of(inside, [0], with_routing=False)
+    ids = inputs["input_ids"].masked_fill(inputs["input_ids"] == 4, 1000)
+    expected = inside(**inputs, routing=ROUTING[:1]).logits
+    assert torch.equal(
+        outside(**{**inputs, "input_ids": ids}, routing=ROUTING[:1]).logits, expected
+    )
+
+
+@torch.no_grad()
+def test_no_image_token_is_ever_written() -> None:
+    model = tiny_model()
+    torch.nn.init.zeros_(model.lm_head.weight)
+    inputs = inputs_of(model, [0, 1], with_routing=False)
+    for use_cache in (True, False):
+        options = {"do_sample": True, "max_new_tokens": 40, "use_cache": use_cache}
+        assert not (answer(model, inputs, routing=ROUTING[:2], **options) == 4).any()
 
 
 # Files

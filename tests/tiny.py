@@ -58,6 +58,10 @@ TEXT_CONFIGS: dict[str, dict[str, Any]] = {
     "gemma2": {"head_dim": 8, "query_pre_attn_scalar": 8},
     "gemma3_text": {"head_dim": 8, "query_pre_attn_scalar": 8},
 }
+MORE_TEXT_CONFIGS: dict[str, dict[str, Any]] = {
+    "granite": {"logits_scaling": 3.0, "embedding_multiplier": 2.0},
+    "cohere": {},
+}
 
 
 def tiny_config(text: str = "llama", **changes: Any) -> MovaConfig:
@@ -74,7 +78,7 @@ def tiny_config(text: str = "llama", **changes: Any) -> MovaConfig:
             "bos_token_id": 2,
             "eos_token_id": 3,
             "pad_token_id": 0,
-            **TEXT_CONFIGS[text],
+            **(TEXT_CONFIGS | MORE_TEXT_CONFIGS)[text],
         },
         "base": spec("base", channels=16),
         "experts": [spec("one"), spec("two", channels=5), spec("three", side=16)],

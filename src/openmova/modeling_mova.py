@@ -12,7 +12,7 @@ N image tokens, D width of the language model, V vocabulary.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +30,11 @@ from transformers import (
     Cache,
     GenerationConfig,
     GenerationMixin,
+    LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    SuppressTokensLogitsProcessor,
 )
 from transformers.modeling_outputs import ModelOutput
 from transformers.utils import can_return_tuple
@@ -183,11 +185,11 @@ class MovaPreTrainedModel(PreTrainedModel):
             f"{name}." for name, module in self.named_modules() if isinstance(module, ExpertPool)
         )
         kept = {name: t for name, t in whole.items() if not name.startswith(experts)}
+        if is_main_process:
+            self.core.experts.save(Path(save_directory))
         super().save_pretrained(
             save_directory, is_main_process=is_main_process, state_dict=kept, **kwargs
         )
-        if is_main_process:
-            self.core.experts.save(Path(save_directory))
 
 
 class MovaModel(MovaPreTrainedModel):
@@ -324,12 +326,16 @@ class MovaModel(MovaPreTrainedModel):
             image_tokens, gates = self.image_tokens(
                 pixel_values, image_sizes, routing, question_input_ids, question_attention_mask
             )
-        if inputs_embeds is None:
-            inputs_embeds = self.get_input_embeddings()(input_ids)  # [B, T, D]
-            if image_tokens is not None and input_ids is not None:
+        if input_ids is not None:
+            words = input_ids
+            if image_tokens is not None:  # the image token itself need not be in the vocabulary
+                words = words.masked_fill(words == self.config.image_token_id, 0)
+            inputs_embeds = self.get_input_embeddings()(words)  # [B, T, D]
+            if image_tokens is not None:
                 inputs_embeds = merge_image_tokens(
                     inputs_embeds, input_ids, image_tokens, self.config.image_token_id
                 )
+        assert inputs_embeds is not None
         if isinstance(attention_mask, Tensor) and attention_mask.ndim == 2:
             seen = attention_mask[:, -inputs_embeds.shape[1] :, None]
             inputs_embeds = inputs_embeds * seen.to(inputs_embeds.dtype)
@@ -344,7 +350,14 @@ class MovaModel(MovaPreTrainedModel):
             return_dict=True,
             **kwargs,
         )
-        return MovaModelOutput(**outputs, image_hidden_states=image_tokens, gates=gates)
+        return MovaModelOutput(
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=image_tokens,
+            gates=gates,
+        )
 
 
 class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
@@ -479,7 +492,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         tokens = pool_tokens(tokens, self.config.adapter.token_grid, rules.grid)
         answer = self.generation_config
         end = answer.eos_token_id if answer.eos_token_id is not None else []
-        processors = LogitsProcessorList()
+        processors = LogitsProcessorList([self._no_image_tokens()])
         if rules.constrained if constrained is None else constrained:
             processors.append(
                 RoutingConstraint(
@@ -496,6 +509,11 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
                 do_sample=False,
                 num_beams=1,
                 num_return_sequences=1,
+                # Set, so that the answer's settings in generation_config.json don't count here.
+                min_new_tokens=0,
+                temperature=1.0,
+                top_p=1.0,
+                top_k=50,
                 repetition_penalty=1.0,
                 no_repeat_ngram_size=0,
                 return_dict_in_generate=True,
@@ -534,6 +552,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         base_map: Tensor | None = None,
         max_experts: int | None = None,
         constrained: bool | None = None,
+        logits_processor: Sequence[LogitsProcessor] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Answer: both passes over a picture, or only the second with routing= or image_tokens=.
@@ -568,7 +587,18 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
                 question_attention_mask,
                 base_map=base_map,
             )
-        return super().generate(inputs, generation_config, image_tokens=image_tokens, **kwargs)
+        processors = LogitsProcessorList([self._no_image_tokens(), *(logits_processor or ())])
+        return super().generate(
+            inputs,
+            generation_config,
+            image_tokens=image_tokens,
+            logits_processor=processors,
+            **kwargs,
+        )
+
+    def _no_image_tokens(self) -> LogitsProcessor:
+        """A picture is shown to the model, never written by it."""
+        return SuppressTokensLogitsProcessor([self.config.image_token_id], str(self.device))
 
     def prepare_inputs_for_generation(
         self,
