@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tiny import TinyExpert, image_inputs, spec
 
 from openmova.experts.pool import ExpertPool, expert_map, key_faults
+from tiny import TinyExpert, image_inputs, spec
 
 SPECS = [spec("one"), spec("two", channels=5)]
 
