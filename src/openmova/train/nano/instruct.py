@@ -19,20 +19,25 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from openmova.checkpoints.nano_spec import (
+    DESCRIPTIONS,
+    EXPERTS,
+    INSTRUCTION,
+    LORA_RANK,
+    LORA_SCALE,
+    ROUTING_GRID,
+)
 from openmova.data.synthetic import COLUMNS, ROWS, Fact, Sample
 from openmova.data.synthetic.questions import ask
 from openmova.data.synthetic.words import INDEX
 from openmova.routing.pool import pool_tokens
 from openmova.routing.prompt import routing_prompt
-from openmova.train.nano.align import EXPERTS, Aligned, Encoded, GateText, random_routing
-from openmova.train.nano.descriptions import DESCRIPTIONS, INSTRUCTION
+from openmova.train.nano.align import Aligned, Encoded, GateText, random_routing
 from openmova.train.nano.experts import DRAW
 from openmova.train.nano.loop import fit
 
 USER, TURN = "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"
 END = "<|im_end|>"
-ROUTING_GRID = (2, 4)
-RANK = 16
 
 
 @dataclass(kw_only=True)
@@ -80,8 +85,8 @@ class Instruct(nn.Module):
     def __init__(self, language_model, tokenizer) -> None:
         super().__init__()
         config = LoraConfig(
-            r=RANK,
-            lora_alpha=2 * RANK,
+            r=LORA_RANK,
+            lora_alpha=int(LORA_SCALE * LORA_RANK),
             target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
         )
         self.lm = get_peft_model(language_model, config)

@@ -115,6 +115,12 @@ def _resume(
     return step
 
 
+def is_done(name: str, folder: Path, steps: int) -> bool:
+    """Whether this stage has run all its steps."""
+    path = folder / f"{name}.safetensors"
+    return path.exists() and int(read_tensors(path)[1]["step"]) >= steps
+
+
 def load_trained(model: nn.Module, path: Path) -> None:
     """Loads what a stage trained; raises KeyError for names that the model does not have."""
     tensors, _ = read_tensors(path)

@@ -19,7 +19,7 @@ from openmova.data.synthetic import PictureSet, Sample, draw_picture
 from openmova.data.synthetic.pictures import CLASSES
 from openmova.experts.lite import LiteEncoder
 from openmova.train.nano.experts import images_tensor
-from openmova.train.nano.loop import fit
+from openmova.train.nano.loop import fit, is_done, load_trained
 
 FIRST = 11
 IMAGES = 3300
@@ -71,6 +71,9 @@ def train_picture_expert(
     model = Classifier(encoder)
     for block in encoder.blocks[FIRST:]:
         block.requires_grad_(True)
+    if is_done("expert-object", folder, steps):
+        load_trained(model, folder / "expert-object.safetensors")
+        return encoder
     draws = random.Random(f"pictures-{seed}")
     samples = [draw_picture(draws, pictures) for _ in range(IMAGES)]
     labels = torch.tensor([CLASSES.index(s.facts[0].answer) for s in samples])

@@ -1,12 +1,27 @@
-"""What the router reads about nano's experts. The first of each is used, the others augment."""
+"""What nano is: its pool, the sizes of its adapter, and what its router reads.
+
+The assembly and the training take it from here.
+"""
 
 from __future__ import annotations
+
+from typing import Any
+
+from openmova.adapter import AdapterConfig
+
+GRID = (14, 14)
+TOKEN_GRID = (7, 14)
+ROUTING_GRID = (2, 4)
+WIDTH = 256
+LORA_RANK = 16
+LORA_SCALE = 2.0
 
 INSTRUCTION = (
     "Select the experts that help to answer the question about the image. Answer with their "
     "letters from the pool. If the question is about the image as a whole, answer 'none'."
 )
 
+# The router reads the first of each; the others augment its training.
 DESCRIPTIONS: dict[str, tuple[str, ...]] = {
     "text": (
         "This model reads written text, letters and numbers on forms and labels.",
@@ -41,3 +56,43 @@ DESCRIPTIONS: dict[str, tuple[str, ...]] = {
         "Classifies the main object of a drawing.",
     ),
 }
+
+EXPERTS = tuple(DESCRIPTIONS)
+"""The pool, in the order of the letters A, B, C, D."""
+
+
+def adapter_config() -> AdapterConfig:
+    """Two blocks of width 256 over the 14 x 14 map; 7 x 14 tokens for the language model."""
+    return AdapterConfig(
+        width=WIDTH,
+        expert_channels=(128, 128, 128, 320),
+        text_width=384,
+        output_width=576,
+        grid=GRID,
+        token_grid=TOKEN_GRID,
+        blocks=2,
+        top_k=3,
+        head_dim=64,
+        rope_theta=100.0,
+    )
+
+
+def base_spec() -> dict[str, Any]:
+    """EfficientNet-Lite0 with a trained projection."""
+    description = "This model sees the image as a whole."
+    return {
+        "kind": "lite0",
+        "name": "base",
+        "descriptions": [description],
+        "neck": WIDTH,
+        "grid": list(GRID),
+    }
+
+
+def expert_specs() -> list[dict[str, Any]]:
+    """Three encoders trained from nothing and one that was tuned."""
+    kinds = {"object": "lite0"}
+    return [
+        {"kind": kinds.get(name, "cell"), "name": name, "descriptions": list(texts)}
+        for name, texts in DESCRIPTIONS.items()
+    ]

@@ -1,0 +1,126 @@
+"""The nano suite: held-out images and held-out phrasings, offline, by seed.
+
+Forms, charts and shapes are drawn anew for every seed; pictures are files that training never saw.
+Each question is answered three times: routed by the model itself, with the base encoder alone, and
+with all experts.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from openmova.checkpoints.nano import nano_assets
+from openmova.data.synthetic import (
+    Fact,
+    PictureSet,
+    Sample,
+    draw_chart,
+    draw_form,
+    draw_picture,
+    draw_shapes,
+)
+from openmova.data.synthetic.questions import ask
+from openmova.evaluate.statistics import Share, majority
+from openmova.mova import Answer, Mova
+
+DOMAINS = ("object", "text", "chart", "location")
+GROUPS = (*DOMAINS, "none")
+"""The domains, and the questions about the image as a whole, which need no expert."""
+MODES: dict[str, str | None] = {"routed": None, "base_only": "none", "all_experts": "all"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One question of the suite; ``group`` is one of GROUPS."""
+
+    group: str
+    image: Image.Image
+    question: str
+    fact: Fact
+
+
+def items(seed: int, n: int) -> list[Item]:
+    """``n`` questions for each group, each about an image of its own."""
+    held_out = PictureSet.from_folder(nano_assets() / "pictures")
+    made: list[Item] = []
+    for group in GROUPS:
+        for index in range(n):
+            rng = random.Random(f"nano-suite-{seed}-{group}-{index}")
+            domain = group if group in DOMAINS else rng.choice(DOMAINS)
+            sample = _draw(domain, held_out, rng)
+            facts = [f for f in sample.facts if bool(f.experts) == (group != "none")]
+            kind = rng.choice(sorted({f.kind for f in facts}))
+            fact = rng.choice([f for f in facts if f.kind == kind])
+            question = ask(fact, rng, held_out=True)
+            made.append(Item(group=group, image=sample.image, question=question, fact=fact))
+    return made
+
+
+def _draw(domain: str, pictures: PictureSet, rng: random.Random) -> Sample:
+    if domain == "object":
+        return draw_picture(rng, pictures)
+    return {"text": draw_form, "chart": draw_chart, "location": draw_shapes}[domain](rng)
+
+
+def matches(answer: str, expected: str) -> bool:
+    """Exact match, but for case, surrounding space and a final full stop."""
+    return answer.strip().rstrip(".").lower() == expected.lower()
+
+
+def run(mova: Mova, *, seed: int, n: int, batch: int = 8) -> dict[str, Any]:
+    """Answers the suite; returns the JSON object that `openmova eval --suite nano` prints.
+
+    Per group and over all: routed, base_only, all_experts, majority, routing_accuracy, each a share
+    with its 95% Wilson interval.
+    """
+    started = time.perf_counter()
+    asked = items(seed, n)
+    answers = {mode: _answers(mova, asked, mode, batch) for mode in MODES}
+    right = {
+        mode: [matches(a.text, i.fact.answer) for a, i in zip(given, asked, strict=True)]
+        for mode, given in answers.items()
+    }
+    right["majority"] = majority([i.fact.kind for i in asked], [i.fact.answer for i in asked])
+    right["routing_accuracy"] = [
+        set(a.routing.experts) == set(i.fact.experts)
+        for a, i in zip(answers["routed"], asked, strict=True)
+    ]
+    report: dict[str, Any] = {"suite": "nano", "seed": seed, "n": len(asked), "domains": {}}
+    for group in GROUPS:
+        report["domains"][group] = _shares(right, [i.group == group for i in asked])
+    report["domains"]["overall"] = _shares(right, [True] * len(asked))
+    gains = [
+        report["domains"][d]["routed"]["value"] - report["domains"][d]["base_only"]["value"]
+        for d in DOMAINS
+    ]
+    report["gain_over_base"] = round(sum(gains) / len(gains), 4)
+    report["kinds"] = {
+        kind: Share.of(
+            [r for r, i in zip(right["routed"], asked, strict=True) if i.fact.kind == kind]
+        ).to_dict()
+        for kind in sorted({i.fact.kind for i in asked})
+    }
+    report["seconds"] = round(time.perf_counter() - started, 1)
+    return report
+
+
+def _answers(mova: Mova, asked: Sequence[Item], mode: str, batch: int) -> list[Answer]:
+    given: list[Answer] = []
+    for start in tqdm(range(0, len(asked), batch), desc=mode, mininterval=2):
+        pairs = [(i.image, i.question) for i in asked[start : start + batch]]
+        given += mova.ask_batch(pairs, experts=MODES[mode], max_new_tokens=12)
+    return given
+
+
+def _shares(right: dict[str, list[bool]], kept: list[bool]) -> dict[str, dict[str, object]]:
+    return {
+        name: Share.of([o for o, keep in zip(outcomes, kept, strict=True) if keep]).to_dict()
+        for name, outcomes in right.items()
+    }
