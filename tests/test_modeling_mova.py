@@ -460,6 +460,39 @@ def test_wrong_weights_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         model.model.experts.get(0)
 
 
+def test_a_repository_of_the_hub_is_fetched_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    asked = {}
+
+    def fetch(name: str, **options: Any) -> str:
+        asked.update(options, name=name)
+        return str(tmp_path)
+
+    monkeypatch.setattr("openmova.modeling_mova.snapshot_download", fetch)
+    model = MovaForConditionalGeneration.from_pretrained("someone/some-mova", revision="v2")
+    assert (asked["name"], asked["revision"]) == ("someone/some-mova", "v2")
+    assert not any("py" in pattern or "bin" in pattern for pattern in asked["allow_patterns"])
+    assert model.model.experts.get(0).name == "one"
+
+
+def test_a_name_that_is_nothing_is_told() -> None:
+    with pytest.raises(UserError, match="'/no/such/folder' is no folder, and no repository"):
+        MovaForConditionalGeneration.from_pretrained("/no/such/folder")
+
+
+@torch.no_grad()
+def test_weights_may_be_split_into_several_files(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    loaded = MovaForConditionalGeneration.from_pretrained(tmp_path, device_map="cpu")
+    inputs = inputs_of(model, [0, 2], with_routing=False)
+    logits = [m(**inputs, routing=ROUTING[[0, 2]]).logits for m in (model, loaded)]
+    assert torch.equal(*logits)
+
+
 # Errors
 
 

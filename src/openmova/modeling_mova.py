@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import torch
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import Tensor, nn
 from transformers import (
     AutoModel,
@@ -61,6 +62,7 @@ LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "logits_scaling": lambda logits, scale: logits / scale,
 }
 
+DATA_FILES = ("json", "safetensors", "txt", "model", "jinja", "onnx")  # no code, no pickles
 NO_PICTURES = "pass pixel_values together with image_sizes, as the processor makes them"
 
 
@@ -638,17 +640,23 @@ def _checkpoint_folder(source: Any, options: dict[str, Any]) -> Path:
     """The local folder of a checkpoint; a repository of the hub is downloaded (data files only)."""
     folder = Path(source)
     if not folder.is_dir():
-        folder = Path(
-            snapshot_download(
-                str(source),
-                revision=options.pop("revision", None),
-                cache_dir=options.pop("cache_dir", None),
-                token=options.pop("token", None),
-                force_download=options.pop("force_download", False),
-                local_files_only=options.pop("local_files_only", False),
-                allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.onnx"],
+        try:
+            folder = Path(
+                snapshot_download(
+                    str(source),
+                    revision=options.pop("revision", None),
+                    cache_dir=options.pop("cache_dir", None),
+                    token=options.pop("token", None),
+                    force_download=options.pop("force_download", False),
+                    local_files_only=options.pop("local_files_only", False),
+                    allow_patterns=[f"*.{kind}" for kind in DATA_FILES],
+                )
             )
-        )
+        except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+            raise UserError(
+                f"{str(source)!r} is no folder, and no repository of the hub that can be reached: "
+                "check the name and the connection"
+            ) from error
     return folder / options.pop("subfolder", "")
 
 
