@@ -1,0 +1,47 @@
+"""The command line: one small file per command, joined here.
+
+Commands import torch and transformers inside their functions, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from openmova.cli import ask, experts
+from openmova.cli.console import OneLineErrors
+
+app = typer.Typer(
+    name="openmova",
+    cls=OneLineErrors,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"openmova {version('openmova')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def openmova(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Ask about images: a mixture of vision experts, chosen by the question."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
+app.command("experts", epilog=experts.EXAMPLES)(experts.experts)

@@ -1,0 +1,140 @@
+"""openmova ask: questions about one image."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from openmova.cli.console import muted, quiet_libraries, status
+from openmova.errors import UserError
+from openmova.images import load_image
+from openmova.questions import check_question
+
+if TYPE_CHECKING:
+    from openmova.mova import Answer
+
+STANDARD_INPUT = "-"
+EXAMPLES = """\b
+Examples:
+  openmova ask photo.jpg "What is shown?"
+  openmova ask invoice.png "What is the total?" "Who sent it?" --show-routing
+  openmova ask chart.png "Which bar is the tallest?" --experts chart --json
+  openmova ask page.png - < questions.txt"""
+
+
+def ask(
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="Path of the image.", show_default=False)
+    ],
+    questions: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="QUESTION",
+            help="What to ask; '-' reads one question per line from standard input.",
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(help="'nano', the folder of a checkpoint, or owner/name on the hub.")
+    ] = "nano",
+    experts: Annotated[
+        str | None,
+        typer.Option(
+            help="Experts in place of the router's choice: names with commas, 'all' or 'none'.",
+            show_default=False,
+        ),
+    ] = None,
+    max_experts: Annotated[
+        int | None,
+        typer.Option(help="At most so many of the router's choice.", min=0, show_default=False),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 128,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="Cut an answer short after so many seconds.", show_default=False),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.", show_default=False),
+    ] = None,
+    json_lines: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="One JSON object per question: answer, routing, gates, timings.",
+        ),
+    ] = False,
+    show_routing: Annotated[
+        bool, typer.Option("--show-routing", help="Show scores and gates of the experts.")
+    ] = False,
+) -> None:
+    """Answer questions about an image; the answers come one to a line.
+
+    With several questions each answer follows its question and a tab.
+    """
+    given = [q if q == STANDARD_INPUT else check_question(q) for q in questions]
+    with muted():
+        picture = load_image(image)
+    with status(f"loading {model}"):
+        from openmova.mova import Mova
+
+        quiet_libraries()
+        mova = Mova.from_pretrained(model, device=device)
+    several = len(given) > 1 or STANDARD_INPUT in given
+    for question in _each(given):
+        with status("thinking"):
+            answer = mova.ask(
+                picture,
+                question,
+                experts=experts,
+                max_experts=max_experts,
+                max_new_tokens=max_new_tokens,
+                max_seconds=max_seconds,
+            )
+        if json_lines:
+            line = {"image": image, "question": question, **answer.to_dict()}
+            typer.echo(json.dumps(line, ensure_ascii=False))
+        else:
+            text = " ".join(answer.text.splitlines())
+            typer.echo(f"{question}\t{text}" if several else answer.text)
+            if show_routing:
+                _show_routing(answer, mova.experts)
+        sys.stdout.flush()
+
+
+def _each(given: list[str]) -> Iterator[str]:
+    """The questions, with the lines of standard input, as they come, in the place of '-'."""
+    asked = False
+    for question in given:
+        if question != STANDARD_INPUT:
+            asked = True
+            yield question
+            continue
+        for line in sys.stdin:
+            if line.strip():
+                asked = True
+                yield check_question(line)
+    if not asked:
+        raise UserError("no question on standard input: write one per line")
+
+
+def _show_routing(answer: Answer, pool: tuple[str, ...]) -> None:
+    """A table: each expert, whether it ran, its score, and its gate in each block."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from openmova.routing import expert_letters
+
+    routing, blocks = answer.routing, len(answer.gates)
+    table = Table("", "expert", "runs", "score", *(f"gate {i + 1}" for i in range(blocks)))
+    for letter, name in zip(expert_letters(len(pool)), pool, strict=True):
+        chosen = name in routing.experts
+        gates = answer.gates[:, routing.experts.index(name)].tolist() if chosen else []
+        score = f"{routing.scores[name]:.3f}" if name in routing.scores else ""
+        table.add_row(letter, name, "yes" if chosen else "", score, *(f"{g:.3f}" for g in gates))
+    decided = f"the router wrote: {routing.raw!r}" if routing.scores else "chosen by --experts"
+    table.caption = f"{decided}; {answer.timings['total']:.2f} s"
+    Console().print(table)

@@ -1,0 +1,99 @@
+"""What every command shares: errors of one line, quiet libraries, a sign of life while loading."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from openmova.errors import UserError
+
+INTERRUPTED = 128 + 2  # as shells report a program that ended by SIGINT
+MISUSED = 2
+
+
+class OneLineErrors(TyperGroup):
+    """The group of commands: a user's mistake is one line on standard error and exit code 2.
+
+    Ctrl-C exits with 130 and a reader that has gone with 1, both without a word. Anything else is
+    our mistake and keeps its traceback.
+    """
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            sys.stdout.flush()
+        except UserError as error:
+            code = _complain(str(error))
+        except typer.TyperException as error:
+            code = _complain(f"{error.format_message().rstrip('.')} (see --help)")
+        except (KeyboardInterrupt, typer.Abort):
+            code = INTERRUPTED
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                raise
+            # What is still buffered has no reader: let the interpreter flush it into nothing.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str) -> int:
+    line = " ".join(message.split())
+    printable = "".join(char if char.isprintable() else "?" for char in line)
+    typer.echo(f"openmova: {printable}", err=True)
+    return MISUSED
+
+
+def quiet_libraries() -> None:
+    """No warnings and progress bars of the libraries: what the user sees is ours."""
+    warnings.simplefilter("ignore")
+    from huggingface_hub.utils import disable_progress_bars
+    from transformers.utils import logging
+
+    disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """A spinner on standard error, if that is a terminal, while something takes its time."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Drop what C libraries print on standard error, such as libtiff on a damaged file."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

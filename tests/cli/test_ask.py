@@ -1,0 +1,267 @@
+"""openmova ask: what is printed, and every mistake as one line with exit code 2."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from openmova.cli import app
+from openmova.processing_mova import MovaProcessor
+from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
+
+QUESTION = "what is this ?"
+# The command as a process of its own, with the tests' kind of expert.
+COMMAND = [sys.executable, "-c", "import tiny; from openmova.cli import app; app()"]
+COMMAND_ALONE = [sys.executable, "-c", "from openmova.cli import app; app()"]
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tiny = tiny_model()
+    tiny.save_pretrained(folder)
+    MovaProcessor.from_config(
+        tiny.config, tiny_tokenizer(), tiny_question_tokenizer(), max_side=64
+    ).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("pictures") / "picture.png"
+    pictures(1)[0].save(path)
+    return str(path)
+
+
+@pytest.fixture
+def run(model: str, image: str) -> Run:
+    """The command in this process, on the tiny model and picture unless said otherwise."""
+
+    def run(*arguments: str, stdin: str = "") -> Result:
+        defaults = ["--model", model, "--max-new-tokens", "3", "--device", "cpu"]
+        return CliRunner().invoke(app, ["ask", *defaults, image, *arguments], input=stdin)
+
+    return run
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process of its own needs to find the package and the tests' kind of expert."""
+    tests = Path(__file__).parents[1]
+    monkeypatch.setenv("PYTHONPATH", f"{tests.parent / 'src'}:{tests}")
+
+
+def assert_one_line(code: int, stdout: str, stderr: str, told: str = "") -> None:
+    assert code == 2
+    assert stdout == ""
+    assert stderr.startswith("openmova: ")
+    assert stderr.count("\n") == 1
+    assert stderr.endswith("\n")
+    assert told in stderr
+
+
+def refuse(result: Result, told: str = "") -> None:
+    assert_one_line(result.exit_code, result.stdout, result.stderr, told)
+
+
+class TestAnswers:
+    def test_one_question_gives_the_bare_answer(self, run: Run) -> None:
+        result = run(QUESTION)
+        assert result.exit_code == 0
+        assert result.stdout.count("\n") == 1
+        assert QUESTION not in result.stdout
+        assert result.stderr == ""
+
+    def test_several_questions_give_a_line_each(self, run: Run) -> None:
+        lines = run(QUESTION, "how many dogs ?").stdout.splitlines()
+        assert [line.split("\t")[0] for line in lines] == [QUESTION, "how many dogs ?"]
+        assert lines[0].split("\t")[1] + "\n" == run(QUESTION).stdout
+
+    def test_questions_from_standard_input(self, run: Run) -> None:
+        given = run(QUESTION, "what red ?")
+        read = run("-", stdin=f"{QUESTION}\n\n  what red ?  \n")
+        assert read.stdout == given.stdout
+
+    def test_json_has_all_that_is_known(self, run: Run, image: str) -> None:
+        lines = run(QUESTION, "what red ?", "--json").stdout.splitlines()
+        first, second = (json.loads(line) for line in lines)
+        assert list(first) == ["image", "question", "answer", "routing", "gates", "timings"]
+        assert (first["image"], first["question"]) == (image, QUESTION)
+        assert set(first["routing"]) == {"experts", "scores", "raw"}
+        assert set(first["routing"]["scores"]) == {"one", "two", "three"}
+        assert [set(block) for block in first["gates"]] == [set(first["routing"]["experts"])] * 2
+        assert {"base", "routing", "experts", "adapter", "answer", "total"} <= set(first["timings"])
+        assert second["question"] == "what red ?"
+
+    @pytest.mark.parametrize(
+        ("experts", "chosen"), [("all", ["one", "two", "three"]), ("none", []), ("two", ["two"])]
+    )
+    def test_experts_replace_the_router(self, run: Run, experts: str, chosen: list[str]) -> None:
+        line = json.loads(run(QUESTION, "--experts", experts, "--json").stdout)
+        assert line["routing"] == {"experts": chosen, "scores": {}, "raw": ""}
+
+    def test_at_most_so_many_experts(self, run: Run) -> None:
+        line = json.loads(run(QUESTION, "--max-experts", "0", "--json").stdout)
+        assert line["routing"]["experts"] == []
+
+    def test_the_routing_as_a_table(self, run: Run) -> None:
+        table = run(QUESTION, "--show-routing").stdout
+        for text in ("one", "two", "three", "score", "gate 2", "the router wrote"):
+            assert text in table
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("question", "told"),
+        [("", "is empty"), ("  ", "is empty"), ("x" * 100_000, "at most 4,000")],
+    )
+    def test_question(self, run: Run, question: str, told: str) -> None:
+        refuse(run(question), told)
+
+    def test_question_on_standard_input(self, run: Run) -> None:
+        refuse(run("-", stdin="y" * 5000), "at most 4,000")
+        refuse(run("-", stdin="\n \n"), "no question on standard input")
+
+    @pytest.mark.parametrize("experts", ["thre", "", "one,,two", "all,none"])
+    def test_expert(self, run: Run, experts: str) -> None:
+        refuse(run(QUESTION, "--experts", experts), "The pool is one, two, three")
+
+    def test_expert_nearly_right(self, run: Run) -> None:
+        refuse(run(QUESTION, "--experts", "on,two"), "did you mean one?")
+
+    def test_model_nearly_right(self, run: Run) -> None:
+        refuse(run(QUESTION, "--model", "nanno"), "did you mean nano?")
+
+    def test_folder_that_is_no_checkpoint(self, run: Run, tmp_path: Path) -> None:
+        refuse(run(QUESTION, "--model", str(tmp_path)), "is no checkpoint")
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--max-experts", "-1"],
+            ["--max-experts", "1", "--experts", "all"],
+            ["--max-new-tokens", "0"],
+            ["--max-seconds", "0"],
+            ["--max-seconds", "soon"],
+            ["--device", "nowhere"],
+            ["--no-such-option"],
+        ],
+    )
+    def test_option(self, run: Run, options: list[str]) -> None:
+        refuse(run(QUESTION, *options))
+
+    def test_no_question(self, run: Run) -> None:
+        refuse(run(), "Missing argument 'QUESTION'")
+
+    def test_no_command(self) -> None:
+        result = CliRunner().invoke(app, ["aks"])
+        refuse(result, "Did you mean 'ask'?")
+
+
+def noise(format: str, **options: object) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format, **options)
+    return file.getvalue()
+
+
+class TestBadImages:
+    """In a process of its own, where libraries could print what they like."""
+
+    def refuse(self, path: str, told: str) -> None:
+        done = subprocess.run(
+            [*COMMAND_ALONE, "ask", path, QUESTION], capture_output=True, text=True, timeout=60
+        )
+        assert_one_line(done.returncode, done.stdout, done.stderr, told)
+
+    @pytest.fixture(autouse=True)
+    def in_a_process(self, environment: None) -> None:
+        pass
+
+    def test_missing(self) -> None:
+        self.refuse("no/such.png", "there is no file 'no/such.png'")
+
+    def test_folder(self, tmp_path: Path) -> None:
+        self.refuse(str(tmp_path), "is a folder")
+
+    def test_url(self) -> None:
+        self.refuse("https://example.org/a.png", "is a URL: download it")
+
+    @pytest.mark.parametrize(
+        ("data", "told"),
+        [
+            (b"", "is empty"),
+            (b"only text\n", "not a picture in a known format"),
+            (noise("PNG")[:4000], "damaged or cut off"),
+            (noise("JPEG")[:1000], "damaged or cut off"),
+            (noise("TIFF", compression="tiff_lzw")[:-3000], "not a picture in a known format"),
+            (noise("TIFF", compression="tiff_lzw").replace(b"\x80", b"\xff"), "damaged or cut off"),
+        ],
+        ids=["empty", "text", "cut PNG", "cut JPEG", "cut TIFF", "damaged TIFF"],
+    )
+    def test_contents(self, tmp_path: Path, data: bytes, told: str) -> None:
+        path = tmp_path / "picture.png"
+        path.write_bytes(data)
+        self.refuse(str(path), told)
+
+    def test_50_000_pixels_wide(self, tmp_path: Path) -> None:
+        Image.new("L", (50_000, 10)).save(tmp_path / "wide.png")
+        self.refuse(str(tmp_path / "wide.png"), "is too large (50000x10)")
+
+    def test_decompression_bomb(self, tmp_path: Path) -> None:
+        Image.new("1", (19_000, 19_000)).save(tmp_path / "bomb.png")
+        assert (tmp_path / "bomb.png").stat().st_size < 100_000
+        self.refuse(str(tmp_path / "bomb.png"), "is too large")
+
+    def test_name_with_control_characters(self) -> None:
+        self.refuse("a\nb\x1b[31m.png", "there is no file")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("environment")
+class TestEndings:
+    def start(self, image: str, model: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, "ask", image, "-", "--model", model, "--max-new-tokens", "2"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    def test_answers_as_questions_come_and_ctrl_c_ends_it_quietly(
+        self, image: str, model: str
+    ) -> None:
+        with self.start(image, model) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(f"{QUESTION}\n")
+            process.stdin.flush()
+            assert process.stdout.readline().startswith(f"{QUESTION}\t")
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=60)
+        assert (process.returncode, stderr) == (130, "")
+
+    def test_a_reader_that_goes_ends_it_quietly(self, image: str, model: str) -> None:
+        with self.start(image, model) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdin is not None
+            process.stdout.close()
+            process.stdin.write(f"{QUESTION}\n{QUESTION}\n")
+            process.stdin.close()
+            stderr = process.stderr.read()
+        assert (process.returncode, stderr) == (1, "")
