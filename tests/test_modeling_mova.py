@@ -280,34 +280,46 @@ def test_text_alone_needs_no_picture() -> None:
     assert answer(model, inputs).shape == (1, 5)
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@torch.no_grad()
+def test_a_pool_may_be_empty() -> None:
+    fields = {**vars(tiny_config().adapter), "expert_channels": ()}
+    model = ready(experts=[], adapter=fields)
+    inputs = inputs_of(model, [0, 1])
+    assert answer(model, inputs).shape == (2, 5)
+    assert answer(model, inputs, routing=torch.zeros(2, 0, dtype=torch.bool)).shape == (2, 5)
+
+
 # Training
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_gradients_reach_every_trained_part(checkpointing: bool) -> None:
-    model = tiny_model().train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    if checkpointing:
-        model.gradient_checkpointing_enable()
-        assert model.model.adapter.gradient_checkpointing
+def gradients(model: MovaForConditionalGeneration) -> dict[str, Tensor | None]:
+    model.zero_grad()
     inputs = inputs_of(model, [0, 1, 2, 3], with_routing=False)
     labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
     labels = labels.masked_fill(labels == model.config.image_token_id, -100)
     model(**inputs, routing=ROUTING, labels=labels).loss.backward()
-    for name, parameter in model.named_parameters():
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def test_gradients_reach_every_trained_part_with_and_without_checkpointing() -> None:
+    model = tiny_model().train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    plain = gradients(model)
+    for name, gradient in plain.items():
         if ".experts." in name:
-            assert not parameter.requires_grad, name
-        elif not name.startswith("model.gate_text_encoder.embeddings"):
-            assert parameter.grad is not None and parameter.grad.isfinite().all(), name
-    gradient = model.model.adapter.position.grad.clone()
-    assert gradient.count_nonzero()
-    if checkpointing:
-        model.gradient_checkpointing_disable()
-        model.zero_grad()
-        model(**inputs, routing=ROUTING, labels=labels).loss.backward()
-        same(gradient, model.model.adapter.position.grad)
+            assert gradient is None, name
+        else:
+            assert gradient is not None and gradient.count_nonzero(), name
+    model.gradient_checkpointing_enable()
+    assert model.model.adapter.gradient_checkpointing
+    checkpointed = gradients(model)
+    assert checkpointed.keys() == plain.keys()
+    for name, gradient in plain.items():
+        if gradient is not None:
+            torch.testing.assert_close(checkpointed[name], gradient, msg=name)
 
 
 @torch.no_grad()
@@ -377,7 +389,8 @@ def test_save_and_load_round_trip_is_bit_equal(tmp_path: Path) -> None:
     inputs = inputs_of(model, [0, 1, 2, 3])
     expected = model(**inputs, routing=ROUTING).logits
     for other in (loaded, again):
-        assert torch.equal(other(**inputs, routing=ROUTING).logits, expected)
+        # Not bit by bit: kernels round differently where a file's tensors are not aligned.
+        same(other(**inputs, routing=ROUTING).logits, expected)
         assert torch.equal(answer(other, inputs), answer(model, inputs))
         assert torch.equal(other.model.adapter.rotary.cos, model.model.adapter.rotary.cos)
     assert (
@@ -489,8 +502,10 @@ def test_weights_may_be_split_into_several_files(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
     loaded = MovaForConditionalGeneration.from_pretrained(tmp_path, device_map="cpu")
     inputs = inputs_of(model, [0, 2], with_routing=False)
-    logits = [m(**inputs, routing=ROUTING[[0, 2]]).logits for m in (model, loaded)]
-    assert torch.equal(*logits)
+    same(*(m(**inputs, routing=ROUTING[[0, 2]]).logits for m in (model, loaded)))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), loaded.parameters(), strict=True)
+    )
 
 
 # Errors

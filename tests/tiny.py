@@ -109,9 +109,12 @@ def tiny_model(text: str = "llama", seed: int = 0, **changes: Any) -> MovaForCon
     """A model with random weights everywhere, also where the adapter starts at zero."""
     torch.manual_seed(seed)
     model = MovaForConditionalGeneration(tiny_config(text, **changes))
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            nn.init.normal_(parameter, std=0.3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.3)
+            else:
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return model.eval()
 
 

@@ -483,13 +483,16 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
 
         pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], or base_map [B, C, H, W] instead;
         routing_input_ids [B, T]: the routing prompts. max_experts and constrained as in the
-        config's routing, where not given. Raises ValueError if the model has no tokenizer.
+        config's routing, where not given. An empty pool is not asked about. Raises ValueError if
+        the model has no tokenizer.
         """
         rules = self.config.routing
         letters = expert_letters(len(self.model.experts))
         if base_map is None:
             base_map = self.model.encode_base(pixel_values, image_sizes)
         none = base_map.new_zeros(len(base_map), len(letters), dtype=torch.bool)
+        if not letters:
+            return RoutingResult(none, none.float(), [""] * len(none))
         tokens, _ = self.model.image_tokens(None, None, none, base_map=base_map)
         tokens = pool_tokens(tokens, self.config.adapter.token_grid, rules.grid)
         answer = self.generation_config

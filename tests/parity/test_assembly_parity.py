@@ -86,7 +86,7 @@ def test_sequence_assembly(golden: GoldenSet, name: str) -> None:
 
 
 def two_pass_cases() -> list[object]:
-    sets = find(lambda module: "generate, twice" in module)
+    sets = find(lambda module: "MovaLlamaForCausalLM" in module)
     return [
         pytest.param(golden, name, i, id=f"{ids(golden)}-{name}")
         for golden in sets
