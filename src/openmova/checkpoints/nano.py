@@ -108,7 +108,9 @@ def nano_folder() -> Path:
     assets = nano_assets()
     files = sorted(assets.glob("**/*.safetensors"))
     if not files:
-        raise UserError(f"nano's weights are missing in {assets}: install openmova from a full clone")
+        raise UserError(
+            f"nano's weights are missing in {assets}: install openmova from a full clone"
+        )
     nano_parts()
     digest = hashlib.sha256()
     for file in files:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from openmova.cli import ask, experts
+from openmova.cli import eval as eval_
 from openmova.cli.console import OneLineErrors
 
 app = typer.Typer(
@@ -45,3 +46,4 @@ def openmova(
 
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("experts", epilog=experts.EXAMPLES)(experts.experts)
+app.command("eval", epilog=eval_.EXAMPLES)(eval_.evaluate)

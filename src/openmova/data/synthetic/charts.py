@@ -62,14 +62,18 @@ def draw_chart(rng: random.Random) -> Sample:
             sample.write(4, column, rank, colour)
             sample.write(3, column, rank, letter)
             sample.facts.append(Fact(kind=f"{rank}_colour", slots={}, answer=colour, experts=CHART))
-            sample.facts.append(Fact(kind=f"{rank}_letter", slots={}, answer=letter, experts=LETTERED))
+            sample.facts.append(
+                Fact(kind=f"{rank}_letter", slots={}, answer=letter, experts=LETTERED)
+            )
         sample.facts.append(
             Fact(kind="value_colour", slots={"colour": colour}, answer=str(value), experts=CHART)
         )
         sample.facts.append(
             Fact(kind="value_letter", slots={"letter": letter}, answer=str(value), experts=LETTERED)
         )
-    draw.line([left * SCALE, BASELINE * SCALE, right * SCALE, BASELINE * SCALE], fill=ink, width=SCALE)
+    draw.line(
+        [left * SCALE, BASELINE * SCALE, right * SCALE, BASELINE * SCALE], fill=ink, width=SCALE
+    )
     assert right <= SIDE
     sample.facts += kind_facts("chart", rng)
     return sample

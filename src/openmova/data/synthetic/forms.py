@@ -19,14 +19,55 @@ from openmova.data.synthetic.sample import (
     spread,
 )
 
-NUMBER_KEYS = (
-    "total tax room table price code age order seat gate size weight score level group floor"
-).split()
+NUMBER_KEYS = [
+    "total",
+    "tax",
+    "room",
+    "table",
+    "price",
+    "code",
+    "age",
+    "order",
+    "seat",
+    "gate",
+    "size",
+    "weight",
+    "score",
+    "level",
+    "group",
+    "floor",
+]
 WORD_KEYS: dict[str, list[str]] = {
-    "name": "Anna Ben Carl Emma David Maria Paul Lucy Tom Kate John Sara Mark Lisa".split(),
-    "city": "Paris London Rome Berlin Madrid Tokyo Boston Dublin Vienna Cairo".split(),
-    "day": "Monday Tuesday Friday Saturday Sunday".split(),
-    "team": "gold silver red blue green".split(),
+    "name": [
+        "Anna",
+        "Ben",
+        "Carl",
+        "Emma",
+        "David",
+        "Maria",
+        "Paul",
+        "Lucy",
+        "Tom",
+        "Kate",
+        "John",
+        "Sara",
+        "Mark",
+        "Lisa",
+    ],
+    "city": [
+        "Paris",
+        "London",
+        "Rome",
+        "Berlin",
+        "Madrid",
+        "Tokyo",
+        "Boston",
+        "Dublin",
+        "Vienna",
+        "Cairo",
+    ],
+    "day": ["Monday", "Tuesday", "Friday", "Saturday", "Sunday"],
+    "team": ["gold", "silver", "red", "blue", "green"],
 }
 LETTER_KEYS = ["row", "block", "grade"]
 MIN_ADVANCE = 17.0
@@ -34,7 +75,11 @@ MIN_ADVANCE = 17.0
 
 
 def _draw_word(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], word: str, font: ImageFont.FreeTypeFont, ink: object
+    draw: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    word: str,
+    font: ImageFont.FreeTypeFont,
+    ink: object,
 ) -> tuple[float, float]:
     """Draws a word with its vertical middle at ``at``; returns its left and right edge."""
     x, y = at
@@ -43,7 +88,11 @@ def _draw_word(
 
 
 def _draw_spaced(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, font: ImageFont.FreeTypeFont, ink: object
+    draw: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    font: ImageFont.FreeTypeFont,
+    ink: object,
 ) -> list[float]:
     """Draws characters one by one, over a cell apart; returns their centres."""
     x, y = at

@@ -8,12 +8,41 @@ from pathlib import Path
 
 from PIL import Image
 
-from openmova.data.synthetic.sample import COLUMNS, ROWS, SCALE, SIDE, Fact, Sample, canvas, kind_facts
+from openmova.data.synthetic.sample import (
+    COLUMNS,
+    ROWS,
+    SCALE,
+    SIDE,
+    Fact,
+    Sample,
+    canvas,
+    kind_facts,
+)
 
-CLASSES = (
-    "bird insect fish mammal fruit dessert drink flower flag card clock building vehicle boat "
-    "person face hand clothing tool computer arrow sign"
-).split()
+CLASSES = [
+    "bird",
+    "insect",
+    "fish",
+    "mammal",
+    "fruit",
+    "dessert",
+    "drink",
+    "flower",
+    "flag",
+    "card",
+    "clock",
+    "building",
+    "vehicle",
+    "boat",
+    "person",
+    "face",
+    "hand",
+    "clothing",
+    "tool",
+    "computer",
+    "arrow",
+    "sign",
+]
 
 
 @dataclass(frozen=True)
@@ -29,7 +58,9 @@ class PictureSet:
         return cls({c.name: sorted(f for f in c.iterdir() if f.is_file()) for c in classes})
 
 
-def draw_picture(rng: random.Random, pictures: PictureSet, path: tuple[str, Path] | None = None) -> Sample:
+def draw_picture(
+    rng: random.Random, pictures: PictureSet, path: tuple[str, Path] | None = None
+) -> Sample:
     """One picture, every class equally likely (or the one given), with jitter of place and size."""
     if path is None:
         name = rng.choice(sorted(pictures.files))

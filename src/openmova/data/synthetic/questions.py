@@ -214,9 +214,15 @@ HELD_OUT: dict[str, list[str]] = {
         "What value does bar {letter} reach?",
         "Tell me the value of the bar labelled {letter}.",
     ],
-    "highest_colour": ["Which colour is the highest bar?", "Tell me the colour of the tallest bar."],
+    "highest_colour": [
+        "Which colour is the highest bar?",
+        "Tell me the colour of the tallest bar.",
+    ],
     "lowest_colour": ["Which colour is the lowest bar?", "Tell me the colour of the shortest bar."],
-    "highest_letter": ["What is the letter of the tallest bar?", "Which letter is the highest bar?"],
+    "highest_letter": [
+        "What is the letter of the tallest bar?",
+        "Which letter is the highest bar?",
+    ],
     "lowest_letter": ["What is the letter of the shortest bar?", "Which letter is the lowest bar?"],
     "count": ["How many {shape}s does the image show?", "Can you count the {shape}s?"],
     "where": [

@@ -48,7 +48,13 @@ def _polygon(shape: str, turn: float) -> list[tuple[float, float]]:
 
 
 def _draw_shape(
-    draw: ImageDraw.ImageDraw, shape: str, x: float, y: float, radius: float, fill: object, turn: float
+    draw: ImageDraw.ImageDraw,
+    shape: str,
+    x: float,
+    y: float,
+    radius: float,
+    fill: object,
+    turn: float,
 ) -> None:
     def scaled(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         return [((x + radius * px) * SCALE, (y + radius * py) * SCALE) for px, py in points]
@@ -60,7 +66,8 @@ def _draw_shape(
         points = [
             (
                 math.sin(t) ** 3,
-                -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16,
+                -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t))
+                / 16,
             )
             for t in curve
         ]

@@ -16,7 +16,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BertModel
 from openmova.adapter import MoVAdapter
 from openmova.checkpoints.nano import Parts, language_model_folder, nano_assets, nano_parts
 from openmova.checkpoints.nano_spec import EXPERTS, adapter_config, base_spec
-from openmova.data.synthetic import PictureSet, Sample, draw_chart, draw_form, draw_picture, draw_shapes
+from openmova.data.synthetic import (
+    PictureSet,
+    Sample,
+    draw_chart,
+    draw_form,
+    draw_picture,
+    draw_shapes,
+)
 from openmova.experts.cell import CellExpert
 from openmova.experts.lite import LiteEncoder
 from openmova.train.nano.align import (
@@ -31,7 +38,7 @@ from openmova.train.nano.align import (
 from openmova.train.nano.experts import DRAW, train_expert
 from openmova.train.nano.export import export
 from openmova.train.nano.instruct import Instruct, instruct
-from openmova.train.nano.loop import load_trained, read_tensors, write_tensors
+from openmova.train.nano.loop import read_tensors, write_tensors
 from openmova.train.nano.picture_expert import train_picture_expert
 from openmova.train.nano.pictures import gather_pictures
 

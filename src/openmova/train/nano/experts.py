@@ -29,9 +29,7 @@ SIDE = 224
 
 def images_tensor(samples: list[Sample]) -> Tensor:
     """The view that nano's encoders make of these images: float32 [B, 3, 224, 224] in -1..1."""
-    arrays = [
-        np.asarray(s.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for s in samples
-    ]
+    arrays = [np.asarray(s.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for s in samples]
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

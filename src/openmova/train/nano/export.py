@@ -26,7 +26,9 @@ def export(folder: Path, experts: Sequence[Expert], aligned: Aligned, assets: Pa
         state = expert.state_dict()
         if isinstance(expert, LiteEncoder):  # the rest is the package's
             tuned = tuple(f"blocks.{i}." for i in range(FIRST, len(expert.blocks)))
-            state = {k: v for k, v in state.items() if k.startswith(tuned) and "norm.running" not in k}
+            state = {
+                k: v for k, v in state.items() if k.startswith(tuned) and "norm.running" not in k
+            }
         write_tensors(assets / "experts" / f"{expert.name}.safetensors", _half(state))
     assert aligned.base.neck is not None
     neck = {f"base.neck.{k}": v for k, v in aligned.base.neck.state_dict().items()}

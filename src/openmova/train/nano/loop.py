@@ -70,7 +70,9 @@ def fit(
         nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
         optimizer.step()
         if step % 50 == 0 or step == steps - 1:
-            bar.set_postfix(loss=f"{loss.item():.3f}", **{k: f"{v:.3f}" for k, v in figures.items()})
+            bar.set_postfix(
+                loss=f"{loss.item():.3f}", **{k: f"{v:.3f}" for k, v in figures.items()}
+            )
         if time.monotonic() - saved > save_seconds or step == steps - 1:
             _save(path, model, named, optimizer, step + 1)
             saved = time.monotonic()

@@ -111,7 +111,9 @@ def gather_pictures(folder: Path) -> PictureSet:
 
 
 def _fetch(folder: Path) -> None:
-    print("fetching openclipart-png, tuxpaint-stamps-default (Debian), emoji-datasource-google (npm)")
+    print(
+        "fetching openclipart-png, tuxpaint-stamps-default (Debian), emoji-datasource-google (npm)"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for tool in ("apt-get", "dpkg", "npm"):
         if shutil.which(tool) is None:
@@ -120,7 +122,9 @@ def _fetch(folder: Path) -> None:
         subprocess.run(["apt-get", "download", package], cwd=folder, check=True)
     for archive in sorted(folder.glob("*.deb")):
         subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=True)
-    subprocess.run(["npm", "pack", "--silent", "emoji-datasource-google@16.0.0"], cwd=folder, check=True)
+    subprocess.run(
+        ["npm", "pack", "--silent", "emoji-datasource-google@16.0.0"], cwd=folder, check=True
+    )
     for archive in folder.glob("*.tgz"):
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
