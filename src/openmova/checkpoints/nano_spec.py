@@ -44,7 +44,7 @@ DESCRIPTIONS: dict[str, tuple[str, ...]] = {
         "A detector that knows where things are and how many there are.",
         "It finds the position and the number of shapes such as stars or circles.",
         "Localisation and counting of simple figures.",
-        "This expert tells where a figure lies in the image, which colour it has, and counts figures.",
+        "This expert tells where a figure lies, which colour it has, and counts figures.",
         "Spots scattered shapes, their places, colours and counts.",
     ),
     "object": (

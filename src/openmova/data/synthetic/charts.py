@@ -8,7 +8,6 @@ import string
 from openmova.data.synthetic.sample import (
     COLOURS,
     SCALE,
-    SIDE,
     Fact,
     Sample,
     canvas,
@@ -74,6 +73,5 @@ def draw_chart(rng: random.Random) -> Sample:
     draw.line(
         [left * SCALE, BASELINE * SCALE, right * SCALE, BASELINE * SCALE], fill=ink, width=SCALE
     )
-    assert right <= SIDE
     sample.facts += kind_facts("chart", rng)
     return sample

@@ -66,12 +66,28 @@ WORD_KEYS: dict[str, list[str]] = {
         "Vienna",
         "Cairo",
     ],
-    "day": ["Monday", "Tuesday", "Friday", "Saturday", "Sunday"],
-    "team": ["gold", "silver", "red", "blue", "green"],
+    "day": [
+        "Monday",
+        "Tuesday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+    ],
+    "team": [
+        "gold",
+        "silver",
+        "red",
+        "blue",
+        "green",
+    ],
 }
-LETTER_KEYS = ["row", "block", "grade"]
+LETTER_KEYS = [
+    "row",
+    "block",
+    "grade",
+]
 MIN_ADVANCE = 17.0
-"""Canvas units between the centres of two characters: more than a cell, so that no cell holds two."""
+"""Canvas units between the centres of two characters: more than a cell, so that none holds two."""
 
 
 def _draw_word(
@@ -79,7 +95,7 @@ def _draw_word(
     at: tuple[float, float],
     word: str,
     font: ImageFont.FreeTypeFont,
-    ink: object,
+    ink: Ink,
 ) -> tuple[float, float]:
     """Draws a word with its vertical middle at ``at``; returns its left and right edge."""
     x, y = at
@@ -92,7 +108,7 @@ def _draw_spaced(
     at: tuple[float, float],
     text: str,
     font: ImageFont.FreeTypeFont,
-    ink: object,
+    ink: Ink,
 ) -> list[float]:
     """Draws characters one by one, over a cell apart; returns their centres."""
     x, y = at
@@ -113,7 +129,12 @@ def draw_form(rng: random.Random) -> Sample:
     ink, size = dark(rng), rng.uniform(21, 27)
     font = random_font(rng, size)
     case = rng.choice([str.capitalize, str.upper, str.lower])
-    colon = rng.choice(["", ":"])
+    colon = rng.choice(
+        [
+            "",
+            ":",
+        ]
+    )
     aligned = rng.random() < 0.4
     left = rng.uniform(4, 18)
     keys = rng.sample(NUMBER_KEYS + [*WORD_KEYS, *LETTER_KEYS] * 2, 9)

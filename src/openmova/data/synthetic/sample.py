@@ -30,6 +30,10 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 
 
+Ink = tuple[int, ...]
+"""A colour, RGB."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fact:
     """One thing that can be asked: a question kind, its slots, the answer, the experts needed."""

@@ -20,6 +20,7 @@ from openmova.data.synthetic.sample import (
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "cross")
 LOCATION = ("location",)
+HEART = ((1, 13), (2, -5), (3, -2), (4, -1))
 _THIRD = SIDE / 3
 
 
@@ -53,7 +54,7 @@ def _draw_shape(
     x: float,
     y: float,
     radius: float,
-    fill: object,
+    fill: Ink,
     turn: float,
 ) -> None:
     def scaled(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -84,7 +85,7 @@ def place_name(x: float, y: float) -> tuple[str, str]:
 
 
 def _places(count: int, rng: random.Random) -> list[tuple[float, float]]:
-    """Centres that overlap neither each other nor each other's cells, clear of the borders of thirds."""
+    """Centres clear of each other, of each other's cells, and of the borders of thirds."""
     placed: list[tuple[float, float]] = []
     while len(placed) < count:
         x, y = rng.uniform(40, 184), rng.uniform(22, 202)

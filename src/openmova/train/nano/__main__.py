@@ -1,4 +1,4 @@
-"""Trains nano from the packages that ship its parts: `python -m openmova.train.nano --out runs/nano`.
+"""Trains nano from the packages that ship its parts: `python -m openmova.train.nano`.
 
 Each stage resumes where it stopped. On 2 cores the whole takes about an hour and a half.
 """
@@ -24,7 +24,7 @@ from openmova.data.synthetic import (
     draw_picture,
     draw_shapes,
 )
-from openmova.experts.cell import CellExpert
+from openmova.experts.base import Expert
 from openmova.experts.lite import LiteEncoder
 from openmova.train.nano.align import (
     Aligned,
@@ -58,9 +58,9 @@ def base_encoder(parts: Parts) -> LiteEncoder:
     return base
 
 
-def trained_experts(parts: Parts, pictures: PictureSet, folder: Path, seed: int) -> list:
+def trained_experts(parts: Parts, pictures: PictureSet, folder: Path, seed: int) -> list[Expert]:
     """The pool, in the order of EXPERTS, trained or read from the run folder."""
-    experts: list[CellExpert | LiteEncoder] = [
+    experts: list[Expert] = [
         train_expert(name, DRAW[name], steps=STEPS[name], folder=folder, seed=seed)
         for name in EXPERTS[:3]
     ]
@@ -72,7 +72,9 @@ def trained_experts(parts: Parts, pictures: PictureSet, folder: Path, seed: int)
     return [expert.freeze() for expert in experts]
 
 
-def encoded_images(base, experts, pictures: PictureSet, folder: Path, seed: int) -> Encoded:
+def encoded_images(
+    base: LiteEncoder, experts: list[Expert], pictures: PictureSet, folder: Path, seed: int
+) -> Encoded:
     """The training images through the frozen encoders; the tensors are kept in the run folder."""
     draw = {
         "text": draw_form,

@@ -13,13 +13,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from openmova.adapter import ExpertMap, MoVAdapter, RotaryAttention, resize_map
+from openmova.adapter import ExpertKnowledgeExtractor, ExpertMap, MoVAdapter, resize_map
 from openmova.checkpoints.nano_spec import EXPERTS, GRID
 from openmova.data.synthetic import Fact, Sample
 from openmova.data.synthetic.questions import ask
@@ -79,8 +80,8 @@ def encode(samples: Sequence[Sample], base: LiteEncoder, experts: Sequence[Exper
     )
 
 
-def word_embeddings(tokenizer, embeddings: Tensor) -> Tensor:
-    """The target of every word of WORDS, [words, D]: its token with a space before it, a digit's own.
+def word_embeddings(tokenizer: Any, embeddings: Tensor) -> Tensor:
+    """The target of every word, [words, D]: its token with a space before it, a digit without.
 
     Raises ValueError for a word of several tokens.
     """
@@ -97,7 +98,7 @@ def word_embeddings(tokenizer, embeddings: Tensor) -> Tensor:
 class GateText:
     """The gate's text features, kept by question."""
 
-    def __init__(self, tokenizer, encoder: nn.Module) -> None:
+    def __init__(self, tokenizer: Any, encoder: nn.Module) -> None:
         self.tokenizer, self.encoder = tokenizer, encoder
         self.known: dict[str, Tensor] = {}
 
@@ -150,12 +151,13 @@ def look_at_same_place(adapter: MoVAdapter, sharpness: float = 4.0) -> None:
     Query and key get a constant part (through the biases of their layer norms) whose rotary product
     is largest at offset zero, by about ``sharpness`` over the nearest neighbour.
     """
-    frequencies = adapter.rotary.cos[adapter.config.grid[1]].acos()[: adapter.config.head_dim // 2]
-    gap = (1 - frequencies[::2].cos()).sum().item()
-    amplitude = (sharpness * adapter.config.head_dim**0.5 / gap) ** 0.5
-    for block in adapter.blocks:
-        for extractor in block.extractors:
-            attention: RotaryAttention = extractor.attention
+    head_dim, theta = adapter.config.head_dim, adapter.config.rope_theta
+    frequencies = theta ** (-torch.arange(head_dim // 4) / (head_dim // 4))
+    gap = (1 - frequencies.cos()).sum().item()  # of the product, one cell away, per squared length
+    amplitude = (sharpness * head_dim**0.5 / gap) ** 0.5
+    for extractor in adapter.modules():
+        if isinstance(extractor, ExpertKnowledgeExtractor):
+            attention = extractor.attention
             heads = attention.q_proj.out_features // attention.head_dim
             constant = torch.tensor([amplitude, 0.0]).repeat(heads * attention.head_dim // 2)
             for norm, projection in (

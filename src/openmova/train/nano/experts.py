@@ -79,7 +79,7 @@ def train_expert(
     """Trains one expert on images that are drawn as they are needed, 16 a step."""
     torch.manual_seed(seed)
     model = Pretext(CellExpert(name=name, descriptions=(name,)))
-    model = model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weight = torch.ones(len(WORDS))
     weight[0] = BLANK_WEIGHT
 

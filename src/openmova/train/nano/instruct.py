@@ -3,8 +3,8 @@
 Answers are learned behind the aligned tokens of real images and behind pages of true word
 embeddings (no image: the task without the noise of seeing). Routing follows the paper's recipe:
 instructions over a pool of described experts, descriptions paraphrased, the pool shuffled and
-truncated (section 3.2). Several questions share one prefix: each sees the prefix and itself only, so
-that every one is exactly the sequence it would be alone.
+truncated (section 3.2). Several questions share one prefix: each sees the prefix and itself only,
+so that every one is exactly the sequence it would be alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -82,14 +83,14 @@ def collate(packs: Sequence[Pack], embeddings: nn.Embedding) -> dict[str, Tensor
 class Instruct(nn.Module):
     """The language model with LoRA on its attention; the loss on the answers."""
 
-    def __init__(self, language_model, tokenizer) -> None:
+    def __init__(self, language_model: Any, tokenizer: Any) -> None:
         super().__init__()
         config = LoraConfig(
             r=LORA_RANK,
             lora_alpha=int(LORA_SCALE * LORA_RANK),
             target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
         )
-        self.lm = get_peft_model(language_model, config)
+        self.lm: Any = get_peft_model(language_model, config)
         self.tokenizer = tokenizer
 
     @property
@@ -109,7 +110,11 @@ class Instruct(nn.Module):
         return Pack(prefix=prefix, branches=branches)
 
     def routing_pack(
-        self, tokens: Tensor, pool: Sequence[str], asked: Sequence[tuple[str, Fact]], rng
+        self,
+        tokens: Tensor,
+        pool: Sequence[str],
+        asked: Sequence[tuple[str, Fact]],
+        rng: random.Random,
     ) -> Pack:
         """tokens [n, D] pooled, the experts of the pool in order, (question, fact) pairs."""
         descriptions = [rng.choice(DESCRIPTIONS[name]) for name in pool]

@@ -1,8 +1,9 @@
 """Stage 0: the pictures, from packages fetched by name; some are held out for the evaluation.
 
 Debian: openclipart-png (public domain), tuxpaint-stamps-default (GPL-2: for training only).
-npm: emoji-datasource-google (MIT; artwork Apache-2.0). Held out are the pictures that the repository
-carries, ten of each class under free licences; their SOURCES.tsv says where each is from.
+npm: emoji-datasource-google (MIT; artwork Apache-2.0). Held out are the pictures that the
+repository carries, ten of each class under free licences; their SOURCES.tsv says where each
+is from.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from openmova.errors import UserError
 
 SIDE = 224
 PIXELS = 60_000_000
+DEBIAN = ("openclipart-png", "tuxpaint-stamps-default")
+EMOJI = "emoji-datasource-google@16.0.0"
 
 # class: folders of openclipart, folders of the stamps, subcategories of the emoji
 SOURCES: dict[str, tuple[list[str], list[str], list[str]]] = {
@@ -118,13 +121,11 @@ def _fetch(folder: Path) -> None:
     for tool in ("apt-get", "dpkg", "npm"):
         if shutil.which(tool) is None:
             raise UserError(f"the training pictures come by {tool}, which is not installed here")
-    for package in ("openclipart-png", "tuxpaint-stamps-default"):
+    for package in DEBIAN:
         subprocess.run(["apt-get", "download", package], cwd=folder, check=True)
     for archive in sorted(folder.glob("*.deb")):
         subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=True)
-    subprocess.run(
-        ["npm", "pack", "--silent", "emoji-datasource-google@16.0.0"], cwd=folder, check=True
-    )
+    subprocess.run(["npm", "pack", "--silent", EMOJI], cwd=folder, check=True)
     for archive in folder.glob("*.tgz"):
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
@@ -163,9 +164,9 @@ def _thumbnail(file: Path, folder: Path) -> None:
     digest = hashlib.sha256(str(file).encode()).hexdigest()[:6]
     target = folder / f"{file.stem[:40]}-{digest}.webp"
     Image.MAX_IMAGE_PIXELS = None
-    picture = Image.open(file)
-    if target.exists() or picture.width * picture.height > PIXELS:
+    opened = Image.open(file)
+    if target.exists() or opened.width * opened.height > PIXELS:
         return
-    picture = picture.convert("RGBA")
+    picture = opened.convert("RGBA")
     picture.thumbnail((SIDE, SIDE))
     picture.save(target, quality=85, method=4)
