@@ -11,6 +11,7 @@ from openmova.data.synthetic.sample import (
     SCALE,
     SIDE,
     Fact,
+    Ink,
     Sample,
     canvas,
     dark,

@@ -13,6 +13,7 @@ from openmova.data.synthetic.sample import (
     SCALE,
     SIDE,
     Fact,
+    Ink,
     Sample,
     canvas,
     kind_facts,
@@ -67,8 +68,7 @@ def _draw_shape(
         points = [
             (
                 math.sin(t) ** 3,
-                -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t))
-                / 16,
+                -sum(a * math.cos(n * t) for n, a in HEART) / 16,
             )
             for t in curve
         ]
