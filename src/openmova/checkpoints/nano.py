@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from openmova.assets import NANO_WEIGHTS, asset_folder
 from openmova.checkpoints import nano_spec
 from openmova.checkpoints.cache import build_once
 from openmova.errors import UserError
@@ -31,13 +32,6 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-
-
-def nano_assets() -> Path:
-    """The folder of what the project itself made for nano: weights, faces, held-out pictures."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "_data" / "models" / "nano"
-    return installed if installed.is_dir() else package.parents[1] / "models" / "nano"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +99,7 @@ def nano_folder() -> Path:
     Its name holds a digest of the carried weights, so new weights make a new folder. Raises
     UserError where a package or the carried weights are missing, or the cache cannot take it.
     """
-    assets = nano_assets()
+    assets = asset_folder(NANO_WEIGHTS)
     files = sorted(assets.glob("**/*.safetensors"))
     if not files:
         raise UserError(
@@ -126,7 +120,11 @@ def _assemble(folder: Path) -> None:
     from openmova.modeling_mova import MovaForConditionalGeneration
     from openmova.processing_mova import MovaProcessor
 
-    parts, assets, language_model = nano_parts(), nano_assets(), language_model_folder()
+    parts, assets, language_model = (
+        nano_parts(),
+        asset_folder(NANO_WEIGHTS),
+        language_model_folder(),
+    )
     tokenizer = AutoTokenizer.from_pretrained(language_model)
     config = MovaConfig(
         text_config=AutoConfig.from_pretrained(language_model),

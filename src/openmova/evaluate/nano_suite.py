@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from openmova.checkpoints.nano import nano_assets
+from openmova.assets import NANO_SUITE, asset_folder
 from openmova.data.synthetic import (
     Fact,
     PictureSet,
@@ -48,7 +48,7 @@ class Item:
 
 def items(seed: int, n: int) -> list[Item]:
     """``n`` questions for each group, each about an image of its own."""
-    held_out = PictureSet.from_folder(nano_assets() / "pictures")
+    held_out = PictureSet.from_folder(asset_folder(NANO_SUITE) / "pictures")
     made: list[Item] = []
     for group in GROUPS:
         for index in range(n):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from openmova.assets import NANO_SUITE, asset_folder
+
 ROWS, COLUMNS = 7, 14
 """The cells: 7 rows of 32 and 14 columns of 16 canvas units."""
 SIDE = 224
@@ -81,26 +83,19 @@ def kind_facts(domain: str, rng: random.Random) -> list[Fact]:
     ]
 
 
-def font_folder() -> Path:
-    """The faces that come with the nano model."""
-    from openmova.checkpoints.nano import nano_assets
-
-    return nano_assets() / "fonts"
-
-
 @lru_cache(maxsize=512)
 def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(path), size)
 
 
 def random_font(rng: random.Random, size: float) -> ImageFont.FreeTypeFont:
-    """A face of the nano model at ``size`` canvas units."""
+    """A face of the nano suite at ``size`` canvas units."""
     return _font(rng.choice(_faces()), round(size * SCALE))
 
 
 @lru_cache(maxsize=1)
 def _faces() -> list[Path]:
-    return sorted(font_folder().glob("*.ttf"))
+    return sorted((asset_folder(NANO_SUITE) / "fonts").glob("*.ttf"))
 
 
 def pale(rng: random.Random) -> tuple[int, int, int]:

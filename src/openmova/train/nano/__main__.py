@@ -14,7 +14,8 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertModel
 
 from openmova.adapter import MoVAdapter
-from openmova.checkpoints.nano import Parts, language_model_folder, nano_assets, nano_parts
+from openmova.assets import NANO_WEIGHTS, asset_folder
+from openmova.checkpoints.nano import Parts, language_model_folder, nano_parts
 from openmova.checkpoints.nano_spec import EXPERTS, adapter_config, base_spec
 from openmova.data.synthetic import (
     PictureSet,
@@ -138,7 +139,7 @@ def main() -> None:
     language_model = AutoModelForCausalLM.from_pretrained(lm_folder, dtype=torch.bfloat16)
     model = Instruct(language_model, tokenizer)
     instruct(model, aligned, data, targets, gate, steps=STEPS["instruct"], folder=folder, seed=seed)
-    export(folder, experts, aligned, nano_assets())
+    export(folder, experts, aligned, asset_folder(NANO_WEIGHTS))
 
 
 if __name__ == "__main__":

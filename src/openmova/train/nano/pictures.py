@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from openmova.checkpoints.nano import nano_assets
+from openmova.assets import NANO_SUITE, asset_folder
 from openmova.data.synthetic import PictureSet
 from openmova.errors import UserError
 
@@ -102,7 +102,8 @@ def gather_pictures(folder: Path) -> PictureSet:
     done = folder / "done"
     if not done.exists():
         _fetch(folder / "packages")
-        sources = (nano_assets() / "pictures" / "SOURCES.tsv").read_text(encoding="utf-8")
+        listed = asset_folder(NANO_SUITE) / "pictures" / "SOURCES.tsv"
+        sources = listed.read_text(encoding="utf-8")
         rows = [line.split("\t") for line in sources.splitlines()[1:]]
         held_out = tuple("/" + origin.partition(": ")[2] for _, origin, _ in rows)
         for name, files in tqdm(list(_by_class(folder / "packages")), desc="pictures"):

@@ -1,0 +1,15 @@
+"""Files that come beside the code: nano's weights, the suite's pictures and faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NANO_WEIGHTS = "models/nano"
+NANO_SUITE = "suites/nano"
+
+
+def asset_folder(name: str) -> Path:
+    """A folder of the repository, or of the installed package's copy of it."""
+    package = Path(__file__).resolve().parent
+    installed = package / "_data" / name
+    return installed if installed.is_dir() else package.parents[1] / name
