@@ -63,6 +63,7 @@ LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
 }
 
 DATA_FILES = ("json", "safetensors", "txt", "model", "jinja", "onnx")  # no code, no pickles
+ALIGNMENT = 64  # bytes; torch's own allocations have it
 NO_PICTURES = "pass pixel_values together with image_sizes, as the processor makes them"
 
 
@@ -172,6 +173,7 @@ class MovaPreTrainedModel(PreTrainedModel):
             raise UserError(
                 f"the weights in {folder} don't fit its config.json: {faults.removeprefix('; ')}"
             )
+        _align(model)
         return (model, info) if wants_info else model
 
     def save_pretrained(
@@ -189,6 +191,7 @@ class MovaPreTrainedModel(PreTrainedModel):
         kept = {name: t for name, t in whole.items() if not name.startswith(experts)}
         if is_main_process:
             self.core.experts.save(Path(save_directory))
+            self.core.base.save_files(Path(save_directory))
         super().save_pretrained(
             save_directory, is_main_process=is_main_process, state_dict=kept, **kwargs
         )
@@ -620,6 +623,17 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         if is_first_iteration or not kwargs.get("use_cache", True):
             inputs["image_tokens"] = image_tokens
         return inputs
+
+
+def _align(model: nn.Module) -> None:
+    """Copy weights that lie in a mapped file at an odd address.
+
+    Products over them round differently, so that a loaded model would not say, bit by bit, what
+    the saved one said.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.device.type == "cpu" and tensor.data_ptr() % ALIGNMENT:
+            tensor.data = tensor.data.clone()
 
 
 @contextmanager
