@@ -21,8 +21,8 @@ from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
 QUESTION = "what is this ?"
 # The command as a process of its own, with the tests' kind of expert.
-COMMAND = [sys.executable, "-c", "import tiny; from openmova.cli import app; app()"]
-COMMAND_ALONE = [sys.executable, "-c", "from openmova.cli import app; app()"]
+COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
+COMMAND_ALONE = [sys.executable, "-m", "openmova"]
 
 Run = Callable[..., Result]
 

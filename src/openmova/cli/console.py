@@ -13,9 +13,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from openmova.__main__ import INTERRUPTED
 from openmova.errors import UserError
 
-INTERRUPTED = 128 + 2  # as shells report a program that ended by SIGINT
 MISUSED = 2
 
 

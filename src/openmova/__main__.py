@@ -1,0 +1,39 @@
+"""The program `openmova`, also `python -m openmova`: the command line, from its first import on."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+INTERRUPTED = 128 + 2  # as shells report a program that ended by SIGINT
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it without a word, also in the midst of an import.
+
+    There KeyboardInterrupt comes out of C code as some other error, so the signal is noted.
+    """
+    interrupts: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # otherwise Ctrl-C is not for us
+        signal.signal(signal.SIGINT, note)
+    try:
+        from openmova.cli import app
+
+        app()
+    except BaseException:
+        if interrupts:
+            sys.exit(INTERRUPTED)
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+if __name__ == "__main__":
+    main()
