@@ -151,6 +151,10 @@ def test_errors_name_the_remedy(processor: MovaProcessor, tmp_path: Path) -> Non
         processor(images=[[picture, picture]], text=f"<image> <image> {QUESTION}")
     with pytest.raises(ValueError, match="give one a row"):
         processor(images=[picture, picture], text=f"<image> {QUESTION}")
+    with pytest.raises(ValueError, match="2 pictures for 1 questions"):
+        processor(images=[picture, picture], questions=QUESTION)
+    with pytest.raises(ValueError, match="0 pictures and 1 '<image>' in its text"):
+        processor(text=f"<image> {QUESTION}")
     with pytest.raises(ValueError, match="give one of each a row"):
         processor()
     with pytest.raises(UserError, match="there is no file"):

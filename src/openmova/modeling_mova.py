@@ -275,7 +275,7 @@ class MovaModel(MovaPreTrainedModel):
         expert is chosen. base_map and expert_maps, if given, save their encoders' run.
         Raises ValueError if the question or the routing's width does not fit.
         """
-        routing = routing.bool()
+        routing = routing.to(self.adapter.position.device, torch.bool)
         if routing.shape[1] != len(self.experts):
             raise ValueError(
                 f"the routing has {routing.shape[1]} columns but the pool has "
@@ -590,7 +590,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
             image_tokens, _ = self.model.image_tokens(
                 pixel_values,
                 image_sizes,
-                routing.to(base_map.device),
+                routing,
                 question_input_ids,
                 question_attention_mask,
                 base_map=base_map,

@@ -145,6 +145,10 @@ class MovaProcessor(ProcessorMixin):
         rows = _rows(images)
         asked = [questions] if isinstance(questions, str) else list(questions or ())
         if text is None:
+            if rows and len(rows) != len(asked):
+                raise ValueError(
+                    f"{len(rows)} pictures for {len(asked)} questions: give one of each a row"
+                )
             texts = [
                 self.render([self._turn(question, has_image=bool(row))])
                 for question, row in zip(asked, rows or [[]] * len(asked), strict=True)
@@ -157,9 +161,9 @@ class MovaProcessor(ProcessorMixin):
             raise ValueError(
                 f"{len(texts)} texts and {len(asked)} questions do not fit: give one of each a row"
             )
+        self._check_images(rows or [[]] * len(texts), texts)
         data = self._encode(texts, self.image_tokens, options)
         if rows:
-            self._check_images(rows, texts)
             blank = torch.zeros(3, 1, 1, dtype=torch.uint8)
             data |= self.image_processor([row[0] if row else blank for row in rows])
             encoded = self.question_tokenizer(
