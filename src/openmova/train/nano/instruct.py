@@ -33,7 +33,13 @@ from openmova.data.synthetic.questions import ask
 from openmova.data.synthetic.words import INDEX
 from openmova.routing.pool import pool_tokens
 from openmova.routing.prompt import routing_prompt
-from openmova.train.nano.align import Aligned, Encoded, GateText, random_routing
+from openmova.train.nano.align import (
+    Aligned,
+    Encoded,
+    GateText,
+    alignment_loss,
+    random_routing,
+)
 from openmova.train.nano.experts import DRAW
 from openmova.train.nano.loop import fit
 
@@ -113,11 +119,10 @@ class Instruct(nn.Module):
         self,
         tokens: Tensor,
         pool: Sequence[str],
+        descriptions: Sequence[str],
         asked: Sequence[tuple[str, Fact]],
-        rng: random.Random,
     ) -> Pack:
-        """tokens [n, D] pooled, the experts of the pool in order, (question, fact) pairs."""
-        descriptions = [rng.choice(DESCRIPTIONS[name]) for name in pool]
+        """tokens [n, D] pooled, names and descriptions of the pool, (question, fact) pairs."""
         text = routing_prompt(INSTRUCTION, descriptions, "")
         prefix = torch.cat([self.embed(USER), tokens, self.embed("\n" + text)])
         branches = []
@@ -149,10 +154,18 @@ class Instruct(nn.Module):
         return F.cross_entropy(logits, target), right
 
 
+class Joint(nn.Module):
+    """What the finetuning trains: the language model's LoRA, the adapter, the base's projection."""
+
+    def __init__(self, instruct: Instruct, aligned: Aligned) -> None:
+        super().__init__()
+        self.instruct, self.aligned = instruct, aligned
+
+
 def _family(facts: Sequence[Fact], rng: random.Random, most: int) -> list[Fact]:
-    """Facts that need the same experts as one drawn at random."""
+    """Facts that need the same experts as one drawn at random, each at most twice."""
     chosen = rng.choice(facts)
-    same = [f for f in facts if f.experts == chosen.experts]
+    same = [f for f in facts if f.experts == chosen.experts] * 2
     return rng.sample(same, min(most, len(same)))
 
 
@@ -165,9 +178,12 @@ def true_page(sample: Sample, targets: Tensor, rng: random.Random) -> Tensor:
     return tokens + rng.uniform(0, 0.6) * noise * tokens.norm(dim=-1, keepdim=True) / 24.0
 
 
+IMAGES = ("text", "text", "chart", "chart", "location", "location", "object")
+"""The domains of the images of one step."""
+
+
 def instruct(
-    model: Instruct,
-    aligned: Aligned,
+    model: Joint,
     data: Encoded,
     targets: Tensor,
     gate: GateText,
@@ -176,42 +192,62 @@ def instruct(
     folder: Path,
     seed: int,
     lr: float = 1e-3,
-    questions: int = 6,
+    questions: int = 8,
 ) -> None:
-    """Four images (one a domain), two true pages and three routing prompts a step."""
-    by_domain = {name: [i for i, d in enumerate(data.domains) if d == name] for name in EXPERTS}
-    aligned.eval()
+    """Seven images, one true page and two routing prompts a step, several questions each.
 
-    @torch.no_grad()
+    The adapter goes on learning, slowly and held by the alignment loss. Half of the routing prompts
+    show the pool as it is, half an augmented one.
+    """
+    lm, aligned = model.instruct, model.aligned
+    by_domain = {name: [i for i, d in enumerate(data.domains) if d == name] for name in EXPERTS}
+
     def tokens_of(rows: Sequence[int], routing: list[list[bool]], asked: list[str]) -> Tensor:
         return aligned(data, torch.tensor(rows), torch.tensor(routing), gate(asked))
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         rng = random.Random(f"instruct-{seed}-{step}")
-        rows = [rng.choice(by_domain[name]) for name in EXPERTS]
+        rows = [rng.choice(by_domain[name]) for name in IMAGES]
         families = [_family(data.facts[row], rng, questions) for row in rows]
         routing = [random_routing(family[0].experts, rng) for family in families]
         asked = [[(ask(f, rng), f.answer) for f in family] for family in families]
         tokens = tokens_of(rows, routing, [pairs[0][0] for pairs in asked])
-        packs = [model.answer_pack(t, pairs) for t, pairs in zip(tokens, asked, strict=True)]
-        for _ in range(2):
-            sample = DRAW[rng.choice(["text", "chart", "location"])](rng)
-            facts = rng.sample(sample.facts, min(questions, len(sample.facts)))
-            page = true_page(sample, targets, rng)
-            packs.append(model.answer_pack(page, [(ask(f, rng), f.answer) for f in facts]))
-        answer_loss, right = model.loss(packs)
+        held, _ = alignment_loss(tokens, data.cells[torch.tensor(rows)].flatten(1), targets)
+        packs = [lm.answer_pack(t, pairs) for t, pairs in zip(tokens, asked, strict=True)]
+        sample = DRAW[rng.choice(["text", "chart", "location"])](rng)
+        facts = rng.sample(sample.facts, min(questions, len(sample.facts)))
+        page = true_page(sample, targets, rng)
+        packs.append(lm.answer_pack(page, [(ask(f, rng), f.answer) for f in facts]))
+        answer_loss, right = lm.loss(packs)
 
-        rows = [rng.choice(by_domain[name]) for name in rng.sample(EXPERTS, 3)]
+        rows = [rng.choice(by_domain[name]) for name in rng.sample(EXPERTS, 2)]
         none = [[False] * len(EXPERTS)] * len(rows)
-        pooled = pool_tokens(tokens_of(rows, none, [""] * len(rows)), (ROWS, COLUMNS), ROUTING_GRID)
+        with torch.no_grad():
+            seen = tokens_of(rows, none, [""] * len(rows))
+        pooled = pool_tokens(seen, (ROWS, COLUMNS), ROUTING_GRID)
         routing_packs = []
-        for row, seen in zip(rows, pooled, strict=True):
+        for row, few, augmented in zip(rows, pooled, (False, True), strict=True):
             facts = [rng.choice(data.facts[row]) for _ in range(questions)]
-            pool = rng.sample(EXPERTS, len(EXPERTS) - (rng.random() < 0.2))
-            routing_packs.append(
-                model.routing_pack(seen, pool, [(ask(f, rng), f) for f in facts], rng)
-            )
-        routing_loss, routed = model.loss(routing_packs)
-        return answer_loss + 0.5 * routing_loss, {"answers": right, "routing": routed}
+            pool = list(EXPERTS)
+            if augmented:
+                pool = rng.sample(EXPERTS, len(EXPERTS) - (rng.random() < 0.2))
+            texts = [
+                rng.choice(DESCRIPTIONS[name]) if augmented else DESCRIPTIONS[name][0]
+                for name in pool
+            ]
+            questions_ = [(ask(f, rng), f) for f in facts]
+            routing_packs.append(lm.routing_pack(few, pool, texts, questions_))
+        routing_loss, routed = lm.loss(routing_packs)
+        loss = answer_loss + 0.5 * routing_loss + 0.2 * held
+        return loss, {"answers": right, "routing": routed, "alignment": held.item()}
 
-    fit("instruction", model, loss_of, steps=steps, lr=lr, folder=folder, weight_decay=0.0)
+    fit(
+        "instruction",
+        model,
+        loss_of,
+        steps=steps,
+        lr=lr,
+        folder=folder,
+        weight_decay=0.0,
+        slower={"aligned.": 0.3},
+    )
