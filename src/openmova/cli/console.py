@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partialmethod
 from typing import Any
 
 import typer
@@ -64,9 +65,12 @@ def quiet_libraries() -> None:
     """No warnings and progress bars of the libraries: what the user sees is ours."""
     warnings.simplefilter("ignore")
     from huggingface_hub.utils import disable_progress_bars
+    from tqdm.auto import tqdm
     from transformers.utils import logging
 
     disable_progress_bars()
+    # transformers reads GGUF files with a bar that has no switch; ours are tqdm.tqdm.
+    tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
     logging.disable_progress_bar()
     logging.set_verbosity(logging.CRITICAL)
 
