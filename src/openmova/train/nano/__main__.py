@@ -38,7 +38,7 @@ from openmova.train.nano.align import (
 )
 from openmova.train.nano.experts import DRAW, train_expert
 from openmova.train.nano.export import export
-from openmova.train.nano.instruct import Instruct, Joint, instruct
+from openmova.train.nano.instruct import Instruct, instruct
 from openmova.train.nano.loop import read_tensors, write_tensors
 from openmova.train.nano.picture_expert import train_picture_expert
 from openmova.train.nano.pictures import gather_pictures
@@ -137,8 +137,8 @@ def main() -> None:
 
     torch.manual_seed(seed)
     language_model = AutoModelForCausalLM.from_pretrained(lm_folder, dtype=torch.bfloat16)
-    model = Joint(Instruct(language_model, tokenizer), aligned)
-    instruct(model, data, targets, gate, steps=STEPS["instruct"], folder=folder, seed=seed)
+    model = Instruct(language_model, tokenizer)
+    instruct(model, aligned, data, targets, gate, steps=STEPS["instruct"], folder=folder, seed=seed)
     export(folder, experts, aligned, asset_folder(NANO_WEIGHTS))
 
 

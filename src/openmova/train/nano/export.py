@@ -36,7 +36,7 @@ def export(folder: Path, experts: Sequence[Expert], aligned: Aligned, assets: Pa
     write_tensors(assets / "adapter.safetensors", _half(neck | adapter))
     trained, _ = read_tensors(folder / "instruction.safetensors")
     lora = {
-        key.removeprefix("model/instruct.lm.base_model.model.").replace(".default", ""): value
+        key.removeprefix("model/lm.base_model.model.").replace(".default", ""): value
         for key, value in trained.items()
         if key.startswith("model/") and ".lora_" in key
     }

@@ -37,7 +37,6 @@ from openmova.train.nano.align import (
     Aligned,
     Encoded,
     GateText,
-    alignment_loss,
     random_routing,
 )
 from openmova.train.nano.experts import DRAW
@@ -154,14 +153,6 @@ class Instruct(nn.Module):
         return F.cross_entropy(logits, target), right
 
 
-class Joint(nn.Module):
-    """What the finetuning trains: the language model's LoRA, the adapter, the base's projection."""
-
-    def __init__(self, instruct: Instruct, aligned: Aligned) -> None:
-        super().__init__()
-        self.instruct, self.aligned = instruct, aligned
-
-
 def _family(facts: Sequence[Fact], rng: random.Random, most: int) -> list[Fact]:
     """Facts that need the same experts as one drawn at random, each at most twice."""
     chosen = rng.choice(facts)
@@ -178,12 +169,13 @@ def true_page(sample: Sample, targets: Tensor, rng: random.Random) -> Tensor:
     return tokens + rng.uniform(0, 0.6) * noise * tokens.norm(dim=-1, keepdim=True) / 24.0
 
 
-IMAGES = ("text", "text", "chart", "chart", "location", "location", "object")
+IMAGES = ("text", "text", "text", "chart", "chart", "location", "object")
 """The domains of the images of one step."""
 
 
 def instruct(
-    model: Joint,
+    model: Instruct,
+    aligned: Aligned,
     data: Encoded,
     targets: Tensor,
     gate: GateText,
@@ -196,12 +188,12 @@ def instruct(
 ) -> None:
     """Seven images, one true page and two routing prompts a step, several questions each.
 
-    The adapter goes on learning, slowly and held by the alignment loss. Half of the routing prompts
-    show the pool as it is, half an augmented one.
+    The adapter stays as the alignment left it. Half of the routing prompts show the pool as it is,
+    half an augmented one.
     """
-    lm, aligned = model.instruct, model.aligned
     by_domain = {name: [i for i, d in enumerate(data.domains) if d == name] for name in EXPERTS}
 
+    @torch.no_grad()
     def tokens_of(rows: Sequence[int], routing: list[list[bool]], asked: list[str]) -> Tensor:
         return aligned(data, torch.tensor(rows), torch.tensor(routing), gate(asked))
 
@@ -212,18 +204,16 @@ def instruct(
         routing = [random_routing(family[0].experts, rng) for family in families]
         asked = [[(ask(f, rng), f.answer) for f in family] for family in families]
         tokens = tokens_of(rows, routing, [pairs[0][0] for pairs in asked])
-        held, _ = alignment_loss(tokens, data.cells[torch.tensor(rows)].flatten(1), targets)
-        packs = [lm.answer_pack(t, pairs) for t, pairs in zip(tokens, asked, strict=True)]
+        packs = [model.answer_pack(t, pairs) for t, pairs in zip(tokens, asked, strict=True)]
         sample = DRAW[rng.choice(["text", "chart", "location"])](rng)
         facts = rng.sample(sample.facts, min(questions, len(sample.facts)))
         page = true_page(sample, targets, rng)
-        packs.append(lm.answer_pack(page, [(ask(f, rng), f.answer) for f in facts]))
-        answer_loss, right = lm.loss(packs)
+        packs.append(model.answer_pack(page, [(ask(f, rng), f.answer) for f in facts]))
+        answer_loss, right = model.loss(packs)
 
         rows = [rng.choice(by_domain[name]) for name in rng.sample(EXPERTS, 2)]
         none = [[False] * len(EXPERTS)] * len(rows)
-        with torch.no_grad():
-            seen = tokens_of(rows, none, [""] * len(rows))
+        seen = tokens_of(rows, none, [""] * len(rows))
         pooled = pool_tokens(seen, (ROWS, COLUMNS), ROUTING_GRID)
         routing_packs = []
         for row, few, augmented in zip(rows, pooled, (False, True), strict=True):
@@ -236,18 +226,8 @@ def instruct(
                 for name in pool
             ]
             questions_ = [(ask(f, rng), f) for f in facts]
-            routing_packs.append(lm.routing_pack(few, pool, texts, questions_))
-        routing_loss, routed = lm.loss(routing_packs)
-        loss = answer_loss + 0.5 * routing_loss + 0.2 * held
-        return loss, {"answers": right, "routing": routed, "alignment": held.item()}
+            routing_packs.append(model.routing_pack(few, pool, texts, questions_))
+        routing_loss, routed = model.loss(routing_packs)
+        return answer_loss + 0.5 * routing_loss, {"answers": right, "routing": routed}
 
-    fit(
-        "instruction",
-        model,
-        loss_of,
-        steps=steps,
-        lr=lr,
-        folder=folder,
-        weight_decay=0.0,
-        slower={"aligned.": 0.3},
-    )
+    fit("instruction", model, loss_of, steps=steps, lr=lr, folder=folder, weight_decay=0.0)

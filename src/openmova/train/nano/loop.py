@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -48,7 +47,6 @@ def fit(
     lr: float,
     folder: Path,
     weight_decay: float = 0.01,
-    slower: Mapping[str, float] | None = None,
     save_seconds: float = 60.0,
 ) -> None:
     """Trains the parameters of ``model`` that require a gradient.
@@ -56,20 +54,16 @@ def fit(
     Args:
         name: of the stage; its checkpoint is ``folder/name.safetensors``.
         loss_of: step -> (loss, figures to show).
-        slower: start of a parameter's name -> factor on its learning rate.
     """
     path = folder / f"{name}.safetensors"
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p], "factor": _factor(n, slower or {})} for n, p in named
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW([p for _, p in named], lr=lr, weight_decay=weight_decay)
     start = _resume(path, model, named, optimizer) if path.exists() else 0
     saved = time.monotonic()
     bar = tqdm(range(start, steps), desc=name, initial=start, total=steps, mininterval=5)
     for step in bar:
         for group in optimizer.param_groups:
-            group["lr"] = lr * group["factor"] * schedule(step, steps)
+            group["lr"] = lr * schedule(step, steps)
         loss, figures = loss_of(step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -82,10 +76,6 @@ def fit(
         if time.monotonic() - saved > save_seconds or step == steps - 1:
             _save(path, model, named, optimizer, step + 1)
             saved = time.monotonic()
-
-
-def _factor(name: str, slower: Mapping[str, float]) -> float:
-    return next((f for start, f in slower.items() if name.startswith(start)), 1.0)
 
 
 def _trained(model: nn.Module, named: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
