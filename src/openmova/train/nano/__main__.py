@@ -1,6 +1,6 @@
 """Trains nano from the packages that ship its parts: `python -m openmova.train.nano`.
 
-Each stage resumes where it stopped. On 2 cores the whole takes about an hour and a half.
+Each stage resumes where it stopped. On 2 cores the whole takes about two hours.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from openmova.train.nano.loop import read_tensors, write_tensors
 from openmova.train.nano.picture_expert import train_picture_expert
 from openmova.train.nano.pictures import gather_pictures
 
-STEPS = {"text": 1000, "chart": 420, "location": 820, "object": 300, "align": 1300, "instruct": 220}
+STEPS = {"text": 1000, "chart": 420, "location": 820, "object": 300, "align": 1300, "instruct": 420}
 IMAGES = {"text": 1800, "chart": 1800, "location": 1200, "object": 1500}
 """Training images of each domain, for the alignment and the instruction tuning."""
 
