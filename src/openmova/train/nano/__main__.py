@@ -43,7 +43,7 @@ from openmova.train.nano.loop import read_tensors, write_tensors
 from openmova.train.nano.picture_expert import train_picture_expert
 from openmova.train.nano.pictures import gather_pictures
 
-STEPS = {"text": 1000, "chart": 420, "location": 820, "object": 300, "align": 1300, "instruct": 420}
+STEPS = {"text": 1000, "chart": 420, "location": 820, "object": 300, "align": 1000, "instruct": 420}
 IMAGES = {"text": 1800, "chart": 1800, "location": 1200, "object": 1500}
 """Training images of each domain, for the alignment and the instruction tuning."""
 
