@@ -11,11 +11,13 @@ from rich.progress import track
 from rich.table import Table
 
 from openmova import Mova
+from openmova.cli.console import quiet_libraries
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
+    quiet_libraries()
     console = Console(width=118)
     started = time.perf_counter()
     with console.status("loading nano (the first time: assembling it in the cache)"):
