@@ -1,0 +1,198 @@
+"""The paper's encoders and MoVA-8B at full size, as data: specs, order of the pool, sizes.
+
+Encoders: paper, table 12; views and layers as the released code has them. The descriptions are
+those of the released routing prompt, which never name a model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+CLIP: dict[str, Any] = {
+    "kind": "clip",
+    "name": "clip",
+    "descriptions": ["This model understands the content of natural images as a whole."],
+    "width": 1024,
+    "layers": 24,
+    "heads": 16,
+    "mlp": 4096,
+    "patch": 14,
+    "size": 672,
+    "select_layer": -2,
+}
+"""The base encoder, CLIP ViT-L/14-336 run at 672 pixels. The router is not told of it."""
+
+EXPERTS: dict[str, dict[str, Any]] = {
+    "dinov2": {
+        "kind": "dinov2",
+        "descriptions": [
+            "This model can effectively extract the accurate spatial and semantic information "
+            "from natural images."
+        ],
+        "width": 1536,
+        "layers": 40,
+        "heads": 24,
+        "mlp": 4096,
+        "patch": 14,
+        "size": 518,
+        "table": 37,
+        "view_size": 672,
+        "select_layer": -2,
+    },
+    "vary": {
+        "kind": "sam",
+        "descriptions": [
+            "This model can handle images with text accurately and efficiently but fails to "
+            "process natural images."
+        ],
+        "width": 768,
+        "layers": 12,
+        "heads": 12,
+        "mlp": 3072,
+        "patch": 16,
+        "size": 1024,
+        "window": 14,
+        "global_layers": [2, 5, 8, 11],
+        "neck": 256,
+        "downsample": 512,
+    },
+    "codetr": {
+        "kind": "codetr",
+        "descriptions": [
+            "This model is a state-of-the-art object detector that can identify objects in images."
+        ],
+        "width": 1024,
+        "layers": 24,
+        "heads": 16,
+        "mlp": 2730,
+        "patch": 16,
+        "size": 1280,
+        "table": 80,
+        "view_size": 1024,
+        "window": 16,
+        "global_layers": [5, 11, 17, 23],
+        "neck": 256,
+        "output_grid": 37,
+    },
+    "pix2struct": {
+        "kind": "pix2struct",
+        "descriptions": [
+            "This model shows remarkable skill in text recognition, attaining top-tier text "
+            "analysis outcomes across diverse areas"
+        ],
+        "width": 1536,
+        "layers": 18,
+        "heads": 24,
+        "head_dim": 64,
+        "mlp": 3968,
+        "positions": 4096,
+        "patch": 16,
+        "max_patches": 2025,
+    },
+    "deplot": {
+        "kind": "pix2struct",
+        "descriptions": [
+            "This model is a specialized model designed to achieve state-of-the-art plot and "
+            "chart understanding performance."
+        ],
+        "width": 768,
+        "layers": 12,
+        "heads": 12,
+        "head_dim": 64,
+        "mlp": 2048,
+        "positions": 4096,
+        "patch": 16,
+        "max_patches": 2025,
+    },
+    "biomedclip": {
+        "kind": "vit",
+        "descriptions": [
+            "This model is a foundation model designed for biomedical vision-language processing."
+        ],
+        "width": 768,
+        "layers": 12,
+        "heads": 12,
+        "mlp": 3072,
+        "patch": 16,
+        "size": 224,
+        "view_size": 672,
+    },
+    "sam": {
+        "kind": "sam",
+        "descriptions": [
+            "This model is a leading image segmentation framework and achieves strong zero-shot "
+            "segmentation performance."
+        ],
+        "width": 1280,
+        "layers": 32,
+        "heads": 16,
+        "mlp": 5120,
+        "patch": 16,
+        "size": 1024,
+        "window": 14,
+        "global_layers": [7, 15, 23, 31],
+        "neck": 256,
+    },
+}
+"""The seven experts by name, without the name in the spec (see `pool`)."""
+
+RELEASED_ORDER = ("dinov2", "vary", "codetr", "pix2struct", "deplot", "biomedclip", "sam")
+"""The released checkpoint's letters A to G."""
+PAPER_ORDER = ("dinov2", "codetr", "sam", "pix2struct", "deplot", "vary", "biomedclip")
+"""The order of the paper's table 12."""
+EXPERT_CHANNELS = {
+    "dinov2": 1536,
+    "vary": 512,
+    "codetr": 256,
+    "pix2struct": 1536,
+    "deplot": 768,
+    "biomedclip": 768,
+    "sam": 256,
+}
+
+LLAMA3_8B: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 128256,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 8192,
+    "rms_norm_eps": 1e-5,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0},
+    "bos_token_id": 128000,
+    "eos_token_id": 128001,
+    "tie_word_embeddings": False,
+}
+BERT_LARGE: dict[str, Any] = {
+    "vocab_size": 30522,
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+}
+"""The gate's text encoder, bert-large-uncased."""
+IMAGE_TOKEN_ID = 128256
+"""Of the image token that is added behind Llama-3's own; it lies beyond the embedding."""
+
+
+def pool(order: tuple[str, ...] = RELEASED_ORDER) -> list[dict[str, Any]]:
+    """The specs of the seven experts in an order, each with its name."""
+    return [{"name": name, **EXPERTS[name]} for name in order]
+
+
+def mova_8b(order: tuple[str, ...] = RELEASED_ORDER) -> dict[str, Any]:
+    """The keywords of MoVA-8B's `MovaConfig`: Llama-3-8B, CLIP at 672 pixels, seven experts."""
+    return {
+        "text_config": LLAMA3_8B,
+        "base": CLIP,
+        "experts": pool(order),
+        "adapter": {"expert_channels": [EXPERT_CHANNELS[name] for name in order]},
+        "gate_text_config": BERT_LARGE,
+        "image_token_id": IMAGE_TOKEN_ID,
+    }
