@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 from openmova import MovaImageProcessor, MovaProcessor
 from openmova.errors import UserError
 from openmova.processing_mova import expand_placeholders
-from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer
+from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer, toy_tokenizer
 
 QUESTION = "what is this ?"
 
@@ -106,6 +107,45 @@ def test_rows_are_padded_on_the_left_unless_asked(processor: MovaProcessor) -> N
     right = processor(images=pictures(2), questions=questions, padding_side="right")
     assert right["attention_mask"].tolist()[1][-2:] == [0, 0]
     assert right["routing_attention_mask"].tolist()[1][:2] == [0, 0]
+
+
+TURN = "<bos>{% for m in messages %} {{ m['content'] }}{% endfor %} end"
+SPOKEN = ["end", "\n", "what", "cat", "model", "pool"]
+
+
+@pytest.mark.parametrize(("adds_bos", "start", "newline"), [(True, [1, 1], [11]), (False, [1], [])])
+def test_ids_split_at_the_image_keep_the_releases_faults(
+    adds_bos: bool, start: list[int], newline: list[int], tmp_path: Path
+) -> None:
+    tokenizer = toy_tokenizer({word: 10 + i for i, word in enumerate(SPOKEN)}, adds_bos=adds_bos)
+    tokenizer.chat_template = TURN
+    image = tokenizer.convert_tokens_to_ids("<image>")
+    made = MovaProcessor.from_config(
+        tiny_config(image_token_id=image),
+        tokenizer,
+        tiny_question_tokenizer(),
+        split_at_image=True,
+    )
+    made.save_pretrained(tmp_path)
+    processor = MovaProcessor.from_pretrained(tmp_path)
+    assert json.loads((tmp_path / "processor_config.json").read_text())["split_at_image"] is True
+    out = processor(images=pictures(2), questions=["cat", "cat cat"], pool=["model"])
+    short, long = (start + [image] * 4 + newline + [13] * count + [10] for count in (1, 2))
+    assert out["input_ids"].tolist() == [[tokenizer.pad_token_id, *short], long]
+    assert out["attention_mask"].tolist() == [[0] + [1] * len(short), [1] * len(long)]
+    for ids, mask, cats in zip(
+        out["routing_input_ids"], out["routing_attention_mask"], (1, 2), strict=True
+    ):
+        row = ids[mask.bool()].tolist()
+        assert row[: len(start) + 2 + len(newline)] == start + [image] * 2 + newline
+        assert row[-2 - cats :] == [11] + [13] * cats + [10]
+    assert out["routing_attention_mask"].tolist()[0][:2] == [0, 1]
+    alone = processor(images=pictures(1), questions="cat", pool=["model"])
+    assert alone["input_ids"].tolist() == [short]
+    cut = processor(
+        images=pictures(1), questions="cat", padding_side="right", truncation=True, max_length=3
+    )
+    assert cut["input_ids"].tolist() == [short[:3]]
 
 
 def test_long_questions_are_cut_for_the_gate(processor: MovaProcessor) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
@@ -131,6 +131,29 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
         additional_special_tokens=["<image>", "<user>", "<assistant>"],
         chat_template=TEMPLATE,
         padding_side="left",
+    )
+
+
+def toy_tokenizer(
+    vocabulary: dict[str, int], *, bos_token_id: int = 1, adds_bos: bool
+) -> PreTrainedTokenizerFast:
+    """Words and newlines to these ids; "<bos>" stands for bos, and so does an unknown word.
+
+    adds_bos: whether bos comes before every text. "<pad>" and "<image>" have ids beyond all others.
+    """
+    free = max(bos_token_id, *vocabulary.values()) + 1
+    words = {**vocabulary, "<bos>": bos_token_id, "<pad>": free, "<image>": free + 1}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<bos>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|\S+"), "removed", invert=True)
+    if adds_bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<bos> $A", special_tokens=[("<bos>", bos_token_id)]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<bos>",
+        pad_token="<pad>",
+        additional_special_tokens=["<image>"],
     )
 
 

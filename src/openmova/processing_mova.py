@@ -20,9 +20,11 @@ from transformers.processing_utils import ProcessingKwargs
 from openmova.configuration_mova import MovaConfig
 from openmova.image_processing_mova import MovaImageProcessor
 from openmova.routing import INSTRUCTION, gate_text, routing_prompt
+from openmova.splicing import image_prompt_ids
 
 IGNORED = -100  # the label of a token that has no loss
 IMAGE_KEYS = ("image", "url", "path", "base64")
+PADDING_OPTIONS = ("padding", "padding_side", "max_length", "pad_to_multiple_of")
 NO_OPENING = {"add_generation_prompt": False}
 Conversation = Sequence[Mapping[str, Any]]
 
@@ -42,6 +44,8 @@ class MovaProcessor(ProcessorMixin):
     image_token: the token that stands for one image token; image_tokens and routing_tokens: how
     many of it a picture takes in the answer's and in the routing pass; instruction and
     descriptions: of the routing prompt; question_length: most tokens of the gate's text.
+    split_at_image: make the ids as the released code does (`image_prompt_ids`), each text around
+    the picture with the tokenizer's own special tokens, and none asked for or left out.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class MovaProcessor(ProcessorMixin):
         instruction: str = INSTRUCTION,
         descriptions: Sequence[str] = (),
         question_length: int = 512,
+        split_at_image: bool = False,
     ):
         self.image_token = image_token
         self.image_tokens = image_tokens
@@ -63,6 +68,7 @@ class MovaProcessor(ProcessorMixin):
         self.instruction = instruction
         self.descriptions = list(descriptions)
         self.question_length = question_length
+        self.split_at_image = split_at_image
         super().__init__(
             image_processor,
             tokenizer,
@@ -81,6 +87,7 @@ class MovaProcessor(ProcessorMixin):
         image_token: str = "<image>",
         chat_template: str | None = None,
         max_side: int = 2048,
+        split_at_image: bool = False,
     ) -> Self:
         """The processor that fits a model. Raises ValueError if the image token does not."""
         processor = cls(
@@ -94,6 +101,7 @@ class MovaProcessor(ProcessorMixin):
             instruction=config.routing.instruction,
             descriptions=config.descriptions,
             question_length=config.gate_text_config.max_position_embeddings,
+            split_at_image=split_at_image,
         )
         if processor.image_token_id != config.image_token_id:
             raise ValueError(
@@ -249,6 +257,8 @@ class MovaProcessor(ProcessorMixin):
         self, prompts: Sequence[str], tokens: int, options: Mapping[str, Any]
     ) -> dict[str, Any]:
         """input_ids and attention_mask [B, T], with the image token as often as the model needs."""
+        if self.split_at_image:
+            return self._encode_split(prompts, tokens, options)
         bos = self.tokenizer.bos_token
         doubled = bos is not None and all(prompt.startswith(bos) for prompt in prompts)
         expanded = [
@@ -258,6 +268,30 @@ class MovaProcessor(ProcessorMixin):
             expanded, **{"add_special_tokens": not doubled, **options}, return_token_type_ids=False
         )
         return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+
+    def _encode_split(
+        self, prompts: Sequence[str], tokens: int, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """As `_encode`, by the released rule: piece by piece, padded afterwards."""
+
+        def tokenize(text: str) -> list[int]:
+            ids: list[int] = self.tokenizer(text)["input_ids"]
+            return ids
+
+        image_ids = [self.image_token_id] * tokens
+        rows = [
+            image_prompt_ids(
+                prompt, tokenize, self.tokenizer.bos_token_id, image_ids, self.image_token
+            )
+            for prompt in prompts
+        ]
+        if options.get("truncation"):
+            rows = [row[: options.get("max_length")] for row in rows]
+        padding = {name: options[name] for name in PADDING_OPTIONS if name in options}
+        padded = self.tokenizer.pad(
+            {"input_ids": rows}, return_attention_mask=True, verbose=False, **padding
+        )
+        return {name: padded[name] for name in ("input_ids", "attention_mask")}
 
     def _turn(self, text: str, *, has_image: bool = True) -> dict[str, Any]:
         parts = [{"type": "image"}] if has_image else []

@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from openmova.checkpoints.templates import TEMPLATES, image_prompt_ids
+from openmova.checkpoints.templates import TEMPLATES
+from openmova.processing_mova import MovaProcessor
 from openmova.routing import gate_text, parse_routing, routing_prompt
+from openmova.splicing import image_prompt_ids
+from tiny import pictures, tiny_config, tiny_question_tokenizer, toy_tokenizer
 
 pytestmark = pytest.mark.parity
 
@@ -79,6 +83,31 @@ def test_ids_are_spliced_by_the_released_rule(golden: dict[str, Any]) -> None:
             return [bos] * adds_bos + [vocabulary.get(word, bos) for word in words]
 
         assert image_prompt_ids(case["prompt"], tokenize, bos, [image]) == case["ids"], name
+
+
+@pytest.mark.parametrize("golden", sets_with("tokenizer_image_token"))
+def test_the_processor_splices_by_the_released_rule(golden: dict[str, Any]) -> None:
+    for name, case in golden["tokenizer_image_token"].items():
+        if case["prompt"].count("<image>") > 1:
+            continue  # one picture a row
+        others = set(case["ids"]) - set(case["toy_vocab"].values()) - {golden["image_token_index"]}
+        tokenizer = toy_tokenizer(
+            case["toy_vocab"],
+            bos_token_id=others.pop() if others else 1,
+            adds_bos=name.endswith("=True"),
+        )
+        processor = MovaProcessor.from_config(
+            tiny_config(image_token_id=tokenizer.convert_tokens_to_ids("<image>")),
+            tokenizer,
+            tiny_question_tokenizer(),
+            split_at_image=True,
+        )
+        processor.image_tokens = 1
+        images = pictures(1) if "<image>" in case["prompt"] else None
+        ids = processor(images=images, text=case["prompt"], with_routing=False)["input_ids"]
+        expected = torch.tensor([case["ids"]])
+        expected[expected == golden["image_token_index"]] = processor.image_token_id
+        assert ids.tolist() == expected.tolist(), name
 
 
 @pytest.mark.parametrize("golden", sets_with("bert_text"))

@@ -1,16 +1,10 @@
-"""The released evaluation scripts' prompts: conversation templates as data, and their ids.
-
-Only for checkpoints of the released layout; a model of ours has a chat template in its processor.
-"""
+"""The released evaluation scripts' conversation templates, as data and as chat templates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-IMAGE = "<image>"
-IMAGE_TOKEN_INDEX = -200
-"""What the released code puts in the ids where the image tokens go."""
+TEXT = "{text}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +12,8 @@ class ConversationTemplate:
     """The text around the turns of a conversation; `{text}` stands for what is said."""
 
     system: str
+    instruction: str
+    """What the system says where a conversation has no system turn of its own."""
     user: str
     assistant: str
     """A turn already answered."""
@@ -27,63 +23,84 @@ class ConversationTemplate:
     def prompt(self, *turns: str) -> str:
         """User and assistant in turn, from and to the user, with the assistant's turn opened."""
         said = (
-            (self.assistant if number % 2 else self.user).replace("{text}", turn)
+            (self.assistant if number % 2 else self.user).replace(TEXT, turn)
             for number, turn in enumerate(turns)
         )
-        return self.system + "".join(said) + self.opening
+        return self.system.replace(TEXT, self.instruction) + "".join(said) + self.opening
+
+
+def jinja(template: ConversationTemplate) -> str:
+    """The chat template, for a tokenizer or a processor, that gives the same prompts.
+
+    Contents are texts, as `MovaProcessor` hands them over: a picture is `<image>` and a newline
+    in its user's turn. A system turn in the first place replaces the template's own; a turn of
+    another role is an error of the template.
+    """
+    first = "messages and messages[0]['role'] == 'system'"
+    return "".join(
+        [
+            f"{{% if {first} %}}",
+            _around(template.system, "messages[0]['content']"),
+            "{% set turns = messages[1:] %}",
+            "{% else %}",
+            _literal(template.system.replace(TEXT, template.instruction)),
+            "{% set turns = messages %}",
+            "{% endif %}",
+            "{% for turn in turns %}",
+            "{% if turn['role'] == 'user' %}",
+            _around(template.user, "turn['content']"),
+            "{% elif turn['role'] == 'assistant' %}",
+            _around(template.assistant, "turn['content']"),
+            "{% else %}",
+            "{{ raise_exception('a turn is of user or assistant, or of system in front') }}",
+            "{% endif %}",
+            "{% endfor %}",
+            f"{{% if add_generation_prompt %}}{_literal(template.opening)}{{% endif %}}",
+        ]
+    )
+
+
+def _around(frame: str, content: str) -> str:
+    """Jinja that writes the frame with an expression's value in the place of its `{text}`."""
+    before, after = frame.split(TEXT)
+    return _literal(before) + f"{{{{ {content} }}}}" + _literal(after)
+
+
+def _literal(text: str) -> str:
+    """Jinja that writes this text, whatever it holds: a string, so that no newline is trimmed."""
+    return f"{{{{ {text!a} }}}}" if text else ""
 
 
 TEMPLATES: dict[str, ConversationTemplate] = {
     "mova_llama3": ConversationTemplate(
-        system=(
-            "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
+        system=("<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{text}<|eot_id|>"),
+        instruction=(
             "You are a helpful language and vision assistant. You are able to understand the "
             "visual content that the user provides, and assist the user with a variety of tasks "
-            "using natural language.<|eot_id|>"
+            "using natural language."
         ),
         user="<|start_header_id|>user<|end_header_id|>\n\n{text}<|eot_id|>",
         assistant="<|start_header_id|>assistant<|end_header_id|>\n\n{text}<|eot_id|>",
         opening="<|start_header_id|>assistant<|end_header_id|>\n\n",
     ),
     "vicuna_v1": ConversationTemplate(
-        system=(
+        system="{text} ",
+        instruction=(
             "A chat between a curious user and an artificial intelligence assistant. "
-            "The assistant gives helpful, detailed, and polite answers to the user's questions. "
+            "The assistant gives helpful, detailed, and polite answers to the user's questions."
         ),
         user="USER: {text} ",
         assistant="ASSISTANT: {text}</s>",
         opening="ASSISTANT:",
     ),
     "llava_v1": ConversationTemplate(
-        system=(
+        system="{text} ",
+        instruction=(
             "A chat between a curious human and an artificial intelligence assistant. "
-            "The assistant gives helpful, detailed, and polite answers to the human's questions. "
+            "The assistant gives helpful, detailed, and polite answers to the human's questions."
         ),
         user="USER: {text} ",
         assistant="ASSISTANT: {text}</s>",
         opening="ASSISTANT:",
     ),
 }
-
-
-def image_prompt_ids(
-    prompt: str,
-    tokenize: Callable[[str], Sequence[int]],
-    bos_token_id: int | None,
-    image_ids: Sequence[int] = (IMAGE_TOKEN_INDEX,),
-) -> list[int]:
-    """The ids of a prompt with `<image>` in it, put together as the released code does.
-
-    The text between images is tokenised piece by piece, each with the special tokens that
-    `tokenize` adds. If the first piece begins with bos, one bos stays and the first id of every
-    piece goes, whether or not it is a bos: a tokenizer that adds none loses the first token
-    after the image there. `image_ids` stand for each image.
-    """
-    pieces = [list(tokenize(text)) for text in prompt.split(IMAGE)]
-    has_bos = pieces[0][:1] == [bos_token_id]
-    ids = pieces[0][:1] if has_bos else []
-    for number, piece in enumerate(pieces):
-        if number:
-            ids.extend(image_ids)
-        ids.extend(piece[1:] if has_bos else piece)
-    return ids
