@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -30,13 +29,10 @@ from openmova.checkpoints.released import (
     released_names,
 )
 
+from .comparing import close, recorded
 from .golden import FOLDER, GoldenSet, ids, sets
 
 pytestmark = pytest.mark.parity
-
-
-def close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(actual.float(), expected, atol=tolerance, rtol=0)
 
 
 def square(side: int) -> tuple[int, int]:
@@ -245,31 +241,3 @@ def view(found: dict[str, Tensor], name: str) -> Tensor:
     if name.endswith("_channel_mean"):
         return found[name.removesuffix("_channel_mean")].mean(dim=1)
     return found[name]
-
-
-@contextmanager
-def recorded(
-    outputs: Mapping[str, nn.Module], inputs: Mapping[str, nn.Module] | None = None
-) -> Iterator[dict[str, Tensor]]:
-    """What modules return (the first of several), or take in, while the block runs."""
-    seen: dict[str, Tensor] = {}
-
-    def after(name: str) -> Any:
-        def hook(module: nn.Module, args: Any, out: Any) -> None:
-            seen[name] = out[0] if isinstance(out, tuple) else out
-
-        return hook
-
-    def before(name: str) -> Any:
-        def hook(module: nn.Module, args: Any) -> None:
-            seen[name] = args[0]
-
-        return hook
-
-    handles = [m.register_forward_hook(after(n)) for n, m in outputs.items()]
-    handles += [m.register_forward_pre_hook(before(n)) for n, m in (inputs or {}).items()]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()

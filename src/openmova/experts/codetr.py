@@ -1,0 +1,208 @@
+"""Co-DETR's backbone (arXiv 2211.12860): the expert for objects in images.
+
+A ViT in the style of EVA-02: windowed attention except in a few global layers, rotary positions, a
+gated MLP with a norm inside. The release enlarges its input, and shrinks its map, in its own way:
+see `forward`. Parameter names are the release's; its rotary tables are computed, not stored.
+
+Shapes: B batch, b pictures or windows, h w a grid of patches, N = h * w, n heads, D head width,
+C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from openmova.errors import UserError
+from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD
+from openmova.experts.views import Frame, PictureExpert, Resample
+from openmova.experts.vitdet import (
+    LAYER_NORM_EPS,
+    PatchEmbedding,
+    grid_of,
+    head_width,
+    into_windows,
+    make_neck,
+    out_of_windows,
+)
+
+OUT_NORM_EPS = 1e-5
+ROTARY_SPAN = 16
+"""Positions go from 0 to this, however many patches there are."""
+ROTARY_THETA = 10000.0
+
+
+class Rotary:
+    """The 2-D rotary table of a square grid: the first half of a head turns with the row, the
+    second with the column, each in adjacent pairs."""
+
+    def __init__(self, side: int, head_dim: int, device: torch.device) -> None:
+        quarter = head_dim // 4
+        pairs = torch.arange(quarter, dtype=torch.float32, device=device)
+        positions = torch.arange(side, dtype=torch.float32, device=device) / side * ROTARY_SPAN
+        angles = torch.outer(positions, ROTARY_THETA ** (-pairs / quarter))  # [side, D / 4]
+        rows = angles[:, None].expand(-1, side, -1)
+        columns = angles[None].expand(side, -1, -1)
+        both = torch.cat([rows, columns], dim=-1).flatten(0, 1)  # [N, D / 2]
+        both = both.repeat_interleave(2, dim=-1)  # [N, D]
+        self.cos, self.sin = both.cos(), both.sin()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Turn x [b, n, N, D], in float32; its dtype is kept."""
+        wide = x.float()
+        turned = torch.stack([-wide[..., 1::2], wide[..., 0::2]], dim=-1).flatten(-2)
+        return (wide * self.cos + turned * self.sin).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Self-attention with rotary positions; queries and values have a bias, keys have none."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_proj = nn.Linear(width, width, bias=False)
+        self.k_proj = nn.Linear(width, width, bias=False)
+        self.v_proj = nn.Linear(width, width, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(width))
+        self.v_bias = nn.Parameter(torch.zeros(width))
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, rotary: Rotary) -> Tensor:
+        """[b, h, w, C] -> the same."""
+        tokens = x.flatten(1, 2)
+        q, k, v = (
+            y.unflatten(2, (self.heads, -1)).transpose(1, 2)  # [b, n, N, D]
+            for y in (
+                self.q_proj(tokens) + self.q_bias,
+                self.k_proj(tokens),
+                self.v_proj(tokens) + self.v_bias,
+            )
+        )
+        y = F.scaled_dot_product_attention(rotary(q), rotary(k), v)
+        return self.proj(y.transpose(1, 2).reshape(x.shape))
+
+
+class SwiGlu(nn.Module):
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(width, hidden)
+        self.w2 = nn.Linear(width, hidden)
+        self.ffn_ln = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+        self.w3 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w3(self.ffn_ln(F.silu(self.w1(x)) * self.w2(x)))
+
+
+class Block(nn.Module):
+    """One layer; window None lets every patch of a picture see every other."""
+
+    def __init__(self, width: int, heads: int, mlp: int, window: int | None) -> None:
+        super().__init__()
+        self.window = window
+        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.mlp = SwiGlu(width, mlp)
+
+    def forward(self, x: Tensor, rotary: Rotary) -> Tensor:
+        """[B, h, w, C] -> the same; the rotary table is that of a window, or of the grid."""
+        y = self.norm1(x)
+        if self.window is None:
+            y = self.attn(y, rotary)
+        else:
+            _, h, w, _ = y.shape
+            y = out_of_windows(self.attn(into_windows(y, self.window), rotary), (h, w))
+        x = x + y
+        return x + self.mlp(self.norm2(x))
+
+
+class CoDetrEncoder(PictureExpert):
+    """Co-DETR's backbone with a neck; the defaults are the release's.
+
+    Args:
+        size: side of the picture that the layers see, in pixels.
+        table: side of the table of positions; for a grid of other size it is resized.
+        view_size: side of the square view in pixels.
+        window: side of a window in patches; the layers of global_layers have none.
+        neck: channels of the map.
+        output_grid: side of the map.
+        mean, std, frame, resample: see PictureExpert.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        width: int = 1024,
+        layers: int = 24,
+        heads: int = 16,
+        mlp: int = 2730,
+        patch: int = 16,
+        size: int = 1280,
+        table: int = 80,
+        view_size: int = 1024,
+        window: int = 16,
+        global_layers: Sequence[int] = (5, 11, 17, 23),
+        neck: int = 256,
+        output_grid: int = 37,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        frame: Frame = "pad",
+        resample: Resample = "bicubic",
+    ) -> None:
+        """Raises UserError if patches don't fill the size, or heads don't fit width and rotary."""
+        super().__init__(
+            name=name,
+            descriptions=descriptions,
+            channels=neck,
+            view_size=view_size,
+            mean=mean,
+            std=std,
+            frame=frame,
+            resample=resample,
+        )
+        self.size, self.window, self.output_grid = size, window, output_grid
+        self.grid, self.table = grid_of(size, patch), table
+        self.head_dim = head_width(width, heads)
+        if self.head_dim % 4:
+            raise UserError(
+                f"a head of {self.head_dim} channels can't turn in pairs: use 4, 8, ..."
+            )
+        self.patch_embed = PatchEmbedding(width, patch)
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + table**2, width))  # a class token's first
+        self.blocks = nn.ModuleList(
+            Block(width, heads, mlp, None if layer in global_layers else window)
+            for layer in range(layers)
+        )
+        self.out_norm = nn.LayerNorm(width, eps=OUT_NORM_EPS)
+        self.neck = make_neck(width, neck, nn.GELU())
+
+    def positions(self) -> Tensor:
+        """The learned positions on the grid of the layers [1, h, w, C]."""
+        table = self.pos_embed[:, 1:].unflatten(1, (self.table, self.table))
+        if self.table == self.grid:
+            return table
+        wide = table.permute(0, 3, 1, 2).float()
+        resized = F.interpolate(wide, (self.grid, self.grid), mode="bicubic", align_corners=False)
+        return resized.permute(0, 2, 3, 1).to(table.dtype)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """[B, 3, any, any] -> [B, neck, output_grid, output_grid].
+
+        The view is enlarged to `size` by repeating pixels (nearest), and the map resized
+        bilinearly without antialiasing.
+        """
+        enlarged = F.interpolate(view.float(), (self.size, self.size), mode="nearest")
+        x = self.patch_embed(enlarged.to(view.dtype)) + self.positions()
+        of_window = Rotary(self.window, self.head_dim, x.device)
+        of_grid = Rotary(self.grid, self.head_dim, x.device)
+        for block in self.blocks:
+            x = block(x, of_grid if block.window is None else of_window)
+        x = self.neck(self.out_norm(x).permute(0, 3, 1, 2)).float()
+        side = (self.output_grid, self.output_grid)
+        return F.interpolate(x, side, mode="bilinear", align_corners=False).to(view.dtype)

@@ -1,0 +1,169 @@
+"""Pix2Struct's encoder (arXiv 2210.03347): the experts for text in pictures and, as Deplot
+(arXiv 2212.10505), for charts.
+
+A ViT over rows of patches that carry their own place: row number, column number, then the pixels.
+It has no biases but one, norms without mean, attention without scaling, and a gated MLP. Parameter
+names are those of transformers' Pix2StructVisionModel.
+
+Shapes: B batch, P rows of patches, n heads, D head width, C channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from openmova.errors import UserError
+from openmova.experts.base import Expert
+from openmova.experts.views import check_choice, flattened_patches
+
+RMS_NORM_EPS = 1e-6
+PatchFrame = Literal["pad", "none"]
+
+
+class Embeddings(nn.Module):
+    """A row of patches becomes a token: its pixels, projected, and its two numbers, looked up."""
+
+    def __init__(self, width: int, patch: int, positions: int) -> None:
+        super().__init__()
+        self.patch_projection = nn.Linear(3 * patch * patch, width)
+        self.row_embedder = nn.Embedding(positions, width)
+        self.column_embedder = nn.Embedding(positions, width)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """[B, P, 2 + 3 * patch * patch] -> [B, P, C]."""
+        rows, columns = view[..., 0].long(), view[..., 1].long()
+        tokens = self.patch_projection(view[..., 2:])
+        return tokens + self.row_embedder(rows) + self.column_embedder(columns)
+
+
+class Attention(nn.Module):
+    """Self-attention whose logits are not scaled; the heads need not add up to the width."""
+
+    def __init__(self, width: int, heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, heads * head_dim, bias=False)
+        self.key = nn.Linear(width, heads * head_dim, bias=False)
+        self.value = nn.Linear(width, heads * head_dim, bias=False)
+        self.output = nn.Linear(heads * head_dim, width, bias=False)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x [B, P, C], mask additive [B, 1, 1, P] -> [B, P, C]."""
+        q, k, v = (
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, n, P, D]
+            for layer in (self.query, self.key, self.value)
+        )
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+        return self.output(y.transpose(1, 2).flatten(2))
+
+
+class GatedMlp(nn.Module):
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.wi_0 = nn.Linear(width, hidden, bias=False)
+        self.wi_1 = nn.Linear(width, hidden, bias=False)
+        self.wo = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.wo(F.gelu(self.wi_0(x), approximate="tanh") * self.wi_1(x))
+
+
+class Layer(nn.Module):
+    def __init__(self, width: int, heads: int, head_dim: int, mlp: int) -> None:
+        super().__init__()
+        self.pre_attention_layer_norm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
+        self.attention = Attention(width, heads, head_dim)
+        self.pre_mlp_layer_norm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
+        self.mlp = GatedMlp(width, mlp)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.attention(self.pre_attention_layer_norm(x), mask)
+        return x + self.mlp(self.pre_mlp_layer_norm(x))
+
+
+class Layers(nn.Module):
+    def __init__(self, layers: list[Layer]) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        for layer in self.layer:
+            x = layer(x, mask)
+        return x
+
+
+class Pix2StructEncoder(Expert):
+    """Pix2Struct's encoder; the defaults are Pix2Struct-large's, Deplot has the base size.
+
+    Args:
+        head_dim: channels of one head.
+        positions: how many row and column numbers have a vector; 0 marks a row that is empty.
+        patch: side of a patch in pixels.
+        max_patches: rows of the view; the map reads them as a square, so it is a square number.
+        fill: colour that "pad" fills the square with.
+        frame: "pad" centres the picture on a square; "none" leaves it as it is, and then a map of
+            a picture that isn't square is not laid out as the picture is (nor is the release's).
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        width: int = 1536,
+        layers: int = 18,
+        heads: int = 24,
+        head_dim: int = 64,
+        mlp: int = 3968,
+        positions: int = 4096,
+        patch: int = 16,
+        max_patches: int = 2025,
+        fill: Sequence[int] = (122, 116, 104),
+        frame: PatchFrame = "pad",
+    ) -> None:
+        """Raises UserError if max_patches is no square number or the frame no choice."""
+        super().__init__(name=name, descriptions=descriptions, channels=width)
+        check_choice(name, "frame", frame, get_args(PatchFrame))
+        side = math.isqrt(max(max_patches, 0))
+        if side == 0 or side**2 != max_patches:
+            raise UserError(
+                f"the expert {name!r} has max_patches {max_patches}, which is no square number: "
+                f"use {max(side, 1) ** 2} or {(side + 1) ** 2}"
+            )
+        self.patch, self.max_patches, self.fill = patch, max_patches, tuple(fill)
+        self.frame: PatchFrame = frame
+        self.side = side
+        self.embeddings = Embeddings(width, patch, positions)
+        self.encoder = Layers([Layer(width, heads, head_dim, mlp) for _ in range(layers)])
+        self.layernorm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """See Expert.view. Returns float32 [B, max_patches, 2 + 3 * patch * patch]."""
+        return flattened_patches(
+            images,
+            sizes,
+            patch=self.patch,
+            max_patches=self.max_patches,
+            frame=self.frame,
+            fill=self.fill,
+        )
+
+    def tokens(self, view: Tensor) -> Tensor:
+        """[B, P, 2 + 3 * patch * patch] -> [B, P, C]; empty rows too, though no row looks at them.
+
+        A row is empty if its values sum to exactly 0.
+        """
+        empty = view.float().sum(-1) == 0
+        x = self.embeddings(view)
+        mask = torch.zeros_like(empty, dtype=x.dtype).masked_fill(empty, torch.finfo(x.dtype).min)
+        return self.layernorm(self.encoder(x, mask[:, None, None]))
+
+    def forward(self, view: Tensor) -> Tensor:
+        """[B, max_patches, 2 + 3 * patch * patch] -> [B, width, g, g], g * g = max_patches."""
+        return self.tokens(view).mT.unflatten(2, (self.side, self.side))

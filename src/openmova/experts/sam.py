@@ -1,0 +1,157 @@
+"""SAM's image encoder (arXiv 2304.02643): the expert for segmentation, and, with one more
+convolution, Vary's expert for documents (arXiv 2312.06109).
+
+A ViT with windowed attention, four global layers, and decomposed relative positions: what a query
+adds to a key's logit is the sum of a term for the distance in rows and one for that in columns,
+each a product of the query with a learned vector. Parameter names are those of SAM's public
+checkpoint without `image_encoder.`; Vary's last convolution is `net_2`.
+
+Shapes: B batch, b pictures or windows, h w a grid of patches, N = h * w, n heads, D head width,
+C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD
+from openmova.experts.views import Frame, PictureExpert, Resample
+from openmova.experts.vitdet import (
+    LAYER_NORM_EPS,
+    PatchEmbedding,
+    grid_of,
+    head_width,
+    into_windows,
+    make_neck,
+    out_of_windows,
+)
+
+
+class Attention(nn.Module):
+    """Self-attention on a square grid, with decomposed relative positions."""
+
+    def __init__(self, width: int, heads: int, side: int) -> None:
+        super().__init__()
+        self.heads, self.side = heads, side
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        distances = (2 * side - 1, head_width(width, heads))
+        self.rel_pos_h = nn.Parameter(torch.zeros(distances))
+        self.rel_pos_w = nn.Parameter(torch.zeros(distances))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, side, side, C] -> the same."""
+        b, h, w, _ = x.shape
+        qkv = self.qkv(x).view(b, h * w, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [b, n, N, D] each
+        bias = self.relative_positions(q.unflatten(2, (h, w)))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return self.proj(y.transpose(1, 2).reshape(x.shape))
+
+    def relative_positions(self, q: Tensor) -> Tensor:
+        """What the unscaled queries [b, n, h, w, D] add to the logits of all keys: [b, n, N, N]."""
+        steps = torch.arange(self.side, device=q.device)
+        distance = steps[:, None] - steps + self.side - 1  # [query, key]
+        rows = torch.einsum("bnhwd,hkd->bnhwk", q, self.rel_pos_h[distance])
+        columns = torch.einsum("bnhwd,wkd->bnhwk", q, self.rel_pos_w[distance])
+        return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
+
+
+class Mlp(nn.Module):
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(width, hidden)
+        self.lin2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lin2(F.gelu(self.lin1(x)))
+
+
+class Block(nn.Module):
+    """One layer; window None lets every patch of a picture see every other."""
+
+    def __init__(self, width: int, heads: int, mlp: int, grid: int, window: int | None) -> None:
+        super().__init__()
+        self.window = window
+        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.attn = Attention(width, heads, window or grid)
+        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.mlp = Mlp(width, mlp)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, h, w, C] -> the same."""
+        y = self.norm1(x)
+        if self.window is None:
+            # One picture at a time: the positions of a 64x64 grid take 0.5 GB in bfloat16.
+            y = torch.cat([self.attn(picture) for picture in y.split(1)])
+        else:
+            _, h, w, _ = y.shape
+            y = out_of_windows(self.attn(into_windows(y, self.window)), (h, w))
+        x = x + y
+        return x + self.mlp(self.norm2(x))
+
+
+class SamEncoder(PictureExpert):
+    """SAM's image encoder; the defaults are SAM-huge's.
+
+    Args:
+        size: side of the square view in pixels, the only one that it takes.
+        window: side of a window in patches; the layers of global_layers have none.
+        neck: channels of the map after the neck.
+        downsample: channels of Vary's last convolution, which halves the map; None for SAM.
+        mean, std, frame, resample: see PictureExpert.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        width: int = 1280,
+        layers: int = 32,
+        heads: int = 16,
+        mlp: int = 5120,
+        patch: int = 16,
+        size: int = 1024,
+        window: int = 14,
+        global_layers: Sequence[int] = (7, 15, 23, 31),
+        neck: int = 256,
+        downsample: int | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        frame: Frame = "pad",
+        resample: Resample = "bicubic",
+    ) -> None:
+        """Raises UserError if patches don't fill the size, or heads the width."""
+        super().__init__(
+            name=name,
+            descriptions=descriptions,
+            channels=downsample or neck,
+            view_size=size,
+            mean=mean,
+            std=std,
+            frame=frame,
+            resample=resample,
+        )
+        grid = grid_of(size, patch)
+        self.patch_embed = PatchEmbedding(width, patch)
+        self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, mlp, grid, None if layer in global_layers else window)
+            for layer in range(layers)
+        )
+        self.neck = make_neck(width, neck)
+        self.net_2: nn.Module = nn.Identity()
+        if downsample is not None:
+            self.net_2 = nn.Conv2d(neck, downsample, 3, stride=2, padding=1, bias=False)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """[B, 3, size, size] -> [B, channels, h, w], with h = size / patch, or half of it."""
+        x = self.patch_embed(view) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.net_2(self.neck(x.permute(0, 3, 1, 2)))

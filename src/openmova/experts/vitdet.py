@@ -1,0 +1,81 @@
+"""What SAM's and Co-DETR's encoders share: a plain ViT with windowed attention and a convolutional
+neck (ViTDet, arXiv 2203.16527).
+
+Shapes: B batch, h w the grid of patches, C channels, s the side of a window.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from openmova.errors import UserError
+
+LAYER_NORM_EPS = 1e-6
+
+
+class PatchEmbedding(nn.Module):
+    """The picture cut into patches, channels last."""
+
+    def __init__(self, width: int, patch: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, kernel_size=patch, stride=patch)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, h, w, C]."""
+        return self.proj(view).permute(0, 2, 3, 1)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of a map [B, C, h, w]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def make_neck(inputs: int, outputs: int, activation: nn.Module | None = None) -> nn.Sequential:
+    """1x1 and 3x3 convolution, each with a norm, an activation between them where given.
+
+    The places in the sequence are the names of the public checkpoints.
+    """
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 1, bias=False),
+        ChannelNorm(outputs, eps=LAYER_NORM_EPS),
+        *([] if activation is None else [activation]),
+        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+        ChannelNorm(outputs, eps=LAYER_NORM_EPS),
+    )
+
+
+def into_windows(x: Tensor, side: int) -> Tensor:
+    """Cut a grid [B, h, w, C] into windows [B * windows, s, s, C], row by row.
+
+    Zeros at the bottom and on the right fill it to a multiple of the side.
+    """
+    _, h, w, _ = x.shape
+    x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
+    x = x.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # [B, rows, s, columns, s, C]
+    return x.transpose(2, 3).flatten(0, 2)
+
+
+def out_of_windows(windows: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Put windows [B * windows, s, s, C] together again, without their filling: [B, h, w, C]."""
+    side = windows.shape[1]
+    h, w = grid
+    rows, columns = -(-h // side), -(-w // side)
+    x = windows.unflatten(0, (-1, rows, columns)).transpose(2, 3)  # [B, rows, s, columns, s, C]
+    return x.flatten(3, 4).flatten(1, 2)[:, :h, :w]
+
+
+def grid_of(size: int, patch: int) -> int:
+    """Patches along one side. Raises UserError if they don't fill the size."""
+    if size < 1 or size % patch:
+        raise UserError(f"the size of the view, {size}, must be a multiple of its patch, {patch}")
+    return size // patch
+
+
+def head_width(width: int, heads: int) -> int:
+    """Channels of one head. Raises UserError if the heads don't share the width evenly."""
+    if width % heads:
+        raise UserError(f"the width of the encoder, {width}, must be a multiple of heads, {heads}")
+    return width // heads

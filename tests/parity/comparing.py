@@ -1,0 +1,42 @@
+"""Compares with what a golden set stores, also in the middle of a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(actual.float(), expected, atol=tolerance, rtol=0)
+
+
+@contextmanager
+def recorded(
+    outputs: Mapping[str, nn.Module], inputs: Mapping[str, nn.Module] | None = None
+) -> Iterator[dict[str, Tensor]]:
+    """What modules return (the first of several), or take in, while the block runs."""
+    seen: dict[str, Tensor] = {}
+
+    def after(name: str) -> Any:
+        def hook(module: nn.Module, args: Any, out: Any) -> None:
+            seen[name] = out[0] if isinstance(out, tuple) else out
+
+        return hook
+
+    def before(name: str) -> Any:
+        def hook(module: nn.Module, args: Any) -> None:
+            seen[name] = args[0]
+
+        return hook
+
+    handles = [m.register_forward_hook(after(n)) for n, m in outputs.items()]
+    handles += [m.register_forward_pre_hook(before(n)) for n, m in (inputs or {}).items()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
