@@ -23,6 +23,9 @@ ENTRY_POINTS = "openmova.experts"
 KINDS: dict[str, str] = {
     "lite0": "openmova.experts.lite:LiteEncoder",
     "cell": "openmova.experts.cell:CellExpert",
+    "clip": "openmova.experts.clip:ClipEncoder",
+    "dinov2": "openmova.experts.dinov2:Dinov2Encoder",
+    "vit": "openmova.experts.vit:VitEncoder",
     "sam": "openmova.experts.sam:SamEncoder",
     "codetr": "openmova.experts.codetr:CoDetrEncoder",
     "pix2struct": "openmova.experts.pix2struct:Pix2StructEncoder",

@@ -1,0 +1,152 @@
+"""CLIP's vision transformer (arXiv 2103.00020): the paper's base encoder, ViT-L/14 at 672 pixels.
+
+Parameters have the names of the public checkpoint without "vision_model.". Layers after the
+selected hidden state, and the last norm, are not built.
+
+Shapes: B batch, N tokens (class token first), C width, n the grid's side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from openmova.errors import UserError
+from openmova.experts.base import tokens_to_map
+from openmova.experts.transformer import attention, built_layers, check_sizes
+from openmova.experts.views import CLIP_MEAN, CLIP_STD, Frame, PictureExpert, Resample
+
+NORM_EPS = 1e-5
+
+
+class Embeddings(nn.Module):
+    """Patches, the class token before them, and a learned position for each."""
+
+    def __init__(self, width: int, patch: int, grid: int) -> None:
+        super().__init__()
+        self.class_embedding = nn.Parameter(0.02 * torch.randn(width))
+        self.patch_embedding = nn.Conv2d(3, width, patch, patch, bias=False)
+        self.position_embedding = nn.Embedding(1 + grid * grid, width)
+
+    def forward(self, view: Tensor) -> Tensor:
+        patches = self.patch_embedding(view).flatten(2).transpose(1, 2)  # [B, n * n, C]
+        first = self.class_embedding.expand(len(view), 1, -1)
+        return torch.cat([first, patches], dim=1) + self.position_embedding.weight
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.q_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads)
+        return self.out_proj(mixed)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with CLIP's quick approximation of GELU between them."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc1(x)
+        return self.fc2(x * torch.sigmoid(1.702 * x))
+
+
+class Layer(nn.Module):
+    def __init__(self, width: int, heads: int, mlp: int) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(width, heads)
+        self.layer_norm1 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.mlp = Mlp(width, mlp)
+        self.layer_norm2 = nn.LayerNorm(width, eps=NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x))
+        return x + self.mlp(self.layer_norm2(x))
+
+
+class ClipEncoder(PictureExpert):
+    """CLIP's vision transformer without its head.
+
+    Args:
+        width, layers, heads, mlp, patch: of the transformer.
+        size: side of the view in pixels; the position table has (size / patch)^2 + 1 rows.
+        select_layer: the hidden state that becomes the map.
+        mean, std, frame, resample: of the view, see PictureExpert.
+
+    Raises UserError if the sizes don't fit together.
+    """
+
+    on_meta = True
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        width: int = 1024,
+        layers: int = 24,
+        heads: int = 16,
+        mlp: int = 4096,
+        patch: int = 14,
+        size: int = 672,
+        select_layer: int = -2,
+        mean: Sequence[float] = CLIP_MEAN,
+        std: Sequence[float] = CLIP_STD,
+        frame: Frame = "pad",
+        resample: Resample = "bicubic",
+    ) -> None:
+        super().__init__(
+            name=name,
+            descriptions=descriptions,
+            channels=width,
+            view_size=size,
+            mean=mean,
+            std=std,
+            frame=frame,
+            resample=resample,
+        )
+        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        self.grid = size // patch
+        count = built_layers(name, layers, select_layer)
+        self.embeddings = Embeddings(width, patch, self.grid)
+        self.pre_layrnorm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.encoder = nn.ModuleDict(
+            {"layers": nn.Sequential(*(Layer(width, heads, mlp) for _ in range(count)))}
+        )
+
+    def forward(self, view: Tensor) -> Tensor:
+        """[B, 3, size, size] -> the selected hidden state as a map [B, width, n, n]."""
+        x = self.pre_layrnorm(self.embeddings(view))  # [B, 1 + n * n, C]
+        return tokens_to_map(self.encoder["layers"](x), (self.grid, self.grid))
+
+
+def resize_positions(table: Tensor, grid: int) -> Tensor:
+    """A position table [1 + n * n, C] for a grid of another side: [1 + grid * grid, C].
+
+    The class token's row is kept, the others are resized as a square map: bicubic, in float32,
+    without antialiasing. The result has the table's dtype. Raises UserError if the table's rows
+    are no class token and a square grid.
+    """
+    side = math.isqrt(len(table) - 1)
+    if side < 1 or side * side != len(table) - 1:
+        raise UserError(
+            f"a position table of {len(table)} rows is no class token and square grid; "
+            "give a checkpoint whose pictures are square"
+        )
+    patches = table[1:].float().T.unflatten(1, (side, side))  # [C, n, n]
+    resized = F.interpolate(patches[None], (grid, grid), mode="bicubic", align_corners=False)[0]
+    return torch.cat([table[:1], resized.flatten(1).T.to(table.dtype)])

@@ -1,0 +1,169 @@
+"""DINOv2's vision transformer (arXiv 2304.07193): the paper's expert for natural images, giant.
+
+Parameters have the names of the public checkpoint. Layers after the selected hidden state, the
+last norm and the mask token are not built.
+
+Shapes: B batch, N tokens (class token first), C width, n the grid's side, h the MLP's width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD, tokens_to_map
+from openmova.experts.transformer import attention, built_layers, check_sizes, resized_view
+from openmova.experts.views import Frame, PictureExpert, Resample
+
+NORM_EPS = 1e-6
+
+
+class Embeddings(nn.Module):
+    """Patches, the class token before them, and a learned position for each.
+
+    The position table is of a square grid of side `table`; for another grid it is resized.
+    """
+
+    def __init__(self, width: int, patch: int, table: int) -> None:
+        super().__init__()
+        self.table = table
+        self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
+        self.position_embeddings = nn.Parameter(0.02 * torch.randn(1, 1 + table * table, width))
+        self.patch_embeddings = nn.ModuleDict({"projection": nn.Conv2d(3, width, patch, patch)})
+
+    def forward(self, view: Tensor) -> Tensor:
+        patches = self.patch_embeddings["projection"](view)  # [B, C, n, n]
+        first = self.cls_token.expand(len(view), -1, -1)
+        tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)  # [B, 1 + n * n, C]
+        return tokens + self.positions(patches.shape[-1])
+
+    def positions(self, grid: int) -> Tensor:
+        """[1, 1 + grid * grid, C]: bicubic in float32, by a scale that is a tenth of a cell over.
+
+        The released code takes this scale, and not the grid, for the places that it reads.
+        """
+        whole = self.position_embeddings
+        if grid == self.table:
+            return whole
+        patches = whole[:, 1:].float().transpose(1, 2).unflatten(2, (self.table, self.table))
+        scale = (grid + 0.1) / self.table
+        resized = F.interpolate(
+            patches, scale_factor=(scale, scale), mode="bicubic", align_corners=False
+        )  # [1, C, n, n]
+        return torch.cat([whole[:, :1], resized.flatten(2).transpose(1, 2).to(whole.dtype)], dim=1)
+
+
+class SelfAttention(nn.Module):
+    """The public checkpoint has the projections one module deeper than the output."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention = nn.ModuleDict(
+            {part: nn.Linear(width, width) for part in ("query", "key", "value")}
+        )
+        self.output = nn.ModuleDict({"dense": nn.Linear(width, width)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (self.attention[part](x) for part in ("query", "key", "value"))
+        return self.output["dense"](attention(q, k, v, self.heads))
+
+
+class LayerScale(nn.Module):
+    """One learned factor per channel."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.lambda1 = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.lambda1
+
+
+class SwiGlu(nn.Module):
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.weights_in = nn.Linear(width, 2 * hidden)
+        self.weights_out = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.weights_in(x).chunk(2, dim=-1)  # [B, N, h] each
+        return self.weights_out(F.silu(gate) * up)
+
+
+class Layer(nn.Module):
+    def __init__(self, width: int, heads: int, mlp: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.attention = SelfAttention(width, heads)
+        self.layer_scale1 = LayerScale(width)
+        self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.mlp = SwiGlu(width, mlp)
+        self.layer_scale2 = LayerScale(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.layer_scale1(self.attention(self.norm1(x)))
+        return x + self.layer_scale2(self.mlp(self.norm2(x)))
+
+
+class Dinov2Encoder(PictureExpert):
+    """DINOv2's vision transformer without its last norm.
+
+    Args:
+        width, layers, heads, patch: of the transformer; mlp: the width inside its SwiGLU.
+        size: the largest side that it looks at; a larger view is made smaller.
+        table: side of the grid that the position table is for.
+        view_size: side of the view in pixels.
+        select_layer: the hidden state that becomes the map.
+        mean, std, frame, resample: of the view, see PictureExpert.
+
+    Raises UserError if the sizes don't fit together.
+    """
+
+    on_meta = True
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        width: int = 1536,
+        layers: int = 40,
+        heads: int = 24,
+        mlp: int = 4096,
+        patch: int = 14,
+        size: int = 518,
+        table: int = 37,
+        view_size: int = 672,
+        select_layer: int = -2,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        frame: Frame = "pad",
+        resample: Resample = "bicubic",
+    ) -> None:
+        super().__init__(
+            name=name,
+            descriptions=descriptions,
+            channels=width,
+            view_size=view_size,
+            mean=mean,
+            std=std,
+            frame=frame,
+            resample=resample,
+        )
+        check_sizes(name, width=width, heads=heads, size=min(size, view_size), patch=patch)
+        self.size, self.patch = size, patch
+        count = built_layers(name, layers, select_layer)
+        self.embeddings = Embeddings(width, patch, table)
+        self.encoder = nn.ModuleDict(
+            {"layer": nn.Sequential(*(Layer(width, heads, mlp) for _ in range(count)))}
+        )
+
+    def forward(self, view: Tensor) -> Tensor:
+        """[B, 3, view_size, view_size] -> the selected hidden state as a map [B, width, n, n]."""
+        view = resized_view(view, min(view.shape[-1], self.size))
+        grid = view.shape[-1] // self.patch
+        return tokens_to_map(self.encoder["layer"](self.embeddings(view)), (grid, grid))
