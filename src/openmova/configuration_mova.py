@@ -11,6 +11,7 @@ from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 from openmova.adapter import AdapterConfig
 from openmova.errors import UserError
+from openmova.referring import FRAMES
 from openmova.routing import RoutingConfig
 
 
@@ -24,6 +25,8 @@ class MovaConfig(PreTrainedConfig):
     gate_text_config: the BERT-like encoder that reads the question for the adapter's gate.
     routing: how the routing pass is done.
     image_token_id: the token that stands for one image token in `input_ids`.
+    box_frame: what coordinates in an answer are fractions of, "pad" (the picture filled up to a
+        square) or "image" (its own width and height).
 
     Dicts become the dataclass or config that they describe; `to_dict` gives dicts again.
     Raises UserError where parts are missing or do not fit together.
@@ -41,6 +44,7 @@ class MovaConfig(PreTrainedConfig):
     gate_text_config: Any = None
     routing: Any = None
     image_token_id: int = 0
+    box_frame: str = "pad"
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -81,6 +85,8 @@ class MovaConfig(PreTrainedConfig):
         return output
 
     def _check(self) -> None:
+        if self.box_frame not in FRAMES:
+            raise UserError(f"box_frame is {self.box_frame!r}: give one of {', '.join(FRAMES)}")
         for spec in (self.base, *self.experts):
             if lacking := [key for key in ("kind", "name", "descriptions") if not spec.get(key)]:
                 raise UserError(f"the expert {spec.get('name')!r} lacks {', '.join(lacking)}")

@@ -29,43 +29,19 @@ from transformers import (
     TextIteratorStreamer,
 )
 
+from openmova.answer import Answer
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images import ImageSource, load_image
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.questions import check_question
+from openmova.referring import Size, boxes_in, polygons_in
 from openmova.routing import Routing
 
 Experts = str | Sequence[str] | None
 """Who decides: None the router; "all", "none", or names (a list, or "a,b") the user."""
 Message = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What `Mova` says to one question, and how it came to it."""
-
-    text: str
-    routing: Routing
-    gates: Tensor
-    """float32 [blocks, chosen experts]: the adapter's weights, columns as `routing.experts`."""
-    timings: dict[str, float]
-    """Seconds of each stage (of the whole batch, if there was one) and in total."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; the gates as one {expert: weight} for each block."""
-        names = self.routing.experts
-        return {
-            "answer": self.text,
-            "routing": {
-                "experts": list(names),
-                "scores": self.routing.scores,
-                "raw": self.routing.raw,
-            },
-            "gates": [dict(zip(names, block, strict=True)) for block in self.gates.tolist()],
-            "timings": self.timings,
-        }
 
 
 class Mova:
@@ -165,12 +141,11 @@ class Mova:
         for start in range(0, len(pairs), batch_size):
             clock = _Clock(self.model.device)
             with clock("prepare"):
-                conversations = [
-                    [_user_turn(question, load_image(image))]
-                    for image, question in pairs[start : start + batch_size]
-                ]
+                part = [(load_image(i), q) for i, q in pairs[start : start + batch_size]]
+                conversations = [[_user_turn(question, picture)] for picture, question in part]
                 inputs = self._inputs(conversations, choice, limits)
-            answers += self._answer(inputs, choice, limits, clock)
+            sizes = [picture.size for picture, _ in part]
+            answers += self._answer(inputs, sizes, choice, limits, clock)
         return answers
 
     def stream(
@@ -278,16 +253,32 @@ class Mova:
         return generated[:, ids.shape[1] :]
 
     def _answer(
-        self, inputs: BatchFeature, choice: _Choice, limits: _Limits, clock: _Clock
+        self,
+        inputs: BatchFeature,
+        sizes: Sequence[Size],
+        choice: _Choice,
+        limits: _Limits,
+        clock: _Clock,
     ) -> list[Answer]:
+        """One answer a row; sizes: of the pictures as they were given."""
         seen = self._look(inputs, choice, clock)
         with clock("answer"):
             new_ids = self._generate(inputs, seen, limits, clock)
             texts = self.processor.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
         timings = {**clock.seconds, "total": clock.total()}
+        frame = self.model.config.box_frame
         return [
-            Answer(text=text.strip(), routing=routing, gates=gates, timings=dict(timings))
-            for text, routing, gates in zip(texts, seen.routing, seen.gates, strict=True)
+            Answer(
+                text=text.strip(),
+                boxes=boxes_in(text, size, frame),
+                polygons=polygons_in(text, size, frame),
+                routing=routing,
+                gates=gates,
+                timings=dict(timings),
+            )
+            for text, size, routing, gates in zip(
+                texts, sizes, seen.routing, seen.gates, strict=True
+            )
         ]
 
     def _pieces(
@@ -332,6 +323,7 @@ class Chat:
     def __init__(self, mova: Mova) -> None:
         self._mova = mova
         self.messages: list[Message] = []
+        self._size: Size = (0, 0)  # of the picture talked about
 
     def ask(
         self,
@@ -354,11 +346,12 @@ class Chat:
         with clock("prepare"):
             before = [] if image is not None else self.messages
             picture = None if image is None else load_image(image)
+            size = self._size if picture is None else picture.size
             messages = [*before, _user_turn(question, picture)]
             inputs = mova._inputs([messages], choice, limits)
-        (answer,) = mova._answer(inputs, choice, limits, clock)
+        (answer,) = mova._answer(inputs, [size], choice, limits, clock)
         said = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
-        self.messages = [*messages, said]
+        self.messages, self._size = [*messages, said], size
         return answer
 
 

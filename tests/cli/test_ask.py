@@ -97,7 +97,7 @@ class TestAnswers:
     def test_json_has_all_that_is_known(self, run: Run, image: str) -> None:
         lines = run(QUESTION, "what red ?", "--json").stdout.splitlines()
         first, second = (json.loads(line) for line in lines)
-        assert list(first) == ["image", "question", "answer", "routing", "gates", "timings"]
+        assert list(first) == ["image", "question", "answer", *("boxes", "polygons"), *("routing", "gates", "timings")]
         assert (first["image"], first["question"]) == (image, QUESTION)
         assert set(first["routing"]) == {"experts", "scores", "raw"}
         assert set(first["routing"]["scores"]) == {"one", "two", "three"}

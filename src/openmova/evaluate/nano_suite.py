@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
+from openmova.answer import Answer
 from openmova.assets import NANO_SUITE, asset_folder
 from openmova.data.synthetic import (
     Fact,
@@ -28,7 +29,7 @@ from openmova.data.synthetic import (
 )
 from openmova.data.synthetic.questions import ask
 from openmova.evaluate.statistics import Share, majority
-from openmova.mova import Answer, Mova
+from openmova.mova import Mova
 
 DOMAINS = ("object", "text", "chart", "location")
 GROUPS = (*DOMAINS, "none")

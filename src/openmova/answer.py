@@ -1,0 +1,46 @@
+"""Answer: what the model said to one question, and how it came to it."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from torch import Tensor
+
+from openmova.referring import Box, Polygon
+from openmova.routing import Routing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What `Mova` says to one question, and how it came to it."""
+
+    text: str
+    boxes: tuple[Box, ...] = ()
+    """The boxes that the text gives, in pixels of the picture as `load_image` opens it."""
+    polygons: tuple[Polygon, ...] = ()
+    """The polygons that the text gives, likewise."""
+    routing: Routing
+    gates: Tensor
+    """float32 [blocks, chosen experts]: the adapter's weights, columns as `routing.experts`."""
+    timings: dict[str, float]
+    """Seconds of each stage (of the whole batch, if there was one) and in total."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; the gates as one {expert: weight} for each block.
+
+        A box is [x1, y1, x2, y2], a polygon a list of [x, y].
+        """
+        names = self.routing.experts
+        return {
+            "answer": self.text,
+            "boxes": [list(astuple(box)) for box in self.boxes],
+            "polygons": [[list(point) for point in shape.points] for shape in self.polygons],
+            "routing": {
+                "experts": list(names),
+                "scores": self.routing.scores,
+                "raw": self.routing.raw,
+            },
+            "gates": [dict(zip(names, block, strict=True)) for block in self.gates.tolist()],
+            "timings": self.timings,
+        }
