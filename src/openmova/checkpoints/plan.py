@@ -1,0 +1,241 @@
+"""The bookkeeping of a conversion: what becomes of every tensor of the source, and what is left.
+
+A place is where a tensor of ours goes: the name of a parameter of the model
+("model.adapter.position"), or "experts/<name>/<parameter>" for one in an expert's own file.
+Everything is decided from names and shapes, before any weight is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from openmova.checkpoints.tensor_file import TensorInfo, Tensors, torch_dtype
+from openmova.errors import UserError
+
+SHARD_BYTES = 5_000_000_000
+MAIN_FILE = "model.safetensors"
+_SHOWN = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Take:
+    """What becomes of a source key: the tensor at this place, perhaps changed when it is read."""
+
+    place: str
+    make: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drop:
+    """What becomes of a source key: it is left out, for this reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One tensor to write: where to, where from, and what it must be."""
+
+    file: str
+    name: str
+    source: str
+    shape: tuple[int, ...]
+    dtype: str
+    make: str | None = None
+
+    @property
+    def info(self) -> TensorInfo:
+        return TensorInfo(shape=self.shape, dtype=self.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        return self.info.nbytes
+
+    @property
+    def place(self) -> str:
+        return place_of(self.file, self.name)
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """The entries, and all that does not go smoothly.
+
+    dropped: source key -> reason; unfilled: places that no key fills; mismatched: `{"key", "shape",
+    "wanted"}` each; unknown: source keys that nobody knows.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
+    unfilled: list[str] = field(default_factory=list)
+    mismatched: list[dict[str, Any]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def consumed(self) -> list[str]:
+        """The source keys that the entries read, each once."""
+        return list(dict.fromkeys(entry.source for entry in self.entries))
+
+    @property
+    def nbytes(self) -> int:
+        return sum(entry.nbytes for entry in self.entries)
+
+    @property
+    def files(self) -> dict[str, list[Entry]]:
+        """The entries of each file to write, in order."""
+        files: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            files.setdefault(entry.file, []).append(entry)
+        return files
+
+    def to_dict(self) -> dict[str, Any]:
+        """The bookkeeping as plain JSON types."""
+        return {
+            "consumed": self.consumed,
+            "dropped": self.dropped,
+            "unfilled": self.unfilled,
+            "mismatched": self.mismatched,
+            "unknown": self.unknown,
+        }
+
+    def check(self, tensors: Tensors) -> None:
+        """Raises UserError, one line that names files and keys, if anything does not fit."""
+        faults = []
+        if self.mismatched:
+            shown = [
+                f"{tensors.file(wrong['key'])}: {wrong['key']} has the shape {wrong['shape']} "
+                f"instead of {wrong['wanted']}"
+                for wrong in self.mismatched[:_SHOWN]
+            ]
+            faults.append("; ".join(shown) + _more(self.mismatched))
+        if self.unknown:
+            shown = [f"{tensors.file(key)}: unknown key {key}" for key in self.unknown[:_SHOWN]]
+            faults.append("; ".join(shown) + _more(self.unknown))
+        if self.unfilled:
+            files = ", ".join(sorted(tensors.sizes())[:_SHOWN]) or "the source"
+            shown = [f"nothing in {files} fills {', '.join(self.unfilled[:_SHOWN])}"]
+            faults.append("; ".join(shown) + _more(self.unfilled))
+        if faults:
+            raise UserError(
+                "; ".join(faults)
+                + ": the source is damaged, incomplete or of another model; download it again, or "
+                "check its config.json"
+            )
+
+
+def plan_names(
+    names: Mapping[str, TensorInfo],
+    fates: Mapping[str, Take | Drop],
+    expected: Mapping[str, tuple[int, ...]],
+    *,
+    dtype: str | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> Plan:
+    """Join what the source has with what the model wants.
+
+    names: the source; fates: source key -> what becomes of it (a key without one is unknown);
+    expected: place -> shape, everything that must be filled, in the order of the files.
+    dtype: of the floating tensors written; default: as in the source.
+    """
+    plan = Plan()
+    by_place: dict[str, tuple[str, str | None]] = {}
+    for key, info in names.items():
+        fate = fates.get(key)
+        if isinstance(fate, Drop):
+            plan.dropped[key] = fate.reason
+        elif fate is None or fate.place not in expected or fate.place in by_place:
+            plan.unknown.append(key)
+        else:
+            wanted = expected[fate.place]
+            if fate.make is None and info.shape != wanted:
+                plan.mismatched.append(
+                    {"key": key, "shape": list(info.shape), "wanted": list(wanted)}
+                )
+            by_place[fate.place] = (key, fate.make)
+    for place, shape in expected.items():
+        if place not in by_place:
+            plan.unfilled.append(place)
+            continue
+        key, make = by_place[place]
+        stored = names[key].dtype
+        floating = torch_dtype(stored).is_floating_point
+        file, name = _home(place)
+        plan.entries.append(
+            Entry(
+                file=file,
+                name=name,
+                source=key,
+                shape=tuple(shape),
+                dtype=dtype if dtype and floating else stored,
+                make=make,
+            )
+        )
+    plan.entries = sharded(plan.entries, shard_bytes)
+    return plan
+
+
+def sharded(entries: list[Entry], most: int = SHARD_BYTES) -> list[Entry]:
+    """The same entries with the main file's cut into files of at most `most` bytes, by size alone.
+
+    One tensor larger than that has a file of its own.
+    """
+    main = [entry for entry in entries if entry.file == MAIN_FILE]
+    others = [entry for entry in entries if entry.file != MAIN_FILE]
+    numbers, number, used = [], 0, 0
+    for entry in main:
+        if used and used + entry.nbytes > most:
+            number, used = number + 1, 0
+        used += entry.nbytes
+        numbers.append(number)
+    if number == 0:
+        return entries
+    return [
+        replace(entry, file=f"model-{i + 1:05d}-of-{number + 1:05d}.safetensors")
+        for entry, i in zip(main, numbers, strict=True)
+    ] + others
+
+
+def expert_place(expert: str, name: str) -> str:
+    """The place of an expert's parameter."""
+    return f"experts/{expert}/{name}"
+
+
+def place_of(file: str, name: str) -> str:
+    """The place of a tensor in a file of ours."""
+    if file.startswith("experts/"):
+        return f"{file.removesuffix('.safetensors')}/{name}"
+    return name
+
+
+def _home(place: str) -> tuple[str, str]:
+    """The file (before sharding) and the name in it."""
+    if place.startswith("experts/"):
+        _, expert, name = place.split("/", 2)
+        return f"experts/{expert}.safetensors", name
+    return MAIN_FILE, place
+
+
+def resize_positions(table: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A position table [..., 1 + n * n, C] of another square grid: bicubic, the first row kept."""
+    rows = table.reshape(table.shape[-2:]).float()
+    side, new = (math.isqrt(count - 1) for count in (len(rows), shape[-2]))
+    grid = rows[1:].T.reshape(1, -1, side, side)  # [1, C, n, n]
+    resized = F.interpolate(grid, (new, new), mode="bicubic", align_corners=False)
+    joined = rows.new_empty(shape[-2:])
+    joined[0], joined[1:] = rows[0], resized[0].flatten(1).T
+    return joined.view(shape).to(table.dtype)
+
+
+MAKES: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
+    "resize_positions": resize_positions,
+}
+"""The changes that an entry's `make` names: (tensor as stored, wanted shape) -> tensor."""
+
+
+def _more(faults: list[Any]) -> str:
+    return f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
