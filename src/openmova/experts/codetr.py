@@ -171,7 +171,8 @@ class CoDetrEncoder(PictureExpert):
         self.head_dim = head_width(width, heads)
         if self.head_dim % 4:
             raise UserError(
-                f"a head of {self.head_dim} channels can't turn in pairs: use 4, 8, ..."
+                f"the expert {name!r} has heads of {self.head_dim} channels, which must be a "
+                "multiple of 4: change its width or heads"
             )
         self.patch_embed = PatchEmbedding(width, patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + table**2, width))  # a class token's first

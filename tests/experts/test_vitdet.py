@@ -1,0 +1,42 @@
+"""Windows are cut and put together again; sizes that don't fit are refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openmova.errors import UserError
+from openmova.experts.vitdet import ChannelNorm, grid_of, head_width, into_windows, out_of_windows
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5))
+def test_windows_put_together_are_the_grid(batch: int, h: int, w: int, side: int) -> None:
+    x = torch.arange(batch * h * w * 2).view(batch, h, w, 2) + 1
+    windows = into_windows(x, side)
+    assert windows.shape == (batch * -(-h // side) * -(-w // side), side, side, 2)
+    assert torch.equal(out_of_windows(windows, (h, w)), x)
+    assert windows.count_nonzero() == x.numel()  # what fills them is zero
+
+
+def test_windows_follow_row_by_row() -> None:
+    x = torch.arange(24).view(1, 4, 6, 1)
+    windows = into_windows(x, 2)[..., 0]
+    assert windows[1].tolist() == [[2, 3], [8, 9]]
+    assert windows[3].tolist() == [[12, 13], [18, 19]]
+
+
+def test_the_norm_is_over_the_channels_of_each_place() -> None:
+    x = torch.randn(2, 16, 3, 4)
+    y = ChannelNorm(16)(x)
+    torch.testing.assert_close(y.mean(dim=1), torch.zeros(2, 3, 4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(y[1, :, 2, 3], torch.nn.LayerNorm(16)(x[1, :, 2, 3]))
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    assert (grid_of(64, 16), head_width(64, 4)) == (4, 16)
+    with pytest.raises(UserError, match="100, must be a multiple of its patch, 16"):
+        grid_of(100, 16)
+    with pytest.raises(UserError, match="64, must be a multiple of heads, 3"):
+        head_width(64, 3)
