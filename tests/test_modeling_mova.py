@@ -482,7 +482,7 @@ def test_a_repository_of_the_hub_is_fetched_whole(
         asked.update(options, name=name)
         return str(tmp_path)
 
-    monkeypatch.setattr("openmova.modeling_mova.snapshot_download", fetch)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     model = MovaForConditionalGeneration.from_pretrained("someone/some-mova", revision="v2")
     assert (asked["name"], asked["revision"]) == ("someone/some-mova", "v2")
     assert not any("py" in pattern or "bin" in pattern for pattern in asked["allow_patterns"])
@@ -490,7 +490,7 @@ def test_a_repository_of_the_hub_is_fetched_whole(
 
 
 def test_a_name_that_is_nothing_is_told() -> None:
-    with pytest.raises(UserError, match="'/no/such/folder' is no folder, and no repository"):
+    with pytest.raises(UserError, match="'/no/such/folder' is no folder here and could not be had"):
         MovaForConditionalGeneration.from_pretrained("/no/such/folder")
 
 

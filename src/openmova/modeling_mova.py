@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import Tensor, nn
 from transformers import (
     AutoModel,
@@ -41,6 +39,7 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.utils import can_return_tuple
 
 from openmova.adapter import ExpertMap, MoVAdapter, RotaryGrid
+from openmova.checkpoints.hub import download
 from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.experts.base import Expert
@@ -62,7 +61,7 @@ LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "logits_scaling": lambda logits, scale: logits / scale,
 }
 
-DATA_FILES = ("json", "safetensors", "txt", "model", "jinja", "onnx")  # no code, no pickles
+DOWNLOAD_OPTIONS = ("revision", "cache_dir", "token", "force_download", "local_files_only")
 ALIGNMENT = 64  # bytes; torch's own allocations have it
 NO_PICTURES = "pass pixel_values together with image_sizes, as the processor makes them"
 
@@ -655,26 +654,10 @@ class _NoLoadReport(logging.Filter):
 
 def _checkpoint_folder(source: Any, options: dict[str, Any]) -> Path:
     """The local folder of a checkpoint; a repository of the hub is downloaded (data files only)."""
+    inner = options.pop("subfolder", "")
+    asked = {name: options.pop(name) for name in DOWNLOAD_OPTIONS if name in options}
     folder = Path(source)
-    if not folder.is_dir():
-        try:
-            folder = Path(
-                snapshot_download(
-                    str(source),
-                    revision=options.pop("revision", None),
-                    cache_dir=options.pop("cache_dir", None),
-                    token=options.pop("token", None),
-                    force_download=options.pop("force_download", False),
-                    local_files_only=options.pop("local_files_only", False),
-                    allow_patterns=[f"*.{kind}" for kind in DATA_FILES],
-                )
-            )
-        except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-            raise UserError(
-                f"{str(source)!r} is no folder, and no repository of the hub that can be reached: "
-                "check the name and the connection"
-            ) from error
-    return folder / options.pop("subfolder", "")
+    return folder / inner if folder.is_dir() else download(str(source), folder=inner, **asked)
 
 
 AutoModel.register(MovaConfig, MovaModel)

@@ -38,17 +38,41 @@ def build_once(name: str, build: Callable[[Path], None], needs_bytes: int) -> Pa
     Raises:
         UserError: the cache folder cannot be written, or `needs_bytes` do not fit on its disk.
     """
+    entry = cache_dir() / name
+    if entry.is_dir():
+        return entry
+    with _turn(entry):
+        if not entry.is_dir():
+            _build(entry, build, needs_bytes)
+    return entry
+
+
+def build_in_place(name: str, build: Callable[[Path], None], needs_bytes: int) -> Path:
+    """Like `build_once`, for a builder that takes care of itself: it is given the entry's own path,
+    which it makes whole or not at all, and when it was killed it goes on where it was.
+
+    Raises UserError as `build_once` does.
+    """
     folder = cache_dir()
     entry = folder / name
     if entry.is_dir():
         return entry
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{name}.lock").acquire()
-    with lock:
+    with _turn(entry):
         if not entry.is_dir():
-            _build(entry, build, needs_bytes)
+            begun = sum(f.stat().st_size for f in folder.glob(f"{name}.*/**/*") if f.is_file())
+            _check_room(folder, needs_bytes - begun)
+            build(entry)
     return entry
+
+
+@contextmanager
+def _turn(entry: Path) -> Iterator[None]:
+    """One process at a time builds an entry."""
+    with _writing(entry.parent):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{entry}.lock").acquire()
+    with lock:
+        yield
 
 
 @contextmanager
@@ -67,12 +91,7 @@ def _build(entry: Path, build: Callable[[Path], None], needs_bytes: int) -> None
     with _writing(folder):
         for torn in folder.glob(f"{entry.name}.partial-*"):
             shutil.rmtree(torn)
-        free = shutil.disk_usage(folder).free
-        if free < needs_bytes:
-            raise UserError(
-                f"the cache {str(folder)!r} needs {_size(needs_bytes)} and its disk has "
-                f"{_size(free)} free: {REMEDY}"
-            )
+        _check_room(folder, needs_bytes)
         partial.mkdir()
     try:
         build(partial)
@@ -89,11 +108,21 @@ def _build(entry: Path, build: Callable[[Path], None], needs_bytes: int) -> None
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _check_room(folder: Path, needs_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needs_bytes:
+        raise UserError(
+            f"the cache {str(folder)!r} needs {size_text(needs_bytes)} and its disk has "
+            f"{size_text(free)} free: {REMEDY}"
+        )
+
+
 def _flush(file: Path) -> None:
     """To the disk before the rename is, so that a power cut leaves no entry of empty files."""
     with file.open("rb") as opened:
         os.fsync(opened.fileno())
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """A number of bytes for people to read."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
-import re
 from pathlib import Path
 
+from openmova.checkpoints import hub
 from openmova.errors import UserError
 
 EMBEDDED = ("nano",)
 """Models that come with the package, by name."""
 MODEL_TYPE = "openmova"
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-DATA_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.onnx"]
-"""All that is fetched of a repository: data, no code and no pickles."""
 
 
-def checkpoint_folder(source: str | os.PathLike[str]) -> Path:
+def checkpoint_folder(source: str | os.PathLike[str], *, yes: bool = False) -> Path:
     """The folder of the checkpoint that `source` names, with a config.json of our model type.
 
     A folder of that name comes first, then an embedded model (assembled on first use), then the
-    hub's cache or the hub.
+    hub's cache or the hub. A repository of the released MoVA is converted into the cache on first
+    use, after asking, or with yes=True without.
 
     Raises:
-        UserError: unknown name, no checkpoint in the folder, or the hub cannot be reached.
+        UserError: unknown name, no checkpoint in the folder, or the hub cannot be reached; or a
+            download and conversion that nobody said yes to.
     """
     name = os.fspath(source)
     folder = Path(name).expanduser()
@@ -37,12 +35,23 @@ def checkpoint_folder(source: str | os.PathLike[str]) -> Path:
         pass
     elif folder.exists():
         raise UserError(f"{name!r} is a file: give the folder of a checkpoint")
-    elif HUB_ID.fullmatch(name):
-        folder = _download(name)
+    elif hub.HUB_ID.fullmatch(name):
+        folder = _repository_folder(name, yes)
     else:
         raise UserError(f"there is no model {name!r}: {_remedy(name)}")
     _check(folder)
     return folder
+
+
+def _repository_folder(name: str, yes: bool) -> Path:
+    """Our own format is downloaded, the released one is downloaded and converted."""
+    if (converted := hub.converted_release(name)).is_dir():
+        return converted
+    if hub.is_release(hub.read_config(hub.download(name, ["config.json"]))):
+        from openmova.checkpoints.release import convert_release
+
+        return hub.convert_release(name, convert_release, yes=yes)
+    return hub.download(name)
 
 
 def _remedy(name: str) -> str:
@@ -54,35 +63,18 @@ def _remedy(name: str) -> str:
     )
 
 
-def _download(repository: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(repository, allow_patterns=DATA_FILES))
-    except Exception as error:  # the HTTP client, and so its errors, differ with the hub's version
-        raise UserError(
-            f"{repository!r} is no folder here and could not be had from the hub: check the name, "
-            "the network and HF_TOKEN, or give the folder of a checkpoint"
-        ) from error
-
-
 def _check(folder: Path) -> None:
     """The folder holds what the model and the processor are loaded from."""
-    path = folder / "config.json"
-    if not path.is_file():
+    config = hub.read_config(folder)
+    if hub.is_release(config):
         raise UserError(
-            f"{str(folder)!r} is no checkpoint, it has no config.json: give a folder that "
-            "save_pretrained wrote"
+            f"{str(folder)!r} is in the layout of the released MoVA: turn it into a folder of "
+            "ours first, with: openmova convert SRC DST"
         )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        model_type = config.get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{str(path)!r} is not readable as JSON: download it again") from error
-    if model_type != MODEL_TYPE:
+    if config.get("model_type") != MODEL_TYPE:
         raise UserError(
-            f"{str(folder)!r} holds a model of type {model_type!r}, not {MODEL_TYPE!r}: give the "
-            "folder of an openmova checkpoint"
+            f"{str(folder)!r} holds a model of type {config.get('model_type')!r}, not "
+            f"{MODEL_TYPE!r}: give the folder of an openmova checkpoint"
         )
     for name in ("processor_config.json", "tokenizer_config.json"):
         if not (folder / name).is_file():

@@ -1,0 +1,185 @@
+"""The hub: what is fetched; the release, converted into the cache once, after asking."""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from openmova.checkpoints import hub
+from openmova.checkpoints.locate import checkpoint_folder
+from openmova.errors import UserError
+
+RELEASE = "zongzhuofan/llama3-mova-8b"
+
+
+class Hub:
+    """The hub as a folder of repositories; keeps account of what was asked of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.snapshots = folder / "snapshots"
+        self.fetched: list[str] = []
+
+    def add(self, repository: str, files: dict[str, bytes]) -> None:
+        for name, content in files.items():
+            path = self.folder / repository / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def snapshot_download(
+        self, repository: str, *, allow_patterns: list[str], **options: Any
+    ) -> str:
+        target = self.snapshots / repository
+        if options.get("local_files_only"):
+            return str(target)
+        for name in self.names(repository):
+            if any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(self.folder / repository / name, target / name)
+                self.fetched.append(name)
+        return str(target)
+
+    def model_info(self, repository: str, *, files_metadata: bool) -> Any:
+        siblings = [
+            SimpleNamespace(rfilename=name, size=(self.folder / repository / name).stat().st_size)
+            for name in self.names(repository)
+        ]
+        return SimpleNamespace(siblings=siblings)
+
+    def names(self, repository: str) -> list[str]:
+        folder = self.folder / repository
+        if not folder.is_dir():
+            raise ConnectionError("no such repository")
+        return [str(f.relative_to(folder)) for f in sorted(folder.rglob("*")) if f.is_file()]
+
+
+@pytest.fixture
+def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path / "cache"))
+    there = Hub(tmp_path / "hub")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", there.snapshot_download)
+    monkeypatch.setattr("huggingface_hub.model_info", there.model_info)
+    return there
+
+
+def fault(act: Callable[[], object]) -> str:
+    with pytest.raises(UserError) as caught:
+        act()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+class TestWhatIsFetched:
+    def test_of_a_model_that_is_run_data_only(self, online: Hub) -> None:
+        online.add(
+            "someone/model",
+            {"config.json": b"{}", "model.safetensors": b"", "old.bin": b"", "code.py": b""},
+        )
+        folder = hub.download("someone/model")
+        assert sorted(f.name for f in folder.iterdir()) == ["config.json", "model.safetensors"]
+
+    def test_of_a_source_one_set_of_weights_safetensors_before_pickles(self, online: Hub) -> None:
+        names = ["config.json", "model.safetensors", "pytorch_model.bin", "tf_model.h5", "a.py"]
+        online.add("someone/encoder", dict.fromkeys([*names, "original/weights.pth"], b""))
+        hub.source_path("someone/encoder")
+        assert online.fetched == ["config.json", "model.safetensors"]
+
+    def test_of_a_source_its_pickles_where_there_is_nothing_else(self, online: Hub) -> None:
+        names = ["config.json", "pytorch_model-00001-of-00002.bin", "training_args.bin"]
+        online.add("someone/encoder", dict.fromkeys(names, b""))
+        hub.source_path("someone/encoder")
+        assert online.fetched == names[:2]
+
+    def test_the_two_copies_of_a_language_models_weights_are_not_both_fetched(self) -> None:
+        shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+        names = [*shards, "consolidated.safetensors", "model.safetensors.index.json"]
+        assert hub.wanted_files(names) == ["model.safetensors.index.json", *shards]
+
+    def test_a_file_or_folder_comes_first(self, tmp_path: Path) -> None:
+        assert hub.source_path(str(tmp_path)) == tmp_path
+
+    def test_without_the_hub_what_was_fetched_before(
+        self, online: Hub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def offline(*_: object, **__: object) -> None:
+            raise ConnectionError
+
+        monkeypatch.setattr("huggingface_hub.model_info", offline)
+        assert hub.source_path("someone/encoder") == online.snapshots / "someone/encoder"
+
+    def test_neither_here_nor_there(self, online: Hub) -> None:
+        assert "could not be had from the hub" in fault(lambda: hub.download("someone/nothing"))
+        assert "there is no file or folder" in fault(lambda: hub.source_path("no/such/thing"))
+
+
+class TestTheRelease:
+    @pytest.fixture
+    def converted(self, online: Hub, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+        """The release on the hub; a conversion that only notes its sources."""
+        online.add(
+            RELEASE,
+            {
+                "config.json": json.dumps({"mm_projector_type": "mov_adapter"}).encode(),
+                "pytorch_model.bin": bytes(2_000_000),
+            },
+        )
+        sources: list[Path] = []
+
+        def convert(source: Path, target: Path) -> None:
+            sources.append(source)
+            target.mkdir()
+            (target / "config.json").write_text('{"model_type": "openmova"}')
+            for name in ("processor_config.json", "tokenizer_config.json", "model.safetensors"):
+                (target / name).touch()
+
+        converter = SimpleNamespace(convert_release=convert)
+        monkeypatch.setitem(sys.modules, "openmova.checkpoints.release", converter)
+        return sources
+
+    def test_is_not_downloaded_before_a_yes(self, online: Hub, converted: list[Path]) -> None:
+        message = fault(lambda: checkpoint_folder(RELEASE))
+        assert "2 MB" in message
+        assert "add --yes" in message
+        assert online.fetched == ["config.json"]
+        assert converted == []
+
+    def test_is_converted_once(self, online: Hub, converted: list[Path]) -> None:
+        folder = checkpoint_folder(RELEASE, yes=True)
+        assert converted == [online.snapshots / RELEASE]
+        asked = len(online.fetched)
+        assert checkpoint_folder(RELEASE) == folder
+        assert len(converted) == 1
+        assert len(online.fetched) == asked
+
+    @pytest.mark.parametrize(("said", "told"), [("y\n", ""), ("\n", "was not downloaded")])
+    def test_a_person_is_asked(
+        self,
+        converted: list[Path],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        said: str,
+        told: str,
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO(said))
+        for stream in (sys.stdin, sys.stderr):
+            monkeypatch.setattr(stream, "isatty", lambda: True)
+        if told:
+            assert told in fault(lambda: checkpoint_folder(RELEASE))
+        else:
+            checkpoint_folder(RELEASE)
+        assert "Go on? [y/N]" in capsys.readouterr().err
+        assert len(converted) == (not told)
+
+    def test_in_a_folder_has_to_be_converted_first(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text('{"mm_projector_type": "mov_adapter"}')
+        assert "openmova convert SRC DST" in fault(lambda: checkpoint_folder(tmp_path))
