@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from openmova.cli.console import muted, quiet_libraries, status
+from openmova.drawing import Region, check_target, draw_regions, save_picture
 from openmova.errors import UserError
 from openmova.images import load_image
 from openmova.questions import check_question
@@ -23,6 +24,7 @@ Examples:
   openmova ask photo.jpg "What is shown?"
   openmova ask invoice.png "What is the total?" "Who sent it?" --show-routing
   openmova ask chart.png "Which bar is the tallest?" --experts chart --json
+  openmova ask photo.jpg "Where is the dog? Give its bounding box." --draw dog.png
   openmova ask page.png - < questions.txt"""
 
 
@@ -64,18 +66,29 @@ def ask(
         bool,
         typer.Option(
             "--json",
-            help="One JSON object per question: answer, routing, gates, timings.",
+            help="One JSON object per question: answer, boxes and polygons in pixels, routing, "
+            "gates, timings.",
         ),
     ] = False,
     show_routing: Annotated[
         bool, typer.Option("--show-routing", help="Show scores and gates of the experts.")
     ] = False,
+    draw: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the image with the boxes and polygons of all answers to this file.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Answer questions about an image; the answers come one to a line.
 
     With several questions each answer follows its question and a tab.
     """
     given = [q if q == STANDARD_INPUT else check_question(q) for q in questions]
+    if draw is not None:
+        check_target(draw, image)
     with muted():
         picture = load_image(image)
     with status(f"loading {model}"):
@@ -83,6 +96,7 @@ def ask(
 
         quiet_libraries()
         mova = Mova.from_pretrained(model, device=device)
+    named: list[tuple[str, tuple[Region, ...]]] = []
     several = len(given) > 1 or STANDARD_INPUT in given
     for question in _each(given):
         with status("thinking"):
@@ -94,6 +108,7 @@ def ask(
                 max_new_tokens=max_new_tokens,
                 max_seconds=max_seconds,
             )
+        named.append((question, (*answer.boxes, *answer.polygons)))
         if json_lines:
             line = {"image": image, "question": question, **answer.to_dict()}
             typer.echo(json.dumps(line, ensure_ascii=False))
@@ -103,6 +118,10 @@ def ask(
             if show_routing:
                 _show_routing(answer, mova.experts)
         sys.stdout.flush()
+    if draw is not None:
+        save_picture(draw_regions(picture, named), draw)
+        if not any(regions for _, regions in named):
+            typer.echo(f"openmova: no box or polygon to draw: {draw} is the image alone", err=True)
 
 
 def _each(given: list[str]) -> Iterator[str]:
