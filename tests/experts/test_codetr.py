@@ -158,6 +158,14 @@ def test_built_on_the_meta_device_it_needs_nothing_but_its_weights() -> None:
     assert torch.equal(empty(view), encoder(view))
 
 
-def test_heads_that_can_not_turn_are_refused() -> None:
-    with pytest.raises(UserError, match="heads of 2 channels, which must be a multiple of 4"):
-        build(heads=8)
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"size": 30}, "size 30 and patch 4 in its spec"),
+        ({"heads": 5}, "width 16 and heads 5 in its spec"),
+        ({"heads": 8}, "heads of 2 channels, which must be a multiple of 4"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(**keywords)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import SamVisionConfig, SamVisionModel
 
+from openmova.errors import UserError
 from openmova.experts import build_expert
 from openmova.experts.sam import Attention, Block, SamEncoder
 
@@ -155,3 +156,15 @@ def test_built_on_the_meta_device_it_needs_nothing_but_its_weights() -> None:
     empty.load_state_dict(encoder.state_dict(), assign=True)
     view = torch.randn(1, 3, 64, 64)
     assert torch.equal(empty(view), encoder(view))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"size": 60}, "size 60 and patch 8 in its spec"),
+        ({"heads": 5}, "width 24 and heads 5 in its spec"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(**keywords)

@@ -1,14 +1,12 @@
-"""Windows are cut and put together again; sizes that don't fit are refused."""
+"""Windows are cut and put together again."""
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmova.errors import UserError
-from openmova.experts.vitdet import ChannelNorm, grid_of, head_width, into_windows, out_of_windows
+from openmova.experts.vitdet import ChannelNorm, into_windows, out_of_windows
 
 
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5))
@@ -32,11 +30,3 @@ def test_the_norm_is_over_the_channels_of_each_place() -> None:
     y = ChannelNorm(16)(x)
     torch.testing.assert_close(y.mean(dim=1), torch.zeros(2, 3, 4), atol=1e-6, rtol=0)
     torch.testing.assert_close(y[1, :, 2, 3], torch.nn.LayerNorm(16)(x[1, :, 2, 3]))
-
-
-def test_sizes_that_do_not_fit_are_refused() -> None:
-    assert (grid_of(64, 16), head_width(64, 4)) == (4, 16)
-    with pytest.raises(UserError, match="100, must be a multiple of its patch, 16"):
-        grid_of(100, 16)
-    with pytest.raises(UserError, match="64, must be a multiple of heads, 3"):
-        head_width(64, 3)

@@ -18,12 +18,11 @@ from torch.nn import functional as F
 
 from openmova.errors import UserError
 from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD
+from openmova.experts.transformer import check_sizes
 from openmova.experts.views import Frame, PictureExpert, Resample
 from openmova.experts.vitdet import (
     LAYER_NORM_EPS,
     PatchEmbedding,
-    grid_of,
-    head_width,
     into_windows,
     make_neck,
     out_of_windows,
@@ -131,7 +130,11 @@ class CoDetrEncoder(PictureExpert):
         neck: channels of the map.
         output_grid: side of the map.
         mean, std, frame, resample: see PictureExpert.
+
+    Raises UserError if the sizes don't fit together.
     """
+
+    on_meta = True
 
     def __init__(
         self,
@@ -155,7 +158,6 @@ class CoDetrEncoder(PictureExpert):
         frame: Frame = "pad",
         resample: Resample = "bicubic",
     ) -> None:
-        """Raises UserError if patches don't fill the size, or heads don't fit width and rotary."""
         super().__init__(
             name=name,
             descriptions=descriptions,
@@ -167,8 +169,8 @@ class CoDetrEncoder(PictureExpert):
             resample=resample,
         )
         self.size, self.window, self.output_grid = size, window, output_grid
-        self.grid, self.table = grid_of(size, patch), table
-        self.head_dim = head_width(width, heads)
+        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        self.grid, self.table, self.head_dim = size // patch, table, width // heads
         if self.head_dim % 4:
             raise UserError(
                 f"the expert {name!r} has heads of {self.head_dim} channels, which must be a "

@@ -109,7 +109,11 @@ class Pix2StructEncoder(Expert):
         fill: colour that "pad" fills the square with.
         frame: "pad" centres the picture on a square; "none" leaves it as it is, and then a map of
             a picture that isn't square is not laid out as the picture is (nor is the release's).
+
+    Raises UserError if max_patches is no square number or the frame no choice.
     """
+
+    on_meta = True
 
     def __init__(
         self,
@@ -127,7 +131,6 @@ class Pix2StructEncoder(Expert):
         fill: Sequence[int] = (122, 116, 104),
         frame: PatchFrame = "pad",
     ) -> None:
-        """Raises UserError if max_patches is no square number or the frame no choice."""
         super().__init__(name=name, descriptions=descriptions, channels=width)
         check_choice(name, "frame", frame, get_args(PatchFrame))
         side = math.isqrt(max(max_patches, 0))

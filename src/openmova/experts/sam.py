@@ -19,12 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD
+from openmova.experts.transformer import check_sizes
 from openmova.experts.views import Frame, PictureExpert, Resample
 from openmova.experts.vitdet import (
     LAYER_NORM_EPS,
     PatchEmbedding,
-    grid_of,
-    head_width,
     into_windows,
     make_neck,
     out_of_windows,
@@ -39,7 +38,7 @@ class Attention(nn.Module):
         self.heads, self.side = heads, side
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
-        distances = (2 * side - 1, head_width(width, heads))
+        distances = (2 * side - 1, width // heads)
         self.rel_pos_h = nn.Parameter(torch.zeros(distances))
         self.rel_pos_w = nn.Parameter(torch.zeros(distances))
 
@@ -104,7 +103,11 @@ class SamEncoder(PictureExpert):
         neck: channels of the map after the neck.
         downsample: channels of Vary's last convolution, which halves the map; None for SAM.
         mean, std, frame, resample: see PictureExpert.
+
+    Raises UserError if the sizes don't fit together.
     """
+
+    on_meta = True
 
     def __init__(
         self,
@@ -126,7 +129,6 @@ class SamEncoder(PictureExpert):
         frame: Frame = "pad",
         resample: Resample = "bicubic",
     ) -> None:
-        """Raises UserError if patches don't fill the size, or heads the width."""
         super().__init__(
             name=name,
             descriptions=descriptions,
@@ -137,7 +139,8 @@ class SamEncoder(PictureExpert):
             frame=frame,
             resample=resample,
         )
-        grid = grid_of(size, patch)
+        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        grid = size // patch
         self.patch_embed = PatchEmbedding(width, patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))
         self.blocks = nn.ModuleList(

@@ -9,8 +9,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.errors import UserError
-
 LAYER_NORM_EPS = 1e-6
 
 
@@ -65,17 +63,3 @@ def out_of_windows(windows: Tensor, grid: tuple[int, int]) -> Tensor:
     rows, columns = -(-h // side), -(-w // side)
     x = windows.unflatten(0, (-1, rows, columns)).transpose(2, 3)  # [B, rows, s, columns, s, C]
     return x.flatten(3, 4).flatten(1, 2)[:, :h, :w]
-
-
-def grid_of(size: int, patch: int) -> int:
-    """Patches along one side. Raises UserError if they don't fill the size."""
-    if size < 1 or size % patch:
-        raise UserError(f"the size of the view, {size}, must be a multiple of its patch, {patch}")
-    return size // patch
-
-
-def head_width(width: int, heads: int) -> int:
-    """Channels of one head. Raises UserError if the heads don't share the width evenly."""
-    if width % heads:
-        raise UserError(f"the width of the encoder, {width}, must be a multiple of heads, {heads}")
-    return width // heads

@@ -1,0 +1,114 @@
+"""The eight encoders together: the released tower's features, in the release's order.
+
+The released tower runs every expert in a batch and fills the channels of an expert that it skips
+with zeros. Ours runs the chosen ones, and the adapter aligns their maps.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+import torch
+from torch import Tensor
+
+from openmova.adapter import resize_map
+from openmova.experts import Expert
+
+from .comparing import close
+from .encoders import clip, codetr, dinov2, inputs, pix2struct, sam, vit
+from .golden import GoldenSet, find, ids
+
+pytestmark = pytest.mark.parity
+
+
+def cached_shapes(golden: GoldenSet) -> dict[str, list[list[int] | None]]:
+    """By case, [rows, tokens, channels] of every map before alignment, None if it was skipped."""
+    cases = golden.spec["cases"].items()
+    return {
+        name: case["cached_shapes"]
+        for name, case in cases
+        if isinstance(case, dict) and "cached_shapes" in case
+    }
+
+
+CASES = [
+    pytest.param(golden, name, id=f"{ids(golden)}-{name}")
+    for golden in find(lambda module: module.startswith("MoVAVisionTower"))
+    for name in cached_shapes(golden)
+]
+
+
+def views(golden: GoldenSet) -> list[Tensor]:
+    """What each encoder takes in, as the release's processors make it."""
+    given = inputs(golden)
+    for_clip, for_dinov2 = given["images"].chunk(2, dim=1)
+    high, patches = given["high_images"], given["flattened_patches"]
+    return [for_clip, for_dinov2, high, high, patches, patches, for_clip, high]
+
+
+def build(golden: GoldenSet) -> list[Expert]:
+    """The base and the seven experts, in the release's order."""
+    c = golden.config
+    states = [golden.part(f"w.vision_tower_{i}.") for i in range(8)]
+    windowed = {
+        int(match[1])
+        for name, table in golden.spec["shared_buffers"].items()
+        if "rope_win" in table and (match := re.search(r"blocks\.(\d+)\.", name))
+    }
+    codetr_tokens = next(shapes[3][1] for shapes in cached_shapes(golden).values() if shapes[3])
+    max_patches = inputs(golden)["flattened_patches"].shape[1]
+    return [
+        clip(states[0], heads=c["clip"]["heads"]),
+        dinov2(states[1], heads=c["dino"]["heads"], view_size=c["img"]),
+        sam(states[2]),
+        codetr(
+            states[3],
+            heads=c["codetr"]["heads"],
+            window_layers=sorted(windowed),
+            output_grid=math.isqrt(codetr_tokens),
+        ),
+        pix2struct(states[4], heads=c["p2s"]["heads"], max_patches=max_patches),
+        pix2struct(states[5], heads=c["deplot"]["heads"], max_patches=max_patches),
+        vit(states[6], heads=c["bio"]["heads"], view_size=c["img"]),
+        sam(states[7]),
+    ]
+
+
+@pytest.mark.parametrize(("golden", "name"), CASES)
+@torch.no_grad()
+def test_the_chosen_encoders_give_the_towers_features(golden: GoldenSet, name: str) -> None:
+    shapes = cached_shapes(golden)[name]
+    feature_shape = golden.spec["cases"][name]["feature_shape"]
+    encoders, batch = build(golden), feature_shape[0]
+    slices = golden.spec["channel_slices"]
+    assert [encoder.channels for encoder in encoders] == [end - start for _, start, end in slices]
+
+    maps: list[Tensor | None] = []
+    for encoder, view, shape in zip(encoders, views(golden), shapes, strict=True):
+        maps.append(None if shape is None else encoder(view[:batch]))
+    base = maps[0]
+    assert base is not None
+    grid = (base.shape[2], base.shape[3])
+    aligned = [
+        base.new_zeros(batch, encoder.channels, *grid) if x is None else resize_map(x, grid)
+        for encoder, x in zip(encoders, maps, strict=True)
+    ]
+    feature = torch.cat(aligned, dim=1).flatten(2).mT  # [B, N, channels of all]
+
+    assert list(feature.shape) == feature_shape
+    for i, (x, shape) in enumerate(zip(maps, shapes, strict=True)):
+        if x is not None and i != 1:  # DINOv2's is kept aligned
+            assert [batch, x.shape[2] * x.shape[3], x.shape[1]] == shape
+    stored = golden.part(f"out.{name}.")
+    assert stored
+    for part, expected in stored.items():
+        close(summary(feature, part), expected, golden.tolerance)
+
+
+def summary(feature: Tensor, part: str) -> Tensor:
+    """What a set stores of a feature [B, N, C]: every n-th token, or moments over the tokens."""
+    if strided := re.fullmatch(r"feature_stride(\d+)", part):
+        return feature[:, :: int(strided[1])]
+    return {"channel_mean": feature.mean(dim=1), "channel_std": feature.std(dim=1)}[part]
