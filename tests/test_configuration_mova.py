@@ -24,7 +24,7 @@ def test_dicts_become_what_they_describe_and_come_back(tmp_path: Path) -> None:
     assert loaded.adapter == config.adapter and isinstance(loaded.adapter, AdapterConfig)
     assert loaded.routing == config.routing and isinstance(loaded.routing, RoutingConfig)
     assert loaded.experts == config.experts and loaded.base == config.base
-    assert loaded.image_token_id == 4
+    assert (loaded.image_token_id, loaded.box_frame) == (4, "pad")
     assert loaded.expert_names == ["one", "two", "three"]
     assert loaded.descriptions == ["model one", "model two", "model three"]
     assert loaded.get_text_config() is loaded.text_config
@@ -41,6 +41,7 @@ def test_dicts_become_what_they_describe_and_come_back(tmp_path: Path) -> None:
         ({"base": spec("../base")}, "names a file: use letters"),
         ({"adapter": {"wide": 3}}, "the configuration's adapter: .*wide"),
         ({"routing": {"max_new_tokens": 0}}, "the configuration's routing: "),
+        ({"box_frame": "square"}, "box_frame is 'square': give one of pad, image"),
         ({"gate_text_config": {"hidden_size": 24}}, r"gate_text_config.hidden_size \(24\)"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from openmova import Mova
+from openmova import Box, Mova
 from openmova.errors import UserError
 from openmova.processing_mova import MovaProcessor
 from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
@@ -140,6 +141,66 @@ class TestBatch:
 
     def test_nothing_asked(self, mova: Mova) -> None:
         assert mova.ask_batch([]) == []
+
+
+class TestRegions:
+    """What the answers' boxes refer to; the texts are given, not generated."""
+
+    SAID = "A [0.25, 0.50, 0.75, 0.60] and [0.25, 0.50, 0.75, 0.50, 0.50, 0.60] . "
+
+    @pytest.fixture
+    def speaking(self, monkeypatch: pytest.MonkeyPatch) -> Mova:
+        mova = tiny_mova()
+        monkeypatch.setattr(
+            mova.processor.tokenizer, "batch_decode", lambda ids, **_: [self.SAID] * len(ids)
+        )
+        return mova
+
+    def ask_all(self, mova: Mova, *sizes: tuple[int, int]) -> list[tuple[Box, ...]]:
+        items = [(Image.new("RGB", size), QUESTIONS[0]) for size in sizes]
+        answers = mova.ask_batch(items, experts="none", max_new_tokens=1)
+        return [answer.boxes for answer in answers]
+
+    def test_are_in_pixels_of_the_picture_before_it_is_reduced(self, speaking: Mova) -> None:
+        assert speaking.processor.image_processor.max_side == 64
+        assert self.ask_all(speaking, (400, 200), (20, 40), (40, 40)) == [
+            (Box(100.0, 100.0, 300.0, 140.0),),
+            (Box(0.0, 20.0, 20.0, 24.0),),
+            (Box(10.0, 20.0, 30.0, 24.0),),
+        ]
+
+    def test_of_a_turned_picture_are_those_of_the_upright_one(
+        self, speaking: Mova, tmp_path: Path
+    ) -> None:
+        turned = Image.new("RGB", (200, 400))
+        exif = turned.getexif()
+        exif[0x0112] = 6
+        turned.save(tmp_path / "turned.jpg", exif=exif)
+        answer = speaking.ask(tmp_path / "turned.jpg", QUESTIONS[0], experts="none")
+        assert answer.boxes == (Box(100.0, 100.0, 300.0, 140.0),)
+
+    def test_by_the_frame_of_the_config(self, speaking: Mova) -> None:
+        speaking.model.config.box_frame = "image"
+        assert self.ask_all(speaking, (400, 200)) == [(Box(100.0, 100.0, 300.0, 120.0),)]
+
+    def test_in_plain_json_types(self, speaking: Mova) -> None:
+        answer = speaking.ask(Image.new("RGB", (400, 200)), QUESTIONS[0], experts="none")
+        assert answer.text == self.SAID.strip()
+        plain = json.loads(json.dumps(answer.to_dict()))
+        assert plain["boxes"] == [[100.0, 100.0, 300.0, 140.0]]
+        assert plain["polygons"] == [[[100.0, 100.0], [300.0, 100.0], [200.0, 140.0]]]
+
+    def test_in_a_chat_refer_to_its_picture(self, speaking: Mova) -> None:
+        chat = speaking.chat()
+        options: dict[str, Any] = {"experts": "none", "max_new_tokens": 1}
+        chat.ask(QUESTIONS[0], Image.new("RGB", (400, 200)), **options)
+        assert chat.ask(QUESTIONS[1], **options).boxes == (Box(100.0, 100.0, 300.0, 140.0),)
+        again = chat.ask(QUESTIONS[0], Image.new("RGB", (40, 40)), **options)
+        assert again.boxes == (Box(10.0, 20.0, 30.0, 24.0),)
+
+    def test_are_none_in_other_answers(self, mova: Mova, picture: Image.Image) -> None:
+        answer = mova.ask(picture, QUESTIONS[0], experts="none", max_new_tokens=2)
+        assert (answer.boxes, answer.polygons) == ((), ())
 
 
 class TestStream:

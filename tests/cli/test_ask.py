@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner, Result
 
 from openmova.cli import app
@@ -97,7 +98,13 @@ class TestAnswers:
     def test_json_has_all_that_is_known(self, run: Run, image: str) -> None:
         lines = run(QUESTION, "what red ?", "--json").stdout.splitlines()
         first, second = (json.loads(line) for line in lines)
-        assert list(first) == ["image", "question", "answer", *("boxes", "polygons"), *("routing", "gates", "timings")]
+        assert list(first) == [
+            "image",
+            "question",
+            "answer",
+            *("boxes", "polygons"),
+            *("routing", "gates", "timings"),
+        ]
         assert (first["image"], first["question"]) == (image, QUESTION)
         assert set(first["routing"]) == {"experts", "scores", "raw"}
         assert set(first["routing"]["scores"]) == {"one", "two", "three"}
@@ -120,6 +127,55 @@ class TestAnswers:
         table = run(QUESTION, "--show-routing").stdout
         for text in ("one", "two", "three", "score", "gate 2", "the router wrote"):
             assert text in table
+
+
+class TestDrawing:
+    @pytest.fixture
+    def boxes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every answer gives a box and a polygon."""
+        said = "[0.2, 0.3, 0.8, 0.7] [0.2, 0.4, 0.6, 0.4, 0.4, 0.6]"
+        monkeypatch.setattr(
+            PreTrainedTokenizerFast, "batch_decode", lambda _, ids, **__: [said] * len(ids)
+        )
+
+    @pytest.mark.usefixtures("boxes")
+    def test_one_picture_holds_the_regions_of_all_answers(
+        self, run: Run, image: str, tmp_path: Path
+    ) -> None:
+        one, both = tmp_path / "one.png", tmp_path / "both.png"
+        options = ["--experts", "none", "--json", "--draw"]
+        result = run(QUESTION, *options, str(one))
+        assert (result.exit_code, result.stderr) == (0, "")
+        line = json.loads(result.stdout)
+        assert line["boxes"] == [[4.0, 2.0, 16.0, 10.0]]  # 20x12, padded to 20x20
+        assert line["polygons"] == [[[4.0, 4.0], [12.0, 4.0], [8.0, 8.0]]]
+        assert run(QUESTION, "what red ?", *options, str(both)).exit_code == 0
+        pixels = []
+        for path in (image, one, both):
+            with Image.open(path) as picture:
+                pixels.append(np.array(picture.convert("RGB")))
+        assert pixels[0].shape == pixels[1].shape == pixels[2].shape
+        assert not np.array_equal(pixels[0], pixels[1])
+        assert not np.array_equal(pixels[1], pixels[2])
+
+    def test_without_regions_the_picture_is_written_and_that_is_told(
+        self, run: Run, image: str, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "out.png"
+        result = run(QUESTION, "--experts", "none", "--draw", str(path))
+        assert result.exit_code == 0
+        assert result.stdout.count("\n") == result.stderr.count("\n") == 1
+        assert "no box or polygon to draw" in result.stderr
+        with Image.open(path) as drawn, Image.open(image) as picture:
+            assert drawn.tobytes() == picture.tobytes()
+
+    def test_a_target_that_does_not_do_is_told_before_anything_is_loaded(
+        self, run: Run, image: str, tmp_path: Path
+    ) -> None:
+        no_model = ["--model", str(tmp_path / "none"), "--draw"]
+        refuse(run(QUESTION, *no_model, str(tmp_path / "out.txt")), "end its name with .png")
+        refuse(run(QUESTION, *no_model, str(tmp_path / "no" / "out.png")), "there is no folder")
+        refuse(run(QUESTION, *no_model, image), "it is the picture itself")
 
 
 class TestMistakes:
