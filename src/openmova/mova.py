@@ -9,7 +9,6 @@ Shapes: B batch, E experts of the pool.
 
 from __future__ import annotations
 
-import difflib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +29,7 @@ from transformers import (
 )
 
 from openmova.answer import Answer
+from openmova.asking import Choice, Experts, Limits
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images import ImageSource, load_image
@@ -39,8 +39,6 @@ from openmova.questions import check_question
 from openmova.referring import Size, boxes_in, polygons_in
 from openmova.routing import Routing
 
-Experts = str | Sequence[str] | None
-"""Who decides: None the router; "all", "none", or names (a list, or "a,b") the user."""
 Message = dict[str, Any]
 
 
@@ -135,8 +133,8 @@ class Mova:
         options as for `ask`.
         """
         pairs = [(image, check_question(question)) for image, question in items]
-        limits = _Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        choice = _Choice.of(experts, max_experts, self.experts)
+        limits = Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
+        choice = Choice.of(experts, max_experts, self.experts)
         answers: list[Answer] = []
         for start in range(0, len(pairs), batch_size):
             clock = _Clock(self.model.device)
@@ -163,8 +161,8 @@ class Mova:
         Options as for `ask`. Mistakes are raised by the call itself, not by the first piece.
         Stops the model when the iterator is closed.
         """
-        limits = _Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        choice = _Choice.of(experts, max_experts, self.experts)
+        limits = Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
+        choice = Choice.of(experts, max_experts, self.experts)
         turn = _user_turn(check_question(question), load_image(image))
         clock = _Clock(self.model.device)
         inputs = self._inputs([[turn]], choice, limits)
@@ -176,7 +174,7 @@ class Mova:
         return Chat(self)
 
     def _inputs(
-        self, conversations: list[list[Message]], choice: _Choice, limits: _Limits
+        self, conversations: list[list[Message]], choice: Choice, limits: Limits
     ) -> BatchFeature:
         """One processor call; the prompts must leave room for the answer."""
         inputs = self.processor.apply_chat_template(
@@ -198,7 +196,7 @@ class Mova:
         return inputs.to(self.model.device)
 
     @torch.no_grad()
-    def _look(self, inputs: BatchFeature, choice: _Choice, clock: _Clock) -> _Seen:
+    def _look(self, inputs: BatchFeature, choice: Choice, clock: _Clock) -> _Seen:
         """All that comes before the answer: base encoder, routing, experts, adapter."""
         model = self.model
         pictures = (inputs["pixel_values"], inputs["image_sizes"])
@@ -235,7 +233,7 @@ class Mova:
         return _Seen(tokens=tokens, routing=told, gates=weights)
 
     def _generate(
-        self, inputs: BatchFeature, seen: _Seen, limits: _Limits, clock: _Clock, **options: Any
+        self, inputs: BatchFeature, seen: _Seen, limits: Limits, clock: _Clock, **options: Any
     ) -> Tensor:
         """The answers' new ids [B, T], greedy, ending at the end token."""
         if limits.max_seconds is not None:
@@ -256,8 +254,8 @@ class Mova:
         self,
         inputs: BatchFeature,
         sizes: Sequence[Size],
-        choice: _Choice,
-        limits: _Limits,
+        choice: Choice,
+        limits: Limits,
         clock: _Clock,
     ) -> list[Answer]:
         """One answer a row; sizes: of the pictures as they were given."""
@@ -282,7 +280,7 @@ class Mova:
         ]
 
     def _pieces(
-        self, inputs: BatchFeature, seen: _Seen, limits: _Limits, clock: _Clock
+        self, inputs: BatchFeature, seen: _Seen, limits: Limits, clock: _Clock
     ) -> Iterator[str]:
         """Generate in a thread; hand over its pieces, and its error if there was one."""
         streamer = TextIteratorStreamer(
@@ -339,8 +337,8 @@ class Chat:
         if image is None and not self.messages:
             raise UserError("a chat starts with a picture: give image= with the first question")
         mova = self._mova
-        limits = _Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        choice = _Choice.of(experts, max_experts, mova.experts)
+        limits = Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
+        choice = Choice.of(experts, max_experts, mova.experts)
         question = check_question(question)
         clock = _Clock(mova.model.device)
         with clock("prepare"):
@@ -353,59 +351,6 @@ class Chat:
         said = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
         self.messages, self._size = [*messages, said], size
         return answer
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Limits:
-    """How long an answer may become."""
-
-    max_new_tokens: int
-    max_seconds: float | None
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise UserError(f"max_new_tokens is {self.max_new_tokens}: give 1 or more")
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise UserError(f"max_seconds is {self.max_seconds}: give more than 0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """Who decides on the experts: `fixed` (one bool for each of the pool), or the router."""
-
-    fixed: tuple[bool, ...] | None
-    max_experts: int | None
-
-    @classmethod
-    def of(cls, experts: Experts, max_experts: int | None, pool: Sequence[str]) -> Self:
-        if max_experts is not None and max_experts < 0:
-            raise UserError(f"max_experts is {max_experts}: give 0 or more")
-        if experts is None:
-            return cls(fixed=None, max_experts=max_experts)
-        if max_experts is not None:
-            raise UserError(
-                "max_experts limits the router's choice and experts replaces it: give only one"
-            )
-        names = _names(experts, pool)
-        return cls(fixed=tuple(name in names for name in pool), max_experts=None)
-
-
-def _names(experts: str | Sequence[str], pool: Sequence[str]) -> set[str]:
-    """The experts that a user named; "all" and "none" are words for everything and nothing."""
-    if experts == "all":
-        return set(pool)
-    if experts == "none":
-        return set()
-    named = [name.strip() for name in experts.split(",")] if isinstance(experts, str) else experts
-    for name in named:
-        if name not in pool:
-            near = difflib.get_close_matches(name.lower(), pool, n=3)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
-            raise UserError(
-                f"there is no expert {name[:80]!r}: {hint}The pool is {', '.join(pool)}; "
-                "'all' and 'none' do too"
-            )
-    return set(named)
 
 
 @dataclass(frozen=True, kw_only=True)
