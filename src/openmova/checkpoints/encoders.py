@@ -1,0 +1,351 @@
+"""The public checkpoints of the paper's encoders: which is which, and its tensors under our names.
+
+Our modules have the parameter names of the public checkpoints, so most layouts only take a prefix
+off. What a checkpoint holds beside its vision encoder (text tower, decoder, heads) is left out.
+Sizes come from config.json where there is one, and from the shapes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import BertConfig, BertModel
+
+from openmova.checkpoints import mova_specs
+from openmova.checkpoints.layouts import RECOMPUTED, encoder_sizes, recomputed, unused
+from openmova.checkpoints.plan import Drop, Plan, Take, plan_names
+from openmova.checkpoints.tensors import Tensors, open_tensors
+from openmova.errors import UserError
+from openmova.experts.registry import build_expert, expert_class
+
+BERT = "bert"
+"""The kind of the gate's text encoder, which is no expert."""
+SPEC_FILE = "spec.json"
+"""In the folder of one converted encoder."""
+NOT_THE_ENCODER = "not of this encoder"
+_KEPT = ("config.json", "open_clip_config.json", "preprocessor_config.json")
+
+Fates = dict[str, Take | Drop]
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One way in which an encoder is published."""
+
+    title: str
+    kind: str
+    sign: str
+    """A key, after the prefix, that no other layout has."""
+    prefixes: Sequence[str] = ("",)
+    """What its keys may begin with; the first that fits counts."""
+    renames: Sequence[tuple[str, str]] = ()
+    """Patterns in its keys, and what we say instead."""
+    sizes: Mapping[str, str] = field(default_factory=dict)
+    """Our keyword -> that of config.json, for what the shapes don't tell."""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """What our module computes with; a config.json that says otherwise is refused."""
+
+    def prefix(self, keys: Mapping[str, Any]) -> str | None:
+        """What the encoder's keys begin with; None if it isn't there."""
+        return next((prefix for prefix in self.prefixes if prefix + self.sign in keys), None)
+
+    def our_name(self, key: str) -> str:
+        """Our name for a key without its prefix."""
+        for pattern, ours in self.renames:
+            key = re.sub(pattern, ours, key)
+        return key
+
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout(
+        title="CLIP",
+        kind="clip",
+        sign="pre_layrnorm.weight",
+        prefixes=("vision_model.", ""),
+        sizes={"heads": "num_attention_heads"},
+        fixed={"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5},
+    ),
+    Layout(
+        title="DINOv2",
+        kind="dinov2",
+        sign="encoder.layer.0.layer_scale1.lambda1",
+        prefixes=("", "dinov2."),
+        sizes={"heads": "num_attention_heads"},
+        fixed={"layer_norm_eps": 1e-6, "use_swiglu_ffn": True},
+    ),
+    Layout(
+        title="SAM or Vary",
+        kind="sam",
+        sign="blocks.0.attn.rel_pos_h",
+        prefixes=("image_encoder.", "model.vision_tower_high.", "model.vision_tower.", ""),
+    ),
+    Layout(
+        title="SAM of transformers",
+        kind="sam",
+        sign="layers.0.attn.rel_pos_h",
+        prefixes=("vision_encoder.",),
+        renames=(
+            (r"^patch_embed\.projection\.", "patch_embed.proj."),
+            (r"^layers\.(\d+)\.layer_norm(\d)\.", r"blocks.\1.norm\2."),
+            (r"^layers\.", "blocks."),
+            (r"^neck\.conv1\.", "neck.0."),
+            (r"^neck\.layer_norm1\.", "neck.1."),
+            (r"^neck\.conv2\.", "neck.2."),
+            (r"^neck\.layer_norm2\.", "neck.3."),
+        ),
+        fixed={"hidden_act": "gelu", "layer_norm_eps": 1e-6},
+    ),
+    Layout(
+        title="Co-DETR",
+        kind="codetr",
+        sign="blocks.0.attn.q_bias",
+        prefixes=("module.backbone.", "backbone.", "module.", ""),
+    ),
+    Layout(
+        title="BiomedCLIP, or another vision transformer of timm",
+        kind="vit",
+        sign="cls_token",
+        prefixes=("visual.trunk.", "trunk.", ""),
+    ),
+    Layout(
+        title="Pix2Struct or Deplot",
+        kind="pix2struct",
+        sign="embeddings.row_embedder.weight",
+        prefixes=("encoder.", ""),
+        sizes={"head_dim": "d_kv"},
+        fixed={"dense_act_fn": "gelu_new", "layer_norm_eps": 1e-6},
+    ),
+    Layout(
+        title="BERT",
+        kind=BERT,
+        sign="embeddings.word_embeddings.weight",
+        prefixes=("bert.", ""),
+        renames=(
+            (r"LayerNorm\.gamma$", "LayerNorm.weight"),
+            (r"LayerNorm\.beta$", "LayerNorm.bias"),
+        ),
+    ),
+)
+
+_DEFAULTS = {spec["kind"]: spec for spec in (mova_specs.CLIP, *mova_specs.EXPERTS.values())}
+_DEFAULTS["sam"] = mova_specs.EXPERTS["sam"]
+_DEFAULTS["pix2struct"] = mova_specs.EXPERTS["pix2struct"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderParts:
+    """An encoder's checkpoint, understood: nothing of it is loaded yet."""
+
+    title: str
+    spec: dict[str, Any]
+    """Of the expert, as in config.json; of BERT the keywords of its config."""
+    tensors: Tensors
+    fates: Fates
+    """For every key of the source the parameter of ours that it becomes, or why it is left out."""
+    expected: Shapes
+    """Our parameters."""
+
+    def plan(self, file_place: Callable[[str], str], dtype: str | None = None) -> Plan:
+        """Of this encoder alone. file_place: our parameter -> the place that it is written to."""
+        fates: Fates = {
+            key: Take(place=file_place(fate.place), make=fate.make)
+            if isinstance(fate, Take)
+            else fate
+            for key, fate in self.fates.items()
+        }
+        expected = {file_place(name): shape for name, shape in self.expected.items()}
+        return plan_names(self.tensors.names(), fates, expected, dtype=dtype)
+
+
+def read_encoder(
+    path: Path,
+    *,
+    kind: str | None = None,
+    name: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> EncoderParts:
+    """Find out what a public checkpoint, or an encoder that was converted before, holds.
+
+    path: a file of weights or a folder. kind: what it has to be, as in a spec, or "bert"; default:
+    whatever it is. name: of the expert; default: its kind. changes: keywords of the spec that are
+    set by hand, such as size=672 for CLIP, which resizes its position table.
+    Raises UserError for a checkpoint of no known layout or of another kind.
+    """
+    if (path / SPEC_FILE).is_file():
+        return _converted(path, kind, name, changes or {})
+    tensors = open_tensors(path)
+    keys = tensors.names()
+    layout, prefix = _layout(path, keys, kind)
+    settings, preprocessor = _settings(path)
+    for key, ours in layout.fixed.items():
+        if settings.get(key, ours) != ours:
+            raise UserError(
+                f"{path.name}: config.json says {key} {settings[key]!r}, but experts of the kind "
+                f"{layout.kind} compute with {ours!r}: use the kind hf for it"
+            )
+    names = {key: layout.our_name(key[len(prefix) :]) for key in keys if key.startswith(prefix)}
+    shapes = {ours: keys[key].shape for key, ours in names.items()}
+    if layout.kind == BERT:
+        spec = _bert_spec(path, settings)
+        expected = expected_shapes(BERT, spec)
+        fates = _fates(keys, names, expected, _unused_of_bert)
+    else:
+        spec = _spec(layout, name, shapes, settings, preprocessor, changes or {})
+        expected = expected_shapes(layout.kind, spec)
+        fates = _fates(keys, names, expected, lambda ours: unused(layout.kind, ours, spec))
+    return EncoderParts(
+        title=layout.title, spec=spec, tensors=tensors, fates=fates, expected=expected
+    )
+
+
+def expected_shapes(kind: str, spec: Mapping[str, Any]) -> Shapes:
+    """The parameters of ours that a spec asks for, without building them."""
+    with torch.device("meta"):
+        module = (
+            BertModel(BertConfig(**spec), add_pooling_layer=False)
+            if kind == BERT
+            else build_expert(spec)
+        )
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def _layout(path: Path, keys: Mapping[str, Any], kind: str | None) -> tuple[Layout, str]:
+    found = [(layout, prefix) for layout in LAYOUTS if (prefix := layout.prefix(keys)) is not None]
+    fitting = [(layout, prefix) for layout, prefix in found if kind in (None, layout.kind)]
+    if fitting:
+        return fitting[0]
+    if found:
+        there = found[0][0]
+        raise UserError(
+            f"{path.name} holds {there.title} (kind {there.kind}), not an encoder of the kind "
+            f"{kind}: give another source"
+        )
+    known = ", ".join(layout.title for layout in LAYOUTS)
+    raise UserError(f"{path.name} holds no encoder of a known layout; the layouts are: {known}")
+
+
+def _settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the files beside the weights say: of the vision part, and of its preprocessing."""
+    whole, open_clip, preprocessor = (
+        _json(path / name) if (path / name).is_file() else {} for name in _KEPT
+    )
+    settings = whole.get("vision_config", whole)
+    open_clip = open_clip.get("preprocess_cfg", {})
+    stated = {
+        "mean": preprocessor.get("image_mean", open_clip.get("mean")),
+        "std": preprocessor.get("image_std", open_clip.get("std")),
+    }
+    return settings, {key: value for key, value in stated.items() if value is not None}
+
+
+def _spec(
+    layout: Layout,
+    name: str | None,
+    shapes: Shapes,
+    settings: Mapping[str, Any],
+    preprocessor: Mapping[str, Any],
+    changes: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The whole spec: sizes, what the preprocessor says, then what was set by hand."""
+    name = name or layout.kind
+    known = mova_specs.CLIP if name == "clip" else mova_specs.EXPERTS.get(name, {})
+    default = {**_DEFAULTS[layout.kind], **known, "name": name}
+    told = {ours: settings[theirs] for ours, theirs in layout.sizes.items() if theirs in settings}
+    sizes = encoder_sizes(layout.kind, shapes, {**default, **told, **changes}) | told
+    view = preprocessor if layout.kind != "pix2struct" else {}
+    return {
+        "kind": layout.kind,
+        "name": name,
+        "descriptions": list(known.get("descriptions", [f"The encoder {name}."])),
+        **sizes,
+        **view,
+        **changes,
+    }
+
+
+def _bert_spec(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes of BERT, all of which its config.json tells."""
+    lacking = [key for key in mova_specs.BERT_LARGE if key not in settings]
+    if settings.get("model_type", BERT) != BERT or "hidden_size" in lacking:
+        raise UserError(
+            f"{path.name}: the gate's text encoder must be a BERT with its config.json, not "
+            f"{settings.get('model_type', 'weights alone')}"
+        )
+    usual = BertConfig()
+    return {key: settings.get(key, vars(usual)[key]) for key in mova_specs.BERT_LARGE}
+
+
+def _unused_of_bert(name: str) -> str | None:
+    if recomputed(name):
+        return RECOMPUTED
+    return "not used: the gate reads the first token itself" if name.startswith("pooler.") else None
+
+
+def _fates(
+    keys: Mapping[str, Any],
+    names: Mapping[str, str],
+    expected: Shapes,
+    reason: Callable[[str], str | None],
+) -> Fates:
+    """What becomes of every key; a key without a fate is unknown."""
+    fates: Fates = {}
+    for key, info in keys.items():
+        ours = names.get(key)
+        if ours is None:
+            fates[key] = Drop(reason=NOT_THE_ENCODER)
+        elif ours in expected:
+            resized = ours == POSITIONS and info.shape != expected[ours]
+            fates[key] = Take(place=ours, make="resize_positions" if resized else None)
+        elif why := reason(ours):
+            fates[key] = Drop(reason=why)
+    return fates
+
+
+POSITIONS = "embeddings.position_embedding.weight"
+"""CLIP's table, the only one that the released code resizes when it builds the model."""
+
+
+def _converted(
+    path: Path, kind: str | None, name: str | None, changes: Mapping[str, Any]
+) -> EncoderParts:
+    """An encoder that was converted alone."""
+    stored = _json(path / SPEC_FILE)
+    if not isinstance(stored.get("kind"), str) or not isinstance(stored.get("name"), str):
+        raise UserError(f"{path.name}/{SPEC_FILE} names no kind and name: convert it again")
+    if kind is not None and stored["kind"] != kind:
+        raise UserError(
+            f"{path.name} holds an encoder of the kind {stored['kind']}, not {kind}: give another "
+            "source"
+        )
+    expert_class(stored["kind"])
+    tensors = open_tensors(path / f"{stored['name']}.safetensors")
+    spec = {**stored, **({"name": name} if name else {}), **changes}
+    expected = expected_shapes(stored["kind"], spec)
+    keys = tensors.names()
+    fates = _fates(
+        keys, {key: key for key in keys}, expected, lambda ours: unused(spec["kind"], ours, spec)
+    )
+    return EncoderParts(
+        title=f"a converted {stored['kind']}",
+        spec=spec,
+        tensors=tensors,
+        fates=fates,
+        expected=expected,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path.name} is not readable as JSON: download it again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path.name} is not readable as JSON: download it again")
+    return content

@@ -1,0 +1,190 @@
+"""Tiny random checkpoints in the public layouts, written by transformers' own classes where it has
+them, and by hand in the names of the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    CLIPConfig,
+    CLIPModel,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2Model,
+    Pix2StructConfig,
+    Pix2StructForConditionalGeneration,
+    PreTrainedModel,
+    SamConfig,
+    SamModel,
+)
+
+CLIP_SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "image_size": 28,
+    "patch_size": 7,
+}
+SAM_SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 64,
+    "patch_size": 16,
+    "window_size": 3,
+    "global_attn_indexes": [1],
+    "output_channels": 8,
+    "mlp_dim": 64,
+    "num_pos_feats": 4,
+}
+
+
+def random_weights(model: nn.Module, seed: int = 0) -> None:
+    """Also where a model starts at zeros or ones."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+
+
+def clip() -> CLIPModel:
+    text = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "vocab_size": 20,
+    }
+    return filled(CLIPModel(CLIPConfig(vision_config=CLIP_SIZES, text_config=text)))
+
+
+def clip_vision() -> CLIPVisionModel:
+    return filled(CLIPVisionModel(CLIPVisionConfig(**CLIP_SIZES)))
+
+
+def dinov2(**changes: Any) -> Dinov2Model:
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "use_swiglu_ffn": True,
+        "image_size": 28,
+        "patch_size": 7,
+        **changes,
+    }
+    return filled(Dinov2Model(Dinov2Config(**sizes)))
+
+
+def sam() -> SamModel:
+    decoder = {
+        "hidden_size": 8,
+        "mlp_dim": 8,
+        "num_attention_heads": 1,
+        "iou_head_hidden_dim": 8,
+        "num_hidden_layers": 1,
+    }
+    prompt = {"hidden_size": 8, "image_size": 64, "patch_size": 16}
+    return filled(
+        SamModel(
+            SamConfig(
+                vision_config=SAM_SIZES, prompt_encoder_config=prompt, mask_decoder_config=decoder
+            )
+        )
+    )
+
+
+def pix2struct() -> Pix2StructForConditionalGeneration:
+    vision = {
+        "hidden_size": 32,
+        "d_kv": 8,
+        "d_ff": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+        "seq_len": 32,
+        "patch_embed_hidden_size": 3 * 16 * 16,
+    }
+    text = {
+        "hidden_size": 16,
+        "d_kv": 8,
+        "d_ff": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "vocab_size": 20,
+    }
+    return filled(
+        Pix2StructForConditionalGeneration(Pix2StructConfig(vision_config=vision, text_config=text))
+    )
+
+
+def bert() -> BertForMaskedLM:
+    sizes = {
+        "vocab_size": 12,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "max_position_embeddings": 64,
+    }
+    return filled(BertForMaskedLM(BertConfig(**sizes)))
+
+
+def filled(model: Any) -> Any:
+    random_weights(model)
+    return model.eval()
+
+
+def save_as_pickle(model: PreTrainedModel, folder: Path) -> None:
+    """As older checkpoints are: the state dict under the public names, and config.json."""
+    from safetensors.torch import load_file
+
+    model.save_pretrained(folder)
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(state, folder / "pytorch_model.bin")
+
+
+def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+def sam_file(path: Path, model: SamModel) -> None:
+    """The original release of SAM: one .pth with its own names."""
+    state = {}
+    for name, tensor in model.vision_encoder.state_dict().items():
+        for theirs, original in (
+            ("patch_embed.projection", "patch_embed.proj"),
+            ("layer_norm1.", "norm1."),
+            ("layer_norm2.", "norm2."),
+            ("layers.", "blocks."),
+        ):
+            if not name.startswith("neck"):
+                name = name.replace(theirs, original)
+        for theirs, number in (("conv1", 0), ("layer_norm1", 1), ("conv2", 2), ("layer_norm2", 3)):
+            name = name.replace(f"neck.{theirs}", f"neck.{number}")
+        state[f"image_encoder.{name}"] = tensor
+    state["mask_decoder.iou_token.weight"] = torch.zeros(1, 8)
+    state["prompt_encoder.no_mask_embed.weight"] = torch.zeros(1, 8)
+    torch.save(state, path)
+
+
+def open_clip_folder(folder: Path, trunk: Mapping[str, Tensor]) -> None:
+    """BiomedCLIP's: a trunk of timm, a projection, a text tower."""
+    state = under("visual.trunk.", trunk)
+    state["visual.head.proj.weight"] = torch.zeros(4, 8)
+    state["text.transformer.embeddings.word_embeddings.weight"] = torch.zeros(4, 8)
+    state["logit_scale"] = torch.zeros(())
+    torch.save(state, folder / "open_clip_pytorch_model.bin")
+    settings = {
+        "model_cfg": {"vision_cfg": {"timm_model_name": "vit_tiny"}},
+        "preprocess_cfg": {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(settings))

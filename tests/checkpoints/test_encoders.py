@@ -1,0 +1,318 @@
+"""Public checkpoints are read as they are: our encoder then says what the published one says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+from transformers import PreTrainedModel, ViTConfig, ViTModel
+
+from checkpoints import public
+from openmova.checkpoints.encoders import EncoderParts, read_encoder
+from openmova.checkpoints.plan import MAKES, Drop, Take
+from openmova.errors import UserError
+from openmova.experts import Expert, build_expert
+
+Save = Callable[[PreTrainedModel, Path], None]
+
+
+def as_safetensors(model: PreTrainedModel, folder: Path) -> None:
+    model.save_pretrained(folder)
+
+
+@pytest.fixture(params=[as_safetensors, public.save_as_pickle], ids=["safetensors", "bin"])
+def save(request: pytest.FixtureRequest) -> Save:
+    return request.param
+
+
+def loaded(parts: EncoderParts) -> Expert:
+    """Our encoder with the weights that the parts name; every one of them is there."""
+    encoder = build_expert(parts.spec)
+    state = {}
+    for key, fate in parts.fates.items():
+        if isinstance(fate, Take):
+            tensor = parts.tensors.read(key)
+            if fate.make is not None:
+                tensor = MAKES[fate.make](tensor, parts.expected[fate.place])
+            state[fate.place] = tensor
+    encoder.load_state_dict(state)
+    assert parts.fates.keys() == parts.tensors.names().keys()
+    return encoder
+
+
+def dropped(parts: EncoderParts) -> dict[str, str]:
+    return {key: fate.reason for key, fate in parts.fates.items() if isinstance(fate, Drop)}
+
+
+def noise(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def to_map(tokens: Tensor, side: int) -> Tensor:
+    """[B, 1 + n * n or n * n, C] -> [B, C, n, n]"""
+    return tokens[:, -(side * side) :].transpose(1, 2).unflatten(2, (side, side))
+
+
+class TestClip:
+    @torch.no_grad()
+    def test_whole_model(self, tmp_path: Path, save: Save) -> None:
+        model = public.clip()
+        save(model, tmp_path)
+        parts = read_encoder(tmp_path)
+        view = noise(2, 3, 28, 28)
+        theirs = model.vision_model(view, output_hidden_states=True).hidden_states[-2]
+        assert_close(loaded(parts)(view), to_map(theirs, 4), atol=1e-5, rtol=0)
+        assert parts.spec["heads"] == 4  # by config.json: the shapes would not tell
+        reasons = dropped(parts)
+        assert reasons["text_projection.weight"] == "not of this encoder"
+        assert "hidden state -2" in reasons["vision_model.encoder.layers.2.mlp.fc1.bias"]
+        assert "hidden state -2" in reasons["vision_model.post_layernorm.weight"]
+
+    @torch.no_grad()
+    def test_vision_part_alone_under_both_of_its_names(self, tmp_path: Path) -> None:
+        model = public.clip_vision()
+        state = dict(model.state_dict())
+        bare = {name.removeprefix("vision_model."): tensor for name, tensor in state.items()}
+        view = noise(1, 3, 28, 28)
+        theirs = model(view, output_hidden_states=True).hidden_states[-2]
+        for prefix in ("", "vision_model."):
+            folder = tmp_path / f"named-{prefix}"
+            folder.mkdir()
+            model.config.save_pretrained(folder)
+            torch.save(public.under(prefix, bare), folder / "pytorch_model.bin")
+            ours = loaded(read_encoder(folder))(view)
+            assert_close(ours, to_map(theirs, 4), atol=1e-5, rtol=0)
+
+    @torch.no_grad()
+    def test_another_size_resizes_the_positions_as_the_release_does(self, tmp_path: Path) -> None:
+        model = public.clip_vision()
+        model.save_pretrained(tmp_path)
+        parts = read_encoder(tmp_path, changes={"size": 42})
+        encoder = loaded(parts)
+        table = model.state_dict()
+        (name,) = (name for name in table if name.endswith("position_embedding.weight"))
+        first, grid = table[name][:1], to_map(table[name][None], 4)
+        resized = torch.nn.functional.interpolate(grid, (6, 6), mode="bicubic")[0].flatten(1).T
+        ours = encoder.state_dict()["embeddings.position_embedding.weight"]
+        assert_close(ours, torch.cat([first, resized]))
+        assert encoder(noise(1, 3, 42, 42)).shape == (1, 32, 6, 6)
+
+    def test_one_that_computes_otherwise_is_refused(self, tmp_path: Path) -> None:
+        public.clip_vision().save_pretrained(tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text()) | {"hidden_act": "gelu"}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert "hidden_act 'gelu'" in fault(tmp_path)
+
+
+class TestDinov2:
+    @torch.no_grad()
+    def test_equals(self, tmp_path: Path, save: Save) -> None:
+        model = public.dinov2()
+        save(model, tmp_path)
+        parts = read_encoder(tmp_path)
+        view = noise(2, 3, 28, 28)
+        theirs = model(view, output_hidden_states=True).hidden_states[-2]
+        assert_close(loaded(parts)(view), to_map(theirs, 4), atol=1e-5, rtol=0)
+        assert {"embeddings.mask_token", "layernorm.weight"} <= dropped(parts).keys()
+
+    def test_without_swiglu(self, tmp_path: Path) -> None:
+        public.dinov2(use_swiglu_ffn=False).save_pretrained(tmp_path)
+        assert "use the kind hf" in fault(tmp_path)
+
+
+class TestSam:
+    @torch.no_grad()
+    def test_in_transformers_names(self, tmp_path: Path, save: Save) -> None:
+        model = public.sam()
+        save(model, tmp_path)
+        parts = read_encoder(tmp_path)
+        view = noise(1, 3, 64, 64)
+        theirs = model.vision_encoder(view).last_hidden_state
+        assert_close(loaded(parts)(view), theirs, atol=1e-5, rtol=0)
+        assert (parts.spec["heads"], parts.spec["window"]) == (2, 3)
+        assert list(parts.spec["global_layers"]) == [1]
+
+    @torch.no_grad()
+    def test_in_its_own_names(self, tmp_path: Path) -> None:
+        model = public.sam()
+        public.sam_file(tmp_path / "sam_vit_t.pth", model)
+        parts = read_encoder(tmp_path / "sam_vit_t.pth", name="sam")
+        view = noise(1, 3, 64, 64)
+        theirs = model.vision_encoder(view).last_hidden_state
+        assert_close(loaded(parts)(view), theirs, atol=1e-5, rtol=0)
+        assert "image segmentation" in parts.spec["descriptions"][0]
+
+    @pytest.mark.parametrize(
+        "prefix", ["", "model.vision_tower.", "model.vision_tower_high."], ids=repr
+    )
+    def test_vary(self, tmp_path: Path, prefix: str) -> None:
+        encoder = build_expert(
+            {
+                "kind": "sam",
+                "name": "vary",
+                "descriptions": ["pages"],
+                "width": 32,
+                "layers": 2,
+                "heads": 2,
+                "mlp": 64,
+                "size": 64,
+                "window": 3,
+                "global_layers": [1],
+                "neck": 8,
+                "downsample": 12,
+            }
+        )
+        public.random_weights(encoder)
+        state = encoder.state_dict() | {"net_3.weight": torch.zeros(16, 12, 3, 3)}
+        others = {"model.layers.0.mlp.weight": torch.zeros(2)} if prefix else {}
+        torch.save(public.under(prefix, state) | others, tmp_path / "vary.pth")
+        parts = read_encoder(tmp_path / "vary.pth", name="vary")
+        view = noise(1, 3, 64, 64)
+        assert_close(loaded(parts)(view), encoder(view))
+        assert f"{prefix}net_3.weight" in dropped(parts)
+
+
+@torch.no_grad()
+def test_pix2struct(tmp_path: Path, save: Save) -> None:
+    model = public.pix2struct()
+    save(model, tmp_path)
+    parts = read_encoder(tmp_path, name="deplot", changes={"max_patches": 9})
+    patches = noise(1, 9, 770)
+    patches[..., :2] = torch.arange(1, 4).repeat_interleave(3)[:, None]
+    theirs = model.encoder(patches).last_hidden_state
+    assert_close(loaded(parts)(patches), to_map(theirs, 3), atol=1e-5, rtol=0)
+    assert all(key.startswith("decoder.") for key in dropped(parts))
+
+
+@torch.no_grad()
+def test_biomedclip_equals_transformers_vit(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = ViTConfig(
+        **sizes, intermediate_size=96, image_size=32, patch_size=16, layer_norm_eps=1e-6
+    )
+    model = ViTModel(config, add_pooling_layer=False).eval()
+    public.random_weights(model)
+    public.open_clip_folder(tmp_path, timm_names(model))
+    parts = read_encoder(tmp_path, name="biomedclip")
+    view = noise(2, 3, 32, 32)
+    theirs = model(view).last_hidden_state
+    assert_close(loaded(parts)(view), to_map(theirs, 2), atol=1e-5, rtol=0)
+    assert parts.spec["mean"] == [0.1, 0.2, 0.3]
+    assert set(dropped(parts).values()) == {"not of this encoder"}
+
+
+def timm_names(model: ViTModel) -> dict[str, Tensor]:
+    """Through what each module computes, so that it works for every version's names."""
+    state = {
+        "cls_token": model.embeddings.cls_token,
+        "pos_embed": model.embeddings.position_embeddings,
+        "patch_embed.proj.weight": model.embeddings.patch_embeddings.projection.weight,
+        "patch_embed.proj.bias": model.embeddings.patch_embeddings.projection.bias,
+        "norm.weight": model.layernorm.weight,
+        "norm.bias": model.layernorm.bias,
+    }
+    layers = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
+    for i, layer in enumerate(layers):
+        linears = [m for m in layer.modules() if isinstance(m, torch.nn.Linear)]
+        norms = [m for m in layer.modules() if isinstance(m, torch.nn.LayerNorm)]
+        named = {
+            "attn.proj": linears[3],
+            "mlp.fc1": linears[4],
+            "mlp.fc2": linears[5],
+            "norm1": norms[0],
+            "norm2": norms[1],
+        }
+        for kind in ("weight", "bias"):
+            qkv = torch.cat([getattr(linear, kind) for linear in linears[:3]])
+            state[f"blocks.{i}.attn.qkv.{kind}"] = qkv
+            state |= {f"blocks.{i}.{name}.{kind}": getattr(m, kind) for name, m in named.items()}
+    return {name: tensor.detach() for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."], ids=repr)
+@pytest.mark.parametrize("tables", [True, False])
+def test_codetr(tmp_path: Path, prefix: str, tables: bool) -> None:
+    sizes = {"width": 128, "layers": 6, "heads": 2, "mlp": 40, "size": 64, "table": 4}
+    spec = {"kind": "codetr", "name": "codetr", "descriptions": ["objects"], **sizes}
+    spec |= {"window": 2, "global_layers": [5], "neck": 8, "output_grid": 3, "view_size": 48}
+    encoder = build_expert(spec)
+    public.random_weights(encoder)
+    state: dict[str, Tensor] = dict(encoder.state_dict())
+    if tables:
+        for name, rows in (("win", 4), ("glb", 16)):
+            state |= {f"rope_{name}.freqs_{part}": torch.zeros(rows, 64) for part in ("cos", "sin")}
+    others = {"query_head.weight": torch.zeros(2)} if prefix else {}
+    torch.save({"state_dict": public.under(prefix, state) | others}, tmp_path / "codetr.pth")
+    changes: dict[str, Any] = {"output_grid": 3, "view_size": 48}
+    if not tables:  # nothing else tells what they tell
+        changes |= {"size": 64, "window": 2}
+    parts = read_encoder(tmp_path / "codetr.pth", name="codetr", changes=changes)
+    view = noise(1, 3, 48, 48)
+    assert_close(loaded(parts)(view), encoder(view))
+
+
+class TestBert:
+    def test_equals(self, tmp_path: Path, save: Save) -> None:
+        save(public.bert(), tmp_path)
+        parts = read_encoder(tmp_path, kind="bert")
+        assert parts.spec["hidden_size"] == 16
+        assert all(key.startswith("cls.") for key in dropped(parts))
+        assert "embeddings.LayerNorm.weight" in parts.expected
+        assert {f.place for f in parts.fates.values() if isinstance(f, Take)} == set(parts.expected)
+
+    def test_the_names_of_its_first_release(self, tmp_path: Path) -> None:
+        model = public.bert()
+        model.save_pretrained(tmp_path)
+        (tmp_path / "model.safetensors").unlink()
+        state = {
+            name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+                "LayerNorm.bias", "LayerNorm.beta"
+            ): tensor
+            for name, tensor in model.state_dict().items()
+        }
+        state |= {"bert.embeddings.position_ids": torch.arange(4)}
+        state |= {"bert.pooler.dense.weight": torch.zeros(16, 16)}
+        torch.save(state, tmp_path / "pytorch_model.bin")
+        parts = read_encoder(tmp_path, kind="bert")
+        assert {f.place for f in parts.fates.values() if isinstance(f, Take)} == set(parts.expected)
+        assert "bert.pooler.dense.weight" in dropped(parts)
+
+
+# Mistakes
+
+
+def fault(path: Path, **options: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        read_encoder(path, **options)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def test_another_kind_than_asked_for(tmp_path: Path) -> None:
+    public.clip_vision().save_pretrained(tmp_path)
+    assert "holds CLIP (kind clip), not an encoder of the kind dinov2" in fault(
+        tmp_path, kind="dinov2"
+    )
+
+
+def test_no_encoder_at_all(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
+    assert "holds no encoder of a known layout" in fault(tmp_path / "other.pth")
+
+
+def test_a_key_that_nobody_knows_is_named(tmp_path: Path) -> None:
+    model = public.clip_vision()
+    state = {**model.state_dict(), "encoder.layers.0.adapter.weight": torch.zeros(2)}
+    model.config.save_pretrained(tmp_path)
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    parts = read_encoder(tmp_path)
+    plan = parts.plan(lambda name: name)
+    with pytest.raises(UserError, match=r"pytorch_model\.bin.*encoder\.layers\.0\.adapter"):
+        plan.check(parts.tensors)
