@@ -55,8 +55,9 @@ class Attention(nn.Module):
         """What the unscaled queries [b, n, h, w, D] add to the logits of all keys: [b, n, N, N]."""
         steps = torch.arange(self.side, device=q.device)
         distance = steps[:, None] - steps + self.side - 1  # [query, key]
-        rows = torch.einsum("bnhwd,hkd->bnhwk", q, self.rel_pos_h[distance])
-        columns = torch.einsum("bnhwd,wkd->bnhwk", q, self.rel_pos_w[distance])
+        rows = torch.einsum("bnhwd,hkd->bnhwk", q, self.rel_pos_h[distance]).contiguous()
+        columns = torch.einsum("bnhwd,wkd->bnhwk", q, self.rel_pos_w[distance]).contiguous()
+        # The sum takes its layout from them; in another one, flattening it would copy it.
         return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
 
 
