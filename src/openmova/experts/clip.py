@@ -141,10 +141,10 @@ def resize_positions(table: Tensor, grid: int) -> Tensor:
     without antialiasing. The result has the table's dtype. Raises UserError if the table's rows
     are no class token and a square grid.
     """
-    side = math.isqrt(len(table) - 1)
+    side = math.isqrt(max(len(table) - 1, 0))
     if side < 1 or side * side != len(table) - 1:
         raise UserError(
-            f"a position table of {len(table)} rows is no class token and square grid; "
+            f"a position table of {len(table)} rows is no class token and a square grid; "
             "give a checkpoint whose pictures are square"
         )
     patches = table[1:].float().T.unflatten(1, (side, side))  # [C, n, n]

@@ -1,8 +1,8 @@
 """The views of the paper's encoders: what the release's image processors make of a picture.
 
 A resized picture is Pillow's 8-bit result to the bit, computed on the picture's own device: the
-same filters, rows first, weights of 22 bits, and whole grey levels after each direction. Pix2Struct
-takes patches of a standardised picture instead, in floats.
+same filters in the same order, weights of 22 bits, and whole grey levels after each direction.
+Pix2Struct takes patches of a standardised picture instead, in floats.
 
 Shapes: B batch, H W the padded pictures, h w one picture, P patches, p the side of a patch.
 """
@@ -139,9 +139,14 @@ def resized(
 
     window: compute only the centre of this height and width, and return uint8 [3, *window].
     """
+    h, w = picture.shape[-2:]
     height, width = window or size
-    picture = _resized_along(picture, 2, size[1], width, resample)
-    return _resized_along(picture, 1, size[0], height, resample)
+    passes = [(2, size[1], width), (1, size[0], height)]
+    if size[0] < h and h - size[0] > 2 * (w - size[1]):
+        passes.reverse()  # as Pillow since version 13, where rows are what shrinks
+    for dim, whole, part in passes:
+        picture = _resized_along(picture, dim, whole, part, resample)
+    return picture
 
 
 def _resized_along(picture: Tensor, dim: int, size: int, window: int, resample: Resample) -> Tensor:
@@ -149,13 +154,12 @@ def _resized_along(picture: Tensor, dim: int, size: int, window: int, resample: 
     if length == size:
         return picture.narrow(dim, (size - window) // 2, window)
     places, weights = (t.to(picture.device) for t in _taps(length, size, window, resample))
-    shape = [1, 1, 1]
-    shape[dim] = window
-    total: Tensor | int = 1 << (WEIGHT_BITS - 1)  # half a grey level, to round
+    lines = picture.movedim(dim, 0).contiguous()  # what is read together lies together
+    half = 1 << (WEIGHT_BITS - 1)  # half a grey level, to round
+    total = torch.full((window, *lines.shape[1:]), half, dtype=torch.int32, device=lines.device)
     for place, weight in zip(places, weights, strict=True):
-        total = picture.index_select(dim, place).int() * weight.view(shape) + total
-    assert isinstance(total, Tensor)
-    return (total >> WEIGHT_BITS).clamp(0, 255).to(torch.uint8)
+        total.addcmul_(lines.index_select(0, place).int(), weight[:, None, None])
+    return (total >> WEIGHT_BITS).clamp(0, 255).to(torch.uint8).movedim(0, dim)
 
 
 def _taps(length: int, size: int, window: int, resample: Resample) -> tuple[Tensor, Tensor]:

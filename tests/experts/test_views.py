@@ -1,0 +1,149 @@
+"""The views are what Pillow makes of a picture, whatever its shape and its batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from openmova.errors import UserError
+from openmova.experts import build_expert
+from openmova.experts.views import Frame, Resample, flattened_patches, picture_view, resized
+
+from .pictures import alone, padded_batch
+
+PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255,) * 3}
+"""Statistics that leave the grey levels as they are."""
+
+
+def noise(height: int, width: int, seed: int = 0) -> Tensor:
+    """uint8 [3, height, width]: the hardest picture to resize alike."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (3, height, width), generator=generator).to(torch.uint8)
+
+
+def by_pillow(picture: Tensor, size: tuple[int, int], resample: Resample) -> Tensor:
+    filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+    image = Image.fromarray(picture.permute(1, 2, 0).numpy())
+    return torch.from_numpy(np.array(image.resize(size[::-1], filters[resample]))).permute(2, 0, 1)
+
+
+def view_of(picture: Tensor, size: int, frame: Frame, **keywords: Any) -> Tensor:
+    return picture_view(
+        picture[None], torch.tensor([picture.shape[-2:]]), size=size, frame=frame, **keywords
+    )[0]
+
+
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    ("size", "target"),
+    [
+        ((50, 50), (96, 96)),
+        ((97, 97), (56, 56)),
+        ((300, 300), (64, 64)),
+        ((60, 90), (96, 144)),
+        ((1, 1), (32, 32)),
+        ((64, 64), (64, 64)),
+        ((200, 31), (224, 24)),
+        ((31, 200), (24, 224)),
+    ],
+)
+def test_a_resized_picture_is_pillows_to_the_bit(
+    size: tuple[int, int], target: tuple[int, int], resample: Resample
+) -> None:
+    picture = noise(*size)
+    assert torch.equal(resized(picture, target, resample), by_pillow(picture, target, resample))
+
+
+def test_the_window_is_the_centre_of_the_whole() -> None:
+    picture = noise(40, 70)
+    whole = resized(picture, (96, 168), "bicubic")
+    assert torch.equal(resized(picture, (96, 168), "bicubic", window=(96, 96)), whole[:, :, 36:132])
+
+
+def test_pad_centres_the_picture_on_its_mean_colour() -> None:
+    white = torch.full((3, 20, 10), 255, dtype=torch.uint8)
+    view = view_of(white, 20, "pad", mean=(0.5, 0.25, 0.1), std=(1.0, 1.0, 1.0))
+    colour = torch.tensor([127 / 255 - 0.5, 63 / 255 - 0.25, 25 / 255 - 0.1])
+    torch.testing.assert_close(view[:, 7, 4], colour)
+    torch.testing.assert_close(view[:, 7, 15], colour)
+    torch.testing.assert_close(view[:, 7, 5], 1 - torch.tensor([0.5, 0.25, 0.1]))
+
+
+def test_crop_takes_the_centre_of_the_longer_side() -> None:
+    picture = noise(30, 77)
+    view = view_of(picture, 60, "crop", **PLAIN)
+    whole = by_pillow(picture, (60, 154), "bicubic").float()
+    torch.testing.assert_close(view, whole[:, :, 47:107])
+
+
+def test_corner_fills_with_zeros_on_the_right_and_below() -> None:
+    keywords = {"mean": (0.5, 0.5, 0.5), "std": (1.0, 1.0, 1.0), "resample": "bilinear"}
+    tall, wide = (view_of(noise(*size), 40, "corner", **keywords) for size in ((80, 20), (20, 80)))
+    assert not tall[:, :, 10:].any() and tall[:, :, :10].all()
+    assert not wide[:, 10:].any() and wide[:, :10].all()
+
+
+@pytest.mark.parametrize("frame", ["pad", "crop", "corner"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 600), (600, 1), (2, 3)])
+def test_any_shape_gives_a_square_view(size: tuple[int, int], frame: Frame) -> None:
+    view = view_of(noise(*size), 32, frame, **PLAIN)
+    assert view.shape == (3, 32, 32) and view.dtype == torch.float32 and view.isfinite().all()
+
+
+@pytest.mark.parametrize("frame", ["pad", "crop", "corner"])
+def test_a_row_has_the_same_view_alone_and_in_a_batch(frame: Frame) -> None:
+    images, sizes = padded_batch()
+    views = picture_view(images, sizes, size=48, frame=frame, **PLAIN)
+    for row in range(len(sizes)):
+        view = picture_view(*alone(images, sizes, row), size=48, frame=frame, **PLAIN)
+        assert torch.equal(view[0], views[row])
+
+
+def test_patches_are_numbered_from_one_and_lie_in_rows() -> None:
+    picture = noise(40, 60)
+    (rows,) = flattened_patches(
+        picture[None], torch.tensor([[40, 60]]), patch=10, max_patches=30, frame="none"
+    )
+    assert rows.shape == (30, 2 + 300)
+    assert rows[:24, :2].tolist() == [[r, c] for r in range(1, 5) for c in range(1, 7)]
+    assert not rows[24:].any()
+    whole = picture.double()
+    standard = ((whole - whole.mean()) / whole.std(correction=0)).float()
+    second = standard[:, :10, 10:20].permute(1, 2, 0).flatten()  # 24 patches: nothing to resize
+    torch.testing.assert_close(rows[1, 2:], second)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 600), (600, 1), (7, 5)])
+@pytest.mark.parametrize("frame", ["pad", "none"])
+def test_any_shape_gives_patches(size: tuple[int, int], frame: Any) -> None:
+    picture = noise(*size)[None]
+    rows = flattened_patches(picture, torch.tensor([size]), patch=4, max_patches=25, frame=frame)
+    assert rows.shape == (1, 25, 2 + 48) and rows.isfinite().all() and rows[0, 0, :2].all()
+
+
+def test_a_picture_of_one_colour_has_finite_patches() -> None:
+    grey = torch.full((1, 3, 30, 30), 90, dtype=torch.uint8)
+    rows = flattened_patches(grey, torch.tensor([[30, 30]]), patch=10, max_patches=9)
+    assert not rows[0, :, 2:].any()
+
+
+def test_rows_of_patches_are_the_same_alone_and_in_a_batch() -> None:
+    images, sizes = padded_batch()
+    together = flattened_patches(images, sizes, patch=8, max_patches=36)
+    for row in range(len(sizes)):
+        one = flattened_patches(*alone(images, sizes, row), patch=8, max_patches=36)
+        assert torch.equal(one[0], together[row])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("frame", "stretch"), ("resample", "nearest"), ("frame", "")]
+)
+def test_an_unknown_choice_in_a_spec_is_named(key: str, value: str) -> None:
+    spec = {"kind": "clip", "name": "eye", "descriptions": ["sees"], key: value}
+    with pytest.raises(UserError, match=f"'eye' has {key} '{value}' in its spec; choose of"):
+        build_expert(spec)
