@@ -89,8 +89,8 @@ class PickleFile(Tensors):
     def file(self, name: str) -> str:
         return self.path.name
 
-    def sizes(self) -> dict[str, int]:
-        return {self.path.name: self.path.stat().st_size}
+    def paths(self) -> dict[str, Path]:
+        return {self.path.name: self.path}
 
     def _place(self, tensor: Tensor) -> _Place:
         first = tensor.untyped_storage()._checkpoint_offset

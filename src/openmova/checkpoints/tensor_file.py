@@ -66,9 +66,13 @@ class Tensors(ABC):
     def file(self, name: str) -> str:
         """The file that holds it, relative to the checkpoint, for messages."""
 
-    def sizes(self) -> dict[str, int]:
-        """The files that the tensors lie in, each with its bytes; none if they lie in no file."""
+    def paths(self) -> dict[str, Path]:
+        """The files that the tensors lie in, by the names that `file` gives; none in memory."""
         return {}
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each of these files."""
+        return {name: path.stat().st_size for name, path in self.paths().items()}
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -106,8 +110,8 @@ class SafetensorsFile(Tensors):
     def file(self, name: str) -> str:
         return self.path.name
 
-    def sizes(self) -> dict[str, int]:
-        return {self.path.name: self.path.stat().st_size}
+    def paths(self) -> dict[str, Path]:
+        return {self.path.name: self.path}
 
     def _header(self) -> tuple[dict[str, Any], int]:
         """The header, and where the data starts."""
@@ -157,7 +161,10 @@ def read_bytes(path: Path, start: int, count: int) -> Tensor:
         file.seek(start)
         view = raw.numpy().data
         while view:
-            got = file.readinto(view)
+            try:
+                got = file.readinto(view)
+            except OSError as error:
+                raise _unreadable(path, error) from error
             if not got:
                 raise damaged(path, "it is cut short")
             view = view[got:]
@@ -174,8 +181,7 @@ def opened(path: Path) -> Any:
     try:
         return path.open("rb", buffering=0)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"can't read {path.name} ({reason}): check the source") from error
+        raise _unreadable(path, error) from error
 
 
 def check_pointer(path: Path) -> None:
@@ -189,6 +195,10 @@ def check_pointer(path: Path) -> None:
 
 def damaged(path: Path, reason: str) -> UserError:
     return UserError(f"{path.name} is damaged, {reason}: download it again")
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"can't read {path.name} ({error.strerror}): check the source")
 
 
 def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:

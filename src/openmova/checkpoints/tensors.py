@@ -89,9 +89,9 @@ class ShardedTensors(Tensors):
     def file(self, name: str) -> str:
         return self._home[name]
 
-    def sizes(self) -> dict[str, int]:
+    def paths(self) -> dict[str, Path]:
         return {
-            file: size for shard in self._shards.values() for file, size in shard.sizes().items()
+            file: path for shard in self._shards.values() for file, path in shard.paths().items()
         }
 
 
@@ -117,11 +117,11 @@ class JoinedTensors(Tensors):
         part, _, own = name.partition(":")
         return f"{part}/{self._parts[part].file(own)}"
 
-    def sizes(self) -> dict[str, int]:
+    def paths(self) -> dict[str, Path]:
         return {
-            f"{part}/{file}": size
+            f"{part}/{file}": path
             for part, tensors in self._parts.items()
-            for file, size in tensors.sizes().items()
+            for file, path in tensors.paths().items()
         }
 
 
