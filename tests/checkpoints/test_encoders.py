@@ -14,10 +14,11 @@ from torch.testing import assert_close
 from transformers import PreTrainedModel, ViTConfig, ViTModel
 
 from checkpoints import public
-from openmova.checkpoints.encoders import EncoderParts, read_encoder
+from openmova.checkpoints.encoders import EncoderParts, convert_encoder, read_encoder
 from openmova.checkpoints.plan import MAKES, Drop, Take
 from openmova.errors import UserError
 from openmova.experts import Expert, build_expert
+from tiny import tiny_model
 
 Save = Callable[[PreTrainedModel, Path], None]
 
@@ -284,6 +285,49 @@ class TestBert:
         assert "bert.pooler.dense.weight" in dropped(parts)
 
 
+class TestConvertedAlone:
+    @torch.no_grad()
+    def test_is_read_back_as_it_was(self, tmp_path: Path) -> None:
+        model = public.clip_vision()
+        model.save_pretrained(tmp_path / "public")
+        source, target = tmp_path / "public", tmp_path / "ours"
+        report = convert_encoder(source, target, name="eyes", changes={"size": 42})
+        assert sorted(file.name for file in target.iterdir()) == [
+            "conversion.json",
+            "eyes.safetensors",
+            "spec.json",
+        ]
+        assert "post_layernorm.weight" in " ".join(report["dropped"])
+        again, before = read_encoder(target), read_encoder(source, changes={"size": 42})
+        assert again.spec == before.spec | {
+            "name": "eyes",
+            "descriptions": ["The encoder eyes."],
+        }
+        view = noise(1, 3, 42, 42)
+        assert_close(loaded(again)(view), loaded(before)(view))
+
+    def test_in_another_dtype(self, tmp_path: Path) -> None:
+        public.clip_vision().save_pretrained(tmp_path / "public")
+        convert_encoder(tmp_path / "public", tmp_path / "ours", dtype="bfloat16")
+        dtypes = {info.dtype for info in read_encoder(tmp_path / "ours").tensors.names().values()}
+        assert dtypes == {"bfloat16"}
+
+    def test_bert_needs_none(self, tmp_path: Path) -> None:
+        public.bert().save_pretrained(tmp_path / "public")
+        with pytest.raises(UserError, match="needs no conversion"):
+            convert_encoder(tmp_path / "public", tmp_path / "ours")
+
+
+def test_an_encoder_of_a_whole_model_of_ours(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    for name in ("two", "base"):
+        parts = read_encoder(tmp_path, name=name)
+        loaded(parts)
+        assert (parts.spec["name"], parts.kind) == (name, "tiny")
+    assert "it has base, one, two, three" in fault(tmp_path, name="four")
+
+
 # Mistakes
 
 
@@ -313,6 +357,6 @@ def test_a_key_that_nobody_knows_is_named(tmp_path: Path) -> None:
     model.config.save_pretrained(tmp_path)
     torch.save(state, tmp_path / "pytorch_model.bin")
     parts = read_encoder(tmp_path)
-    plan = parts.plan(lambda name: name)
+    plan = parts.plan()
     with pytest.raises(UserError, match=r"pytorch_model\.bin.*encoder\.layers\.0\.adapter"):
         plan.check(parts.tensors)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from transformers import BertConfig, BertModel
 
 from openmova.checkpoints import mova_specs
 from openmova.checkpoints.layouts import RECOMPUTED, encoder_sizes, recomputed, unused
-from openmova.checkpoints.plan import Drop, Plan, Take, plan_names
+from openmova.checkpoints.plan import Drop, Plan, Take, expert_place, plan_names
 from openmova.checkpoints.tensors import Tensors, open_tensors
+from openmova.checkpoints.writer import write_checkpoint
 from openmova.errors import UserError
-from openmova.experts.registry import build_expert, expert_class
+from openmova.experts.registry import build_expert
 
 BERT = "bert"
 """The kind of the gate's text encoder, which is no expert."""
@@ -144,6 +145,7 @@ class EncoderParts:
     """An encoder's checkpoint, understood: nothing of it is loaded yet."""
 
     title: str
+    kind: str
     spec: dict[str, Any]
     """Of the expert, as in config.json; of BERT the keywords of its config."""
     tensors: Tensors
@@ -152,16 +154,49 @@ class EncoderParts:
     expected: Shapes
     """Our parameters."""
 
-    def plan(self, file_place: Callable[[str], str], dtype: str | None = None) -> Plan:
-        """Of this encoder alone. file_place: our parameter -> the place that it is written to."""
-        fates: Fates = {
-            key: Take(place=file_place(fate.place), make=fate.make)
-            if isinstance(fate, Take)
-            else fate
-            for key, fate in self.fates.items()
-        }
-        expected = {file_place(name): shape for name, shape in self.expected.items()}
-        return plan_names(self.tensors.names(), fates, expected, dtype=dtype)
+    def plan(self, dtype: str | None = None) -> Plan:
+        """Of this encoder alone, into one file that has its name. dtype: default as it is."""
+        name = self.spec["name"]
+        fates = placed(self.fates, lambda ours: expert_place(name, ours))
+        expected = {expert_place(name, ours): shape for ours, shape in self.expected.items()}
+        plan = plan_names(self.tensors.names(), fates, expected, dtype=dtype)
+        plan.entries = [replace(entry, file=f"{name}.safetensors") for entry in plan.entries]
+        return plan
+
+
+def placed(fates: Mapping[str, Take | Drop], place: Callable[[str], str]) -> Fates:
+    """The same fates with our names replaced by places in a checkpoint."""
+    return {
+        key: replace(fate, place=place(fate.place)) if isinstance(fate, Take) else fate
+        for key, fate in fates.items()
+    }
+
+
+def convert_encoder(
+    source: Path,
+    target: Path,
+    *,
+    kind: str | None = None,
+    name: str | None = None,
+    dtype: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write an encoder alone as a folder: spec.json, <name>.safetensors, conversion.json.
+
+    Options as for `read_encoder`; dtype: default as in the source. Returns the report.
+    Raises UserError as `read_encoder` and `write_checkpoint` do.
+    """
+    parts = read_encoder(source, kind=kind, name=name, changes=changes)
+    if parts.kind == BERT:
+        raise UserError(
+            f"{source.name} is a BERT, which needs no conversion: name it as gate_text_encoder in "
+            "a recipe for openmova assemble"
+        )
+    plan = parts.plan(dtype)
+    plan.check(parts.tensors)
+    about = {"source": source.name, "layout": parts.title, "spec": parts.spec}
+    text = json.dumps(parts.spec, indent=2)
+    return write_checkpoint(plan, parts.tensors, target, last=(SPEC_FILE, text), about=about)
 
 
 def read_encoder(
@@ -173,13 +208,16 @@ def read_encoder(
 ) -> EncoderParts:
     """Find out what a public checkpoint, or an encoder that was converted before, holds.
 
-    path: a file of weights or a folder. kind: what it has to be, as in a spec, or "bert"; default:
+    path: a file of weights or a folder, also that of a whole model of ours, which has an encoder
+    of this name. kind: what it has to be, as in a spec, or "bert"; default:
     whatever it is. name: of the expert; default: its kind. changes: keywords of the spec that are
     set by hand, such as size=672 for CLIP, which resizes its position table.
     Raises UserError for a checkpoint of no known layout or of another kind.
     """
     if (path / SPEC_FILE).is_file():
         return _converted(path, kind, name, changes or {})
+    if _is_checkpoint(path):
+        return _of_checkpoint(path, kind, name, changes or {})
     tensors = open_tensors(path)
     keys = tensors.names()
     layout, prefix = _layout(path, keys, kind)
@@ -201,7 +239,12 @@ def read_encoder(
         expected = expected_shapes(layout.kind, spec)
         fates = _fates(keys, names, expected, lambda ours: unused(layout.kind, ours, spec))
     return EncoderParts(
-        title=layout.title, spec=spec, tensors=tensors, fates=fates, expected=expected
+        title=layout.title,
+        kind=layout.kind,
+        spec=spec,
+        tensors=tensors,
+        fates=fates,
+        expected=expected,
     )
 
 
@@ -312,6 +355,12 @@ POSITIONS = "embeddings.position_embedding.weight"
 """CLIP's table, the only one that the released code resizes when it builds the model."""
 
 
+def _is_checkpoint(path: Path) -> bool:
+    """Whether it is a whole model of ours."""
+    config = path / "config.json"
+    return config.is_file() and _json(config).get("model_type") == "openmova"
+
+
 def _converted(
     path: Path, kind: str | None, name: str | None, changes: Mapping[str, Any]
 ) -> EncoderParts:
@@ -319,21 +368,41 @@ def _converted(
     stored = _json(path / SPEC_FILE)
     if not isinstance(stored.get("kind"), str) or not isinstance(stored.get("name"), str):
         raise UserError(f"{path.name}/{SPEC_FILE} names no kind and name: convert it again")
-    if kind is not None and stored["kind"] != kind:
+    tensors = open_tensors(path / f"{stored['name']}.safetensors")
+    return _ours(path, tensors, "", kind, {**stored, **({"name": name} if name else {}), **changes})
+
+
+def _of_checkpoint(
+    path: Path, kind: str | None, name: str | None, changes: Mapping[str, Any]
+) -> EncoderParts:
+    """The encoder of this name in a whole checkpoint of ours."""
+    config = _json(path / "config.json")
+    for spec in config["experts"]:
+        if spec["name"] == name:
+            tensors = open_tensors(path / "experts" / f"{name}.safetensors")
+            return _ours(path, tensors, "", kind, {**spec, **changes})
+    if config["base"]["name"] == name:
+        return _ours(path, open_tensors(path), "model.base.", kind, {**config["base"], **changes})
+    names = ", ".join(spec["name"] for spec in (config["base"], *config["experts"]))
+    raise UserError(f"{path.name} has no encoder {name!r}, it has {names}: name one of them")
+
+
+def _ours(
+    path: Path, tensors: Tensors, prefix: str, kind: str | None, spec: dict[str, Any]
+) -> EncoderParts:
+    """Tensors that have our names already, some in front of a prefix."""
+    if kind not in (None, spec["kind"]):
         raise UserError(
-            f"{path.name} holds an encoder of the kind {stored['kind']}, not {kind}: give another "
+            f"{path.name} holds an encoder of the kind {spec['kind']}, not {kind}: give another "
             "source"
         )
-    expert_class(stored["kind"])
-    tensors = open_tensors(path / f"{stored['name']}.safetensors")
-    spec = {**stored, **({"name": name} if name else {}), **changes}
-    expected = expected_shapes(stored["kind"], spec)
     keys = tensors.names()
-    fates = _fates(
-        keys, {key: key for key in keys}, expected, lambda ours: unused(spec["kind"], ours, spec)
-    )
+    names = {key: key.removeprefix(prefix) for key in keys if key.startswith(prefix)}
+    expected = expected_shapes(spec["kind"], spec)
+    fates = _fates(keys, names, expected, lambda ours: unused(spec["kind"], ours, spec))
     return EncoderParts(
-        title=f"a converted {stored['kind']}",
+        title=f"an encoder of openmova ({spec['kind']})",
+        kind=spec["kind"],
         spec=spec,
         tensors=tensors,
         fates=fates,
