@@ -14,6 +14,11 @@ def close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
     torch.testing.assert_close(actual.float(), expected, atol=tolerance, rtol=0)
 
 
+def tokens(features: Tensor) -> Tensor:
+    """[B, C, h, w] -> [B, h * w, C], as the release stores maps."""
+    return features.flatten(2).mT
+
+
 @contextmanager
 def recorded(
     outputs: Mapping[str, nn.Module], inputs: Mapping[str, nn.Module] | None = None

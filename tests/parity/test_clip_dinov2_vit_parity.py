@@ -11,7 +11,7 @@ from torch import Tensor
 from openmova.adapter import resize_map
 from openmova.experts.clip import resize_positions
 
-from .comparing import close, recorded
+from .comparing import close, recorded, tokens
 from .encoders import clip, dinov2, inputs, vit
 from .golden import GoldenSet, find, ids
 
@@ -20,11 +20,6 @@ pytestmark = pytest.mark.parity
 CLIP_SETS = find(lambda module: "CLIPVisionModel" in module)
 DINOV2_SETS = find(lambda module: "Dinov2Model" in module)
 BIOMEDCLIP_SETS = find(lambda module: "TimmModel" in module)
-
-
-def tokens(features: Tensor) -> Tensor:
-    """[B, C, h, w] -> [B, h * w, C], as the release stores maps."""
-    return features.flatten(2).mT
 
 
 def stored(golden: GoldenSet, pattern: str) -> tuple[Tensor, int]:
@@ -92,7 +87,12 @@ def test_dinov2(golden: GoldenSet) -> None:
 @torch.no_grad()
 def test_dinov2_on_another_grid_than_its_position_table(golden: GoldenSet) -> None:
     x = inputs(golden)["x_small"]
-    encoder = dinov2(golden.part("w."), heads=golden.config["heads"], view_size=x.shape[-1])
+    encoder = dinov2(
+        golden.part("w."),
+        heads=golden.config["heads"],
+        size=golden.config["image_size"],
+        view_size=x.shape[-1],
+    )
     expected, n = stored(golden, "small_feature")
     close(tokens(encoder(x))[:, ::n], expected, golden.tolerance)
 

@@ -12,16 +12,11 @@ from torch import Tensor, nn
 from openmova.adapter import resize_map
 from openmova.experts.codetr import Rotary
 
-from .comparing import close, recorded
+from .comparing import close, recorded, tokens
 from .encoders import codetr, inputs, pix2struct, sam
 from .golden import GoldenSet, ids, sets
 
 pytestmark = pytest.mark.parity
-
-
-def tokens(features: Tensor) -> Tensor:
-    """[B, C, h, w] -> [B, h * w, C], as the release stores maps."""
-    return features.flatten(2).mT
 
 
 def layers(encoder: nn.Module) -> dict[str, nn.Module]:

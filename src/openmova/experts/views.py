@@ -158,7 +158,7 @@ def _resized_along(picture: Tensor, dim: int, size: int, window: int, resample: 
     half = 1 << (WEIGHT_BITS - 1)  # half a grey level, to round
     total = torch.full((window, *lines.shape[1:]), half, dtype=torch.int32, device=lines.device)
     for place, weight in zip(places, weights, strict=True):
-        total.addcmul_(lines.index_select(0, place).int(), weight[:, None, None])
+        total += lines.index_select(0, place).int() * weight[:, None, None]
     return (total >> WEIGHT_BITS).clamp(0, 255).to(torch.uint8).movedim(0, dim)
 
 
@@ -171,10 +171,11 @@ def _taps(length: int, size: int, window: int, resample: Resample) -> tuple[Tens
     stretch = max(scale, 1.0)
     radius = {"bilinear": 1, "bicubic": 2}[resample] * stretch
     start = (size - window) // 2
-    centre = (torch.arange(start, start + window, dtype=torch.float64) + 0.5) * scale
+    pixels = torch.arange(start, start + window, dtype=torch.float64, device="cpu")
+    centre = (pixels + 0.5) * scale
     first = (centre - radius + 0.5).long().clamp(min=0)
     last = (centre + radius + 0.5).long().clamp(max=length)
-    tap = torch.arange(2 * math.ceil(radius) + 1)[:, None]
+    tap = torch.arange(2 * math.ceil(radius) + 1, device="cpu")[:, None]
     places = first + tap  # [taps, window]
     distance = ((places + 0.5 - centre) / stretch).abs()
     weights = torch.where(places < last, _filter(distance, resample), 0.0)
