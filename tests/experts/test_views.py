@@ -147,3 +147,12 @@ def test_an_unknown_choice_in_a_spec_is_named(key: str, value: str) -> None:
     spec = {"kind": "clip", "name": "eye", "descriptions": ["sees"], key: value}
     with pytest.raises(UserError, match=f"'eye' has {key} '{value}' in its spec; choose of"):
         build_expert(spec)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("view_size", 0), ("mean", [0.5]), ("std", []), ("std", [0.2, 0.2, 0.0])]
+)
+def test_a_view_that_cannot_be_is_named(key: str, value: Any) -> None:
+    spec = {"kind": "vit", "name": "eye", "descriptions": ["sees"], key: value}
+    with pytest.raises(UserError, match="the expert 'eye' has a view of"):
+        build_expert(spec)

@@ -55,6 +55,12 @@ class PictureExpert(Expert):
         super().__init__(name=name, descriptions=descriptions, channels=channels)
         check_choice(name, "frame", frame, get_args(Frame))
         check_choice(name, "resample", resample, get_args(Resample))
+        if view_size < 1 or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise UserError(
+                f"the expert {name!r} has a view of {view_size} pixels with mean {list(mean)} and "
+                f"std {list(std)} in its spec; a view has pixels, and three numbers in each, "
+                "std above 0"
+            )
         self.view_size, self.mean, self.std = view_size, tuple(mean), tuple(std)
         self.frame: Frame = frame
         self.resample: Resample = resample
