@@ -36,7 +36,7 @@ from transformers import (
     SuppressTokensLogitsProcessor,
 )
 from transformers.modeling_outputs import ModelOutput
-from transformers.utils import can_return_tuple
+from transformers.utils import GENERATION_CONFIG_NAME, can_return_tuple
 
 from openmova.adapter import ExpertMap, MoVAdapter, RotaryGrid
 from openmova.checkpoints.hub import download
@@ -161,6 +161,9 @@ class MovaPreTrainedModel(PreTrainedModel):
         folder = _checkpoint_folder(pretrained_model_name_or_path, kwargs)
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
+        if (folder / GENERATION_CONFIG_NAME).is_file():
+            # Read here: transformers would take the model's own keywords for settings of it.
+            kwargs.setdefault("generation_config", GenerationConfig.from_pretrained(folder))
         with _without_load_report():
             model, info = super().from_pretrained(
                 folder, *args, output_loading_info=True, folder=folder, **kwargs
