@@ -49,11 +49,12 @@ SAM_SIZES = {
 
 
 def random_weights(model: nn.Module, seed: int = 0) -> None:
-    """Also where a model starts at zeros or ones."""
-    torch.manual_seed(seed)
+    """The same ones in every model of this kind, also where it starts at zeros or ones."""
+    random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+            values = torch.randn(parameter.shape, generator=random)
+            parameter.copy_(0.2 * values if parameter.ndim > 1 else 0.5 + 0.1 * values)
 
 
 def clip() -> CLIPModel:

@@ -1,0 +1,270 @@
+"""A MoVA from public parts: language model, base encoder, experts and text encoder as they are
+published, and a fresh adapter that is still to be trained (paper, section 3.1).
+
+Parts are streamed tensor by tensor into the new folder; only the adapter is built.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.random import fork_rng
+from transformers import GenerationConfig
+
+from openmova.adapter import AdapterConfig, MoVAdapter
+from openmova.checkpoints import hub
+from openmova.checkpoints.encoders import (
+    BERT,
+    EncoderParts,
+    placed,
+    read_encoder,
+)
+from openmova.checkpoints.language_models import (
+    LanguageModelParts,
+    plain_tokenizer,
+    read_generation_config,
+    read_language_model,
+    read_tokenizer,
+)
+from openmova.checkpoints.locate import checkpoint_folder
+from openmova.checkpoints.plan import Plan, Take, expert_place, plan_names
+from openmova.checkpoints.recipe import OWN_TEMPLATE, EncoderEntry, Recipe
+from openmova.checkpoints.templates import TEMPLATES, jinja
+from openmova.checkpoints.tensors import JoinedTensors, MemoryTensors, Tensors
+from openmova.checkpoints.writer import check_target, write_checkpoint
+from openmova.configuration_mova import MovaConfig
+from openmova.errors import UserError
+from openmova.experts.hf import hf_spec
+from openmova.experts.registry import build_expert
+from openmova.processing_mova import MovaProcessor
+
+BASE, ADAPTER, GATE = "model.base.", "model.adapter.", "model.gate_text_encoder."
+HF_CHANGES = ("descriptions", "size", "mean", "std", "select_layer")
+
+
+def assemble(recipe: Recipe, target: Path, *, yes: bool = False) -> dict[str, Any]:
+    """Write the MoVA that a recipe describes into the new folder `target`; returns the report.
+
+    Parts that are on the hub are downloaded. yes: where a part is of the released MoVA on the hub,
+    don't ask before it is fetched. Raises UserError if a part is missing, of another kind, or does
+    not fit.
+    """
+    check_target(target)
+    return prepare(recipe, fetch(recipe, yes=yes), target).write()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembly:
+    """A MoVA that is understood to the last tensor, and not written yet."""
+
+    plan: Plan
+    tensors: Tensors
+    target: Path
+    config: MovaConfig
+    processor: MovaProcessor
+    generation: GenerationConfig
+    about: Mapping[str, Any]
+
+    def write(self) -> dict[str, Any]:
+        """Write the folder, whole or not at all; goes on where a killed run stopped."""
+
+        def finish(folder: Path) -> None:
+            self.processor.save_pretrained(folder)
+            self.generation.save_pretrained(folder)
+
+        return write_checkpoint(
+            self.plan,
+            self.tensors,
+            self.target,
+            last=("config.json", self.config.to_json_string()),
+            about=self.about,
+            finish=finish,
+        )
+
+
+def fetch(recipe: Recipe, *, yes: bool = False) -> Recipe:
+    """The same recipe with every source on this machine."""
+
+    def here(entry: EncoderEntry) -> EncoderEntry:
+        try:
+            return replace(entry, source=str(local(entry.source, yes=yes)))
+        except UserError as error:
+            raise UserError(f"{entry.name}: {error}") from error
+
+    return replace(
+        recipe,
+        language_model=str(local(recipe.language_model)),
+        gate_text_encoder=str(local(recipe.gate_text_encoder)),
+        base=here(recipe.base),
+        experts=tuple(here(entry) for entry in recipe.experts),
+    )
+
+
+def local(source: str, *, yes: bool = False) -> Path:
+    """A part as a file or folder here; the released MoVA of the hub is converted on the way."""
+    if not Path(source).expanduser().exists() and hub.HUB_ID.fullmatch(source):
+        folder = hub.download(source, ["config.json"])
+        if (folder / "config.json").is_file() and hub.is_release(hub.read_config(folder)):
+            return checkpoint_folder(source, yes=yes)
+    return hub.source_path(source)
+
+
+def prepare(recipe: Recipe, here: Recipe, target: Path) -> Assembly:
+    """Look at every part and join them, without reading their weights.
+
+    recipe: as it was given, for the report; here: with sources on this machine. Raises UserError
+    as `assemble` does.
+    """
+    check_target(target)
+    language_folder, text_folder = Path(here.language_model), Path(here.gate_text_encoder)
+    language = read_language_model(language_folder)
+    tokenizer = read_tokenizer(language_folder, here.image_token)
+    template = _template(here, tokenizer.chat_template)
+    text = read_encoder(text_folder, kind=BERT)
+    base = _encoder(here.base)
+    experts = [_encoder(entry) for entry in here.experts]
+    config = _config(here, language, base, experts, text)
+    config.image_token_id = tokenizer.convert_tokens_to_ids(here.image_token)
+    plan, tensors = _plan(here, config, language, base, experts, text)
+    plan.check(tensors)
+    processor = MovaProcessor.from_config(
+        config,
+        tokenizer,
+        plain_tokenizer(text_folder),
+        image_token=here.image_token,
+        chat_template=template,
+        max_side=here.max_side,
+    )
+    return Assembly(
+        plan=plan,
+        tensors=tensors,
+        target=target,
+        config=config,
+        processor=processor,
+        generation=read_generation_config(language_folder, tokenizer, template),
+        about={"recipe": json.loads(json.dumps(recipe.to_dict()))},
+    )
+
+
+def _template(recipe: Recipe, own: str | None) -> str:
+    if recipe.template != OWN_TEMPLATE:
+        return jinja(TEMPLATES[recipe.template])
+    if not own:
+        raise UserError(
+            f"{Path(recipe.language_model).name} has no chat template: name one in the recipe's "
+            f"template, such as {' or '.join(TEMPLATES)}"
+        )
+    return own
+
+
+def _encoder(entry: EncoderEntry) -> EncoderParts:
+    path = Path(entry.source)
+    try:
+        if entry.kind == "hf":
+            return _of_transformers(entry, path)
+        return read_encoder(path, kind=entry.kind, name=entry.name, changes=entry.changes)
+    except UserError as error:
+        raise UserError(f"{entry.name}: {error}") from error
+
+
+def _of_transformers(entry: EncoderEntry, path: Path) -> EncoderParts:
+    """A vision model that is run by transformers' own class."""
+    if unknown := [key for key in entry.changes if key not in HF_CHANGES]:
+        raise UserError(f"an expert of the kind hf takes {', '.join(HF_CHANGES)}, not {unknown[0]}")
+    spec = hf_spec(path, name=entry.name, **entry.changes)
+    state = build_expert(spec).state_dict()
+    del spec["source"]
+    return EncoderParts(
+        title="a vision model of transformers",
+        kind="hf",
+        spec=spec,
+        tensors=MemoryTensors(state, file=path.name),
+        fates={name: Take(place=name) for name in state},
+        expected={name: tuple(tensor.shape) for name, tensor in state.items()},
+    )
+
+
+def _config(
+    recipe: Recipe,
+    language: LanguageModelParts,
+    base: EncoderParts,
+    experts: list[EncoderParts],
+    text: EncoderParts,
+) -> MovaConfig:
+    """The whole configuration; widths follow from the parts."""
+    with torch.device("meta"):
+        base_width, *channels = (build_expert(p.spec).channels for p in (base, *experts))
+    sizes = dict(recipe.adapter)
+    if "grid" not in sizes:
+        if "size" not in base.spec or "patch" not in base.spec:
+            raise UserError(
+                "the recipe lacks adapter.grid: rows and columns of the base encoder's map"
+            )
+        sizes["grid"] = [base.spec["size"] // base.spec["patch"]] * 2
+    try:
+        adapter = AdapterConfig(
+            **sizes,
+            width=base_width,
+            expert_channels=tuple(channels),
+            text_width=text.spec["hidden_size"],
+            output_width=language.config.hidden_size,
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the recipe's adapter: {error}") from error
+    return MovaConfig(
+        text_config=language.config,
+        base=base.spec,
+        experts=[part.spec for part in experts],
+        adapter=asdict(adapter),
+        gate_text_config=text.spec,
+        routing=dict(recipe.routing),
+        dtype=recipe.dtype,
+        architectures=["MovaForConditionalGeneration"],
+    )
+
+
+def _plan(
+    recipe: Recipe,
+    config: MovaConfig,
+    language: LanguageModelParts,
+    base: EncoderParts,
+    experts: list[EncoderParts],
+    text: EncoderParts,
+) -> tuple[Plan, Tensors]:
+    """Every part at its place in one checkpoint."""
+    adapter = _fresh_adapter(config, recipe.seed)
+    parts: dict[str, tuple[Tensors, Mapping[str, Any], Mapping[str, tuple[int, ...]]]] = {
+        "base": (base.tensors, *_at(base, BASE)),
+        "adapter": (
+            adapter,
+            {name: Take(place=ADAPTER + name) for name in adapter.names()},
+            {ADAPTER + name: info.shape for name, info in adapter.names().items()},
+        ),
+        "gate_text_encoder": (text.tensors, *_at(text, GATE)),
+        "language_model": (language.tensors, language.fates, language.expected),
+    }
+    for part in experts:
+        place = expert_place(part.spec["name"], "")
+        parts[place.rstrip("/")] = (part.tensors, *_at(part, place))
+    joined = JoinedTensors({name: tensors for name, (tensors, _, _) in parts.items()})
+    fates = {f"{name}:{key}": f for name, (_, fs, _) in parts.items() for key, f in fs.items()}
+    expected = {place: shape for _, _, shapes in parts.values() for place, shape in shapes.items()}
+    return plan_names(joined.names(), fates, expected, dtype=recipe.dtype), joined
+
+
+def _at(parts: EncoderParts, start: str) -> tuple[Mapping[str, Any], dict[str, tuple[int, ...]]]:
+    """An encoder's fates and parameters, with places that begin so."""
+    expected = {start + name: shape for name, shape in parts.expected.items()}
+    return placed(parts.fates, lambda name: start + name), expected
+
+
+def _fresh_adapter(config: MovaConfig, seed: int) -> MemoryTensors:
+    """The adapter with the weights that training starts from."""
+    with fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MemoryTensors(MoVAdapter(config.adapter).state_dict(), file="a fresh adapter")

@@ -1,0 +1,186 @@
+"""Any causal language model of transformers as the decoder of a MoVA: its tensors under our names.
+
+Where the checkpoint's names are those of the class, tensors are taken one by one; a layout that
+transformers renames or joins while it loads is loaded by transformers, whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from openmova.checkpoints.layouts import RECOMPUTED, recomputed
+from openmova.checkpoints.plan import Drop, Take
+from openmova.checkpoints.tensors import MemoryTensors, Tensors, open_tensors
+from openmova.errors import UserError
+
+DECODER = "model.language_model."
+HEAD = "lm_head.weight"
+TURN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
+"""Tokens that end an answer where a chat template writes them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelParts:
+    """A language model's checkpoint, understood."""
+
+    config: PreTrainedConfig
+    tensors: Tensors
+    fates: dict[str, Take | Drop]
+    """The places are those of a MoVA's checkpoint."""
+    expected: dict[str, tuple[int, ...]]
+
+
+def read_language_model(folder: Path) -> LanguageModelParts:
+    """Find out what a folder of a causal language model holds.
+
+    Raises UserError if it is none, or one that can't be a MoVA's decoder.
+    """
+    config = _config(folder)
+    with torch.device("meta"):
+        shapes = AutoModelForCausalLM.from_config(config)
+        decoder = AutoModel.from_config(config)
+    head = shapes.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear) or head.bias is not None:
+        raise UserError(
+            f"{folder.name}: the head of this language model ({config.model_type}) has a bias or "
+            "is no linear layer, which a MoVA's has not: take another language model"
+        )
+    expected = {DECODER + name: tuple(t.shape) for name, t in decoder.state_dict().items()}
+    if not config.tie_word_embeddings:
+        expected[HEAD] = tuple(head.weight.shape)
+    tensors = open_tensors(folder)
+    fates = _fates(tensors, shapes, expected)
+    if not _complete(tensors, fates, expected):
+        tensors = MemoryTensors(_loaded(folder).state_dict(), file=folder.name)
+        fates = _fates(tensors, shapes, expected)
+    return LanguageModelParts(config=config, tensors=tensors, fates=fates, expected=expected)
+
+
+def read_tokenizer(folder: Path, image_token: str) -> PreTrainedTokenizerBase:
+    """The language model's tokenizer with an image token, and with some token to pad with.
+
+    Raises UserError if there is no tokenizer.
+    """
+    tokenizer = plain_tokenizer(folder)
+    if tokenizer.convert_tokens_to_ids(image_token) in (None, tokenizer.unk_token_id):
+        tokenizer.add_tokens([image_token], special_tokens=True)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """A folder's tokenizer as it is. Raises UserError if there is none."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UserError(
+            f"{folder.name} has no tokenizer that can be read ({_first_line(error)}): the folder "
+            "needs its tokenizer files"
+        ) from error
+
+
+def read_generation_config(
+    folder: Path, tokenizer: PreTrainedTokenizerBase, chat_template: str
+) -> GenerationConfig:
+    """Greedy, ending where the language model ends or where the template ends a turn."""
+    ends: list[int] = []
+    if (folder / "generation_config.json").is_file():
+        stated = GenerationConfig.from_pretrained(folder).eos_token_id
+        ends += stated if isinstance(stated, list) else [stated]
+    ends.append(tokenizer.eos_token_id)
+    vocabulary = tokenizer.get_vocab()
+    ends += [vocabulary[t] for t in TURN_ENDS if t in vocabulary and t in chat_template]
+    return GenerationConfig(
+        do_sample=False,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=list(dict.fromkeys(end for end in ends if end is not None)),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _config(folder: Path) -> PreTrainedConfig:
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder.name} holds no language model that transformers knows "
+            f"({_first_line(error)}): give the folder of one"
+        ) from error
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.get_text_config() is not config:
+        raise UserError(
+            f"{folder.name} holds a {config.model_type}, which is no plain causal language model: "
+            "give the folder of one"
+        )
+    if vars(config).get("quantization_config") is not None:
+        raise UserError(
+            f"{folder.name} is quantised already: give the model in full precision; openmova "
+            "quantises when it loads"
+        )
+    return config
+
+
+def _fates(
+    tensors: Tensors, shapes: PreTrainedModel, expected: Mapping[str, Any]
+) -> dict[str, Take | Drop]:
+    """What becomes of every key; a key without a fate is unknown."""
+    head = shapes.get_output_embeddings()
+    (head_name,) = {name for name, module in shapes.named_modules() if module is head}
+    prefix = f"{shapes.base_model_prefix}."
+    fates: dict[str, Take | Drop] = {}
+    for key in tensors.names():
+        place = DECODER + key.removeprefix(prefix)
+        if place in expected:
+            fates[key] = Take(place=place)
+        elif key == f"{head_name}.weight":
+            tied = HEAD not in expected
+            fates[key] = Drop(reason="tied to the embedding") if tied else Take(place=HEAD)
+        elif recomputed(key):
+            fates[key] = Drop(reason=RECOMPUTED)
+    return fates
+
+
+def _complete(
+    tensors: Tensors, fates: Mapping[str, Take | Drop], expected: Mapping[str, Any]
+) -> bool:
+    filled = {fate.place for fate in fates.values() if isinstance(fate, Take)}
+    return fates.keys() == tensors.names().keys() and filled == set(expected)
+
+
+def _loaded(folder: Path) -> PreTrainedModel:
+    """The model as transformers loads it, in the dtype of its checkpoint."""
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, dtype="auto", trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"the language model in {folder.name} can't be loaded ({_first_line(error)}): "
+            "download it again"
+        ) from error
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(
+            f"{folder.name} lacks weights of its language model, such as {missing[0]}: download "
+            "it again"
+        )
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

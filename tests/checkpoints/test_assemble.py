@@ -1,0 +1,358 @@
+"""A MoVA assembled from tiny public parts loads, has the parts' weights, and answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch.testing import assert_close
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GPT2Config,
+    LlamaConfig,
+    OPTConfig,
+    PhiConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+    Qwen3MoeConfig,
+)
+
+from checkpoints import public
+from openmova import Mova
+from openmova.checkpoints.assemble import assemble
+from openmova.checkpoints.mova_specs import RELEASED_ORDER
+from openmova.checkpoints.recipe import Recipe
+from openmova.errors import UserError
+from tiny import WORDS, pictures, tiny_question_tokenizer, tiny_tokenizer
+
+LANGUAGE_SIZES: dict[str, Any] = {
+    "vocab_size": len(WORDS),
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 256,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+    "pad_token_id": 0,
+}
+LANGUAGE_MODELS: dict[str, PreTrainedConfig] = {
+    "llama": LlamaConfig(**LANGUAGE_SIZES),
+    "qwen2-tied": Qwen2Config(**LANGUAGE_SIZES, tie_word_embeddings=True),
+    "gemma2-tied": Gemma2Config(**LANGUAGE_SIZES, head_dim=8, query_pre_attn_scalar=8),
+    "opt": OPTConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        word_embed_proj_dim=16,
+        ffn_dim=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=256,
+    ),
+    "gpt2-tied": GPT2Config(vocab_size=len(WORDS), n_embd=16, n_layer=2, n_head=2, n_positions=256),
+    "qwen3-moe": Qwen3MoeConfig(
+        **LANGUAGE_SIZES, head_dim=8, moe_intermediate_size=8, num_experts=4, num_experts_per_tok=2
+    ),
+}
+
+
+def language_model(folder: Path, name: str) -> Any:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(LANGUAGE_MODELS[name])
+    public.random_weights(model)
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of public parts."""
+    folder = tmp_path_factory.mktemp("parts")
+    language_model(folder / "language", "llama")
+    public.clip().save_pretrained(folder / "clip")
+    public.dinov2().save_pretrained(folder / "dinov2")
+    public.sam_file(folder / "sam_vit_t.pth", public.sam())
+    public.pix2struct().save_pretrained(folder / "deplot")
+    public.bert().save_pretrained(folder / "bert")
+    tiny_question_tokenizer().save_pretrained(folder / "bert")
+    return folder
+
+
+@pytest.fixture
+def recipe(parts: Path) -> dict[str, Any]:
+    return {
+        "language_model": str(parts / "language"),
+        "base": {"source": str(parts / "clip"), "size": 28},
+        "experts": [
+            {"name": "dinov2", "source": str(parts / "dinov2"), "view_size": 56},
+            {"name": "sam", "source": str(parts / "sam_vit_t.pth")},
+            {"name": "deplot", "source": str(parts / "deplot"), "max_patches": 9},
+        ],
+        "gate_text_encoder": str(parts / "bert"),
+        "adapter": {"blocks": 2, "head_dim": 8},
+        "routing": {"grid": [1, 2], "max_new_tokens": 4},
+        "dtype": "float32",
+    }
+
+
+def build(recipe: dict[str, Any], target: Path) -> dict[str, Any]:
+    return assemble(Recipe.from_dict(recipe), target)
+
+
+class TestFromPublicParts:
+    def test_it_loads_and_answers(self, recipe: dict[str, Any], tmp_path: Path) -> None:
+        build(recipe, tmp_path / "mova")
+        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
+        assert mova.experts == ("dinov2", "sam", "deplot")
+        picture = pictures(1)[0]
+        answer = mova.ask(picture, "what is this ?", max_new_tokens=3, experts="all")
+        assert answer.routing.experts == ("dinov2", "sam", "deplot")
+        assert answer.gates.shape == (2, 3)
+        mova.ask(picture, "what is this ?", max_new_tokens=3)
+
+    @torch.no_grad()
+    def test_every_part_has_the_published_weights(
+        self, recipe: dict[str, Any], parts: Path, tmp_path: Path
+    ) -> None:
+        build(recipe, tmp_path / "mova")
+        model = Mova.from_pretrained(tmp_path / "mova", device="cpu").model
+        ids = torch.tensor([[2, 9, 10, 11]])
+        theirs = AutoModelForCausalLM.from_pretrained(parts / "language")(ids).logits
+        assert_close(model(ids).logits, theirs)
+        view = torch.randn(1, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+        clip = public.clip().vision_model(view, output_hidden_states=True).hidden_states[-2]
+        assert_close(model.model.base(view).flatten(2).mT, clip[:, 1:], atol=1e-5, rtol=0)
+        view = torch.nn.functional.interpolate(view, (64, 64))
+        sam = public.sam().vision_encoder(view).last_hidden_state
+        assert_close(model.model.experts.get(1)(view), sam, atol=1e-5, rtol=0)
+        bert = public.bert().bert(ids).last_hidden_state
+        assert_close(model.model.gate_text_encoder(ids).last_hidden_state, bert)
+
+    def test_the_report_knows_every_tensor(self, recipe: dict[str, Any], tmp_path: Path) -> None:
+        report = build(recipe, tmp_path / "mova")
+        assert report == json.loads((tmp_path / "mova" / "conversion.json").read_text())
+        table = report["tensors"]["model.base.embeddings.position_embedding.weight"]
+        assert table["source"] == "base:vision_model.embeddings.position_embedding.weight"
+        assert report["tensors"]["model.adapter.position"]["file"] == "model.safetensors"
+        assert report["dropped"]["gate_text_encoder:cls.predictions.bias"] == "not of this encoder"
+        assert report["recipe"]["dtype"] == "float32"
+
+    def test_the_seed_decides_on_the_adapter(self, recipe: dict[str, Any], tmp_path: Path) -> None:
+        def adapter(name: str, **changes: Any) -> list[str]:
+            tensors = build(recipe | changes, tmp_path / name)["tensors"]
+            return [t["sha256"] for place, t in tensors.items() if "adapter." in place]
+
+        first = adapter("a")
+        assert adapter("b") == first
+        assert adapter("c", seed=1) != first
+
+    def test_the_dtype(self, recipe: dict[str, Any], tmp_path: Path) -> None:
+        build(recipe | {"dtype": "bfloat16"}, tmp_path / "mova")
+        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
+        assert {p.dtype for p in mova.model.parameters()} == {torch.bfloat16}
+        mova.ask(pictures(1)[0], "what ?", max_new_tokens=2, experts="sam,deplot")
+
+    def test_a_template_of_the_release_ends_where_it_ends_a_turn(
+        self, recipe: dict[str, Any], tmp_path: Path
+    ) -> None:
+        build(recipe | {"template": "vicuna_v1"}, tmp_path / "mova")
+        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
+        turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Hi"}]}]
+        prompt = mova.processor.apply_chat_template(turns, add_generation_prompt=True)
+        assert prompt.endswith("USER: <image>\nHi ASSISTANT:")
+        assert mova.model.generation_config.eos_token_id == [3]
+        assert not mova.model.generation_config.do_sample
+
+    def test_an_encoder_of_an_assembled_model_and_any_of_transformers(
+        self, recipe: dict[str, Any], parts: Path, tmp_path: Path
+    ) -> None:
+        build(recipe, tmp_path / "first")
+        public.dinov2(use_swiglu_ffn=False).save_pretrained(tmp_path / "small-dinov2")
+        look = {"kind": "hf", "size": 28, "mean": [0.5] * 3, "std": [0.5] * 3}
+        experts = [
+            {"name": "sam", "source": str(tmp_path / "first")},
+            {
+                "name": "small",
+                "source": str(tmp_path / "small-dinov2"),
+                "descriptions": ["a small one"],
+                **look,
+            },
+        ]
+        report = build(recipe | {"experts": experts}, tmp_path / "second")
+        before = json.loads((tmp_path / "first" / "conversion.json").read_text())["tensors"]
+        name = "experts/sam/pos_embed"
+        assert report["tensors"][name]["sha256"] == before[name]["sha256"]
+        mova = Mova.from_pretrained(tmp_path / "second", device="cpu")
+        mova.ask(pictures(1)[0], "what ?", max_new_tokens=2, experts="all")
+
+    def test_what_was_finished_is_taken_over(
+        self, recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from openmova.processing_mova import MovaProcessor
+
+        def killed(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(MovaProcessor, "save_pretrained", killed)
+            build(recipe, tmp_path / "mova")
+        assert not (tmp_path / "mova").exists()
+        written = tmp_path / "mova.partial" / "model.safetensors"
+        before = written.stat().st_mtime_ns
+        build(recipe, tmp_path / "mova")
+        assert (tmp_path / "mova" / "model.safetensors").stat().st_mtime_ns == before
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", LANGUAGE_MODELS)
+def test_any_causal_language_model(
+    recipe: dict[str, Any], tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = language_model(tmp_path / "language", name)
+    if name in ("llama", "qwen2-tied", "gemma2-tied", "opt", "gpt2-tied"):  # streamed by name
+        monkeypatch.setattr("openmova.checkpoints.language_models._loaded", None)
+    build(recipe | {"language_model": str(tmp_path / "language")}, tmp_path / "mova")
+    mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
+    ids = torch.tensor([[2, 9, 10, 11]])
+    assert_close(mova.model(ids).logits, theirs(ids).logits)
+    mova.ask(pictures(1)[0], "what ?", max_new_tokens=2, experts="sam")
+
+
+def test_a_language_model_in_pickles(recipe: dict[str, Any], parts: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(parts / "language")
+    public.save_as_pickle(model, tmp_path / "language")
+    tiny_tokenizer().save_pretrained(tmp_path / "language")
+    first = build(recipe, tmp_path / "a")["tensors"]
+    again = build(recipe | {"language_model": str(tmp_path / "language")}, tmp_path / "b")
+    name = "model.language_model.embed_tokens.weight"
+    assert first[name]["sha256"] == again["tensors"][name]["sha256"]
+
+
+# Mistakes
+
+
+def fault(recipe: dict[str, Any], target: Path = Path("never-written")) -> str:
+    with pytest.raises(UserError) as caught:
+        build(recipe, target)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert not target.exists()
+    return message
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"languge_model": "x"}, "unknown key, 'languge_model': did you mean language_model?"),
+        ({"template": "vicuna"}, "unknown template, 'vicuna': did you mean vicuna_v1?"),
+        ({"dtype": "int8"}, "dtype 'int8' is none of bfloat16"),
+        ({"adapter": {"block": 2}}, "unknown key of adapter, 'block': did you mean blocks?"),
+        ({"adapter": {"head_dim": 7}}, "adapter: head_dim is 7"),
+        ({"routing": {"girds": [1, 1]}}, "did you mean grid?"),
+        ({"experts": {"name": "sam"}}, "experts must be a list"),
+        ({"experts": [{"name": "sam"}]}, "experts[0] lacks source"),
+        ({"experts": [{"name": "mine", "source": "x"}]}, "lacks descriptions"),
+        ({"base": "clip"}, "base must hold keys"),
+        ({"language_model": None}, "lacks language_model"),
+        ({"language_model": 3}, "language_model must be a text"),
+        ({"language_model": "no/such/model"}, "there is no file or folder 'no/such/model'"),
+    ],
+)
+def test_a_recipe_that_can_not_be_meant(
+    recipe: dict[str, Any], change: dict[str, Any], told: str
+) -> None:
+    assert told in fault(recipe | change)
+
+
+def test_a_source_that_is_not_there(recipe: dict[str, Any]) -> None:
+    recipe["experts"][1]["source"] = "/no/such/sam.pth"
+    assert "sam: there is no file or folder '/no/such/sam.pth'" in fault(recipe)
+
+
+def test_an_encoder_of_another_kind(recipe: dict[str, Any]) -> None:
+    recipe["experts"][0]["source"] = recipe["base"]["source"]
+    assert "dinov2: clip holds CLIP (kind clip), not an encoder of the kind dinov2" in fault(recipe)
+
+
+def test_a_keyword_that_the_encoder_has_not(recipe: dict[str, Any]) -> None:
+    recipe["experts"][0]["view_sice"] = 4
+    assert "view_sice" in fault(recipe)
+
+
+def test_a_size_that_does_not_fit_the_weights(recipe: dict[str, Any]) -> None:
+    recipe["experts"][0]["width"] = 64
+    assert "has the shape [32] instead of [64]" in fault(recipe)
+
+
+def test_no_language_model(recipe: dict[str, Any], parts: Path) -> None:
+    assert "clip, which is no plain causal language model" in fault(
+        recipe | {"language_model": str(parts / "clip")}
+    )
+
+
+def test_a_head_with_a_bias(recipe: dict[str, Any], tmp_path: Path) -> None:
+    config = PhiConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "phi")
+    assert "the head of this language model (phi) has a bias" in fault(
+        recipe | {"language_model": str(tmp_path / "phi")}
+    )
+
+
+def test_a_language_model_without_tokenizer_or_template(
+    recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "language"
+    language_model(folder, "llama")
+    changed = recipe | {"language_model": str(folder)}
+    for file in folder.glob("*chat_template*"):
+        file.unlink()
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings.pop("chat_template", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert "has no chat template: name one" in fault(changed)
+    for file in folder.glob("token*"):
+        file.unlink()
+    assert "has no tokenizer" in fault(changed)
+
+
+def test_a_text_encoder_that_is_no_bert(recipe: dict[str, Any], parts: Path) -> None:
+    told = fault(recipe | {"gate_text_encoder": str(parts / "clip")})
+    assert "not an encoder of the kind bert" in told
+
+
+def test_a_folder_that_exists(recipe: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="exists already"):
+        build(recipe, tmp_path)
+
+
+def test_files_of_recipes(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    for text, told in (("a: [", "can't be read"), ("- 1", "holds no keys")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=told):
+            Recipe.load(path)
+    with pytest.raises(UserError, match="there is no recipe"):
+        Recipe.load(tmp_path / "other.yaml")
+
+
+@pytest.mark.parametrize("name", ["mova-7b", "mova-8b", "mova-34b"])
+def test_the_recipes_of_the_paper_can_be_meant(name: str) -> None:
+    path = Path(__file__).parents[2] / "recipes" / f"{name}.yaml"
+    recipe = Recipe.load(path)
+    assert tuple(entry.name for entry in recipe.experts) == RELEASED_ORDER
+    assert recipe.base.changes["size"] == 672
+    assert yaml.safe_load(path.read_text())["dtype"] == "bfloat16"
