@@ -47,7 +47,7 @@ def build_once(name: str, build: Callable[[Path], None], needs_bytes: int) -> Pa
     return entry
 
 
-def build_in_place(name: str, build: Callable[[Path], None], needs_bytes: int) -> Path:
+def build_in_place(name: str, build: Callable[[Path], object], needs_bytes: int) -> Path:
     """Like `build_once`, for a builder that takes care of itself: it is given the entry's own path,
     which it makes whole or not at all, and when it was killed it goes on where it was.
 

@@ -95,7 +95,7 @@ def converted_release(repository: str) -> Path:
 
 
 def convert_release(
-    repository: str, convert: Callable[[Path, Path], None], *, yes: bool = False
+    repository: str, convert: Callable[[Path, Path], object], *, yes: bool = False
 ) -> Path:
     """Download a repository of the released layout and convert it into the cache, once.
 

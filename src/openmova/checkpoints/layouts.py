@@ -33,7 +33,7 @@ def encoder_sizes(kind: str, shapes: Shapes, default: Mapping[str, Any]) -> dict
 
     shapes: of its tensors by our names; default: the spec that gives what they don't tell.
     """
-    found = _SIZES[kind](_Measure(shapes), default)
+    found = _SIZES[kind](Measure(shapes), default)
     return {key: default[key] if value is None else value for key, value in found.items()}
 
 
@@ -64,8 +64,8 @@ _UNUSED: dict[str, tuple[str, str]] = {
 }
 
 
-class _Measure:
-    """Sizes that shapes tell; None where they tell nothing."""
+class Measure:
+    """Sizes that the shapes of a state dict tell; None where they tell nothing."""
 
     def __init__(self, shapes: Shapes):
         self.shapes = shapes
@@ -102,7 +102,7 @@ class _Measure:
         )
 
 
-def _clip(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
+def _clip(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     width = measure.common(r"encoder\.layers\.\d+\.layer_norm1\.weight", 0)
     patch = measure.common(r"embeddings\.patch_embedding\.weight", -1)
     return {
@@ -116,7 +116,7 @@ def _clip(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _dinov2(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
+def _dinov2(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     width = measure.common(r"encoder\.layer\.\d+\.norm1\.weight", 0)
     patch = measure.common(r"embeddings\.patch_embeddings\.projection\.weight", -1)
     table = measure.side("embeddings.position_embeddings", -2, 1)
@@ -133,7 +133,7 @@ def _dinov2(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _vit(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
+def _vit(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     width = measure.common(r"blocks\.\d+\.norm1\.weight", 0)
     patch = measure.common(r"patch_embed\.proj\.weight", -1)
     return {
@@ -147,7 +147,7 @@ def _vit(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sam(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
+def _sam(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     tables = r"blocks\.(\d+)\.attn\.rel_pos_[hw]"
     width = measure.common(r"blocks\.\d+\.norm1\.weight", 0)
     patch = measure.common(r"patch_embed\.proj\.weight", -1)
@@ -170,7 +170,7 @@ def _sam(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     return sizes
 
 
-def _codetr(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
+def _codetr(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     tables = r"(?:blocks\.(\d+)\.attn\.rope|rope_\w+)\.freqs_(?:cos|sin)"
     width = measure.common(r"blocks\.\d+\.norm1\.weight", 0)
     patch = measure.common(r"patch_embed\.proj\.weight", -1)
@@ -199,7 +199,7 @@ def _codetr(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pix2struct(measure: _Measure, default: Mapping[str, Any]) -> dict[str, Any]:
+def _pix2struct(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     head_dim = default["head_dim"]
     pixels = measure.common(r"embeddings\.patch_projection\.weight", 1)  # 3 * patch * patch
     inner = measure.common(r"encoder\.layer\.\d+\.attention\.query\.weight", 0)
@@ -228,7 +228,7 @@ def _product(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one * other
 
 
-_SIZES: dict[str, Callable[[_Measure, Mapping[str, Any]], dict[str, Any]]] = {
+_SIZES: dict[str, Callable[[Measure, Mapping[str, Any]], dict[str, Any]]] = {
     "clip": _clip,
     "dinov2": _dinov2,
     "vit": _vit,

@@ -102,6 +102,17 @@ def check_target(target: Path) -> None:
         )
 
 
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report of a converted folder. Raises UserError if it has none."""
+    try:
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        if isinstance(report["tensors"], dict):
+            return report
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{folder.name!r} has no {REPORT} that can be read: convert the source again")
+
+
 def made(entry: Entry, tensors: Tensors) -> Tensor:
     """The tensor of an entry: read, changed, in its dtype. Raises UserError as `read` does."""
     tensor = tensors.read(entry.source)

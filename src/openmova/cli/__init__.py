@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli import ask, experts
+from openmova.cli import ask, convert, experts
 from openmova.cli import eval as eval_
 from openmova.cli.console import OneLineErrors
 
@@ -46,4 +46,5 @@ def openmova(
 
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("experts", epilog=experts.EXAMPLES)(experts.experts)
+app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("eval", epilog=eval_.EXAMPLES)(eval_.evaluate)
