@@ -146,7 +146,7 @@ def test_a_row_without_picture_keeps_its_text() -> None:
 
 @torch.no_grad()
 def test_generate_finds_the_routing_that_route_tells() -> None:
-    model = ready()
+    model = ready(seed=1)
     inputs = inputs_of(model, [0, 1, 2, 3])
     for constrained in (False, True):
         result = model.route(

@@ -11,12 +11,10 @@ N image tokens, D width of the language model, V vocabulary.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,20 +29,16 @@ from transformers import (
     GenerationMixin,
     LogitsProcessor,
     LogitsProcessorList,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     SuppressTokensLogitsProcessor,
 )
 from transformers.modeling_outputs import ModelOutput
-from transformers.utils import GENERATION_CONFIG_NAME, can_return_tuple
+from transformers.utils import can_return_tuple
 
-from openmova.adapter import ExpertMap, MoVAdapter, RotaryGrid
-from openmova.checkpoints.hub import download
+from openmova.adapter import ExpertMap, MoVAdapter
 from openmova.configuration_mova import MovaConfig
-from openmova.errors import UserError
-from openmova.experts.base import Expert
-from openmova.experts.pool import ExpertPool, expert_map, key_faults
-from openmova.experts.registry import build_expert
+from openmova.experts.pool import ExpertPool, expert_map
+from openmova.pretrained import MovaPreTrainedModel, build_base
 from openmova.routing import (
     RoutingResult,
     expert_letters,
@@ -61,8 +55,6 @@ LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "logits_scaling": lambda logits, scale: logits / scale,
 }
 
-DOWNLOAD_OPTIONS = ("revision", "cache_dir", "token", "force_download", "local_files_only")
-ALIGNMENT = 64  # bytes; torch's own allocations have it
 NO_PICTURES = "pass pixel_values together with image_sizes, as the processor makes them"
 
 
@@ -116,89 +108,6 @@ def merge_image_tokens(
     return torch.where(places[..., None], picked.to(embeddings.dtype), embeddings)
 
 
-class MovaPreTrainedModel(PreTrainedModel):
-    """What both models share: loading and saving, strict about every key."""
-
-    config: MovaConfig
-    config_class = MovaConfig
-    base_model_prefix = "model"
-    input_modalities = ("image", "text")
-    main_input_name = "input_ids"
-    supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-
-    @property
-    def core(self) -> MovaModel:
-        """The model without a head."""
-        return self.base_model
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        # Every part initialises itself when it is built. What a checkpoint does not hold, tables
-        # that are recomputed, has to be made again after loading.
-        if isinstance(module, RotaryGrid):
-            module.reset_buffers()
-        elif isinstance(module, Expert):
-            stored = module.state_dict().keys()
-            computed = [name for name, _ in module.named_buffers() if name not in stored]
-            if computed:
-                fresh = build_expert(self.config.base, folder=self.core.experts.folder)
-                for name in computed:
-                    module.get_buffer(name).copy_(fresh.get_buffer(name))
-
-    @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any
-    ) -> Self | tuple[Self, dict[str, Any]]:
-        """Load a checkpoint folder, or a repository of the hub; experts are read when chosen.
-
-        Raises UserError that names missing or unexpected keys and tensors of other shapes.
-        """
-        folder = _checkpoint_folder(pretrained_model_name_or_path, kwargs)
-        wants_info = kwargs.pop("output_loading_info", False)
-        kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
-        if (folder / GENERATION_CONFIG_NAME).is_file():
-            # Read here: transformers would take the model's own keywords for settings of it.
-            kwargs.setdefault("generation_config", GenerationConfig.from_pretrained(folder))
-        with _without_load_report():
-            model, info = super().from_pretrained(
-                folder, *args, output_loading_info=True, folder=folder, **kwargs
-            )
-        faults = key_faults(list(info["missing_keys"]), list(info["unexpected_keys"]))
-        for name, stored, wanted in info["mismatched_keys"]:
-            faults += f"; {name} has shape {list(stored)} instead of {list(wanted)}"
-        if faults:
-            raise UserError(
-                f"the weights in {folder} don't fit its config.json: {faults.removeprefix('; ')}"
-            )
-        _align(model)
-        return (model, info) if wants_info else model
-
-    def save_pretrained(
-        self,
-        save_directory: Any,
-        is_main_process: bool = True,
-        state_dict: Mapping[str, Tensor] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Write config.json, model.safetensors and a file for each expert."""
-        whole = self.state_dict() if state_dict is None else state_dict
-        experts = tuple(
-            f"{name}." for name, module in self.named_modules() if isinstance(module, ExpertPool)
-        )
-        kept = {name: t for name, t in whole.items() if not name.startswith(experts)}
-        if is_main_process:
-            self.core.experts.save(Path(save_directory))
-            self.core.base.save_files(Path(save_directory))
-        super().save_pretrained(
-            save_directory, is_main_process=is_main_process, state_dict=kept, **kwargs
-        )
-
-
 class MovaModel(MovaPreTrainedModel):
     """Encoders, adapter and decoder, without the language model's head.
 
@@ -209,12 +118,13 @@ class MovaModel(MovaPreTrainedModel):
 
     def __init__(self, config: MovaConfig, folder: Path | None = None):
         super().__init__(config)
-        with torch.device("cpu"):  # an encoder's own code need not work on the meta device
-            self.base = build_expert(config.base, folder=folder, frozen=False)
+        self.base = build_base(config, folder)
         self.experts = ExpertPool(config.experts, folder)
         self.adapter = MoVAdapter(config.adapter)
         self.gate_text_encoder = BertModel(config.gate_text_config, add_pooling_layer=False)
         self.language_model = AutoModel.from_config(config.text_config)
+        # Over several devices an encoder and the adapter each stay on one.
+        self._no_split_modules = {type(self.base).__name__, "MoVAdapter", "BertModel"}
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -247,7 +157,8 @@ class MovaModel(MovaPreTrainedModel):
             if len(rows):
                 if pixel_values is None or image_sizes is None:
                     raise ValueError(NO_PICTURES)
-                features = expert_map(self.experts.get(j), pixel_values[rows], image_sizes[rows])
+                with self.experts.running(j) as expert:
+                    features = expert_map(expert, pixel_values[rows], image_sizes[rows])
                 maps[j] = ExpertMap(rows, features)
         return maps
 
@@ -625,42 +536,6 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         if is_first_iteration or not kwargs.get("use_cache", True):
             inputs["image_tokens"] = image_tokens
         return inputs
-
-
-def _align(model: nn.Module) -> None:
-    """Copy weights that lie in a mapped file at an odd address.
-
-    Products over them round differently, so that a loaded model would not say, bit by bit, what
-    the saved one said.
-    """
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.device.type == "cpu" and tensor.data_ptr() % ALIGNMENT:
-            tensor.data = tensor.data.clone()
-
-
-@contextmanager
-def _without_load_report() -> Iterator[None]:
-    """Keep transformers' table of missing keys out of the log: what it says, our error says."""
-    logger = logging.getLogger("transformers.modeling_utils")
-    silence = _NoLoadReport()
-    logger.addFilter(silence)
-    try:
-        yield
-    finally:
-        logger.removeFilter(silence)
-
-
-class _NoLoadReport(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "LOAD REPORT" not in record.getMessage()
-
-
-def _checkpoint_folder(source: Any, options: dict[str, Any]) -> Path:
-    """The local folder of a checkpoint; a repository of the hub is downloaded (data files only)."""
-    inner = options.pop("subfolder", "")
-    asked = {name: options.pop(name) for name in DOWNLOAD_OPTIONS if name in options}
-    folder = Path(source)
-    return folder / inner if folder.is_dir() else download(str(source), folder=inner, **asked)
 
 
 AutoModel.register(MovaConfig, MovaModel)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,9 @@ class Expert(nn.Module, ABC):
     """What the router reads about it; the first is used, the others are for training."""
     channels: int
     """C of the map that `forward` returns."""
+    on_meta: ClassVar[bool] = False
+    """Whether it can be built under torch.device("meta"): it computes nothing and reads no file
+    while it is built, and all its buffers are saved."""
 
     def __init__(self, *, name: str, descriptions: Sequence[str], channels: int) -> None:
         super().__init__()
@@ -66,6 +69,11 @@ class Expert(nn.Module, ABC):
     @abstractmethod
     def forward(self, view: Tensor) -> Tensor:
         """Turn a view [B, ...] into a map [B, channels, h, w]."""
+
+    @classmethod
+    def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
+        """Size of the weights that lie in other files than the model's, which a spec may name."""
+        return 0
 
     def save_files(self, folder: Path) -> None:
         """Copy what belongs to this expert, is no parameter, and its spec names by relative path.

@@ -58,6 +58,8 @@ class CellExpert(Expert):
         blocks: number of residual convolutions.
     """
 
+    on_meta = True
+
     def __init__(
         self,
         *,

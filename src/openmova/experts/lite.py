@@ -75,6 +75,8 @@ class LiteEncoder(Expert):
         grid: the map is resized bilinearly to it, where given.
     """
 
+    on_meta = True
+
     def __init__(
         self,
         *,

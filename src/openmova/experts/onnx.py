@@ -88,6 +88,10 @@ class OnnxExpert(Expert):
     def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
         return cls(**keywords, folder=folder)
 
+    @classmethod
+    def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
+        return find_file(keywords["path"], folder).stat().st_size
+
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """uint8 [B, 3, H, W], integer [B, 2] -> float32 [B, 3, *size], padded to a square."""
         view = square_view(images, sizes, size=self.size, mean=self.mean, std=self.std)

@@ -1,7 +1,8 @@
 """The pool of experts: an expert is built, and its weights read, when it is first chosen.
 
 In a checkpoint folder each expert has its own file, experts/<name>.safetensors, so that a model
-with many experts starts with none of them in memory.
+with many experts starts with none of them in memory. With `offload` an expert that is not running
+lies in host memory, so that the device holds one expert at a time.
 
 Shapes: B batch, C channels, h w a map.
 """
@@ -9,21 +10,24 @@ Shapes: B batch, C channels, h w a map.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.random import fork_rng
+from transformers.initialization import no_init_weights
 
 from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.registry import build_expert
 
 EXPERTS_FOLDER = "experts"
+HOST = torch.device("cpu")
 
 
 class ExpertPool(nn.Module):
@@ -39,6 +43,7 @@ class ExpertPool(nn.Module):
         super().__init__()
         self.specs = [dict(spec) for spec in specs]
         self.folder = folder
+        self._offload = False
         # Follows the model to its device and dtype, so that a late expert can follow too.
         self.register_buffer("_anchor", torch.zeros(1), persistent=False)
 
@@ -62,15 +67,60 @@ class ExpertPool(nn.Module):
         """
         built = self._modules.get(str(j))
         if not isinstance(built, Expert):
-            # Not as inference tensors, because the expert's next user may train the adapter; and
-            # without a trace in the random numbers, which someone may be sampling with.
-            with torch.inference_mode(False), torch.device("cpu"), fork_rng(devices=[]):
-                torch.manual_seed(torch.initial_seed() + j)
-                built = build_expert(self.specs[j], folder=self.folder)
-                if self.folder is not None:
-                    self._load(built, self.folder)
-                self.add_module(str(j), built.to(self._anchor.device, self._anchor.dtype))
+            built = self._build(j)
+            self.add_module(str(j), built)
         return built
+
+    @property
+    def device(self) -> torch.device:
+        """Where experts run."""
+        return self._anchor.device
+
+    @property
+    def offload(self) -> bool:
+        """Whether an expert is on the pool's device only while it runs, else in host memory."""
+        return self._offload
+
+    @offload.setter
+    def offload(self, wanted: bool) -> None:
+        self._offload = wanted
+        for built in self.children():
+            built.to(self._home)
+
+    @property
+    def _home(self) -> torch.device:
+        """Where an expert is while it does not run."""
+        return HOST if self._offload else self.device
+
+    @contextmanager
+    def running(self, j: int) -> Iterator[Expert]:
+        """Expert j on the pool's device; with offload its copy there is dropped afterwards."""
+        expert = self.get(j)
+        with nullcontext() if self._home == self.device else _copied(expert, self.device):
+            yield expert
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What `to`, `half` and the like do: with offload the experts stay in host memory."""
+        super()._apply(fn, recurse)
+        self.offload = self._offload
+        return self
+
+    def _build(self, j: int) -> Expert:
+        """Expert j, in the pool's dtype."""
+        # Not as inference tensors, because the expert's next user may train the adapter; and
+        # without a trace in the random numbers, which someone may be sampling with.
+        dtype = self._anchor.dtype
+        with torch.inference_mode(False), HOST, fork_rng(devices=[]):
+            torch.manual_seed(torch.initial_seed() + j)
+            if self.folder is None:
+                return build_expert(self.specs[j]).to(self._home, dtype)
+            with no_init_weights():
+                built = build_expert(self.specs[j], folder=self.folder)
+            # Memory that was never written takes none: an expert is only ever there in one dtype.
+            for parameter in built.parameters():
+                parameter.data = _empty(parameter, dtype)
+            self._load(built, self.folder)
+            return built.to(self._home, dtype)
 
     def save(self, folder: Path) -> None:
         """Write every expert's file, and what else its spec names; reads the missing ones first."""
@@ -121,6 +171,36 @@ def expert_map(expert: Expert, images: Tensor, sizes: Tensor) -> Tensor:
     if weight is not None and view.is_floating_point():
         view = view.to(weight.dtype)
     return expert(view)
+
+
+@contextmanager
+def _copied(expert: Expert, device: torch.device) -> Iterator[None]:
+    """The expert works on copies of its tensors that lie on a device and are then forgotten.
+
+    A frozen expert never changes, so nothing has to be copied back.
+    """
+    idle: list[tuple[dict[str, Any], str, Tensor | None]] = [
+        (store, name, tensor)
+        for module in expert.modules()
+        for store in (module._parameters, module._buffers)
+        for name, tensor in store.items()
+    ]
+    copies: dict[int, Tensor] = {}  # by identity, so that shared weights are copied once
+    try:
+        for store, name, tensor in idle:
+            if tensor is not None:
+                if id(tensor) not in copies:
+                    copies[id(tensor)] = tensor.to(device)
+                store[name] = copies[id(tensor)]
+        yield
+    finally:
+        for store, name, tensor in idle:
+            store[name] = tensor
+
+
+def _empty(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Memory of that shape, not yet written; whole numbers keep their dtype."""
+    return torch.empty_like(tensor, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
 
 
 def _weights(folder: Path, name: str) -> Path:
