@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli import ask, convert, experts
+from openmova.cli import ask, assemble, convert, experts
 from openmova.cli import eval as eval_
 from openmova.cli.console import OneLineErrors
 
@@ -45,6 +45,7 @@ def openmova(
 
 
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
+app.command("assemble", epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command("experts", epilog=experts.EXAMPLES)(experts.experts)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("eval", epilog=eval_.EXAMPLES)(eval_.evaluate)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmova.cli.console import muted, quiet_libraries, status
+from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, muted, quiet_libraries, status
 from openmova.drawing import Region, check_target, draw_regions, save_picture
 from openmova.errors import UserError
 from openmova.images import load_image
@@ -39,9 +39,7 @@ def ask(
             help="What to ask; '-' reads one question per line from standard input.",
         ),
     ],
-    model: Annotated[
-        str, typer.Option(help="'nano', the folder of a checkpoint, or owner/name on the hub.")
-    ] = "nano",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
     experts: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +79,7 @@ def ask(
             show_default=False,
         ),
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
 ) -> None:
     """Answer questions about an image; the answers come one to a line.
 
@@ -91,11 +90,12 @@ def ask(
         check_target(draw, image)
     with muted():
         picture = load_image(image)
+    folder = fetched(model, yes=yes)
     with status(f"loading {model}"):
         from openmova.mova import Mova
 
         quiet_libraries()
-        mova = Mova.from_pretrained(model, device=device)
+        mova = Mova.from_pretrained(folder, device=device)
     named: list[tuple[str, tuple[Region, ...]]] = []
     several = len(given) > 1 or STANDARD_INPUT in given
     for question in _each(given):

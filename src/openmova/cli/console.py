@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partialmethod
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -61,18 +62,41 @@ def _complain(message: str) -> int:
     return MISUSED
 
 
-def quiet_libraries() -> None:
-    """No warnings and progress bars of the libraries: what the user sees is ours."""
+def quiet_libraries(*, downloads: bool = False) -> None:
+    """No warnings and progress bars of the libraries: what the user sees is ours.
+
+    downloads: on a terminal, leave the hub's bars.
+    """
     warnings.simplefilter("ignore")
     from huggingface_hub.utils import disable_progress_bars
     from tqdm.auto import tqdm
     from transformers.utils import logging
 
-    disable_progress_bars()
-    # transformers reads GGUF files with a bar that has no switch; ours are tqdm.tqdm.
-    tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
+    if not (downloads and sys.stderr.isatty()):
+        disable_progress_bars()
+        # transformers reads GGUF files with a bar that has no switch; ours are tqdm.tqdm.
+        tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
     logging.disable_progress_bar()
     logging.set_verbosity(logging.CRITICAL)
+
+
+MODEL_HELP = "'nano', the folder of a checkpoint, or owner/name on the hub."
+YES_HELP = "Don't ask before a released MoVA is downloaded and converted."
+
+
+def fetched(model: str, *, yes: bool = False) -> str:
+    """The model, as a folder if it had to come from the hub.
+
+    Comes before any `status`: a download has bars of its own, and the release's asks first.
+    """
+    from openmova.checkpoints.hub import HUB_ID
+
+    if not HUB_ID.fullmatch(model) or Path(model).exists():
+        return model
+    from openmova.checkpoints.locate import checkpoint_folder
+
+    quiet_libraries(downloads=True)
+    return str(checkpoint_folder(model, yes=yes))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from openmova.cli.console import quiet_libraries, status
+from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
 from openmova.errors import UserError
 
 EXAMPLES = """\b
@@ -19,15 +19,14 @@ FIGURES = ("routed", "base_only", "all_experts", "majority", "routing_accuracy")
 
 def evaluate(
     suite: Annotated[str, typer.Option(help="Which suite: nano.")] = "nano",
-    model: Annotated[
-        str, typer.Option(help="'nano', the folder of a checkpoint, or owner/name on the hub.")
-    ] = "nano",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
     seed: Annotated[int, typer.Option(help="Of the images and questions.")] = 0,
     n: Annotated[int, typer.Option(help="Questions for each group.", min=1)] = 50,
     batch: Annotated[int, typer.Option(help="Questions answered at once.", min=1)] = 8,
     as_json: Annotated[
         bool, typer.Option("--json", help="The last line is one JSON object with all figures.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
 ) -> None:
     """Measure a model on held-out images and phrasings, offline.
 
@@ -36,12 +35,13 @@ def evaluate(
     """
     if suite != "nano":
         raise UserError(f"unknown suite {suite!r}: the suites are nano")
+    folder = fetched(model, yes=yes)
     with status(f"loading {model}"):
         from openmova.evaluate.nano_suite import run
         from openmova.mova import Mova
 
         quiet_libraries()
-        mova = Mova.from_pretrained(model)
+        mova = Mova.from_pretrained(folder)
     report = run(mova, seed=seed, n=n, batch=batch)
     if as_json:
         typer.echo(json.dumps(report))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openmova.cli.console import quiet_libraries, status
+from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
 
 if TYPE_CHECKING:
     from openmova.configuration_mova import MovaConfig
@@ -20,18 +20,18 @@ Examples:
 
 
 def experts(
-    model: Annotated[
-        str, typer.Option(help="'nano', the folder of a checkpoint, or owner/name on the hub.")
-    ] = "nano",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per expert.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
 ) -> None:
     """List the experts of a model: letter, name, kind, channels, description, weights."""
+    fetched_model = fetched(model, yes=yes)
     with status(f"looking at {model}"):
         from openmova.checkpoints.locate import checkpoint_folder
         from openmova.configuration_mova import MovaConfig
 
         quiet_libraries()
-        folder = checkpoint_folder(model)
+        folder = checkpoint_folder(fetched_model)
         rows = _pool(MovaConfig.from_pretrained(folder), folder)
     if as_json:
         for row in rows:

@@ -1,0 +1,54 @@
+"""openmova assemble: an untrained MoVA from public parts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openmova.cli.console import YES_HELP, quiet_libraries, status
+
+EXAMPLES = """\b
+Examples:
+  openmova assemble recipes/mova-8b.yaml mova-8b-untrained
+  openmova assemble mine.yaml path/to/new-folder --json"""
+
+
+def assemble(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A YAML file, such as recipes/mova-8b.yaml.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The new folder.")],
+    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The last line is one JSON object: what was written.")
+    ] = False,
+) -> None:
+    """Build an untrained MoVA from parts as they are published.
+
+    A recipe names the language model, the base encoder, the experts and the text encoder: files,
+    folders, or repositories of the hub, which are downloaded. The adapter is fresh, so the model
+    loads and answers, but has to be trained. A run that was stopped goes on when the same command
+    is run again.
+    """
+    with status("reading the recipe"):
+        from openmova.checkpoints.assemble import fetch, prepare
+        from openmova.checkpoints.recipe import Recipe
+        from openmova.checkpoints.writer import check_target
+
+        quiet_libraries(downloads=True)
+        parsed = Recipe.load(recipe)
+        check_target(target)
+    here = fetch(parsed, yes=yes)
+    with status("looking at the parts"):
+        assembly = prepare(parsed, here, target)
+    report = assembly.write()
+    count, size = len(report["tensors"]), assembly.plan.nbytes
+    if as_json:
+        names = assembly.config.expert_names
+        told = {"folder": str(target), "tensors": count, "bytes": size, "experts": names}
+        typer.echo(json.dumps(told))
+        return
+    typer.echo(f"{target}: {count:,} tensors, {size / 1e9:.1f} GB; the adapter has to be trained")
