@@ -181,7 +181,7 @@ class TestFromPublicParts:
             {
                 "name": "small",
                 "source": str(tmp_path / "small-dinov2"),
-                "descriptions": ["a small one"],
+                "descriptions": "a small one",
                 **look,
             },
         ]
@@ -190,6 +190,7 @@ class TestFromPublicParts:
         name = "experts/sam/pos_embed"
         assert report["tensors"][name]["sha256"] == before[name]["sha256"]
         mova = Mova.from_pretrained(tmp_path / "second", device="cpu")
+        assert mova.model.config.descriptions[1] == "a small one"
         mova.ask(pictures(1)[0], "what ?", max_new_tokens=2, experts="all")
 
     def test_what_was_finished_is_taken_over(
@@ -284,6 +285,11 @@ def test_an_encoder_of_another_kind(recipe: dict[str, Any]) -> None:
 def test_a_keyword_that_the_encoder_has_not(recipe: dict[str, Any]) -> None:
     recipe["experts"][0]["view_sice"] = 4
     assert "view_sice" in fault(recipe)
+
+
+def test_a_size_that_is_no_number(recipe: dict[str, Any]) -> None:
+    recipe["base"]["size"] = "28 pixels"
+    assert "clip: no encoder of the kind clip has these sizes" in fault(recipe)
 
 
 def test_a_size_that_does_not_fit_the_weights(recipe: dict[str, Any]) -> None:

@@ -11,11 +11,23 @@ import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
-from transformers import PreTrainedModel, ViTConfig, ViTModel
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Pix2StructConfig,
+    Pix2StructForConditionalGeneration,
+    PreTrainedModel,
+    SamConfig,
+    SamModel,
+    ViTConfig,
+    ViTModel,
+)
 
 from checkpoints import public
 from openmova.checkpoints.encoders import EncoderParts, convert_encoder, read_encoder
+from openmova.checkpoints.mova_specs import CLIP, EXPERTS
 from openmova.checkpoints.plan import MAKES, Drop, Take
+from openmova.checkpoints.tensors import MemoryTensors
 from openmova.errors import UserError
 from openmova.experts import Expert, build_expert
 from tiny import tiny_model
@@ -78,15 +90,18 @@ class TestClip:
     @torch.no_grad()
     def test_vision_part_alone_under_both_of_its_names(self, tmp_path: Path) -> None:
         model = public.clip_vision()
-        state = dict(model.state_dict())
-        bare = {name.removeprefix("vision_model."): tensor for name, tensor in state.items()}
+        bare = {
+            name.removeprefix("vision_model."): tensor
+            for name, tensor in model.state_dict().items()
+        }
         view = noise(1, 3, 28, 28)
         theirs = model(view, output_hidden_states=True).hidden_states[-2]
         for prefix in ("", "vision_model."):
             folder = tmp_path / f"named-{prefix}"
             folder.mkdir()
             model.config.save_pretrained(folder)
-            torch.save(public.under(prefix, bare), folder / "pytorch_model.bin")
+            state = public.under(prefix, bare | {"embeddings.position_ids": torch.arange(17)})
+            torch.save(state, folder / "pytorch_model.bin")
             ours = loaded(read_encoder(folder))(view)
             assert_close(ours, to_map(theirs, 4), atol=1e-5, rtol=0)
 
@@ -328,6 +343,57 @@ def test_an_encoder_of_a_whole_model_of_ours(tmp_path: Path) -> None:
     assert "it has base, one, two, three" in fault(tmp_path, name="four")
 
 
+# At full size
+
+
+def full_size(name: str) -> PreTrainedModel:
+    """The published model of a name, without its numbers."""
+    vision: dict[str, dict[str, Any]] = {
+        "clip": {
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "image_size": 336,
+            "patch_size": 14,
+        },
+        "sam": {
+            "hidden_size": 1280,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 16,
+            "global_attn_indexes": [7, 15, 23, 31],
+            "mlp_dim": 5120,
+        },
+        "pix2struct": {
+            "hidden_size": 1536,
+            "d_ff": 3968,
+            "num_hidden_layers": 18,
+            "num_attention_heads": 24,
+        },
+        "deplot": {},
+    }
+    with torch.device("meta"):
+        if name == "clip":
+            return CLIPVisionModel(CLIPVisionConfig(**vision[name]))
+        if name == "sam":
+            return SamModel(SamConfig(vision_config=vision[name]))
+        return Pix2StructForConditionalGeneration(Pix2StructConfig(vision_config=vision[name]))
+
+
+@pytest.mark.parametrize("name", ["clip", "sam", "pix2struct", "deplot"])
+def test_the_published_models_are_the_papers_encoders(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = full_size(name)
+    model.config.save_pretrained(tmp_path)
+    tensors = MemoryTensors(model.state_dict())
+    monkeypatch.setattr("openmova.checkpoints.encoders.open_tensors", lambda _: tensors)
+    parts = read_encoder(tmp_path, name=name, changes={"size": 672} if name == "clip" else None)
+    wanted = CLIP if name == "clip" else {"name": name, **EXPERTS[name]}
+    assert parts.spec == wanted
+    parts.plan().check(tensors)
+
+
 # Mistakes
 
 
@@ -349,6 +415,11 @@ def test_another_kind_than_asked_for(tmp_path: Path) -> None:
 def test_no_encoder_at_all(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
     assert "holds no encoder of a known layout" in fault(tmp_path / "other.pth")
+
+
+def test_a_whole_released_mova(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"mm_projector_type": "mov_adapter"}')
+    assert "openmova convert SRC DST" in fault(tmp_path, name="codetr")
 
 
 def test_a_key_that_nobody_knows_is_named(tmp_path: Path) -> None:

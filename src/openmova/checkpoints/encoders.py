@@ -18,6 +18,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from openmova.checkpoints import mova_specs
+from openmova.checkpoints.hub import is_release
 from openmova.checkpoints.layouts import RECOMPUTED, encoder_sizes, recomputed, unused
 from openmova.checkpoints.plan import Drop, Plan, Take, expert_place, plan_names
 from openmova.checkpoints.tensors import Tensors, open_tensors
@@ -216,8 +217,14 @@ def read_encoder(
     """
     if (path / SPEC_FILE).is_file():
         return _converted(path, kind, name, changes or {})
-    if _is_checkpoint(path):
-        return _of_checkpoint(path, kind, name, changes or {})
+    whole = _json(path / "config.json") if (path / "config.json").is_file() else {}
+    if is_release(whole):
+        raise UserError(
+            f"{path.name} is a whole released MoVA: turn it into a folder of ours first, with: "
+            "openmova convert SRC DST"
+        )
+    if whole.get("model_type") == "openmova":
+        return _of_checkpoint(path, whole, kind, name, changes or {})
     tensors = open_tensors(path)
     keys = tensors.names()
     layout, prefix = _layout(path, keys, kind)
@@ -249,13 +256,20 @@ def read_encoder(
 
 
 def expected_shapes(kind: str, spec: Mapping[str, Any]) -> Shapes:
-    """The parameters of ours that a spec asks for, without building them."""
-    with torch.device("meta"):
-        module = (
-            BertModel(BertConfig(**spec), add_pooling_layer=False)
-            if kind == BERT
-            else build_expert(spec)
-        )
+    """The parameters of ours that a spec asks for, without building them.
+
+    Raises UserError for a spec that describes nothing that can be built.
+    """
+    try:
+        with torch.device("meta"):
+            module = (
+                BertModel(BertConfig(**spec), add_pooling_layer=False)
+                if kind == BERT
+                else build_expert(spec)
+            )
+    except (TypeError, ValueError, ZeroDivisionError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"no encoder of the kind {kind} has these sizes: {reason}") from error
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
@@ -355,12 +369,6 @@ POSITIONS = "embeddings.position_embedding.weight"
 """CLIP's table, the only one that the released code resizes when it builds the model."""
 
 
-def _is_checkpoint(path: Path) -> bool:
-    """Whether it is a whole model of ours."""
-    config = path / "config.json"
-    return config.is_file() and _json(config).get("model_type") == "openmova"
-
-
 def _converted(
     path: Path, kind: str | None, name: str | None, changes: Mapping[str, Any]
 ) -> EncoderParts:
@@ -373,10 +381,13 @@ def _converted(
 
 
 def _of_checkpoint(
-    path: Path, kind: str | None, name: str | None, changes: Mapping[str, Any]
+    path: Path,
+    config: Mapping[str, Any],
+    kind: str | None,
+    name: str | None,
+    changes: Mapping[str, Any],
 ) -> EncoderParts:
     """The encoder of this name in a whole checkpoint of ours."""
-    config = _json(path / "config.json")
     for spec in config["experts"]:
         if spec["name"] == name:
             tensors = open_tensors(path / "experts" / f"{name}.safetensors")

@@ -124,6 +124,8 @@ def _entry(item: Any, where: str) -> EncoderEntry:
     if lacking := [key for key in ("name", "source") if not isinstance(given.get(key), str)]:
         raise UserError(f"the recipe's {where} lacks {', '.join(lacking)}")
     name, source, kind = given.pop("name"), given.pop("source"), given.pop("kind", None)
+    if isinstance(given.get("descriptions"), str):
+        given["descriptions"] = [given["descriptions"]]
     known = mova_specs.CLIP if name == "clip" else mova_specs.EXPERTS.get(name)
     if known is not None:
         kind = kind or known["kind"]
