@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoProcessor,
@@ -33,6 +32,7 @@ from openmova.asking import Choice, Experts, Limits
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images import ImageSource, load_image
+from openmova.loading import DAMAGED, check_options, damaged, load_model
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.questions import check_question
@@ -61,30 +61,33 @@ class Mova:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        quantization: str | None = None,
+        offload: bool = False,
+        device_map: str | Mapping[str, Any] | None = None,
+        yes: bool = False,
     ) -> Self:
         """Load "nano", the folder of a checkpoint, or a repository of the hub.
 
         device: default the GPU where there is one; dtype: default as the checkpoint says.
+        quantization: the language model in "8bit", "4bit" (bitsandbytes) or "torchao-8bit".
+        offload: experts are on the device only while they run. device_map: "auto" spreads the
+        model over GPUs and host memory, in place of a device. yes: a repository of the released
+        MoVA is downloaded and converted without asking.
         """
-        if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        folder = checkpoint_folder(source)
+        check_options(device=device, quantization=quantization, device_map=device_map)
+        folder = checkpoint_folder(source, yes=yes)
+        model = load_model(
+            folder,
+            device=device,
+            dtype=dtype,
+            quantization=quantization,
+            offload=offload,
+            device_map=device_map,
+        )
         try:
-            model: Any = MovaForConditionalGeneration.from_pretrained(folder, dtype=dtype or "auto")
             processor = AutoProcessor.from_pretrained(folder)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
-            raise UserError(
-                f"the checkpoint {str(folder)!r} cannot be loaded ({reason}): save or download it "
-                "again"
-            ) from error
-        try:
-            model.to(device)
-        except (RuntimeError, AssertionError) as error:
-            raise UserError(
-                f"the device {str(device)!r} cannot be used ({str(error).splitlines()[0]}): leave "
-                "it out, or name one that this machine has"
-            ) from error
+        except DAMAGED as error:
+            raise damaged(folder, error) from error
         return cls(model, processor)
 
     @property

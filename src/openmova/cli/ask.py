@@ -25,7 +25,8 @@ Examples:
   openmova ask invoice.png "What is the total?" "Who sent it?" --show-routing
   openmova ask chart.png "Which bar is the tallest?" --experts chart --json
   openmova ask photo.jpg "Where is the dog? Give its bounding box." --draw dog.png
-  openmova ask page.png - < questions.txt"""
+  openmova ask page.png - < questions.txt
+  openmova ask photo.jpg "What is shown?" --model path/to/mova-8b --quantize 4bit --offload"""
 
 
 def ask(
@@ -59,6 +60,27 @@ def ask(
     device: Annotated[
         str | None,
         typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.", show_default=False),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="bfloat16, float16 or float32; as in the checkpoint.", show_default=False
+        ),
+    ] = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            help="The language model in '8bit', '4bit' or 'torchao-8bit'.", show_default=False
+        ),
+    ] = None,
+    offload: Annotated[
+        bool, typer.Option("--offload", help="Keep experts that don't run in host memory.")
+    ] = False,
+    device_map: Annotated[
+        str | None,
+        typer.Option(
+            help="'auto' spreads the model over GPUs and host memory.", show_default=False
+        ),
     ] = None,
     json_lines: Annotated[
         bool,
@@ -95,7 +117,14 @@ def ask(
         from openmova.mova import Mova
 
         quiet_libraries()
-        mova = Mova.from_pretrained(folder, device=device)
+        mova = Mova.from_pretrained(
+            folder,
+            device=device,
+            dtype=dtype,
+            quantization=quantize,
+            offload=offload,
+            device_map=device_map,
+        )
     named: list[tuple[str, tuple[Region, ...]]] = []
     several = len(given) > 1 or STANDARD_INPUT in given
     for question in _each(given):

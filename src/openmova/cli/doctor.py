@@ -1,0 +1,197 @@
+"""openmova doctor: what a model needs and what this machine has, before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from openmova.cli.console import quiet_libraries, status
+
+if TYPE_CHECKING:
+    from openmova.configuration_mova import MovaConfig
+    from openmova.memory import Needs
+
+EXAMPLES = """\b
+Examples:
+  openmova doctor
+  openmova doctor --model zongzhuofan/llama3-mova-8b
+  openmova doctor --model path/to/checkpoint --tokens 4096 --json"""
+RELEASE = "zongzhuofan/llama3-mova-8b"
+"""The released MoVA-8B, whose sizes are known without its files."""
+NAMES = {"bf16": "bf16", "8bit": "8-bit", "4bit": "4-bit"}
+
+
+def doctor(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="'nano', the folder of a checkpoint (the release's too), or owner/name on the hub."
+        ),
+    ] = "nano",
+    tokens: Annotated[
+        int, typer.Option(help="Tokens of prompt and answer that are kept in mind.", min=1)
+    ] = 2048,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All figures as one JSON object.")
+    ] = False,
+) -> None:
+    """Tell a model's parameters and memory, part by part, and where it fits.
+
+    Nothing is loaded. Weights and the cache of keys and values are counted; a tenth of every memory
+    is left free for what a forward pass needs besides.
+    """
+    with status(f"looking at {model}"):
+        from openmova.memory import COMMON_GIB, GIB, measure
+
+        quiet_libraries()
+        config, folder = find_config(model)
+        needs = measure(config, folder, tokens=tokens)
+        machine = _machine()
+    places = [(place, size, place != "host memory") for place, size in machine["memory"].items()]
+    places += [(f"a GPU of {size} GiB", size * GIB, True) for size in COMMON_GIB]
+    fits = {
+        place: [_mode(*way) for way in needs.fitting(size, offload=gpu)]
+        for place, size, gpu in places
+    }
+    if as_json:
+        typer.echo(json.dumps(_report(model, config, needs, machine, fits), ensure_ascii=False))
+    else:
+        _show(model, needs, machine, fits)
+        if str(config.dtype).endswith("float32"):
+            typer.echo(
+                "This checkpoint is in float32: what is in bf16 above needs --dtype bfloat16."
+            )
+
+
+def find_config(model: str) -> tuple[MovaConfig, Path | None]:
+    """The config of a model and its checkpoint folder, if it has one of our layout.
+
+    A repository's config is all that is fetched; the release's own is known. Raises UserError as
+    `checkpoint_folder` does.
+    """
+    from openmova.checkpoints import hub
+    from openmova.checkpoints.locate import checkpoint_folder
+    from openmova.checkpoints.mova_specs import mova_8b
+    from openmova.configuration_mova import MovaConfig
+
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if hub.is_release(hub.read_config(folder)):
+            from openmova.checkpoints.release import read_release
+            from openmova.checkpoints.tensors import open_tensors
+
+            config, _ = read_release(folder, open_tensors(folder))
+            return config, None
+        folder = checkpoint_folder(model)
+        return MovaConfig.from_pretrained(folder), folder
+    if model == RELEASE:
+        return MovaConfig(**mova_8b()), None
+    if hub.HUB_ID.fullmatch(model):
+        return MovaConfig.from_pretrained(hub.download(model, ["config.json"])), None
+    folder = checkpoint_folder(model)
+    return MovaConfig.from_pretrained(folder), folder
+
+
+def _machine() -> dict[str, Any]:
+    """Versions of what computes, and the size of every memory, in bytes."""
+    import importlib.util
+    import platform
+    from importlib.metadata import version
+
+    import psutil
+    import torch
+
+    from openmova.quantization import QUANTIZATIONS
+
+    memory = {}
+    for index in range(torch.cuda.device_count()):
+        found = torch.cuda.get_device_properties(index)
+        memory[f"cuda:{index} ({found.name})"] = found.total_memory
+    memory["host memory"] = psutil.virtual_memory().total
+    packages = sorted({way.package for way in QUANTIZATIONS.values()})
+    return {
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("torch", "transformers")},
+        "extras": {name: importlib.util.find_spec(name) is not None for name in packages},
+        "memory": memory,
+    }
+
+
+def _mode(mode: str, offload: bool) -> str:
+    return f"{mode}+offload" if offload else mode
+
+
+def _report(
+    model: str,
+    config: MovaConfig,
+    needs: Needs,
+    machine: Mapping[str, Any],
+    fits: Mapping[str, list[str]],
+) -> dict[str, Any]:
+    from openmova.memory import MODES
+
+    ways = [(mode, offload) for mode in MODES for offload in (False, True)]
+    return {
+        "model": model,
+        "dtype": None if config.dtype is None else str(config.dtype).removeprefix("torch."),
+        "parameters": sum(part.parameters for part in needs.parts),
+        "parts": [
+            {
+                "name": part.name,
+                "part": part.role,
+                "parameters": part.parameters,
+                "bytes": part.bytes,
+            }
+            for part in needs.parts
+        ],
+        "cache": {"tokens": needs.tokens, "bytes": needs.cache_bytes},
+        "total_bytes": {_mode(*way): needs.total(way[0], offload=way[1]) for way in ways},
+        "machine": machine,
+        "fits": fits,
+    }
+
+
+def _show(
+    model: str, needs: Needs, machine: Mapping[str, Any], fits: Mapping[str, list[str]]
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from openmova.memory import MODES
+
+    console = Console()
+    parts = Table(f"{model}: part", "parameters", *(NAMES[mode] for mode in MODES))
+    for part in needs.parts:
+        label = part.name if part.name == part.role else f"{part.role}: {part.name}"
+        sizes = (_gib(part.bytes[mode]) for mode in MODES)
+        parts.add_row(label, f"{part.parameters / 1e6:,.1f} M", *sizes)
+    cache = _gib(needs.cache_bytes)
+    parts.add_row(f"keys and values of {needs.tokens} tokens", "", *[cache] * len(MODES))
+    parts.add_section()
+    count = f"{sum(part.parameters for part in needs.parts) / 1e6:,.1f} M"
+    for name, offload in (("all", False), ("all, with --offload", True)):
+        sizes = (_gib(needs.total(mode, offload=offload)) for mode in MODES)
+        parts.add_row(name, count, *sizes)
+    parts.caption = "GiB on the device; activations are not in it"
+    console.print(parts)
+    places = Table("memory", "size", "what fits")
+    for place, ways in fits.items():
+        size = _gib(machine["memory"][place]) if place in machine["memory"] else ""
+        places.add_row(place, size, ", ".join(ways) or "nothing")
+    places.caption = "a tenth is left free; offloaded experts take host memory instead"
+    console.print(places)
+    lacking = [name for name, there in machine["extras"].items() if not there]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    console.print(f"Python {machine['python']}, {versions}")
+    for name in lacking:
+        console.print(f'not installed: {name} (pip install "openmova\\[{name}]")')
+
+
+def _gib(count: int) -> str:
+    from openmova.memory import GIB
+
+    return f"{count / GIB:.2f}"

@@ -1,0 +1,108 @@
+"""A checkpoint folder to a model in memory: where it lies, in which numbers, and how it may not be.
+
+Every choice is checked before anything is read, so that an impossible one costs no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from openmova.checkpoints.hub import read_config
+from openmova.configuration_mova import MovaConfig
+from openmova.errors import UserError
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.placement import DeviceMap, auto_device_map, check_device
+from openmova.quantization import find_quantization, quantization_config
+
+DAMAGED = (OSError, ValueError, KeyError, TypeError, SafetensorError)
+"""What transformers and safetensors raise for a folder that is not whole."""
+
+
+def check_options(
+    *,
+    device: str | torch.device | None,
+    quantization: str | None,
+    device_map: str | Mapping[str, Any] | None,
+) -> None:
+    """Raises UserError for choices that are unknown, not installed, or exclude each other."""
+    if quantization is not None:
+        find_quantization(quantization)
+    if device is not None:
+        if device_map is not None:
+            raise UserError("device is one place and device_map several: give only one of them")
+        check_device(device)
+    if isinstance(device_map, str) and device_map != "auto":
+        raise UserError(
+            f"device_map is {device_map!r}: give 'auto', or in Python a dict of modules to devices"
+        )
+
+
+def load_model(
+    folder: Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    quantization: str | None = None,
+    offload: bool = False,
+    device_map: str | Mapping[str, Any] | None = None,
+) -> MovaForConditionalGeneration:
+    """The model of a checkpoint folder; its experts are read when they are first chosen.
+
+    device: default the GPU where there is one. dtype: default as the checkpoint says.
+    quantization: a name of QUANTIZATIONS, for the language model. offload: idle experts lie in host
+    memory. device_map: "auto", or a dict, in place of one device.
+    Raises UserError for what can't be, and for a damaged folder.
+    """
+    check_options(device=device, quantization=quantization, device_map=device_map)
+    options: dict[str, Any] = {}
+    try:
+        config = MovaConfig.from_pretrained(folder)
+        numbers = _dtype(config, dtype)
+        if quantization is not None:
+            if "quantization_config" in read_config(folder):
+                raise UserError(
+                    f"the checkpoint {str(folder)!r} is quantised already: leave out quantization"
+                )
+            options["quantization_config"] = quantization_config(quantization, numbers)
+        places: DeviceMap
+        if device_map is None:
+            places = {"": check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))}
+        elif isinstance(device_map, str):
+            places = auto_device_map(
+                config, folder, dtype=numbers, quantization=quantization, offload=offload
+            )
+        else:
+            places = dict(device_map)
+        model: Any = MovaForConditionalGeneration.from_pretrained(
+            folder, dtype=numbers, device_map=places, **options
+        )
+    except DAMAGED as error:
+        raise damaged(folder, error) from error
+    experts = model.model.experts
+    experts.offload = offload
+    experts.to(model.model.adapter.position.device)  # whose input their maps are
+    return model
+
+
+def damaged(folder: Path, error: Exception) -> UserError:
+    """What to tell about a folder that could not be read."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
+    return UserError(
+        f"the checkpoint {str(folder)!r} cannot be loaded ({reason}): save or download it again"
+    )
+
+
+def _dtype(config: MovaConfig, dtype: str | torch.dtype | None) -> torch.dtype:
+    """The dtype asked for, or else the checkpoint's own."""
+    wanted = dtype or config.dtype or torch.float32
+    if isinstance(wanted, torch.dtype):
+        return wanted
+    named = vars(torch).get(wanted)
+    if not isinstance(named, torch.dtype) or not named.is_floating_point:
+        raise UserError(f"there is no dtype {wanted!r}: give bfloat16, float16 or float32")
+    return named

@@ -1,0 +1,103 @@
+"""Where a model's weights lie: on one device, or layer by layer over GPUs and host memory.
+
+Encoders, adapter, text encoder and embeddings always share the first GPU, where the experts run
+too; only the language model's layers go further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from accelerate import infer_auto_device_map
+from accelerate.utils import CustomDtype, get_max_memory
+
+from openmova.configuration_mova import MovaConfig
+from openmova.errors import UserError
+from openmova.memory import GIB, LEFT_FREE, measure
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.quantization import QUANTIZATIONS, quantized_weights
+
+DeviceMap = dict[str, int | str | torch.device]
+HOST = "cpu"
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """The device by its name. Raises UserError if this machine has no such device."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"the device {str(device)!r} cannot be used ({str(error).splitlines()[0]}): leave it "
+            "out, or name one that this machine has"
+        ) from error
+
+
+def auto_device_map(
+    config: MovaConfig,
+    folder: Path | None = None,
+    *,
+    dtype: torch.dtype,
+    quantization: str | None = None,
+    offload: bool = False,
+    max_memory: Mapping[int | str, int] | None = None,
+) -> DeviceMap:
+    """Fill the first GPU, then the next, then host memory; a machine without GPU is one place.
+
+    dtype: of the weights; quantization: a name of QUANTIZATIONS; offload: room for one expert is
+    left on the first GPU, not for all. max_memory: bytes by GPU number and "cpu", default what is
+    free now. Raises UserError if the first GPU is too small for all but the language model's
+    layers, or, as quantised layers can't wait in host memory, the GPUs are for these.
+    """
+    memory: Mapping[int | str, int] = max_memory or get_max_memory()
+    gpus = sorted(device for device in memory if isinstance(device, int))
+    if not gpus:
+        return {"": HOST}
+    room: dict[int | str, int] = {gpu: int(memory[gpu] * (1 - LEFT_FREE)) for gpu in gpus}
+    needs = measure(config, folder)
+    scale = dtype.itemsize / torch.bfloat16.itemsize
+    room[gpus[0]] -= int(scale * (needs.expert_bytes(offload=offload) + needs.cache_bytes))
+    with torch.device("meta"):
+        model = MovaForConditionalGeneration(config, folder)
+    special: dict[str, torch.dtype | CustomDtype] = {}
+    if quantization is not None:
+        small = torch.int8 if QUANTIZATIONS[quantization].bits == 8 else CustomDtype.INT4
+        special = dict.fromkeys(quantized_weights(model), small)
+    placed: DeviceMap = infer_auto_device_map(
+        model,
+        max_memory=room | {HOST: memory.get(HOST, 0)},
+        no_split_module_classes=sorted(model._no_split_modules),
+        dtype=dtype,
+        special_dtypes=special,
+        clean_result=False,
+    )
+    _check(model, placed, gpus[0], memory[gpus[0]])
+    if quantization is not None and not set(placed.values()) <= set(gpus):
+        raise UserError(
+            f"the model does not fit into the GPUs' memory with quantization {quantization!r}, and "
+            "quantised layers can't wait in host memory: use offload, or leave out quantization"
+        )
+    return placed
+
+
+def _check(model: MovaForConditionalGeneration, placed: DeviceMap, first: int, memory: int) -> None:
+    core = model.model
+    embeddings = model.get_input_embeddings()
+    together = {
+        name
+        for name, module in model.named_modules()
+        if module in (core.base, core.adapter, core.gate_text_encoder, embeddings)
+    }
+    for name in together:
+        devices = {device for place, device in placed.items() if _covers(place, name)}
+        if devices != {first}:
+            raise UserError(
+                f"GPU {first} has {memory / GIB:.1f} GiB, too little for encoders, adapter and "
+                "embeddings: use offload or a quantization, or the device cpu"
+            )
+
+
+def _covers(place: str, name: str) -> bool:
+    """Whether a placed module is this one, around it or inside it."""
+    return not place or f"{name}.".startswith(f"{place}.") or f"{place}.".startswith(f"{name}.")

@@ -1,0 +1,105 @@
+"""Quantisation: the language model's linear layers in 8 or 4 bits, everything else as it was.
+
+Encoders, adapter and the gate's text encoder stay in the model's dtype, and so do the embeddings,
+the norms and the head: a picture is seen as exactly as before. The packages that do the work are
+extras of the installation.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from openmova.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig, TorchAoConfig
+
+    from openmova.modeling_mova import MovaForConditionalGeneration
+
+BLOCK, SUPERBLOCK = 64, 256
+"""bitsandbytes' 4 bits: weights that share a scale, scales that share a scale of their own."""
+TABLES = 4 * (16 + 256 + 2)
+"""Bytes that every layer in 4 bits has beside them: the values of both codes, and two numbers."""
+KEPT = ("model.base", "model.experts", "model.adapter", "model.gate_text_encoder", "lm_head")
+"""Parts of MovaForConditionalGeneration that are never quantised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """One way to quantise, by the package that does it."""
+
+    package: str
+    """Its name, and that of the extra."""
+    bits: int
+
+    def bytes(self, rows: int, columns: int) -> int:
+        """Memory of a linear layer's weight [rows, columns]."""
+        if self.bits == 8:
+            return rows * columns + 4 * rows  # and a scale for each row
+        blocks = -(-rows * columns // BLOCK)
+        return -(-rows * columns // 2) + blocks + 4 * -(-blocks // SUPERBLOCK) + TABLES
+
+
+QUANTIZATIONS = {
+    "8bit": Quantization(package="bitsandbytes", bits=8),
+    "4bit": Quantization(package="bitsandbytes", bits=4),
+    "torchao-8bit": Quantization(package="torchao", bits=8),
+}
+"""What a user may ask for."""
+
+
+def find_quantization(name: str) -> Quantization:
+    """The way of that name. Raises UserError if there is none, or its package is not installed."""
+    if name not in QUANTIZATIONS:
+        near = difflib.get_close_matches(name.lower(), QUANTIZATIONS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UserError(
+            f"there is no quantization {name!r}: {hint}Give one of {', '.join(QUANTIZATIONS)}"
+        )
+    found = QUANTIZATIONS[name]
+    if importlib.util.find_spec(found.package) is None:
+        raise UserError(
+            f"the quantization {name!r} needs {found.package}; "
+            f'install it with: pip install "openmova[{found.package}]"'
+        )
+    return found
+
+
+def quantization_config(name: str, dtype: torch.dtype) -> BitsAndBytesConfig | TorchAoConfig:
+    """What MovaForConditionalGeneration.from_pretrained takes as its quantization_config.
+
+    dtype: that the model computes in. Raises UserError as `find_quantization` does.
+    """
+    from transformers import BitsAndBytesConfig, TorchAoConfig
+
+    way = find_quantization(name)
+    kept = list(KEPT)
+    if way.package == "torchao":
+        from torchao.quantization import Int8WeightOnlyConfig
+
+        return TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=kept)
+    options: dict[str, Any] = {"load_in_8bit": True}
+    if way.bits == 4:
+        options = {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_use_double_quant": True,
+            "bnb_4bit_compute_dtype": dtype,
+        }
+    return BitsAndBytesConfig(llm_int8_skip_modules=kept, **options)
+
+
+def quantized_weights(model: MovaForConditionalGeneration) -> set[str]:
+    """Names of the parameters that quantisation changes."""
+    start = "model.language_model"
+    return {
+        f"{start}.{name}.weight"
+        for name, module in model.get_submodule(start).named_modules()
+        if isinstance(module, nn.Linear)
+    }
