@@ -170,6 +170,15 @@ class TestFromPublicParts:
         assert mova.model.generation_config.eos_token_id == [3]
         assert not mova.model.generation_config.do_sample
 
+    def test_an_image_token_that_the_language_model_never_had(
+        self, recipe: dict[str, Any], tmp_path: Path
+    ) -> None:
+        build(recipe | {"image_token": "<picture>"}, tmp_path / "mova")
+        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
+        assert mova.model.config.image_token_id >= len(WORDS)
+        mova.ask(pictures(1)[0], "what is this ?", max_new_tokens=3, experts="sam")
+        mova.ask(pictures(1)[0], "what is this ?", max_new_tokens=3)
+
     def test_an_encoder_of_an_assembled_model_and_any_of_transformers(
         self, recipe: dict[str, Any], parts: Path, tmp_path: Path
     ) -> None:
@@ -301,6 +310,21 @@ def test_no_language_model(recipe: dict[str, Any], parts: Path) -> None:
     assert "clip, which is no plain causal language model" in fault(
         recipe | {"language_model": str(parts / "clip")}
     )
+
+
+def test_a_language_model_that_comes_with_code(recipe: dict[str, Any], tmp_path: Path) -> None:
+    """The code is not run, and nobody is asked whether it may be."""
+    config = {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "code.py").write_text("raise SystemExit('this code was run')")
+    changed = recipe | {"language_model": str(tmp_path)}
+    assert "holds no language model that transformers knows" in fault(changed)
+
+
+def test_a_quantised_language_model(recipe: dict[str, Any], tmp_path: Path) -> None:
+    config = {"model_type": "llama", **LANGUAGE_SIZES, "quantization_config": {"bits": 4}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "is quantised already" in fault(recipe | {"language_model": str(tmp_path)})
 
 
 def test_a_head_with_a_bias(recipe: dict[str, Any], tmp_path: Path) -> None:
