@@ -103,13 +103,13 @@ class Measure:
 
 
 def _clip(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
-    width = measure.common(r"encoder\.layers\.\d+\.layer_norm1\.weight", 0)
-    patch = measure.common(r"embeddings\.patch_embedding\.weight", -1)
+    width = measure.common(r"encoder\.layers\.\d+\.layer_norm[12]\.\w+", 0)
+    patch = measure.common(r"embeddings\.patch_embedding\.weight", -1) or default["patch"]
     return {
         "width": width,
         "layers": measure.layers(r"encoder\.layers\.(\d+)\."),
         "heads": _ratio(width, HEAD_DIM),
-        "mlp": measure.common(r"encoder\.layers\.\d+\.mlp\.fc1\.weight", 0),
+        "mlp": measure.common(r"encoder\.layers\.\d+\.mlp\.fc1\.\w+", 0),
         "patch": patch,
         "size": _product(measure.side("embeddings.position_embedding.weight", 0, 1), patch),
         "select_layer": None,
@@ -117,8 +117,9 @@ def _clip(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dinov2(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
-    width = measure.common(r"encoder\.layer\.\d+\.norm1\.weight", 0)
-    patch = measure.common(r"embeddings\.patch_embeddings\.projection\.weight", -1)
+    width = measure.common(r"encoder\.layer\.\d+\.norm[12]\.\w+", 0)
+    projection = r"embeddings\.patch_embeddings\.projection\.weight"
+    patch = measure.common(projection, -1) or default["patch"]
     table = measure.side("embeddings.position_embeddings", -2, 1)
     return {
         "width": width,
@@ -134,13 +135,13 @@ def _dinov2(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _vit(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
-    width = measure.common(r"blocks\.\d+\.norm1\.weight", 0)
-    patch = measure.common(r"patch_embed\.proj\.weight", -1)
+    width = measure.common(r"blocks\.\d+\.norm[12]\.\w+", 0)
+    patch = measure.common(r"patch_embed\.proj\.weight", -1) or default["patch"]
     return {
         "width": width,
         "layers": measure.layers(r"blocks\.(\d+)\."),
         "heads": _ratio(width, HEAD_DIM),
-        "mlp": measure.common(r"blocks\.\d+\.mlp\.fc1\.weight", 0),
+        "mlp": measure.common(r"blocks\.\d+\.mlp\.fc1\.\w+", 0),
         "patch": patch,
         "size": _product(measure.side("pos_embed", -2, 1), patch),
         "view_size": None,
@@ -149,21 +150,23 @@ def _vit(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sam(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     tables = r"blocks\.(\d+)\.attn\.rel_pos_[hw]"
-    width = measure.common(r"blocks\.\d+\.norm1\.weight", 0)
-    patch = measure.common(r"patch_embed\.proj\.weight", -1)
-    grid = measure.common(r"pos_embed", 1)
+    width = measure.common(r"blocks\.\d+\.norm[12]\.\w+", 0)
+    patch = measure.common(r"patch_embed\.proj\.weight", -1) or default["patch"]
     rows = Counter(shape[0] for n, shape in measure.shapes.items() if re.fullmatch(tables, n))
+    grid = measure.common(r"pos_embed", 1)
+    if grid is None and len(rows) > 1:
+        grid = (max(rows) + 1) // 2
     windows = [row for row, _ in rows.most_common() if grid and row != 2 * grid - 1]
     sizes: dict[str, Any] = {
         "width": width,
         "layers": measure.layers(r"blocks\.(\d+)\."),
         "heads": _ratio(width, measure.common(tables, 1) or HEAD_DIM),
-        "mlp": measure.common(r"blocks\.\d+\.mlp\.lin1\.weight", 0),
+        "mlp": measure.common(r"blocks\.\d+\.mlp\.lin1\.\w+", 0),
         "patch": patch,
         "size": _product(grid, patch),
         "window": (windows[0] + 1) // 2 if windows else None,
         "global_layers": None if grid is None else measure.where(tables, 2 * grid - 1),
-        "neck": measure.common(r"neck\.0\.weight", 0),
+        "neck": measure.common(r"neck\.\d\.\w+", 0),
     }
     if "net_2.weight" in measure.shapes:
         sizes["downsample"] = measure.common(r"net_2\.weight", 0)
@@ -172,8 +175,8 @@ def _sam(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
 
 def _codetr(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     tables = r"(?:blocks\.(\d+)\.attn\.rope|rope_\w+)\.freqs_(?:cos|sin)"
-    width = measure.common(r"blocks\.\d+\.norm1\.weight", 0)
-    patch = measure.common(r"patch_embed\.proj\.weight", -1)
+    width = measure.common(r"blocks\.\d+\.norm[12]\.\w+", 0)
+    patch = measure.common(r"patch_embed\.proj\.weight", -1) or default["patch"]
     layers = measure.layers(r"blocks\.(\d+)\.")
     whole = measure.common(r"rope_glb\.freqs_(cos|sin)", 0)
     own = r"blocks\.(\d+)\.attn\.rope\.freqs_cos"
@@ -187,14 +190,14 @@ def _codetr(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
         "width": width,
         "layers": layers,
         "heads": _ratio(width, measure.common(tables, 1) or HEAD_DIM),
-        "mlp": measure.common(r"blocks\.\d+\.mlp\.w1\.weight", 0),
+        "mlp": measure.common(r"blocks\.\d+\.mlp\.w[12]\.\w+", 0),
         "patch": patch,
         "size": _product(None if whole is None else _root(whole), patch),
         "table": measure.side("pos_embed", -2, 1),
         "view_size": None,
         "window": measure.side("rope_win.freqs_cos", 0),
         "global_layers": global_layers if layers else None,
-        "neck": measure.common(r"neck\.0\.weight", 0),
+        "neck": measure.common(r"neck\.\d\.\w+", 0),
         "output_grid": None,
     }
 
@@ -202,14 +205,14 @@ def _codetr(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
 def _pix2struct(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
     head_dim = default["head_dim"]
     pixels = measure.common(r"embeddings\.patch_projection\.weight", 1)  # 3 * patch * patch
-    inner = measure.common(r"encoder\.layer\.\d+\.attention\.query\.weight", 0)
+    inner = measure.common(r"encoder\.layer\.\d+\.attention\.(query|key|value)\.weight", 0)
     return {
-        "width": measure.common(r"encoder\.layer\.\d+\.pre_mlp_layer_norm\.weight", 0),
+        "width": measure.common(r"encoder\.layer\.\d+\.pre_\w+_layer_norm\.weight", 0),
         "layers": measure.layers(r"encoder\.layer\.(\d+)\."),
         "heads": _ratio(inner, head_dim),
         "head_dim": head_dim,
-        "mlp": measure.common(r"encoder\.layer\.\d+\.mlp\.wi_0\.weight", 0),
-        "positions": measure.common(r"embeddings\.row_embedder\.weight", 0),
+        "mlp": measure.common(r"encoder\.layer\.\d+\.mlp\.wi_\d\.weight", 0),
+        "positions": measure.common(r"embeddings\.(row|column)_embedder\.weight", 0),
         "patch": None if pixels is None else _root(pixels // 3),
         "max_patches": None,
     }

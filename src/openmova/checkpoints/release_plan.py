@@ -35,6 +35,8 @@ TOWER_PREFIXES = {"clip": "vision_model.", "biomedclip": "trunk."}
 """What stands before the encoder's own names in some towers."""
 TEXT_ENCODER = ADAPTER_PREFIX + TEXT_ENCODER_PREFIX
 PROJECTOR = "mov_adapter"
+HEAD_DIM = 128
+"""Of a Llama, where there is no config.json to tell."""
 TIED = "tied to the embeddings"
 _LLAMA_FIELDS = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
@@ -179,8 +181,12 @@ def _specs(config: Mapping[str, Any], names: Names, views: ReleasedViews) -> lis
         if match and int(match[1]) < len(TOWERS):
             tower = TOWERS[int(match[1])]
             shapes[tower][match[2].removeprefix(TOWER_PREFIXES.get(tower, ""))] = info.shape
+    side = _measure(names).side(f"{ADAPTER_PREFIX}pos_embed", 1)
+    clip = mova_specs.CLIP
+    if side is not None:  # CLIP's own table may be missing
+        clip = clip | {"size": side * clip["patch"]}
     specs = []
-    for known in (mova_specs.CLIP, *mova_specs.pool()):
+    for known in (clip, *mova_specs.pool()):
         spec = known | encoder_sizes(known["kind"], shapes[known["name"]], known)
         if "select_layer" in spec:
             spec["select_layer"] = config.get("mm_vision_select_layer", spec["select_layer"])
@@ -205,13 +211,13 @@ def _text_config(config: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
         llama = LlamaConfig(rope_theta=config["rope_theta"], rope_scaling=dict(scaling) or None)
         text["rope_parameters"] = llama.to_dict()["rope_parameters"]
     if not config:
-        heads = text["num_attention_heads"], text["num_key_value_heads"]
         text |= _measured(measure)
-        if text["hidden_size"] != mova_specs.LLAMA3_8B["hidden_size"]:
-            head_dim = 128
-            keys = measure.common(r"model\.layers\.\d+\.self_attn\.k_proj\.weight", 0)
-            heads = text["hidden_size"] // head_dim, (keys or head_dim) // head_dim
-        text["num_attention_heads"], text["num_key_value_heads"] = heads
+        keys = measure.common(r"model\.layers\.\d+\.self_attn\.k_proj\.weight", 0)
+        if keys is not None:
+            both = math.gcd(text["hidden_size"], keys)
+            head_dim = HEAD_DIM if both % HEAD_DIM == 0 else both
+            text["num_attention_heads"] = text["hidden_size"] // head_dim
+            text["num_key_value_heads"] = keys // head_dim
     return text
 
 
@@ -233,15 +239,14 @@ def _measured(measure: Measure) -> dict[str, int]:
 def _bert_config(measure: Measure) -> dict[str, Any]:
     """The question's encoder, from the shapes."""
     start = re.escape(TEXT_ENCODER)
-    hidden = measure.common(start + r"encoder\.layer\.\d+\.\w+\.LayerNorm\.weight", 0)
-    hidden = hidden or measure.common(start + r"embeddings\.LayerNorm\.weight", 0)
+    hidden = measure.common(start + r"(.+\.)?LayerNorm\.\w+", 0)
     found = {
         "vocab_size": measure.common(start + r"embeddings\.word_embeddings\.weight", 0),
         "hidden_size": hidden,
         "num_hidden_layers": measure.layers(start + r"encoder\.layer\.(\d+)\."),
         "num_attention_heads": None if hidden is None else max(hidden // 64, 1),
         "intermediate_size": measure.common(
-            start + r"encoder\.layer\.\d+\.intermediate\.dense\.weight", 0
+            start + r"encoder\.layer\.\d+\.intermediate\.dense\.\w+", 0
         ),
         "max_position_embeddings": measure.common(
             start + r"embeddings\.position_embeddings\.weight", 0
