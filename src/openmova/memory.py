@@ -7,7 +7,7 @@ is not, so a tenth of a memory is left free for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,9 @@ def measure(config: MovaConfig, folder: Path | None = None, *, tokens: int = 204
     return Needs(
         parts=[
             _language_model(model),
-            _part(config.base["name"], "base", _tensors(core.base)),
-            _part("adapter", "adapter", _tensors(core.adapter)),
-            _part("text encoder", "text encoder", _tensors(core.gate_text_encoder)),
+            _part(config.base["name"], "base", core.base),
+            _part("adapter", "adapter", core.adapter),
+            _part("text encoder", "text encoder", core.gate_text_encoder),
             *(_expert(spec, folder) for spec in config.experts),
         ],
         tokens=tokens,
@@ -142,27 +142,24 @@ def _language_model(model: MovaForConditionalGeneration) -> Part:
 def _expert(spec: dict[str, Any], folder: Path | None) -> Part:
     """An expert of the pool, by its class where that is enough, else by its file."""
     cls = expert_class(spec["kind"])
-    file = None if folder is None else folder / EXPERTS_FOLDER / f"{spec['name']}.safetensors"
-    if cls.on_meta:
-        with torch.device("meta"):
-            tensors = _tensors(build_expert(spec, folder=folder))
-    elif file is not None and file.is_file():
-        tensors = _stored(file)
-    else:
-        with no_init_weights():
-            tensors = _tensors(build_expert(spec, folder=folder))
     keywords = {key: value for key, value in spec.items() if key != "kind"}
-    return _part(spec["name"], "expert", tensors, cls.file_bytes(keywords, folder=folder))
+    more = cls.file_bytes(keywords, folder=folder)
+    file = None if folder is None else folder / EXPERTS_FOLDER / f"{spec['name']}.safetensors"
+    if file is not None and file.is_file() and not cls.on_meta:
+        tensors = _stored(file)
+        count = sum(tensor.numel() for tensor in tensors)
+        sizes = dict.fromkeys(MODES, _bytes(tensors) + more)
+        return Part(name=spec["name"], role="expert", parameters=count, bytes=sizes)
+    with torch.device("meta" if cls.on_meta else "cpu"), no_init_weights():
+        built = build_expert(spec, folder=folder)
+    return _part(spec["name"], "expert", built, more)
 
 
-def _part(name: str, role: str, tensors: Sequence[Tensor], more: int = 0) -> Part:
-    size = _bytes(tensors) + more
-    count = sum(tensor.numel() for tensor in tensors)
+def _part(name: str, role: str, module: nn.Module, more: int = 0) -> Part:
+    """A part that quantisation leaves as it is; more: bytes that it has in other files."""
+    size = _bytes((*module.parameters(), *module.buffers())) + more
+    count = sum(parameter.numel() for parameter in module.parameters())
     return Part(name=name, role=role, parameters=count, bytes=dict.fromkeys(MODES, size))
-
-
-def _tensors(module: nn.Module) -> list[Tensor]:
-    return [*module.parameters(), *module.buffers()]
 
 
 def _stored(file: Path) -> list[Tensor]:

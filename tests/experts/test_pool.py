@@ -1,12 +1,21 @@
-"""The pool builds an expert when it is first chosen, and leaves no trace of that."""
+"""The pool builds an expert when it is first chosen, leaves no trace, and may put it away."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+from safetensors.torch import load_file, load_model
+from torch._subclasses import FakeTensorMode
 
+from openmova.checkpoints.mova_specs import CLIP, EXPERTS
+from openmova.experts import KINDS, build_expert
 from openmova.experts.pool import ExpertPool, expert_map, key_faults
+from openmova.experts.registry import expert_class
 from tiny import TinyExpert, image_inputs, spec
 
 SPECS = [spec("one"), spec("two", channels=5)]
@@ -80,3 +89,106 @@ def test_long_lists_of_keys_are_one_line() -> None:
 def _images(count: int) -> dict[str, torch.Tensor]:
     inputs = image_inputs(count)
     return {"images": inputs["pixel_values"], "sizes": inputs["image_sizes"]}
+
+
+def test_weights_are_read_into_the_pools_dtype_and_nothing_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ExpertPool(SPECS).save(tmp_path)
+    seen: list[torch.dtype] = []
+
+    def watched(expert: TinyExpert, path: Path, **options: Any) -> Any:
+        seen.extend(parameter.dtype for parameter in expert.parameters())
+        return load_model(expert, path, **options)
+
+    monkeypatch.setattr("openmova.experts.pool.load_model", watched)
+    monkeypatch.setattr(torch.nn.init, "kaiming_uniform_", None)  # a call would fail
+    pool = ExpertPool(SPECS, tmp_path).to(torch.bfloat16)
+    expert = pool.get(0)
+    assert set(seen) == {torch.bfloat16}
+    stored = load_file(tmp_path / "experts" / "one.safetensors")
+    for name, parameter in expert.named_parameters():
+        assert torch.equal(parameter, stored[name].bfloat16())
+    assert expert.get_buffer("scale").tolist() == [0.5]  # computed, not saved
+
+
+def test_shared_weights_stay_shared(tmp_path: Path) -> None:
+    specs = [{**spec("one"), "kind": "shared"}]
+    ExpertPool(specs).save(tmp_path)
+    pool = ExpertPool(specs, tmp_path)
+    expert = pool.get(0)
+    assert isinstance(expert, SharedExpert)
+    assert expert.conv.weight is expert.again.weight
+    pool.offload = True
+    with on_a_gpu(pool), pool.running(0):
+        assert expert.conv.weight is expert.again.weight
+        assert expert.conv.weight.device.type == "cuda"
+
+
+def test_an_offloaded_expert_is_on_the_device_only_while_it_runs() -> None:
+    pool = ExpertPool(SPECS)
+    pool.offload = True
+    one, two = pool.get(0), pool.get(1)
+    before = [*one.parameters(), *one.buffers()]
+    with on_a_gpu(pool):
+        with pool.running(0) as expert:
+            assert expert is one
+            assert places(one) == {"cuda:0"}
+            assert places(two) == {"cpu"}
+            assert expert(torch.zeros(2, 3, 8, 8, device="cuda:0")).device.type == "cuda"
+        assert places(one) == {"cpu"}
+        with pytest.raises(ZeroDivisionError), pool.running(1):
+            assert places(two) == {"cuda:0"}
+            raise ZeroDivisionError
+        assert places(two) == {"cpu"}
+    after = [*one.parameters(), *one.buffers()]
+    assert all(a is b for a, b in zip(before, after, strict=True))  # nothing is copied back
+
+
+def test_offload_follows_dtypes_and_changes_no_map() -> None:
+    pool, offloading = ExpertPool(SPECS), ExpertPool(SPECS)
+    offloading.offload = True
+    for j in range(2):
+        offloading.get(j).load_state_dict(pool.get(j).state_dict())
+    for one in (pool, offloading):
+        one.to(torch.float64)
+    for j in range(2):
+        with pool.running(j) as a, offloading.running(j) as b:
+            assert torch.equal(expert_map(a, **_images(2)), expert_map(b, **_images(2)))
+
+
+@pytest.mark.parametrize("name", ["clip", *EXPERTS])
+def test_a_kind_that_may_be_built_on_meta_has_nothing_that_is_not_saved(name: str) -> None:
+    keywords = CLIP if name == "clip" else {"name": name, **EXPERTS[name]}
+    assert expert_class(keywords["kind"]).on_meta
+    with torch.device("meta"):
+        built = build_expert(keywords)
+    assert {tensor.device.type for tensor in (*built.parameters(), *built.buffers())} == {"meta"}
+    assert {key for key, _ in built.named_buffers()} <= built.state_dict().keys()
+
+
+class SharedExpert(TinyExpert):
+    """One weight under two names."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.again = torch.nn.Conv2d(3, self.channels, 2, stride=2)
+        self.again.weight = self.conv.weight
+
+
+KINDS["shared"] = f"{__name__}:SharedExpert"
+
+
+@contextmanager
+def on_a_gpu(pool: ExpertPool) -> Iterator[None]:
+    """The pool's device is a GPU that checks where every tensor lies, and computes nothing."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        FakeTensorMode(allow_non_fake_inputs=True),
+    ):
+        patch.setattr(ExpertPool, "device", torch.device("cuda:0"))
+        yield
+
+
+def places(expert: torch.nn.Module) -> set[str]:
+    return {str(tensor.device) for tensor in (*expert.parameters(), *expert.buffers())}
