@@ -14,9 +14,15 @@ from typing import Any
 
 import pytest
 
+from checkpoints.tiny_release import write_release
+from openmova import Mova
 from openmova.checkpoints import hub
+from openmova.checkpoints.assemble import local
+from openmova.checkpoints.encoders import read_encoder
 from openmova.checkpoints.locate import checkpoint_folder
+from openmova.checkpoints.mova_specs import RELEASED_ORDER
 from openmova.errors import UserError
+from tiny import pictures
 
 RELEASE = "zongzhuofan/llama3-mova-8b"
 
@@ -42,7 +48,9 @@ class Hub:
         if options.get("local_files_only"):
             return str(target)
         for name in self.names(repository):
-            if any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
+            if not (target / name).exists() and any(
+                fnmatch.fnmatch(name, pattern) for pattern in allow_patterns
+            ):
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(self.folder / repository / name, target / name)
                 self.fetched.append(name)
@@ -142,8 +150,7 @@ class TestTheRelease:
             for name in ("processor_config.json", "tokenizer_config.json", "model.safetensors"):
                 (target / name).touch()
 
-        converter = SimpleNamespace(convert_release=convert)
-        monkeypatch.setitem(sys.modules, "openmova.checkpoints.release", converter)
+        monkeypatch.setattr("openmova.checkpoints.release.convert_release", convert)
         return sources
 
     def test_is_not_downloaded_before_a_yes(self, online: Hub, converted: list[Path]) -> None:
@@ -183,3 +190,37 @@ class TestTheRelease:
     def test_in_a_folder_has_to_be_converted_first(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('{"mm_projector_type": "mov_adapter"}')
         assert "openmova convert SRC DST" in fault(lambda: checkpoint_folder(tmp_path))
+
+
+class TestATinyReleaseOnTheHub:
+    @pytest.fixture(autouse=True)
+    def there(self, online: Hub) -> None:
+        write_release(online.folder / RELEASE)
+
+    def test_is_converted_and_answers(self, online: Hub) -> None:
+        mova = Mova.from_pretrained(checkpoint_folder(RELEASE, yes=True), device="cpu")
+        assert mova.experts == RELEASED_ORDER
+        answer = mova.ask(pictures(1)[0], "what is", experts="vary,sam", max_new_tokens=2)
+        assert answer.routing.experts == ("vary", "sam")
+        shards = [name for name in online.fetched if name.endswith(".bin")]
+        assert len(shards) == len(set(shards)) == 2
+
+    def test_a_killed_conversion_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def killed(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("openmova.processing_mova.MovaProcessor.save_pretrained", killed)
+            checkpoint_folder(RELEASE, yes=True)
+        target = hub.converted_release(RELEASE)
+        assert not target.exists()
+        written = target.with_name(f"{target.name}.partial") / "experts" / "codetr.safetensors"
+        before = written.stat().st_mtime_ns
+        folder = checkpoint_folder(RELEASE, yes=True)
+        assert (folder / "experts" / "codetr.safetensors").stat().st_mtime_ns == before
+
+    def test_its_encoders_are_parts_for_another_model(self) -> None:
+        folder = local(RELEASE, yes=True)
+        parts = read_encoder(folder, kind="codetr", name="codetr")
+        assert "object detector" in parts.spec["descriptions"][0]
+        parts.plan().check(parts.tensors)
