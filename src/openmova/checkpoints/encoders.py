@@ -1,16 +1,14 @@
 """The public checkpoints of the paper's encoders: which is which, and its tensors under our names.
 
-Our modules have the parameter names of the public checkpoints, so most layouts only take a prefix
-off. What a checkpoint holds beside its vision encoder (text tower, decoder, heads) is left out.
-Sizes come from config.json where there is one, and from the shapes.
+What a checkpoint holds beside its vision encoder (text tower, decoder, heads) is left out. Sizes
+come from config.json where there is one, and from the shapes.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from openmova.checkpoints import mova_specs
+from openmova.checkpoints.encoder_layouts import BERT, LAYOUTS, Layout
 from openmova.checkpoints.hub import is_release
 from openmova.checkpoints.layouts import RECOMPUTED, encoder_sizes, recomputed, unused
 from openmova.checkpoints.plan import Drop, Plan, Take, expert_place, plan_names
@@ -26,119 +25,19 @@ from openmova.checkpoints.writer import write_checkpoint
 from openmova.errors import UserError
 from openmova.experts.registry import build_expert
 
-BERT = "bert"
-"""The kind of the gate's text encoder, which is no expert."""
 SPEC_FILE = "spec.json"
 """In the folder of one converted encoder."""
 NOT_THE_ENCODER = "not of this encoder"
+POSITIONS = "embeddings.position_embedding.weight"
+"""CLIP's table, the only one that the released code resizes when it builds the model."""
 _KEPT = ("config.json", "open_clip_config.json", "preprocessor_config.json")
 
 Fates = dict[str, Take | Drop]
 Shapes = dict[str, tuple[int, ...]]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """One way in which an encoder is published."""
-
-    title: str
-    kind: str
-    sign: str
-    """A key, after the prefix, that no other layout has."""
-    prefixes: Sequence[str] = ("",)
-    """What its keys may begin with; the first that fits counts."""
-    renames: Sequence[tuple[str, str]] = ()
-    """Patterns in its keys, and what we say instead."""
-    sizes: Mapping[str, str] = field(default_factory=dict)
-    """Our keyword -> that of config.json, for what the shapes don't tell."""
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    """What our module computes with; a config.json that says otherwise is refused."""
-
-    def prefix(self, keys: Mapping[str, Any]) -> str | None:
-        """What the encoder's keys begin with; None if it isn't there."""
-        return next((prefix for prefix in self.prefixes if prefix + self.sign in keys), None)
-
-    def our_name(self, key: str) -> str:
-        """Our name for a key without its prefix."""
-        for pattern, ours in self.renames:
-            key = re.sub(pattern, ours, key)
-        return key
-
-
-LAYOUTS: tuple[Layout, ...] = (
-    Layout(
-        title="CLIP",
-        kind="clip",
-        sign="pre_layrnorm.weight",
-        prefixes=("vision_model.", ""),
-        sizes={"heads": "num_attention_heads"},
-        fixed={"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5},
-    ),
-    Layout(
-        title="DINOv2",
-        kind="dinov2",
-        sign="encoder.layer.0.layer_scale1.lambda1",
-        prefixes=("", "dinov2."),
-        sizes={"heads": "num_attention_heads"},
-        fixed={"layer_norm_eps": 1e-6, "use_swiglu_ffn": True},
-    ),
-    Layout(
-        title="SAM or Vary",
-        kind="sam",
-        sign="blocks.0.attn.rel_pos_h",
-        prefixes=("image_encoder.", "model.vision_tower_high.", "model.vision_tower.", ""),
-    ),
-    Layout(
-        title="SAM of transformers",
-        kind="sam",
-        sign="layers.0.attn.rel_pos_h",
-        prefixes=("vision_encoder.",),
-        renames=(
-            (r"^patch_embed\.projection\.", "patch_embed.proj."),
-            (r"^layers\.(\d+)\.layer_norm(\d)\.", r"blocks.\1.norm\2."),
-            (r"^layers\.", "blocks."),
-            (r"^neck\.conv1\.", "neck.0."),
-            (r"^neck\.layer_norm1\.", "neck.1."),
-            (r"^neck\.conv2\.", "neck.2."),
-            (r"^neck\.layer_norm2\.", "neck.3."),
-        ),
-        fixed={"hidden_act": "gelu", "layer_norm_eps": 1e-6},
-    ),
-    Layout(
-        title="Co-DETR",
-        kind="codetr",
-        sign="blocks.0.attn.q_bias",
-        prefixes=("module.backbone.", "backbone.", "module.", ""),
-    ),
-    Layout(
-        title="BiomedCLIP, or another vision transformer of timm",
-        kind="vit",
-        sign="cls_token",
-        prefixes=("visual.trunk.", "trunk.", ""),
-    ),
-    Layout(
-        title="Pix2Struct or Deplot",
-        kind="pix2struct",
-        sign="embeddings.row_embedder.weight",
-        prefixes=("encoder.", ""),
-        sizes={"head_dim": "d_kv"},
-        fixed={"dense_act_fn": "gelu_new", "layer_norm_eps": 1e-6},
-    ),
-    Layout(
-        title="BERT",
-        kind=BERT,
-        sign="embeddings.word_embeddings.weight",
-        prefixes=("bert.", ""),
-        renames=(
-            (r"LayerNorm\.gamma$", "LayerNorm.weight"),
-            (r"LayerNorm\.beta$", "LayerNorm.bias"),
-        ),
-    ),
-)
-
 _DEFAULTS = {spec["kind"]: spec for spec in (mova_specs.CLIP, *mova_specs.EXPERTS.values())}
-_DEFAULTS["sam"] = mova_specs.EXPERTS["sam"]
-_DEFAULTS["pix2struct"] = mova_specs.EXPERTS["pix2struct"]
+_DEFAULTS |= {kind: mova_specs.EXPERTS[kind] for kind in ("sam", "pix2struct")}  # two have each
+"""What a kind's spec says where neither shapes nor config.json nor the expert's name do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,10 +262,6 @@ def _fates(
         elif why := reason(ours):
             fates[key] = Drop(reason=why)
     return fates
-
-
-POSITIONS = "embeddings.position_embedding.weight"
-"""CLIP's table, the only one that the released code resizes when it builds the model."""
 
 
 def _converted(
