@@ -1,0 +1,360 @@
+"""openmova convert: what is told, and every bad input as one line that names file and key."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from checkpoints import tiny_release
+from openmova import Mova
+from openmova.checkpoints import writer
+from openmova.checkpoints.locate import checkpoint_folder
+from openmova.cli import app
+from openmova.errors import UserError
+
+SHARD = "pytorch_model-00002-of-00002.bin"
+
+
+def convert(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["convert", *map(str, arguments)])
+
+
+def told(result: Result) -> str:
+    """The one line of a mistake."""
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("openmova: ")
+    assert len(result.stderr.splitlines()) == 1
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_release.write_release(tmp_path_factory.mktemp("release") / "llama3-mova-8b")
+
+
+@pytest.fixture
+def release(source: Path, tmp_path: Path) -> Path:
+    """A copy that may be broken."""
+    return Path(shutil.copytree(source, tmp_path / "release"))
+
+
+def manifest(path: Path, **changes: Any) -> Path:
+    """The tiny release's names and shapes; a change of None takes a key out."""
+    shapes: dict[str, Any] = {name: list(shape) for name, shape in tiny_release.shapes().items()}
+    shapes |= changes
+    tensors = {
+        name: {"shape": shape, "dtype_in_hub_checkpoint": "bfloat16"}
+        for name, shape in shapes.items()
+        if shape is not None
+    }
+    path.write_text(json.dumps({"tensors": tensors}))
+    return path
+
+
+def nothing_loads(target: Path) -> bool:
+    """Neither the target nor what was begun of it is taken for a checkpoint."""
+    for folder in (target, writer.partial_folder(target)):
+        if folder.exists():
+            with pytest.raises(UserError):
+                checkpoint_folder(folder)
+    return not target.exists()
+
+
+def test_a_release_is_converted_verified_and_answers(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mova"
+    result = convert(source, target, "--verify")
+    assert result.exit_code == 0, result.output
+    count = len(json.loads((target / "conversion.json").read_text())["tensors"])
+    assert f"{count} tensors of the released MoVA" in result.stdout
+    assert f"{count} tensors equal those of {source}" in result.stdout
+    assert Mova.from_pretrained(target).experts[0] == "dinov2"
+    again = convert(source, target, "--verify")
+    assert again.exit_code == 0 and "not needed" not in again.stdout
+
+
+def test_json_ends_with_one_object(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mova"
+    result = convert(source, target, "--json", "--verify", "--dtype", "float32")
+    fields = json.loads(result.stdout.splitlines()[-1])
+    assert fields["folder"] == str(target)
+    assert fields["tensors"] == fields["verified"] > 400
+    assert all(reason for reason in fields["dropped"].values())
+
+
+def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
+    result = convert(source, tmp_path / "out", "--dry-run", "--json")
+    fields = json.loads(result.stdout.splitlines()[-1])
+    assert result.exit_code == 0
+    assert sorted([*fields["consumed"], *fields["dropped"]]) == sorted(tiny_release.shapes())
+    assert fields["unfilled"] == fields["mismatched"] == fields["unknown"] == []
+    assert "0 unfilled, 0 mismatched" in convert(source, "--dry-run").stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_manifest_stands_for_the_source(tmp_path: Path) -> None:
+    result = convert("--dry-run", "--manifest", manifest(tmp_path / "m.json"), "--json")
+    assert result.exit_code == 0, result.output
+    fields = json.loads(result.stdout.splitlines()[-1])
+    assert len(fields["consumed"]) + len(fields["dropped"]) == len(tiny_release.shapes())
+    assert fields["unfilled"] == fields["mismatched"] == []
+
+
+def test_a_manifest_that_does_not_fit_is_told_twice(tmp_path: Path) -> None:
+    """As data on standard output, and as an error."""
+    changed = manifest(
+        tmp_path / "m.json",
+        **{
+            "model.norm.weight": None,
+            "lm_head.weight": [tiny_release.VOCABULARY, 3],
+            "model.extra": [1],
+        },
+    )
+    result = convert("--dry-run", "--manifest", changed, "--json")
+    fields = json.loads(result.stdout.splitlines()[-1])
+    assert fields["unfilled"] == ["model.language_model.norm.weight"]
+    assert [fault["key"] for fault in fields["mismatched"]] == ["lm_head.weight"]
+    assert fields["unknown"] == ["model.extra"]
+    line = told(result)
+    for key in ("model.language_model.norm.weight", "lm_head.weight", "m.json: unknown key"):
+        assert key in line
+
+
+@pytest.mark.parametrize("kept", [0, 1000, 0.5, 0.999])
+def test_a_truncated_shard(release: Path, tmp_path: Path, kept: float) -> None:
+    whole = (release / SHARD).read_bytes()
+    (release / SHARD).write_bytes(whole[: int(kept if kept > 1 else kept * len(whole))])
+    assert f"{SHARD} is damaged" in told(convert(release, tmp_path / "out"))
+    assert nothing_loads(tmp_path / "out")
+
+
+def test_a_missing_shard(release: Path, tmp_path: Path) -> None:
+    (release / SHARD).unlink()
+    line = told(convert(release, tmp_path / "out"))
+    assert f"lacks {SHARD}, which pytorch_model.bin.index.json names" in line
+    assert nothing_loads(tmp_path / "out")
+
+
+def with_tensors(release: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    content = torch.load(release / SHARD)
+    change(content)
+    torch.save(content, release / SHARD)
+    return release
+
+
+TOWERS = [f"model.vision_tower.vision_tower_{i}." for i in (0, 1, 2, 3, 6, 7)]
+
+
+@pytest.mark.parametrize("part", [*TOWERS, "model.mm_projector.blocks.", "model.mm_projector.text"])
+def test_a_wrong_shape(release: Path, tmp_path: Path, part: str) -> None:
+    def change(content: dict[str, Any]) -> None:
+        key = next(k for k in content if k.startswith(part) and k.endswith("bias"))
+        content[key] = torch.zeros(5)
+        changed.append(key)
+
+    changed: list[str] = []
+    with_tensors(release, change)
+    line = told(convert(release, tmp_path / "out"))
+    assert f"{SHARD}: {changed[0]} has the shape [5] instead of [" in line
+    assert nothing_loads(tmp_path / "out")
+
+
+def test_an_unknown_key(release: Path, tmp_path: Path) -> None:
+    with_tensors(release, lambda content: content.update(more=torch.ones(1)))
+    assert f"{SHARD}: unknown key more" in told(convert(release, tmp_path / "out"))
+    assert nothing_loads(tmp_path / "out")
+
+
+def test_a_lost_key(release: Path, tmp_path: Path) -> None:
+    lost: list[str] = []
+    with_tensors(release, lambda content: lost.append(content.popitem()[0]))
+    line = told(convert(release, tmp_path / "out"))
+    assert f"{SHARD} lacks {lost[0]}, which the index promises" in line
+    (release / "pytorch_model.bin.index.json").unlink()
+    assert "fills " in told(convert(release, tmp_path / "out"))
+    assert nothing_loads(tmp_path / "out")
+
+
+class Attack:
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.mark}",)
+
+
+def test_a_pickle_that_tries_to_run_code(release: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "was_here"
+    with_tensors(release, lambda content: content.update(more=Attack(mark)))
+    line = told(convert(release, tmp_path / "out"))
+    assert f"{SHARD} was not loaded" in line and "system" in line
+    assert not mark.exists() and nothing_loads(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mm_projector_type": "mlp2x_gelu"}, "config.json is of another model"),
+        ({"hidden_size": 4096}, "config.json says hidden_size 4096"),
+        ({"num_key_value_heads": 2}, "model.layers.0.self_attn.k_proj.weight has the shape"),
+        ({"vocab_size": 7}, "model.embed_tokens.weight has the shape"),
+    ],
+)
+def test_a_config_of_another_model(
+    release: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    (release / "config.json").write_text(json.dumps(tiny_release.config() | change))
+    assert message in told(convert(release, tmp_path / "out"))
+    assert nothing_loads(tmp_path / "out")
+
+
+def test_a_target_that_exists(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "notes.txt").write_text("mine")
+    assert "'out' exists already" in told(convert(source, target))
+    assert [file.name for file in target.iterdir()] == ["notes.txt"]
+
+
+@contextmanager
+def files_of_at_most(count: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_halfway_and_a_second_run(source: Path, tmp_path: Path) -> None:
+    target, whole = tmp_path / "out", tmp_path / "whole"
+    assert convert(source, whole).exit_code == 0
+    limit = (whole / "model.safetensors").stat().st_size - 5
+    with files_of_at_most(limit):
+        line = told(convert(source, target))
+    assert "the disk is full while writing out.partial" in line
+    assert nothing_loads(target)
+    assert convert(source, target).exit_code == 0
+    assert files(target) == files(whole)
+
+
+KILLED = """
+import os, signal
+from openmova.checkpoints import writer
+from openmova.__main__ import main
+add, count = writer._Journal.add, iter(range(3))
+def add_or_die(*arguments):
+    add(*arguments)
+    if next(count, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+writer._Journal.add = add_or_die
+main()
+"""
+
+
+def test_a_kill_halfway_and_a_second_run(source: Path, tmp_path: Path) -> None:
+    target, whole = tmp_path / "out", tmp_path / "whole"
+    assert convert(source, whole).exit_code == 0
+    root = Path(__file__).parents[2]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, "convert", str(source), str(target)],
+        env={**os.environ, "PYTHONPATH": f"{root / 'src'}"},
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert nothing_loads(target)
+    partial = writer.partial_folder(target)
+    kept = {file: file.stat().st_mtime_ns for file in partial.rglob("*.safetensors")}
+    assert len(kept) == 4
+    assert convert(source, target).exit_code == 0
+    assert files(target) == files(whole)
+    for file, moment in kept.items():
+        assert (target / file.relative_to(partial)).stat().st_mtime_ns == moment
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.fixture
+def converted(source: Path, tmp_path: Path) -> Path:
+    assert convert(source, tmp_path / "out").exit_code == 0
+    return tmp_path / "out"
+
+
+def test_a_changed_number_is_found(source: Path, converted: Path) -> None:
+    file = converted / "experts" / "sam.safetensors"
+    raw = bytearray(file.read_bytes())
+    raw[-3] ^= 1
+    file.write_bytes(raw)
+    line = told(convert(source, converted, "--verify"))
+    assert "experts/sam.safetensors: " in line and "differs from model.vision_tower" in line
+
+
+def test_a_changed_source_is_found(release: Path, converted: Path) -> None:
+    with_tensors(release, lambda content: next(iter(content.values())).mul_(2))
+    assert "differs from" in told(convert(release, converted, "--verify"))
+
+
+def test_a_changed_report_or_a_lost_file_is_found(source: Path, converted: Path) -> None:
+    report = json.loads((converted / "conversion.json").read_text())
+    report["tensors"]["lm_head.weight"]["sha256"] = "0"
+    (converted / "conversion.json").write_text(json.dumps(report))
+    line = told(convert(source, converted, "--verify"))
+    assert "model.safetensors: lm_head.weight has not the checksum of the report" in line
+    (converted / "experts" / "vary.safetensors").unlink()
+    line = told(convert(source, converted, "--verify"))
+    (converted / "conversion.json").unlink()
+    assert "has no conversion.json" in told(convert(source, converted, "--verify"))
+
+
+def test_one_encoder_alone(tmp_path: Path) -> None:
+    start = "model.vision_tower.vision_tower_7."
+    state = {
+        f"image_encoder.{key.removeprefix(start)}": tensor
+        for key, tensor in tiny_release.state().items()
+        if key.startswith(start)
+    }
+    torch.save(state, tmp_path / "sam_vit_tiny.pth")
+    target = tmp_path / "sam"
+    result = convert(tmp_path / "sam_vit_tiny.pth", target, "--name", "sam", "--verify")
+    assert result.exit_code == 0, result.output
+    assert json.loads((target / "spec.json").read_text())["window"] == 2
+    assert (target / "sam.safetensors").is_file()
+    assert f"{len(state)} tensors equal" in result.stdout
+    assert "was converted already" in told(convert(target, tmp_path / "again"))
+
+
+def test_wrong_arguments(source: Path, converted: Path, tmp_path: Path) -> None:
+    assert "SRC is missing" in told(convert())
+    assert "DST is missing" in told(convert(source))
+    assert "--dtype int8" in told(convert(source, tmp_path / "x", "--dtype", "int8"))
+    listed = manifest(tmp_path / "m.json")
+    assert "--manifest stands for SRC" in told(convert("--manifest", listed))
+    assert "--manifest stands for SRC" in told(convert(source, "--dry-run", "--manifest", listed))
+    assert "is no manifest" in told(convert("--dry-run", "--manifest", tmp_path / "none.json"))
+    assert "there is no file or folder" in told(convert("nowhere", tmp_path / "x"))
+    assert "needs no conversion" in told(convert(converted, tmp_path / "x"))
+    shard = next(source.glob("*.bin"))
+    assert "give its folder" in told(convert(shard, tmp_path / "x"))
+
+
+def test_help_has_examples() -> None:
+    result = convert("--help")
+    assert result.exit_code == 0
+    assert "openmova convert zongzhuofan/llama3-mova-8b mova-8b --yes" in result.stdout
