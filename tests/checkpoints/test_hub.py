@@ -17,10 +17,11 @@ import pytest
 from checkpoints.tiny_release import write_release
 from openmova import Mova
 from openmova.checkpoints import hub
-from openmova.checkpoints.assemble import local
+from openmova.checkpoints.assemble import fetch, local
 from openmova.checkpoints.encoders import read_encoder
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.checkpoints.mova_specs import RELEASED_ORDER
+from openmova.checkpoints.recipe import Recipe
 from openmova.errors import UserError
 from tiny import pictures
 
@@ -224,3 +225,21 @@ class TestATinyReleaseOnTheHub:
         parts = read_encoder(folder, kind="codetr", name="codetr")
         assert "object detector" in parts.spec["descriptions"][0]
         parts.plan().check(parts.tensors)
+
+    def test_assembling_asks_before_anything_large_is_fetched(self, online: Hub) -> None:
+        weights = {"config.json": b"{}", "model.safetensors": b"large"}
+        for name in ("someone/language", "someone/bert", "someone/dinov2"):
+            online.add(name, weights)
+        recipe = Recipe.from_dict(
+            {
+                "language_model": "someone/language",
+                "gate_text_encoder": "someone/bert",
+                "base": {"source": "someone/dinov2"},
+                "experts": [{"name": "vary", "source": RELEASE}],
+            }
+        )
+        assert "add --yes" in fault(lambda: fetch(recipe))
+        assert set(online.fetched) == {"config.json"}
+        here = fetch(recipe, yes=True)
+        assert Path(here.language_model) == online.snapshots / "someone/language"
+        assert Path(here.experts[0].source) == hub.converted_release(RELEASE)

@@ -88,7 +88,10 @@ class Assembly:
 
 
 def fetch(recipe: Recipe, *, yes: bool = False) -> Recipe:
-    """The same recipe with every source on this machine."""
+    """The same recipe with every source on this machine; what has to be asked comes first."""
+    for source in {entry.source: None for entry in (recipe.base, *recipe.experts)}:
+        if _is_release_of_the_hub(source):
+            checkpoint_folder(source, yes=yes)
 
     def here(entry: EncoderEntry) -> EncoderEntry:
         try:
@@ -107,11 +110,16 @@ def fetch(recipe: Recipe, *, yes: bool = False) -> Recipe:
 
 def local(source: str, *, yes: bool = False) -> Path:
     """A part as a file or folder here; the released MoVA of the hub is converted on the way."""
-    if not Path(source).expanduser().exists() and hub.HUB_ID.fullmatch(source):
-        folder = hub.download(source, ["config.json"])
-        if (folder / "config.json").is_file() and hub.is_release(hub.read_config(folder)):
-            return checkpoint_folder(source, yes=yes)
+    if _is_release_of_the_hub(source):
+        return checkpoint_folder(source, yes=yes)
     return hub.source_path(source)
+
+
+def _is_release_of_the_hub(source: str) -> bool:
+    if Path(source).expanduser().exists() or not hub.HUB_ID.fullmatch(source):
+        return False
+    folder = hub.download(source, ["config.json"])
+    return (folder / "config.json").is_file() and hub.is_release(hub.read_config(folder))
 
 
 def prepare(recipe: Recipe, here: Recipe, target: Path) -> Assembly:
