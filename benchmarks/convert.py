@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import re
 import shutil
@@ -104,7 +105,14 @@ def main() -> None:
     shapes, layers = chosen({name: fields["shape"] for name, fields in tensors.items()})
     source, target = given.folder / "release", given.folder / "converted"
     try:
-        make(source, shapes, layers)
+        # In a process of its own: what this one took would count as its children's memory.
+        maker = multiprocessing.get_context("spawn").Process(
+            target=make, args=(source, shapes, layers)
+        )
+        maker.start()
+        maker.join()
+        if maker.exitcode:
+            raise SystemExit("the release could not be made")
         shards = sorted(file.stat().st_size for file in source.glob("*.bin"))
         print(f"shards: {', '.join(f'{size / 1e9:.2f} GB' for size in shards)}; {layers} layers")
         for what in ((), ("--verify",)):

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 from typer.testing import CliRunner, Result
 
 from checkpoints import tiny_release
@@ -338,6 +339,30 @@ def test_one_encoder_alone(tmp_path: Path) -> None:
     assert (target / "sam.safetensors").is_file()
     assert f"{len(state)} tensors equal" in result.stdout
     assert "was converted already" in told(convert(target, tmp_path / "again"))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_language_model_alone(tmp_path: Path, tied: bool) -> None:
+    config = LlamaConfig(
+        vocab_size=30,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        tie_word_embeddings=tied,
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config.max_new_tokens = 77
+    model.save_pretrained(tmp_path / "llm")
+    (tmp_path / "llm" / "model.safetensors").unlink()
+    torch.save(model.state_dict(), tmp_path / "llm" / "pytorch_model.bin")
+    result = convert(tmp_path / "llm", tmp_path / "out", "--verify", "--dtype", "bfloat16")
+    assert result.exit_code == 0, result.output
+    loaded = LlamaForCausalLM.from_pretrained(tmp_path / "out")
+    assert loaded.dtype == torch.bfloat16
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor.bfloat16())
+    assert loaded.generation_config.max_new_tokens == 77
 
 
 def test_wrong_arguments(source: Path, converted: Path, tmp_path: Path) -> None:

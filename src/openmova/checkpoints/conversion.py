@@ -1,4 +1,4 @@
-"""What can be converted, found out from the source: the released MoVA, or one encoder.
+"""What can be converted, found out from the source: the released MoVA, or a part to build one of.
 
 A conversion knows its tensors and its plan before anything is written.
 """
@@ -6,17 +6,26 @@ A conversion knows its tensors and its plan before anything is written.
 from __future__ import annotations
 
 import json
+import shutil
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from openmova.checkpoints.encoders import SPEC_FILE, convert_encoder, read_encoder
-from openmova.checkpoints.plan import Plan
-from openmova.checkpoints.release import convert_release, read_release
+from openmova.checkpoints.hub import SMALL_FILES
+from openmova.checkpoints.language_models import read_language_model
+from openmova.checkpoints.plan import Plan, plan_names
+from openmova.checkpoints.release import convert_release, read_release, source_name
 from openmova.checkpoints.release_plan import is_release, plan_release
+from openmova.checkpoints.tensor_file import torch_dtype
 from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.checkpoints.verify import verify_checkpoint
+from openmova.checkpoints.writer import write_checkpoint
 from openmova.errors import UserError
+
+CAUSAL = "ForCausalLM"
+"""How transformers' names of causal language models end."""
 
 
 class Conversion(ABC):
@@ -69,6 +78,8 @@ def find_conversion(
                 "and the tokenizer"
             )
         return ReleaseConversion(source, tensors, dtype, question_tokenizer)
+    if kind is None and any(str(c).endswith(CAUSAL) for c in config.get("architectures") or ()):
+        return LanguageModelConversion(source, dtype)
     return EncoderConversion(source, tensors, kind, name, dtype)
 
 
@@ -111,6 +122,44 @@ class EncoderConversion(Conversion):
         return convert_encoder(
             self._source, target, kind=self._kind, name=self._name, dtype=self._dtype
         )
+
+
+class LanguageModelConversion(Conversion):
+    """Of a causal language model of transformers: safetensors under its own names."""
+
+    def __init__(self, source: Path, dtype: str | None):
+        self._source, self._dtype = source, dtype
+        self._parts = read_language_model(source)
+        self.tensors = self._parts.tensors
+        self.title = f"a language model ({self._parts.config.model_type})"
+
+    def plan(self) -> Plan:
+        parts = self._parts
+        plan = plan_names(parts.tensors.names(), parts.fates, parts.expected, dtype=self._dtype)
+        plan.entries = [replace(entry, name=entry.source) for entry in plan.entries]
+        return plan
+
+    def write(self, target: Path) -> dict[str, Any]:
+        plan = self.plan()
+        plan.check(self.tensors)
+        config = self._parts.config
+        if self._dtype is not None:
+            config.dtype = torch_dtype(self._dtype)
+        return write_checkpoint(
+            plan,
+            self.tensors,
+            target,
+            last=("config.json", config.to_json_string()),
+            about={"source": source_name(self._source), "layout": self.title},
+            finish=self._copy_small_files,
+        )
+
+    def _copy_small_files(self, folder: Path) -> None:
+        """The tokenizer and the generation config, as they are."""
+        for pattern in SMALL_FILES:
+            for file in sorted(self._source.glob(pattern)):
+                if file.name != "config.json" and not file.name.endswith(".index.json"):
+                    shutil.copyfile(file, folder / file.name)
 
 
 def plan_manifest(tensors: Tensors) -> Plan:

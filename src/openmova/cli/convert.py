@@ -31,8 +31,8 @@ def convert(
         str | None,
         typer.Argument(
             metavar="SRC",
-            help="The released MoVA, or one encoder's public checkpoint: a folder, a file, or "
-            "owner/name on the hub.",
+            help="The released MoVA, one encoder's public checkpoint, or a language model: a "
+            "folder, a file, or owner/name on the hub.",
             show_default=False,
         ),
     ] = None,
@@ -72,10 +72,11 @@ def convert(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before a download.")] = False,
 ) -> None:
-    """Convert the released MoVA, or one encoder, tensor by tensor into safetensors.
+    """Convert the released MoVA, or a part to assemble one from, into safetensors.
 
-    A conversion that was stopped goes on when it is run again. DST appears when it is complete;
-    its conversion.json lists every tensor with its checksum, and what was left out and why.
+    It goes tensor by tensor; a conversion that was stopped goes on when it is run again. DST
+    appears when it is complete; its conversion.json lists every tensor with its checksum, and what
+    was left out and why.
     """
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"--dtype {dtype}: give one of {', '.join(DTYPES)}")
