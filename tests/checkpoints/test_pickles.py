@@ -149,6 +149,21 @@ def test_what_is_no_plain_tensor_is_named(tmp_path: Path) -> None:
         PickleFile(saved(tmp_path, {"b": torch.ones(2, 2).to_sparse()}))
 
 
+def test_a_tensor_lies_in_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever place is computed for it: another one would be other numbers."""
+    path = saved(tmp_path, {"a": torch.ones(8), "b": torch.zeros(4)})
+    load = torch.load
+
+    def shifted(*arguments: Any, **options: Any) -> Any:
+        state = load(*arguments, **options)
+        state["a"].untyped_storage()._checkpoint_offset += 64
+        return state
+
+    monkeypatch.setattr(pickles.torch, "load", shifted)
+    with pytest.raises(UserError, match="does not hold a where it says"):
+        PickleFile(path)
+
+
 def test_a_file_that_lies_about_its_size_is_told(tmp_path: Path) -> None:
     """A view beyond its storage would read another tensor's bytes, or beyond the end."""
     tensor = torch.ones(8)

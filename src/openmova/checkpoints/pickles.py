@@ -9,6 +9,7 @@ compressed, of the other byte order) are loaded as a whole.
 from __future__ import annotations
 
 import re
+import struct
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,8 @@ from openmova.errors import UserError
 
 WRAPPERS = ("state_dict", "model", "module")
 """Where a training checkpoint keeps its tensors."""
+LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+"""Of a record in a zip archive; the lengths of its name and of its extra field come last."""
 ZIP = b"PK\x03\x04"
 _ASKED = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:class|operand|global):? ([\w.]+)")
 
@@ -62,15 +65,9 @@ class PickleFile(Tensors):
         if not streamed:
             self._whole = state
             return
-        size = path.stat().st_size
+        self._records = _records(path)
         for name, tensor in state.items():
-            self._places[name] = self._place(tensor)
-            if (
-                self._places[name].start
-                + _span(tensor.shape, tensor.stride()) * (tensor.element_size())
-                > size
-            ):
-                raise damaged(path, f"it is cut short before the end of {name}")
+            self._places[name] = self._place(name, tensor)
 
     def names(self) -> Mapping[str, TensorInfo]:
         return self._names
@@ -92,12 +89,15 @@ class PickleFile(Tensors):
     def paths(self) -> dict[str, Path]:
         return {self.path.name: self.path}
 
-    def _place(self, tensor: Tensor) -> _Place:
-        first = tensor.untyped_storage()._checkpoint_offset
-        if first is None:
-            raise damaged(self.path, "it does not say where its tensors lie")
-        start = first + int(tensor.storage_offset()) * tensor.element_size()
-        return _Place(start=start, strides=tuple(tensor.stride()))
+    def _place(self, name: str, tensor: Tensor) -> _Place:
+        """Where a tensor lies: within one record of the archive."""
+        strides, width = tuple(tensor.stride()), tensor.element_size()
+        record = tensor.untyped_storage()._checkpoint_offset
+        start = int(tensor.storage_offset()) * width
+        end = start + _span(tensor.shape, strides) * width
+        if record is None or (end > start and end > self._records.get(record, 0)):
+            raise damaged(self.path, f"it does not hold {name} where it says")
+        return _Place(start=record + start, strides=strides)
 
     def _tensors(self, content: Any) -> dict[str, Tensor]:
         """The tensors by name, out of the wrapper of a training checkpoint if there is one."""
@@ -153,6 +153,21 @@ def _is_streamed(path: Path) -> bool:
             return False
         order = [r for r in records if r.filename.rpartition("/")[2] == "byteorder"]
         return all(archive.read(record).decode() == sys.byteorder for record in order)
+
+
+def _records(path: Path) -> dict[int, int]:
+    """The bytes of every record of an archive, by where its content starts in the file."""
+    sizes = {}
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        for record in archive.infolist():
+            file.seek(record.header_offset)
+            header = file.read(LOCAL_HEADER.size)
+            if len(header) < LOCAL_HEADER.size:
+                raise damaged(path, "it is cut short")
+            *_, name_length, extra_length = LOCAL_HEADER.unpack(header)
+            start = record.header_offset + LOCAL_HEADER.size + name_length + extra_length
+            sizes[start] = record.file_size
+    return sizes
 
 
 def _span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
