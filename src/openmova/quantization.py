@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,8 @@ def quantization_config(name: str, dtype: torch.dtype) -> BitsAndBytesConfig | T
         from torchao.quantization import Int8WeightOnlyConfig
 
         return TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=kept)
+    # It would tell of every product that its input is rounded.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     options: dict[str, Any] = {"load_in_8bit": True}
     if way.bits == 4:
         options = {

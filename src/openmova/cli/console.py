@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import warnings
@@ -19,6 +20,8 @@ from openmova.__main__ import INTERRUPTED
 from openmova.errors import UserError
 
 MISUSED = 2
+CHATTY = ("bitsandbytes", "torch.utils._pytree", "torchao")
+"""Loggers of libraries that warn while they are imported, or at every step."""
 
 
 class OneLineErrors(TyperGroup):
@@ -37,6 +40,8 @@ class OneLineErrors(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
             sys.stdout.flush()
@@ -70,14 +75,14 @@ def quiet_libraries(*, downloads: bool = False) -> None:
     warnings.simplefilter("ignore")
     from huggingface_hub.utils import disable_progress_bars
     from tqdm.auto import tqdm
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
     if not (downloads and sys.stderr.isatty()):
         disable_progress_bars()
         # transformers reads GGUF files with a bar that has no switch; ours are tqdm.tqdm.
         tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
-    logging.disable_progress_bar()
-    logging.set_verbosity(logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity(transformers_logging.CRITICAL)
 
 
 MODEL_HELP = "'nano', the folder of a checkpoint, or owner/name on the hub."

@@ -1,0 +1,102 @@
+"""openmova doctor: what a model needs and where it fits, before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from openmova.cli import app
+from openmova.cli.doctor import RELEASE
+from openmova.memory import measure
+from checkpoints.tiny_release import write_release
+from tiny import tiny_config, tiny_model
+
+EXPERTS = ["dinov2", "vary", "codetr", "pix2struct", "deplot", "biomedclip", "sam"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A checkpoint whose weights nobody could load."""
+    tiny_config().save_pretrained(tmp_path)
+    for name in ("processor_config.json", "tokenizer_config.json", "model.safetensors"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.snapshot_download", None)  # a call would fail
+
+
+def report(model: str | Path, *arguments: str) -> dict[str, Any]:
+    result = CliRunner().invoke(app, ["doctor", "--model", str(model), "--json", *arguments])
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_the_release_is_known_without_a_download() -> None:
+    told = report(RELEASE)
+    assert told["parameters"] == pytest.approx(11.6e9, rel=0.01)
+    assert [part["name"] for part in told["parts"] if part["part"] == "expert"] == EXPERTS
+    assert told["cache"] == {"tokens": 2048, "bytes": 2**28}
+    assert told["fits"]["a GPU of 8 GiB"] == []
+    assert told["fits"]["a GPU of 16 GiB"] == ["8bit+offload", "4bit", "4bit+offload"]
+    assert told["fits"]["a GPU of 24 GiB"][0] == "bf16+offload"
+    assert told["fits"]["a GPU of 48 GiB"][0] == "bf16"
+    assert not any("offload" in way for way in told["fits"]["host memory"])
+
+
+def test_a_folder_is_told_of_without_reading_its_weights(model: Path) -> None:
+    told = report(model, "--tokens", "100")
+    needs = measure(tiny_config(), tokens=100)
+    assert told["parts"] == [
+        {"name": p.name, "part": p.role, "parameters": p.parameters, "bytes": p.bytes}
+        for p in needs.parts
+    ]
+    assert told["total_bytes"]["4bit+offload"] == needs.total("4bit", offload=True)
+    assert told["machine"]["memory"]["host memory"] > 0
+    assert set(told["machine"]["extras"]) == {"bitsandbytes", "torchao"}
+
+
+def test_a_release_that_is_not_converted_yet(tmp_path: Path) -> None:
+    told = report(write_release(tmp_path / "mova"))
+    assert [part["name"] for part in told["parts"] if part["part"] == "expert"] == EXPERTS
+    assert not list(tmp_path.glob("mova*/experts"))
+
+
+def test_the_table_has_a_row_for_each_part(model: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--model", str(model)])
+    for text in ("llama", "base", "adapter", "one", "two", "three", "--offload", "host memory"):
+        assert text in result.stdout
+
+
+def test_float32_checkpoints_are_told_of(tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    for name in ("processor_config.json", "tokenizer_config.json"):
+        (tmp_path / name).touch()
+    result = CliRunner().invoke(app, ["doctor", "--model", str(tmp_path)])
+    assert "This checkpoint is in float32" in result.stdout
+    assert report(tmp_path)["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("name", ["nanoo", "/no/such/folder"])
+def test_a_name_that_is_nothing(name: str) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--model", name])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("openmova: there is no model")
+    assert result.stderr.count("\n") == 1
+
+
+def test_memory_of_gpus_comes_first(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gpu:
+        name, total_memory = "A100", 40 * 2**30
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: Gpu)
+    told = report(model)
+    assert list(told["machine"]["memory"]) == ["cuda:0 (A100)", "host memory"]
+    assert told["fits"]["cuda:0 (A100)"][0] == "bf16"
