@@ -203,9 +203,11 @@ def _codetr(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pix2struct(measure: Measure, default: Mapping[str, Any]) -> dict[str, Any]:
-    head_dim = default["head_dim"]
     pixels = measure.common(r"embeddings\.patch_projection\.weight", 1)  # 3 * patch * patch
     inner = measure.common(r"encoder\.layer\.\d+\.attention\.(query|key|value)\.weight", 0)
+    head_dim = default["head_dim"]
+    if inner is not None and inner % head_dim:
+        head_dim = inner
     return {
         "width": measure.common(r"encoder\.layer\.\d+\.pre_\w+_layer_norm\.weight", 0),
         "layers": measure.layers(r"encoder\.layer\.(\d+)\."),
