@@ -25,6 +25,7 @@ from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.pool import ExpertPool, key_faults
 from openmova.experts.registry import build_expert, expert_class
+from openmova.quantization import keep_parts
 
 if TYPE_CHECKING:
     from openmova.modeling_mova import MovaModel
@@ -79,6 +80,7 @@ class MovaPreTrainedModel(PreTrainedModel):
         folder = _checkpoint_folder(pretrained_model_name_or_path, kwargs)
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
+        keep_parts(kwargs.get("quantization_config"))
         if (folder / GENERATION_CONFIG_NAME).is_file():
             # Read here: transformers would take the model's own keywords for settings of it.
             kwargs.setdefault("generation_config", GenerationConfig.from_pretrained(folder))

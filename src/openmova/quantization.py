@@ -98,6 +98,16 @@ def quantization_config(name: str, dtype: torch.dtype) -> BitsAndBytesConfig | T
     return BitsAndBytesConfig(llm_int8_skip_modules=kept, **options)
 
 
+def keep_parts(config: object) -> None:
+    """Give a config of transformers that names no parts to keep the parts that we keep."""
+    from transformers import BitsAndBytesConfig, TorchAoConfig
+
+    if isinstance(config, BitsAndBytesConfig) and config.llm_int8_skip_modules is None:
+        config.llm_int8_skip_modules = list(KEPT)
+    if isinstance(config, TorchAoConfig) and config.modules_to_not_convert is None:
+        config.modules_to_not_convert = list(KEPT)
+
+
 def quantized_weights(model: MovaForConditionalGeneration) -> set[str]:
     """Names of the parameters that quantisation changes."""
     start = "model.language_model"
