@@ -182,6 +182,7 @@ def test_any_wrong_shape_and_any_missing_key_is_named() -> None:
         ({"mm_vision_tower": "clip"}, "names other towers"),
         ({"mm_vision_tower": ["clip"]}, "names other towers"),
         ({"mm_vision_select_feature": "cls_patch"}, "'cls_patch'"),
+        ({"mm_use_im_start_end": True}, "sets mm_use_im_start_end"),
     ],
 )
 def test_a_config_of_another_model_is_told(change: dict[str, Any], told: str) -> None:

@@ -276,6 +276,11 @@ def _check_config(config: Mapping[str, Any], names: Names) -> None:
             "config.json asks for mm_vision_select_feature "
             f"{config['mm_vision_select_feature']!r}: only 'patch' can be converted"
         )
+    if config.get("mm_use_im_start_end"):
+        raise UserError(
+            "config.json sets mm_use_im_start_end, which puts tokens around the picture that the "
+            "released prompts have not: only a model without them can be converted"
+        )
     for field_name, size in _measured(_measure(names)).items():
         if field_name in config and config[field_name] != size and field_name != "vocab_size":
             raise UserError(

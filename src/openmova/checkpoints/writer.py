@@ -224,6 +224,8 @@ def _header(entries: Sequence[Entry]) -> bytes:
     fields: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     start = 0
     for entry in entries:
+        if entry.dtype not in _STORED:
+            raise UserError(f"{entry.source} is of the type {entry.dtype}: give a --dtype for it")
         end = start + entry.nbytes
         fields[entry.name] = {
             "dtype": _STORED[entry.dtype],
