@@ -123,6 +123,10 @@ class TestAnswers:
         line = json.loads(run(QUESTION, "--max-experts", "0", "--json").stdout)
         assert line["routing"]["experts"] == []
 
+    def test_where_and_in_which_numbers(self, run: Run) -> None:
+        result = run(QUESTION, "--experts", "all", "--offload", "--dtype", "bfloat16")
+        assert (result.exit_code, result.stderr) == (0, "")
+
     def test_the_routing_as_a_table(self, run: Run) -> None:
         table = run(QUESTION, "--show-routing").stdout
         for text in ("one", "two", "three", "score", "gate 2", "the router wrote"):
@@ -212,6 +216,9 @@ class TestMistakes:
             ["--max-seconds", "0"],
             ["--max-seconds", "soon"],
             ["--device", "nowhere"],
+            ["--dtype", "int8"],
+            ["--quantize", "5bit"],
+            ["--device-map", "auto"],  # with a device
             ["--no-such-option"],
         ],
     )
