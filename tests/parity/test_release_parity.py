@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, BertTokenizer, LlamaConfig, LlamaModel
 
 from openmova.adapter import AdapterConfig, MoVAdapter
-from openmova.checkpoints.plan import resize_positions
+from openmova.checkpoints.plan import resize_table
 from openmova.checkpoints.release_plan import TEXT_ENCODER, plan_release
 from openmova.checkpoints.released import ADAPTER_PREFIX, released_names
 from openmova.checkpoints.tensors import MemoryTensors
@@ -104,7 +104,7 @@ def released_state(golden: GoldenSet, tower: GoldenSet) -> dict[str, Tensor]:
     clip = golden.config["tower"]["clip"]
     patch = shapes[f"{TOWER}0.vision_model.embeddings.patch_embedding.weight"][-1]
     before = (1 + (clip["pre_img"] // patch) ** 2, clip["dim"])
-    state[POSITIONS] = resize_positions(golden.recipe_weight(POSITIONS, before), shapes[POSITIONS])
+    state[POSITIONS] = resize_table(golden.recipe_weight(POSITIONS, before), shapes[POSITIONS])
     for name, spot in golden.spec["weights"]["spot_checks"].items():
         if name != POSITIONS:  # rounding of the resize
             digest = hashlib.sha256(state[name].numpy().tobytes()).hexdigest()

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from openmova.checkpoints.tensor_file import TensorInfo, Tensors, torch_dtype
 from openmova.errors import UserError
+from openmova.experts.clip import resize_positions
 
 SHARD_BYTES = 5_000_000_000
 MAIN_FILE = "model.safetensors"
@@ -220,19 +220,14 @@ def _home(place: str) -> tuple[str, str]:
     return MAIN_FILE, place
 
 
-def resize_positions(table: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A position table [..., 1 + n * n, C] of another square grid: bicubic, the first row kept."""
-    rows = table.reshape(table.shape[-2:]).float()
-    side, new = (math.isqrt(count - 1) for count in (len(rows), shape[-2]))
-    grid = rows[1:].T.reshape(1, -1, side, side)  # [1, C, n, n]
-    resized = F.interpolate(grid, (new, new), mode="bicubic", align_corners=False)
-    joined = rows.new_empty(shape[-2:])
-    joined[0], joined[1:] = rows[0], resized[0].flatten(1).T
-    return joined.view(shape).to(table.dtype)
+def resize_table(table: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A position table [..., 1 + n * n, C] of another square grid, see `resize_positions`."""
+    rows = table.reshape(table.shape[-2:])
+    return resize_positions(rows, math.isqrt(shape[-2] - 1)).reshape(shape)
 
 
 MAKES: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
-    "resize_positions": resize_positions,
+    "resize_positions": resize_table,
 }
 """The changes that an entry's `make` names: (tensor as stored, wanted shape) -> tensor."""
 

@@ -90,7 +90,7 @@ def convert(
         from openmova.checkpoints.conversion import find_conversion, plan_manifest
         from openmova.checkpoints.tensors import ManifestTensors
 
-        quiet_libraries()
+        quiet_libraries(downloads=True)
     if manifest is not None:
         listed = ManifestTensors(manifest)
         _tell(plan_manifest(listed), listed, json_line)
@@ -127,8 +127,7 @@ def _local(source: str, yes: bool) -> Path:
     here = Path(source).expanduser().exists()
     if not here and not yes and sys.stdin.isatty():
         typer.confirm(f"download {source} from the hub?", abort=True, err=True)
-    with status(f"finding {source}"):
-        return source_path(source)
+    return source_path(source)
 
 
 def _tell(plan: Plan, tensors: Tensors, json_line: bool) -> None:
