@@ -32,7 +32,7 @@ from openmova.asking import Choice, Experts, Limits
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images import ImageSource, load_image
-from openmova.loading import DAMAGED, check_options, damaged, load_model
+from openmova.loading.model import DAMAGED, check_options, damaged, load_model
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.questions import check_question

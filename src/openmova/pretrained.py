@@ -19,13 +19,13 @@ from transformers.initialization import no_init_weights
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from openmova.adapter import RotaryGrid
-from openmova.checkpoints.hub import download
 from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.pool import ExpertPool, key_faults
 from openmova.experts.registry import build_expert, expert_class
-from openmova.quantization import keep_parts
+from openmova.hub import download
+from openmova.loading.quantization import keep_parts
 
 if TYPE_CHECKING:
     from openmova.modeling_mova import MovaModel

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from checkpoints.tiny_release import write_release
 from openmova.cli import app
 from openmova.cli.doctor import RELEASE
-from openmova.memory import measure
+from openmova.loading.memory import measure
 from tiny import tiny_config, tiny_model
 
 EXPERTS = ["dinov2", "vary", "codetr", "pix2struct", "deplot", "biomedclip", "sam"]

@@ -16,8 +16,8 @@ import torch
 from torch.random import fork_rng
 from transformers import GenerationConfig
 
+from openmova import hub
 from openmova.adapter import AdapterConfig, MoVAdapter
-from openmova.checkpoints import hub
 from openmova.checkpoints.encoders import (
     BERT,
     EncoderParts,

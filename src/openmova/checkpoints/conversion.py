@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from openmova.checkpoints.encoders import SPEC_FILE, convert_encoder, read_encoder
-from openmova.checkpoints.hub import SMALL_FILES
 from openmova.checkpoints.language_models import read_language_model
 from openmova.checkpoints.plan import Plan, plan_names
 from openmova.checkpoints.release import convert_release, read_release, source_name
@@ -23,6 +22,7 @@ from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.checkpoints.verify import verify_checkpoint
 from openmova.checkpoints.writer import write_checkpoint
 from openmova.errors import UserError
+from openmova.hub import SMALL_FILES
 
 CAUSAL = "ForCausalLM"
 """How transformers' names of causal language models end."""

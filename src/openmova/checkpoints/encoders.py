@@ -17,13 +17,13 @@ from transformers import BertConfig, BertModel
 
 from openmova.checkpoints import mova_specs
 from openmova.checkpoints.encoder_layouts import BERT, LAYOUTS, Layout
-from openmova.checkpoints.hub import is_release
 from openmova.checkpoints.layouts import RECOMPUTED, encoder_sizes, recomputed, unused
 from openmova.checkpoints.plan import Drop, Plan, Take, expert_place, plan_names
 from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.checkpoints.writer import write_checkpoint
 from openmova.errors import UserError
 from openmova.experts.registry import build_expert
+from openmova.hub import is_release
 
 SPEC_FILE = "spec.json"
 """In the folder of one converted encoder."""

@@ -6,7 +6,7 @@ import difflib
 import os
 from pathlib import Path
 
-from openmova.checkpoints import hub
+from openmova import hub
 from openmova.errors import UserError
 
 EMBEDDED = ("nano",)

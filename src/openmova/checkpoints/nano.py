@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from openmova.assets import NANO_WEIGHTS, asset_folder
+from openmova.cache import build_once
 from openmova.checkpoints import nano_spec
-from openmova.checkpoints.cache import build_once
 from openmova.errors import UserError
 from openmova.experts.lite import convert_lite0
 

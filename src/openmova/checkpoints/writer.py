@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from openmova.checkpoints.cache import size_text
+from openmova.cache import size_text
 from openmova.checkpoints.plan import MAKES, Entry, Plan
 from openmova.checkpoints.tensor_file import (
     DTYPES,

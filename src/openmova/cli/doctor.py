@@ -13,7 +13,7 @@ from openmova.cli.console import quiet_libraries, status
 
 if TYPE_CHECKING:
     from openmova.configuration_mova import MovaConfig
-    from openmova.memory import Needs
+    from openmova.loading.memory import Needs
 
 EXAMPLES = """\b
 Examples:
@@ -45,7 +45,7 @@ def doctor(
     is left free for what a forward pass needs besides.
     """
     with status(f"looking at {model}"):
-        from openmova.memory import COMMON_GIB, GIB, measure
+        from openmova.loading.memory import COMMON_GIB, GIB, measure
 
         quiet_libraries()
         config, folder = find_config(model)
@@ -73,7 +73,7 @@ def find_config(model: str) -> tuple[MovaConfig, Path | None]:
     A repository's config is all that is fetched; the release's own is known. Raises UserError as
     `checkpoint_folder` does.
     """
-    from openmova.checkpoints import hub
+    from openmova import hub
     from openmova.checkpoints.locate import checkpoint_folder
     from openmova.checkpoints.mova_specs import mova_8b
     from openmova.configuration_mova import MovaConfig
@@ -105,7 +105,7 @@ def _machine() -> dict[str, Any]:
     import psutil
     import torch
 
-    from openmova.quantization import QUANTIZATIONS
+    from openmova.loading.quantization import QUANTIZATIONS
 
     memory = {}
     for index in range(torch.cuda.device_count()):
@@ -132,7 +132,7 @@ def _report(
     machine: Mapping[str, Any],
     fits: Mapping[str, list[str]],
 ) -> dict[str, Any]:
-    from openmova.memory import MODES
+    from openmova.loading.memory import MODES
 
     ways = [(mode, offload) for mode in MODES for offload in (False, True)]
     return {
@@ -161,7 +161,7 @@ def _show(
     from rich.console import Console
     from rich.table import Table
 
-    from openmova.memory import MODES
+    from openmova.loading.memory import MODES
 
     console = Console()
     parts = Table(f"{model}: part", "parameters", *(NAMES[mode] for mode in MODES))
@@ -192,6 +192,6 @@ def _show(
 
 
 def _gib(count: int) -> str:
-    from openmova.memory import GIB
+    from openmova.loading.memory import GIB
 
     return f"{count / GIB:.2f}"

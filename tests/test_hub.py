@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from checkpoints.tiny_release import write_release
-from openmova import Mova
-from openmova.checkpoints import hub
+from openmova import Mova, hub
 from openmova.checkpoints.assemble import fetch, local
 from openmova.checkpoints.encoders import read_encoder
 from openmova.checkpoints.locate import checkpoint_folder

@@ -14,9 +14,9 @@ from transformers import BitsAndBytesConfig
 
 from openmova import Mova, MovaConfig, MovaForConditionalGeneration
 from openmova.errors import UserError
-from openmova.memory import measure
+from openmova.loading.memory import measure
+from openmova.loading.quantization import QUANTIZATIONS, find_quantization, quantized_weights
 from openmova.processing_mova import MovaProcessor
-from openmova.quantization import QUANTIZATIONS, find_quantization, quantized_weights
 from tiny import image_inputs, pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
 WAYS = [
@@ -30,7 +30,7 @@ WAYS = [
 ]
 SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
 SIZES |= {"num_key_value_heads": 2, "head_dim": 16}
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 QUESTIONS = json.loads((EXAMPLES / "questions.json").read_text())[::2]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from openmova.checkpoints.cache import build_in_place, cache_dir, size_text
+from openmova.cache import build_in_place, cache_dir, size_text
 from openmova.errors import UserError
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")

@@ -15,9 +15,9 @@ from accelerate.utils import CustomDtype, get_max_memory
 
 from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
-from openmova.memory import GIB, LEFT_FREE, measure
+from openmova.loading.memory import GIB, LEFT_FREE, measure
+from openmova.loading.quantization import QUANTIZATIONS, quantized_weights
 from openmova.modeling_mova import MovaForConditionalGeneration
-from openmova.quantization import QUANTIZATIONS, quantized_weights
 
 DeviceMap = dict[str, int | str | torch.device]
 HOST = "cpu"
