@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from openmova.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_for_us() -> Iterator[None]:
+    """As at a terminal; a test run in the background of a shell is started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
