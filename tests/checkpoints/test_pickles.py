@@ -112,7 +112,7 @@ def test_a_bare_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     mark = tmp_path / "was_here"
     path = tmp_path / "weights.bin"
     path.write_bytes(pickle.dumps(Attack(mark)))
-    with pytest.raises(UserError, match=r"weights\.bin (was not loaded|is damaged)"):
+    with pytest.raises(UserError, match=r"weights\.bin was not loaded.* asks for something"):
         PickleFile(path)
     assert not mark.exists()
 

@@ -258,6 +258,25 @@ def stated(folder: Path, tower: str, fields: dict[str, Any]) -> Path:
     return folder
 
 
+def test_the_towers_own_configs_tell_the_heads(tmp_path: Path) -> None:
+    config = tiny_release.config() | {"mm_vision_tower": [f"towers/{n}" for n in range(8)]}
+    for tower, fields in {
+        0: {"vision_config": {"num_attention_heads": 4}},
+        1: {"num_attention_heads": 2},
+        4: {"vision_config": {"num_attention_heads": 8, "d_kv": 8}},
+    }.items():
+        folder = tmp_path / "towers" / str(tower)
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(fields))
+    views = released_views(tmp_path, config)
+    ours, plan = plan_release(config, MemoryTensors(tiny_release.state()), views=views)
+    assert not plan.unfilled and not plan.mismatched and not plan.unknown
+    specs = {spec["name"]: spec for spec in (ours.base, *ours.experts)}
+    assert (specs["clip"]["heads"], specs["dinov2"]["heads"]) == (4, 2)
+    assert (specs["pix2struct"]["heads"], specs["pix2struct"]["head_dim"]) == (8, 8)
+    assert specs["biomedclip"]["heads"] == 1
+
+
 def test_without_padding_the_processors_see_the_picture_itself(tmp_path: Path) -> None:
     config = tiny_release.config() | {"image_aspect_ratio": "square"}
     views = released_views(tmp_path, config)

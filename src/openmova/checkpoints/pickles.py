@@ -36,7 +36,8 @@ WRAPPERS = ("state_dict", "model", "module")
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 """Of a record in a zip archive; the lengths of its name and of its extra field come last."""
 ZIP = b"PK\x03\x04"
-_ASKED = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:class|operand|global):? ([\w.]+)")
+_ASKED = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:class|global):? ([\w.]+)")
+_OPERAND = "Unsupported operand"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +135,12 @@ def _load(path: Path, device: str) -> Any:
 
 def _refused(path: Path, reason: str) -> UserError:
     found = _ASKED.search(reason)
-    if found is None:
+    if found is None and _OPERAND not in reason:
         return damaged(path, "its pickle is broken, or it is no PyTorch file")
+    what = found[1] or found[2] if found else "something"
     return UserError(
-        f"{path.name} was not loaded, because its pickle asks for {found[1] or found[2]}, which is "
-        "no tensor and might run code: take the file from a source that you trust, as a state dict "
-        "or safetensors"
+        f"{path.name} was not loaded, because its pickle asks for {what}, which is no tensor and "
+        "might run code: take the file from a source that you trust, as a state dict or safetensors"
     )
 
 

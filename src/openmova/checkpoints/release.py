@@ -87,7 +87,7 @@ def read_release(
 
 
 def released_views(folder: Path, config: Mapping[str, Any]) -> ReleasedViews:
-    """What config.json and the towers' own folders say of preprocessing.
+    """What config.json and the towers' own folders say of preprocessing, and of heads.
 
     Raises UserError for what our views can't do.
     """
@@ -97,16 +97,15 @@ def released_views(folder: Path, config: Mapping[str, Any]) -> ReleasedViews:
             "config.json says image_aspect_ratio 'anyres', which the released code can't run "
             "either: set it to 'pad'"
         )
-    stated = {
-        tower: read_json(file)
-        for number, tower in enumerate(TOWERS)
-        if (file := _tower_file(folder, config, number)) is not None
+    stated = _stated(folder, config, "preprocessor_config.json")
+    changes = {
+        tower: _heads(whole) for tower, whole in _stated(folder, config, "config.json").items()
     }
-    changes: dict[str, dict[str, Any]] = {}
     shared = {"clip": ("clip", "biomedclip"), "dinov2": ("dinov2",), "vary": HIGH}
     for tower, sharing in shared.items():
         if tower in stated:
-            changes |= {name: _picture_view(stated[tower], tower) for name in sharing}
+            for name in sharing:
+                changes[name] = changes.get(name, {}) | _picture_view(stated[tower], tower)
     high = stated.get("vary", {})
     if aspect != "pad" and str(high.get("image_processor_type", "")).startswith("Sam"):
         for tower in HIGH:
@@ -114,7 +113,8 @@ def released_views(folder: Path, config: Mapping[str, Any]) -> ReleasedViews:
     patches = stated.get("pix2struct", {}).get("max_patches")
     # The released code lays all patches out as a square, so another number can't be what it runs.
     if isinstance(patches, int) and math.isqrt(patches) ** 2 == patches:
-        changes |= {tower: {"max_patches": patches} for tower in ("pix2struct", "deplot")}
+        for tower in ("pix2struct", "deplot"):
+            changes[tower] = changes.get(tower, {}) | {"max_patches": patches}
     return ReleasedViews(frame="pad" if aspect == "pad" else "crop", changes=changes)
 
 
@@ -137,15 +137,21 @@ def _picture_view(stated: Mapping[str, Any], tower: str) -> dict[str, Any]:
     return view
 
 
-def _tower_file(folder: Path, config: Mapping[str, Any], number: int) -> Path | None:
-    """The preprocessor_config.json of a tower, if its folder lies in the release's."""
-    towers = config.get("mm_vision_tower", ())
-    if number >= len(towers):
-        return None
-    inside = _inside(folder, str(towers[number]))
-    if inside is None or not (inside / "preprocessor_config.json").is_file():
-        return None
-    return inside / "preprocessor_config.json"
+def _heads(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """What a tower's config.json tells and the shapes of its tensors don't."""
+    vision = whole.get("vision_config", whole)
+    told = {"heads": "num_attention_heads", "head_dim": "d_kv"}
+    return {ours: vision[theirs] for ours, theirs in told.items() if theirs in vision}
+
+
+def _stated(folder: Path, config: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """The JSON files of this name in the towers' folders, of those that lie in the release's."""
+    found = {}
+    for tower, path in zip(TOWERS, config.get("mm_vision_tower", ()), strict=False):
+        inside = _inside(folder, str(path))
+        if inside is not None and (inside / name).is_file():
+            found[tower] = read_json(inside / name)
+    return found
 
 
 def _inside(folder: Path, path: str) -> Path | None:
