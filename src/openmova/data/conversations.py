@@ -18,6 +18,8 @@ from openmova.data.bad import BadSample
 from openmova.data.sample import Role, Sample, Turn
 
 MARKER = "<image>"
+IMAGE_KEYS = ("image", "images", "file_name")
+"""The last is what HF's image folders call it in their metadata.jsonl."""
 ROLES: dict[str, Role] = {
     "human": "user",
     "user": "user",
@@ -106,8 +108,6 @@ def _part(part: Any, number: int) -> str:
     if kind == "image":
         return f"{MARKER}\n"
     if kind == "text" and isinstance(part.get("text"), str):
-        # A row of an HF dataset has every key in every part; a text part may still not hold a
-        # marker, whose place the picture's part has.
         return str(part["text"])
     raise BadSample(f"turn {number} has a part that is neither a text nor an image: {_short(part)}")
 
@@ -123,9 +123,7 @@ def _unmarked(text: str) -> str:
 
 
 def _image(record: Mapping[str, Any], images: Path) -> Path | bytes | Image.Image | None:
-    given = record.get("image")
-    if given is None:
-        given = record.get("images")
+    given = next((record[key] for key in IMAGE_KEYS if record.get(key) is not None), None)
     if isinstance(given, (list, tuple)):
         if len(given) > 1:
             raise BadSample(SEVERAL.format(len(given)))

@@ -14,7 +14,7 @@ from openmova.data.samples import RecordList, Samples, checked_record
 from openmova.errors import UserError
 
 
-def read_json(path: Path, images: Path) -> RecordList:
+def read_json(path: Path, name: str, images: Path) -> RecordList:
     """A whole JSON array in memory.
 
     Raises:
@@ -32,14 +32,14 @@ def read_json(path: Path, images: Path) -> RecordList:
         ) from error
     if not isinstance(records, list):
         raise UserError(f"{path.name} holds no array of samples: write [{{...}}, {{...}}]")
-    return RecordList(path.stem, records, images)
+    return RecordList(name, records, images)
 
 
 class JsonLines(Samples):
     """One record a line, read when asked for; only where the lines begin is kept in memory."""
 
-    def __init__(self, path: Path, images: Path) -> None:
-        super().__init__(path.stem, images)
+    def __init__(self, path: Path, name: str, images: Path) -> None:
+        super().__init__(name, images)
         self.path = path
         self._lines = _line_starts(path)
 

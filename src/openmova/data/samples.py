@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,3 @@ def checked_record(record: Any) -> Mapping[str, Any]:
     if not isinstance(record, Mapping):
         raise BadSample(f"it is no object with keys but a {type(record).__name__}")
     return record
-
-
-Reader = Callable[[Path, Path], Samples]
-"""(the file or folder, the folder of pictures) → its samples."""
