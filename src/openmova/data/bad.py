@@ -77,15 +77,10 @@ class BadSamples:
     def _write(self, bad: BadSample) -> None:
         if self.file is None:
             return
-        line = json.dumps({"source": bad.source, "id": bad.id, "reason": bad.reason}) + "\n"
+        entry = {"source": bad.source, "id": bad.id, "reason": bad.reason}
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            # One write at the end of the file, so that several processes may share it.
-            handle = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                os.write(handle, line.encode())
-            finally:
-                os.close(handle)
+            _append(self.file, json.dumps(entry) + "\n")
         except OSError as error:
             raise UserError(
                 f"cannot list bad samples in {str(self.file)!r} ({error.strerror}): "
@@ -93,14 +88,27 @@ class BadSamples:
             ) from error
 
 
+def _append(file: Path, text: str) -> None:
+    """One write at the end of the file, so that several processes may share it."""
+    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, text.encode())
+    finally:
+        os.close(handle)
+
+
 def _listed(file: Path | None) -> set[tuple[str, str, str]]:
-    """What an earlier part of the run listed; its last line may be torn."""
-    known = set()
-    if file is not None and file.is_file():
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            known.add((entry["source"], entry["id"], entry["reason"]))
+    """What an earlier part of the run listed; a last line that was torn is ended."""
+    known: set[tuple[str, str, str]] = set()
+    if file is None or not file.is_file():
+        return known
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if text and not text.endswith("\n"):
+        _append(file, "\n")
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        known.add((entry["source"], entry["id"], entry["reason"]))
     return known
