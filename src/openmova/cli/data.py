@@ -119,7 +119,7 @@ def _model(source: str) -> tuple[Sequence[str], Measure]:
 
     quiet_libraries()
     folder = checkpoint_folder(source)
-    experts = [spec["name"] for spec in MovaConfig.from_pretrained(folder).experts]
+    experts = MovaConfig.from_pretrained(folder).expert_names
     encoder = Encoder(MovaProcessor.from_pretrained(folder), experts, max_tokens=1_000_000_000)
 
     def measure(sample: Sample) -> tuple[int, int]:

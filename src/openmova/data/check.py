@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -90,10 +92,10 @@ def check(
     each: Counter[str] = Counter()
     domains: Counter[str] = Counter()
     ids: set[str] = set()
-    for index in range(len(samples)) if indices is None else indices:
+    for index, opened in _opened(samples, range(len(samples)) if indices is None else indices):
         report.looked_at += 1
         try:
-            sample = samples[index].opened()
+            sample = opened()
             check_experts(sample, experts)
             found = _numbers(sample, measure)
         except BadSample as bad:
@@ -115,6 +117,31 @@ def check(
     report.experts_each = dict(sorted(each.items()))
     report.domains = dict(domains.most_common())
     return report
+
+
+def _opened(samples: Samples, indices: Iterable[int]) -> Iterator[tuple[int, Callable[[], Sample]]]:
+    """Of each index, what gives the sample with its picture or raises BadSample. Pictures are
+    decoded on all cores, some samples ahead."""
+    threads = os.cpu_count() or 1
+    waiting: deque[tuple[int, Future[Sample]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for index in indices:
+            waiting.append((index, _opening(pool, samples, index)))
+            if len(waiting) > 2 * threads:
+                first, future = waiting.popleft()
+                yield first, future.result
+        for first, future in waiting:
+            yield first, future.result
+
+
+def _opening(pool: ThreadPoolExecutor, samples: Samples, index: int) -> Future[Sample]:
+    """The record is read here, for a stream has one reader."""
+    try:
+        return pool.submit(samples[index].opened)
+    except BadSample as bad:
+        failed: Future[Sample] = Future()
+        failed.set_exception(bad)
+        return failed
 
 
 def check_experts(sample: Sample, experts: Sequence[str] | None) -> None:

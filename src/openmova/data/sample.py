@@ -57,7 +57,7 @@ class Sample:
 
     @property
     def question(self) -> str:
-        """What the router and the gate read: the first user's text."""
+        """The first user's text, which the routing is decided by."""
         return self.turns[0].text
 
     def opened(self) -> Sample:
