@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from openmova.cli import data_routing
 from openmova.cli.console import MODEL_HELP, fetched, muted, quiet_libraries, status
 from openmova.errors import UserError
 
@@ -31,7 +32,10 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def data() -> None:
-    """Training data: look at it before training."""
+    """Training data: look at it before training; routing instructions."""
+
+
+app.command("routing", epilog=data_routing.EXAMPLES)(data_routing.routing)
 
 
 @app.command("check", epilog=CHECK_EXAMPLES)
