@@ -87,14 +87,14 @@ def write_shard(
     settings = repr(sorted({**about, "chunk": str(chunk)}.items()))
     schema = SCHEMA.with_metadata({SETTINGS: settings})
     chunks = shard.chunks(len(ids), chunk)
-    with _writing(path):
+    with writing(path):
         folder.mkdir(parents=True, exist_ok=True)
     with _alone(path):
         if not path.exists():
             parts = path.with_suffix(".partial")
             made = [_part(parts, rows, ids, losses, schema) for rows in chunks]
             whole = pa.concat_tables([schema.empty_table(), *made]).combine_chunks()
-            _write(whole, path)
+            write_table(whole, path)
             shutil.rmtree(parts, ignore_errors=True)
         rows = range(chunks[0].start, chunks[-1].stop) if chunks else range(0)
         _checked(path, rows, ids, schema)
@@ -152,7 +152,7 @@ def _part(
     path = folder / f"{rows.start:012d}.parquet"
     if not path.exists():
         columns = [list(rows), [ids[row] for row in rows], list(losses(rows))]
-        _write(pa.table(columns, schema=schema), path)
+        write_table(pa.table(columns, schema=schema), path)
     return _checked(path, rows, ids, schema)
 
 
@@ -176,10 +176,10 @@ def _read(path: Path) -> pa.Table:
         raise UserError(f"can't read {path.name}: {error}; remove it and run its shard") from error
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path) -> None:
     """A file that is there whole or not at all."""
     unfinished = path.with_suffix(".tmp")
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(exist_ok=True)
         with unfinished.open("wb") as file:
             pq.write_table(table, file)
@@ -189,7 +189,7 @@ def _write(table: pa.Table, path: Path) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
