@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from data.files import llava, write_lines
+from openmova.checkpoints.tiny import tiny_mova
 from openmova.cli import app
 
 
@@ -51,6 +52,17 @@ def test_bad_data_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert len(json.loads(run(path, "--json").stdout)["bad"]) == 15
 
 
+def test_the_libraries_below_are_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_list([llava(image=None)] * 3).to_parquet(str(tmp_path / "a.parquet"))
+    datasets.enable_progress_bars()
+    assert run(tmp_path / "a.parquet", "--bad-share", "1").exit_code == 0
+    (tmp_path / "b.parquet").write_bytes(b"PAR1")
+    assert run(tmp_path / "b.parquet").stderr.count("\n") == 1
+    assert capfd.readouterr().err == ""
+
+
 def test_only_some_samples(good: Path) -> None:
     assert json.loads(run(good, "--limit", "2", "--json").stdout)["looked_at"] == 2
 
@@ -62,6 +74,23 @@ def test_a_contact_sheet(good: Path, tmp_path: Path) -> None:
     result = run(good, "--sheet", tmp_path / "nowhere" / "sheet.png")
     assert result.exit_code == 2
     assert "cannot write the sheet" in result.stderr
+
+
+def test_with_a_model_tokens_and_experts_are_checked(tmp_path: Path) -> None:
+    model, processor = tiny_mova()
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    rows = [llava(id="a", experts=["text"]), llava(id="b", experts=["txt"])]
+    path = write_lines(tmp_path / "a.jsonl", rows)
+    options = ("--model", tmp_path / "model", "--max-tokens", "10")
+    result = run(path, *options, "--json")
+    report = json.loads(result.stdout)
+    assert report["bad"] == [{"id": "b", "reason": "unknown expert 'txt': did you mean text?"}]
+    # "A square." and its end token, of a tokenizer of bytes.
+    assert report["numbers"]["tokens of answers"]["median"] == 10
+    assert report["numbers"]["tokens"]["median"] > 10
+    assert report["over"] == 1
+    assert "of more than 10 tokens" in run(path, *options).stdout
 
 
 @pytest.mark.parametrize("content", ["", "\n\n"])

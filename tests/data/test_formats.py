@@ -126,6 +126,58 @@ def test_a_stream_that_ends_early_is_told(tmp_path: Path) -> None:
         StreamedRows("hub", rows, 9, tmp_path)[5]
 
 
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """A hub of one dataset of three samples; what was asked of it."""
+    datasets = pytest.importorskip("datasets")
+    load, path, asked = datasets.load_dataset, str(write("parquet", tmp_path, 3)), []
+
+    def load_dataset(name: str, subset: str | None, *, split: str, streaming: bool) -> Any:
+        asked.append((name, subset, split, streaming))
+        if name == "o/unreachable":
+            raise ConnectionError("no\nnetwork")
+        cache = str(tmp_path / "hub")
+        loaded = load(
+            "parquet", data_files={split: path}, split=split, streaming=streaming, cache_dir=cache
+        )
+        if name != "o/unsized":
+            splits = {split: {"name": split, "num_examples": 3}}
+            loaded.info.splits = datasets.SplitDict.from_split_dict(splits)
+        return loaded
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return asked
+
+
+def test_a_dataset_of_the_hub_is_named_with_subset_and_split(hub: list[tuple[Any, ...]]) -> None:
+    for address in ("hub:o/data", "hub:o/data/part", "stream:o/data:val", "hub:o/data/part:val"):
+        samples = read_samples(address)
+        assert (len(samples), samples.name) == (3, "o/data")
+        assert samples[1].opened().id == "s1"
+        assert samples.random_access == address.startswith("hub:")
+    assert hub == [
+        ("o/data", None, "train", False),
+        ("o/data", "part", "train", False),
+        ("o/data", None, "val", True),
+        ("o/data", "part", "val", False),
+    ]
+
+
+def test_a_stream_that_does_not_know_its_length(hub: list[tuple[Any, ...]]) -> None:
+    with pytest.raises(UserError, match=r"download it \(hub:o/unsized\)"):
+        read_samples("stream:o/unsized")
+
+
+def test_a_hub_that_cannot_be_reached(hub: list[tuple[Any, ...]]) -> None:
+    with pytest.raises(UserError, match=r"o/unreachable can't be read \(no network\)"):
+        read_samples("hub:o/unreachable")
+
+
+def test_a_parquet_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    assert len(read_samples(write("parquet", tmp_path, 2))) == 2
+    assert len(read_samples(write("parquet", tmp_path, 5))) == 5
+
+
 def test_a_broken_line_is_the_only_one_lost(tmp_path: Path) -> None:
     lines = [llava(id="a"), '{"id": "b", "conversa', "", "[1]", "\x00", llava(id="c")]
     samples = read_samples(write_lines(tmp_path / "a.jsonl", lines))

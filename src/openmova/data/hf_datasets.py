@@ -113,15 +113,16 @@ def read_hub(address: str, images: Path) -> Samples:
 
 @contextmanager
 def _told(name: str) -> Iterator[Any]:
-    """The package; its many kinds of errors become one line, and its own log is quiet."""
+    """The package; its many kinds of errors become one line, and it says nothing itself."""
     try:
         import datasets
     except ImportError as error:
         raise UserError(
             f'{name} needs the package datasets: pip install "openmova[train]"'
         ) from error
-    before = datasets.logging.get_verbosity()
+    verbosity, bars = datasets.logging.get_verbosity(), datasets.are_progress_bars_disabled()
     datasets.logging.set_verbosity(logging.CRITICAL)
+    datasets.disable_progress_bars()
     try:
         yield datasets
     except (UserError, StopIteration):
@@ -130,4 +131,6 @@ def _told(name: str) -> Iterator[Any]:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"{name} can't be read ({reason}): check the files or the name") from error
     finally:
-        datasets.logging.set_verbosity(before)
+        datasets.logging.set_verbosity(verbosity)
+        if not bars:
+            datasets.enable_progress_bars()
