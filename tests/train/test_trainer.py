@@ -20,6 +20,7 @@ from openmova.train import run as run_module
 from openmova.train.recipe import load_recipe
 from openmova.train.run import prepare, train
 from openmova.train.trainer import Course, MovaTrainer
+from safetensors.torch import load_file
 from train.runs import FAST, SMOKE, weights
 
 
@@ -226,3 +227,22 @@ def test_workers_prepare_the_same_samples(tmp_path: Path) -> None:
     run(tmp_path / "none", "steps=3")
     run(tmp_path / "two", "steps=3", "workers=2")
     assert_same(tmp_path / "none", tmp_path / "two")
+
+
+def test_a_bfloat16_model_keeps_what_is_frozen_to_the_bit(tmp_path: Path) -> None:
+    model, processor = run_module.tiny_mova()
+    model.to(torch.bfloat16)
+    run_module.save_trained(model, processor, tmp_path / "start")
+    said = run(
+        tmp_path / "run", f"model={tmp_path / 'start'}", "precision=bfloat16", "stage=pretrain"
+    )
+    assert "trained" in said[-1]
+    before = load_file(tmp_path / "start" / "model.safetensors")
+    after = weights(tmp_path / "run")
+    assert {t.dtype for t in after.values()} == {torch.bfloat16}
+    changed = {name.split(".")[1] for name, t in after.items() if not torch.equal(t, before[name])}
+    assert changed == {"adapter", "base"}
+    for name in ("text", "chart", "location"):
+        expert = f"experts/{name}.safetensors"
+        was, is_ = (load_file(tmp_path / f / expert) for f in ("start", "run/final"))
+        assert all(torch.equal(is_[key], tensor) for key, tensor in was.items())

@@ -44,6 +44,8 @@ class Prepared:
     encoder: Encoder
     mixture: Mixture
     trained: Trained
+    dtype: torch.dtype
+    """Of the weights as they were loaded, and will be stored."""
     steps: int
 
     @property
@@ -84,6 +86,7 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         unannotated=recipe.unannotated,
         max_tokens=recipe.max_tokens,
     )
+    dtype = model.dtype
     trained = set_stage(
         model,
         recipe.stage,
@@ -99,6 +102,7 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         encoder=encoder,
         mixture=mixture,
         trained=trained,
+        dtype=dtype,
         steps=steps,
     )
 
@@ -141,7 +145,8 @@ def _train(
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if is_first_process():
         replace_file(folder.path / "log.json", json.dumps(trainer.state.log_history, indent=1))
-        folder.write_final(lambda final: save_trained(prepared.model, prepared.processor, final))
+        model = prepared.model.to(prepared.dtype)
+        folder.write_final(lambda final: save_trained(model, prepared.processor, final))
         tell(f"{folder.final}: trained, {bad.bad} of {bad.bad + bad.good} samples were bad")
     state.wait_for_everyone()
     return folder.final
@@ -182,7 +187,9 @@ def _model(recipe: TrainingRecipe) -> tuple[MovaForConditionalGeneration, MovaPr
     if recipe.model == TINY:
         return tiny_mova(recipe.seed)
     folder = checkpoint_folder(recipe.model)
-    model = MovaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    # What stays frozen is kept as it is stored, unless all is to be computed in float32.
+    dtype = torch.float32 if recipe.precision == "float32" else "auto"
+    model = MovaForConditionalGeneration.from_pretrained(folder, dtype=dtype)
     assert isinstance(model, MovaForConditionalGeneration)
     return model, AutoProcessor.from_pretrained(folder)
 

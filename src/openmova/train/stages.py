@@ -52,7 +52,7 @@ def set_stage(
     learning_rates: Mapping[str, float],
     weight_decay: float = 0.0,
 ) -> Trained:
-    """Let the parts of a stage learn and freeze all others.
+    """Let the parts of a stage learn, in float32, and freeze all others as they are.
 
     learning_rates: of single parts; 0 freezes a part. Decay is for matrices only.
     """
@@ -67,7 +67,7 @@ def set_stage(
             frozen += modules
             continue
         for module in modules:
-            module.requires_grad_(True)
+            module.requires_grad_(True).float()
         # A tied head is the embedding: counted once.
         parameters = list(dict.fromkeys(p for module in modules for p in module.parameters()))
         for decay, wanted in ((weight_decay, True), (0.0, False)):

@@ -82,6 +82,7 @@ def arguments(recipe: TrainingRecipe, folder: Path, steps: int) -> TrainingArgum
         seed=recipe.seed,
         dataloader_num_workers=recipe.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.accelerator.is_available(),
         remove_unused_columns=False,
         # A step without a sample that needs some expert leaves that expert's readers alone.
         ddp_find_unused_parameters=True,
