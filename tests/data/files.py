@@ -8,7 +8,12 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
+
+from openmova.data.bad import BadSample
+from openmova.data.sample import Sample
+from openmova.data.samples import Samples
 
 
 def picture(colour: str = "red", side: int = 6) -> bytes:
@@ -56,3 +61,49 @@ def shard_members(count: int, start: int = 0) -> dict[str, bytes]:
         members[f"{number:04}.json"] = json.dumps(llava(id=f"s{number}")).encode()
         members[f"{number:04}.png"] = picture()
     return members
+
+
+def write_samples(kind: str, folder: Path, count: int) -> Path:
+    rows = [llava(id=f"s{i}", experts=["sam"]) for i in range(count)]
+    if kind == "jsonl":
+        return write_lines(folder / "a.jsonl", rows)
+    write_lines(folder / "metadata.jsonl", rows)
+    if kind == "json":
+        (folder / "a.json").write_text(json.dumps(rows))
+        return folder / "a.json"
+    if kind == "imagefolder":
+        return folder
+    if kind == "tar":
+        members: dict[str, bytes] = {}
+        for i, row in enumerate(rows):
+            members |= {f"{i}.json": json.dumps(row).encode(), f"{i}.png": picture()}
+        return write_tar(folder / "a.tar", members)
+    datasets = pytest.importorskip("datasets")
+    hf = [
+        messages(id=f"s{i}", experts=["sam"], images=[{"bytes": picture(), "path": None}])
+        for i in range(count)
+    ]
+    table = datasets.Dataset.from_list(hf)
+    (folder / "metadata.jsonl").unlink()
+    if kind == "parquet":
+        table.to_parquet(str(folder / "a.parquet"))
+        return folder / "a.parquet"
+    if kind == "images":  # as trl's datasets are: the column is one of pictures
+        feature = datasets.List(datasets.Image())
+        table.cast_column("images", feature).to_parquet(str(folder / "a.parquet"))
+        return folder
+    table.save_to_disk(str(folder / "saved"))
+    return folder / "saved"
+
+
+def sort_out(samples: Samples) -> tuple[list[Sample], list[str]]:
+    """The good samples, opened, and the reasons of the bad ones."""
+    good, bad = [], []
+    for index in range(len(samples)):
+        try:
+            good.append(samples[index].opened())
+        except BadSample as error:
+            assert error.source == samples.name
+            assert error.id
+            bad.append(error.reason)
+    return good, bad
