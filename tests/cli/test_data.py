@@ -18,6 +18,11 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["data", "check", *map(str, arguments)])
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     rows = [llava(id=f"s{i}", experts=["text"], domain="squares") for i in range(4)]
