@@ -55,7 +55,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_shards_merge_into_what_one_process_writes(data: Path, model: Path, tmp_path: Path) -> None:
-    options = ("--model", model, "--batch", 32)
+    options = ("--model", model, "--batch", 32, "--dtype", "float32")
     whole = run(data, *options, "--output", tmp_path / "whole", "--json")
     assert whole.exit_code == 0, whole.stderr
     told = json.loads(whole.stdout.splitlines()[-1])

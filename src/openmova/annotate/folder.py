@@ -44,6 +44,8 @@ class Settings:
     combinations: bool = False
     batch: int = 8
     max_tokens: int = 2048
+    dtype: str | None = None
+    """Of the computation; the checkpoint's."""
 
     @property
     def probes(self) -> tuple[Probe, ...]:

@@ -48,7 +48,7 @@ def annotate_shard(
     for probe in settings.probes:
 
         def losses(rows: range, probe: Probe = probe) -> list[float]:
-            model, encoder = loaded.of(settings.models[probe.name], probe, settings.max_tokens)
+            model, encoder = loaded.of(settings.models[probe.name], probe, settings)
             return ProbeLosses(model, encoder, samples, bad=bad, batch=settings.batch)(rows)
 
         tell(f"{probe.name}, shard {shard.number}/{shard.count}")
@@ -62,11 +62,11 @@ class _Loaded:
         self.source = ""
 
     def of(
-        self, source: str, probe: Probe, max_tokens: int
+        self, source: str, probe: Probe, settings: Settings
     ) -> tuple[MovaForConditionalGeneration, Encoder]:
         if source != self.source:
             folder = checkpoint_folder(source)
-            self.model = load_model(folder)
+            self.model = load_model(folder, dtype=settings.dtype)
             self.processor = MovaProcessor.from_pretrained(folder)
             self.source = source
         names = self.model.config.expert_names
@@ -75,5 +75,7 @@ class _Loaded:
                 f"the probe model {Path(source).name!r} has no {', '.join(lacking)}, but "
                 f"{', '.join(names)}: give the model that was trained with it"
             )
-        encoder = Encoder(self.processor, names, chosen=probe.experts, max_tokens=max_tokens)
+        encoder = Encoder(
+            self.processor, names, chosen=probe.experts, max_tokens=settings.max_tokens
+        )
         return self.model, encoder

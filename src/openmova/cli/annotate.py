@@ -56,6 +56,10 @@ def annotate(
     ] = False,
     batch: Annotated[int, typer.Option(help="Samples computed at once.", min=1)] = 8,
     max_tokens: Annotated[int, typer.Option(help="Of a sample; more are cut.", min=1)] = 2048,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 or float16. [default: as the checkpoint]"),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where paths of pictures start. [default: DATA's folder]"),
@@ -102,6 +106,7 @@ def annotate(
             combinations=combinations,
             batch=batch,
             max_tokens=max_tokens,
+            dtype=dtype,
         )
         annotate_shard(folder, samples, settings, part, bad_share=bad_share, tell=_tell)
         if part.count > 1:

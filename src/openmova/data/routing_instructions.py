@@ -94,6 +94,7 @@ def routing_instructions(
     drawn = heapq.nsmallest(count, candidates(), key=lambda candidate: candidate[0])
     if not drawn:
         raise UserError(
-            f"{samples.name} has no sample with a picture and an experts list: annotate it first"
+            f"{samples.name} has no sample with a picture and an experts list that can be used "
+            f"({bad.bad} are bad): annotate it first, or see openmova data check"
         )
     return [routed for _, _, routed in sorted(drawn, key=lambda candidate: candidate[1])]
