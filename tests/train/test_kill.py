@@ -11,10 +11,12 @@ import torch
 
 from train.runs import FAST, finish, start, weights
 
+CHANGES = [*FAST, "steps=24", "save_steps=3"]
+
 
 def seconds_of(output: Path, processes: int) -> float:
     began = time.monotonic()
-    finish(start(output, FAST, processes=processes))
+    finish(start(output, CHANGES, processes=processes))
     return time.monotonic() - began
 
 
@@ -29,17 +31,18 @@ def seconds_of(output: Path, processes: int) -> float:
 def test_killed_runs_end_with_the_same_weights_bit_by_bit(
     tmp_path: Path, kills: int, processes: int
 ) -> None:
-    """Several processes die together, as with their machine. Moments are drawn anew each time."""
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    """Several processes die together, as with their machine. Moments are drawn anew each time,
+    until enough of them left a checkpoint to go on from."""
+    whole, told = tmp_path / "whole", tmp_path / "told"
     seconds_of(tmp_path / "warm-up", 1)  # the server of processes starts
     usual = seconds_of(whole, processes)
     seed = random.SystemRandom().getrandbits(32)
     rng = random.Random(seed)
-    killed = 0
-    runs = 1
-    while killed < kills:
-        output = tmp_path / f"broken-{runs}"
-        started = start(output, FAST, processes=processes)
+    told.touch()
+    killed, runs = 0, 1
+    while killed < kills or told.read_text().count("going on from") <= kills // 2:
+        broken = tmp_path / f"broken-{runs}"
+        started = start(broken, CHANGES, processes=processes, told=told)
         time.sleep(rng.uniform(0, usual))
         if all(process.is_alive() for process in started):
             for process in started:
@@ -47,11 +50,11 @@ def test_killed_runs_end_with_the_same_weights_bit_by_bit(
             killed += 1
         for process in started:
             process.join()
-        if (output / "final").exists():  # one run was too quick: kill another
-            compare(whole, output, seed)
+        if (broken / "final").exists():  # too late: kill another run
+            compare(whole, broken, seed)
             runs += 1
     broken = tmp_path / f"broken-{runs}"
-    finish(start(broken, FAST, processes=processes))
+    finish(start(broken, CHANGES, processes=processes))
     compare(whole, broken, seed)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from openmova.data.bad import BadSample, BadSamples
 from openmova.data.mixture import Mixture
@@ -20,7 +21,6 @@ from openmova.train import run as run_module
 from openmova.train.recipe import load_recipe
 from openmova.train.run import prepare, train
 from openmova.train.trainer import Course, MovaTrainer
-from safetensors.torch import load_file
 from train.runs import FAST, SMOKE, weights
 
 
