@@ -34,18 +34,9 @@ def routing_sample(
 
     Raises BadSample if it is not annotated, or with an expert that the pool has not.
     """
-    if sample.experts is None:
-        raise BadSample("it has no experts: annotate it first", id=sample.id, source=sample.source)
-    for name in sample.experts:
-        if name not in pool.descriptions:
-            near = difflib.get_close_matches(name, pool.descriptions, n=3) or pool.descriptions
-            raise BadSample(
-                f"it has the unknown expert {name!r}; the pool has {', '.join(near)}",
-                id=sample.id,
-                source=sample.source,
-            )
+    chosen = _annotation(sample, pool)
     shown = augmented_pool(
-        pool.descriptions, sample.experts, seed=seed, index=index, augmentation=augmentation
+        pool.descriptions, chosen, seed=seed, index=index, augmentation=augmentation
     )
     prompt = routing_prompt(pool.instruction, shown.descriptions, sample.question)
     turns = (Turn(role="user", text=prompt), Turn(role="assistant", text=shown.answer))
@@ -72,24 +63,20 @@ def routing_instructions(
     """
     places = np.random.default_rng([seed, len(samples)]).permutation(len(samples))
 
+    augmentation = augmentation or Augmentation()
+
     def candidates() -> Iterator[tuple[int, int, Sample]]:
         for index in range(len(samples)):
             try:
                 sample = samples[index]
                 if sample.experts is None or sample.image is None or sample.routing:
                     continue
-                routed = routing_sample(
-                    sample,
-                    pool,
-                    seed=seed,
-                    index=index,
-                    augmentation=augmentation or Augmentation(),
-                )
+                _annotation(sample, pool)
             except BadSample as error:
                 bad.add(error)
             else:
                 bad.add_good()
-                yield int(places[index]), index, routed
+                yield int(places[index]), index, sample
 
     drawn = heapq.nsmallest(count, candidates(), key=lambda candidate: candidate[0])
     if not drawn:
@@ -97,4 +84,22 @@ def routing_instructions(
             f"{samples.name} has no sample with a picture and an experts list that can be used "
             f"({bad.bad} are bad): annotate it first, or see openmova data check"
         )
-    return [routed for _, _, routed in sorted(drawn, key=lambda candidate: candidate[1])]
+    return [
+        routing_sample(sample, pool, seed=seed, index=index, augmentation=augmentation)
+        for _, index, sample in sorted(drawn, key=lambda candidate: candidate[1])
+    ]
+
+
+def _annotation(sample: Sample, pool: ExpertPool) -> tuple[str, ...]:
+    """The annotated experts. Raises BadSample if there is no annotation, or not of this pool."""
+    if sample.experts is None:
+        raise BadSample("it has no experts: annotate it first", id=sample.id, source=sample.source)
+    for name in sample.experts:
+        if name not in pool.descriptions:
+            near = difflib.get_close_matches(name, pool.descriptions, n=3) or pool.descriptions
+            raise BadSample(
+                f"it has the unknown expert {name!r}; the pool has {', '.join(near)}",
+                id=sample.id,
+                source=sample.source,
+            )
+    return sample.experts
