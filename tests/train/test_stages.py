@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from openmova.checkpoints.tiny import tiny_mova
+from openmova.train.lora import Lora
+from openmova.train.recipe import LoraSettings
 from openmova.train.stages import PARTS, STAGES, set_stage
 
 MODULES = {
@@ -18,9 +20,14 @@ MODULES = {
 @pytest.mark.parametrize("stage", STAGES)
 def test_exactly_the_stage_s_parts_learn(stage: str) -> None:
     model, _ = tiny_mova()
+    if stage == "lora":
+        Lora(model, LoraSettings())
     set_stage(model, stage, learning_rate=1e-3, learning_rates={})
     for name, parameter in model.named_parameters():
-        learns = any(name.startswith(MODULES[part]) for part in STAGES[stage])
+        learns = any(
+            "lora_" in name if part == "lora" else name.startswith(MODULES[part])
+            for part in STAGES[stage]
+        )
         assert parameter.requires_grad == learns, name
 
 
@@ -50,7 +57,9 @@ def test_what_is_frozen_stays_in_evaluation_mode() -> None:
     trained = set_stage(model, "pretrain", learning_rate=1e-3, learning_rates={})
     model.train()
     trained.hold_still()
-    training = {part: modules(model)[0].training for part, modules in PARTS.items()}
+    training = {
+        part: modules(model)[0].training for part, modules in PARTS.items() if part != "lora"
+    }
     assert training == {
         "adapter": True,
         "base": True,

@@ -41,6 +41,17 @@ class DataSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """Of the stage lora."""
+
+    rank: int = 16
+    alpha: int = 32
+    """What was learned counts alpha / rank."""
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    """Layers of the language model, by the ends of their names."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingRecipe:
     """The choices of one run. Raises UserError for what can't be meant."""
 
@@ -63,6 +74,8 @@ class TrainingRecipe:
     weight_decay: float = 0.0
     clip: float = 1.0
     """Largest norm of the gradient."""
+
+    lora: LoraSettings = LoraSettings()
 
     epochs: float = 1.0
     steps: int | None = None
@@ -110,6 +123,8 @@ class TrainingRecipe:
         for name in ("learning_rate", "clip", "epochs"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"the recipe's {name} must be above 0, not {getattr(self, name)}")
+        if self.lora.rank < 1:
+            raise UserError("the recipe's lora.rank must be 1 or more")
         if self.steps is not None and self.steps < 1:
             raise UserError("the recipe's steps must be 1 or more")
 

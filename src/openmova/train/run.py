@@ -26,6 +26,7 @@ from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder
 from openmova.train.folder import RunFolder, replace_file
+from openmova.train.lora import Lora
 from openmova.train.recipe import DataSource, TrainingRecipe
 from openmova.train.stages import Trained, set_stage
 from openmova.train.trainer import Course, MovaTrainer, arguments
@@ -44,6 +45,7 @@ class Prepared:
     encoder: Encoder
     mixture: Mixture
     trained: Trained
+    lora: Lora | None
     dtype: torch.dtype
     """Of the weights as they were loaded, and will be stored."""
     steps: int
@@ -87,6 +89,7 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         max_tokens=recipe.max_tokens,
     )
     dtype = model.dtype
+    lora = Lora(model, recipe.lora) if recipe.stage == "lora" else None
     trained = set_stage(
         model,
         recipe.stage,
@@ -102,6 +105,7 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         encoder=encoder,
         mixture=mixture,
         trained=trained,
+        lora=lora,
         dtype=dtype,
         steps=steps,
     )
@@ -145,6 +149,8 @@ def _train(
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if is_first_process():
         replace_file(folder.path / "log.json", json.dumps(trainer.state.log_history, indent=1))
+        if prepared.lora is not None:
+            prepared.lora.merge()
         model = prepared.model.to(prepared.dtype)
         folder.write_final(lambda final: save_trained(model, prepared.processor, final))
         tell(f"{folder.final}: trained, {bad.bad} of {bad.bad + bad.good} samples were bad")

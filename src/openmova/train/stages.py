@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from openmova.train.lora import lora_matrices
+
 if TYPE_CHECKING:
     from openmova.modeling_mova import MovaForConditionalGeneration
 
@@ -20,6 +22,7 @@ PARTS: dict[str, Callable[[MovaForConditionalGeneration], tuple[nn.Module, ...]]
     "base": lambda model: (model.model.base,),
     "gate_text": lambda model: (model.model.gate_text_encoder,),
     "language_model": lambda model: (model.model.language_model, model.lm_head),
+    "lora": lora_matrices,
 }
 """The parts that can learn, by the names that a recipe gives them."""
 
@@ -27,8 +30,10 @@ STAGES: dict[str, tuple[str, ...]] = {
     "pretrain": ("adapter", "base"),
     "finetune": ("adapter", "base", "gate_text", "language_model"),
     "probe": ("adapter", "language_model"),
+    "lora": ("adapter", "lora"),
 }
-"""Which parts learn: the paper's two stages, and the models that its routing data is made with."""
+"""Which parts learn: the paper's two stages; the models that its routing data is made with; and the
+language model by LoRA."""
 
 
 @dataclass(frozen=True, kw_only=True)
