@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,45 +49,44 @@ def test_merged_losses_do_not_depend_on_the_number_of_shards(tmp_path: Path, cou
     assert {path.suffix for path in tmp_path.iterdir()} == {".parquet"}
 
 
-KILLED = """
+COMPUTED = """
 import sys, time
 from pathlib import Path
 from openmova.annotate.shards import Shard, write_shard
 
 def losses(rows):
     print(rows.start, flush=True)
-    time.sleep(0.05)
+    if rows.start == int(sys.argv[2]):
+        time.sleep(60)
     return [row / 3 for row in rows]
 
 ids = [f"sample {row % 7}" for row in range(20)]
-shard = Shard(number=1, count=1)
-write_shard(Path(sys.argv[1]), shard, ids, losses, about={"model": "tiny"}, chunk=4)
+write_shard(Path(sys.argv[1]), Shard(), ids, losses, about={"model": "tiny"}, chunk=4)
 """
 
 
-@pytest.mark.parametrize("after", [1, 3, 5])
+@pytest.mark.parametrize("killed_at", [0, 8, 16])
 def test_a_killed_shard_goes_on_after_its_last_chunk_and_gets_the_same_bytes(
-    tmp_path: Path, after: int
+    tmp_path: Path, killed_at: int
 ) -> None:
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed")]
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-c", COMPUTED, str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(Path(shards.__file__).parents[2])}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        for _ in range(after):
-            process.stdout.readline()
-        time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    assert not (tmp_path / "killed" / "00001-of-00001.parquet").exists()
-    parts = (tmp_path / "killed" / "00001-of-00001.partial").glob("*.parquet")
-    resumed = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, env=environment, check=True
+    started = subprocess.Popen(
+        [*command, str(killed_at)], stdout=subprocess.PIPE, text=True, env=environment
     )
-    begun = [int(line) for line in resumed.stdout.split()]
-    assert begun == list(range(4 * after - 4, 20, 4))
-    assert not list(parts)
-    killed = (tmp_path / "killed" / "00001-of-00001.parquet").read_bytes()
-    assert killed == write(tmp_path / "whole").read_bytes()
-    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["00001-of-00001.parquet"]
+    with started as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline()) < killed_at:
+            pass
+        process.kill()
+    assert not (folder / "00001-of-00001.parquet").exists()
+    resumed = subprocess.run(
+        [*command, "-1"], stdout=subprocess.PIPE, text=True, env=environment, check=True
+    )
+    assert [int(line) for line in resumed.stdout.split()] == list(range(killed_at, 20, 4))
+    assert [path.name for path in folder.iterdir()] == ["00001-of-00001.parquet"]
+    assert (folder / "00001-of-00001.parquet").read_bytes() == write(tmp_path).read_bytes()
 
 
 def test_a_finished_shard_is_not_computed_again(tmp_path: Path) -> None:

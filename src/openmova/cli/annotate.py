@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,6 +84,8 @@ def annotate(
     """
     if merge and (model is not None or probe):
         raise UserError("--merge joins what was computed: leave out --model and --probe")
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UserError('losses are kept as parquet: pip install "openmova[train]" first')
     named = _named(probe or ())
     model = fetched(model, yes=yes) if model is not None else None
     with status(f"opening {data}"):
