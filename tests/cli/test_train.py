@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from openmova.cli import app
 from openmova.mova import Mova
+from openmova.train.folder import RunFolder
 
 SMOKE = str(Path(__file__).parents[2] / "recipes" / "smoke.yaml")
 FEW = ["steps=2", "batch=2", "data.0.samples=8"]
@@ -70,3 +71,14 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
     assert code == 2
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_recipe_that_failed_leaves_its_folder_free(tmp_path: Path) -> None:
+    assert run(SMOKE, *FEW, "model=nowhere", "--output", str(tmp_path))[0] == 2
+    assert run(SMOKE, *FEW, "--output", str(tmp_path))[0] == 0
+
+
+def test_a_second_run_in_the_folder_of_a_running_one_is_refused(tmp_path: Path) -> None:
+    with RunFolder(tmp_path).claimed():
+        code, _, err = run(SMOKE, *FEW, "--output", str(tmp_path))
+    assert (code, "another run is writing" in err) == (2, True)

@@ -79,7 +79,9 @@ def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_with_its_own_recipe_only(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.begin({"steps": 3, "learning_rates": {"base": 0.1}}, resume=True)
+    folder.begin({"steps": 4}, resume=False)
+    folder.begin({"steps": 3, "learning_rates": {"base": 0.1}}, resume=False)  # no checkpoint yet
+    checkpoints(folder, 1)
     folder.begin({"steps": 3, "learning_rates": {"base": 0.1}}, resume=True)
     with pytest.raises(UserError, match=r"learning_rates\.base: 0\.1 -> 0\.2"):
         folder.begin({"steps": 3, "learning_rates": {"base": 0.2}}, resume=True)

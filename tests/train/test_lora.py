@@ -14,6 +14,8 @@ from openmova.train.recipe import LoraSettings, load_recipe
 from openmova.train.run import train
 from train.runs import FAST, SMOKE, weights
 
+pytest.importorskip("peft")
+
 
 def test_a_fresh_lora_changes_nothing_and_merging_keeps_what_it_says() -> None:
     model, _ = tiny_mova()

@@ -21,6 +21,7 @@ MODULES = {
 def test_exactly_the_stage_s_parts_learn(stage: str) -> None:
     model, _ = tiny_mova()
     if stage == "lora":
+        pytest.importorskip("peft")
         Lora(model, LoraSettings())
     set_stage(model, stage, learning_rate=1e-3, learning_rates={})
     for name, parameter in model.named_parameters():

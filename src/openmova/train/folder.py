@@ -35,6 +35,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.final = path / "final"
+        self.bad = path / "bad.jsonl"
         self.partial = path / ".partial"
         """What is being written; whoever comes next removes it."""
 
@@ -60,11 +61,12 @@ class RunFolder:
     def begin(self, recipe: Mapping[str, Any], *, resume: bool) -> None:
         """Note the recipe, or find that it is the one of the run that goes on.
 
+        What ended before its first checkpoint is no run to go on with.
         Raises UserError for a folder with a run where resume was not asked for, and for another
         recipe than the run's.
         """
         noted = self.path / "recipe.yaml"
-        if noted.exists():
+        if noted.exists() and (self._checkpoints() or self.final.exists()):
             if not resume:
                 raise UserError(
                     f"{str(self.path)!r} holds a run already: go on with it with --resume, or "
@@ -78,6 +80,7 @@ class RunFolder:
                 )
             return
         with writing(self.path):
+            self.bad.unlink(missing_ok=True)
             text = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True)
             replace_file(noted, text)
 

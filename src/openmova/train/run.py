@@ -123,7 +123,6 @@ def train(
     if not is_first_process():
         return _train(recipe, folder, resume=resume, tell=_silent)
     with folder.claimed():
-        folder.begin(recipe.to_dict(), resume=resume)
         return _train(recipe, folder, resume=resume, tell=tell)
 
 
@@ -131,6 +130,8 @@ def _train(
     recipe: TrainingRecipe, folder: RunFolder, *, resume: bool, tell: Callable[[str], None]
 ) -> Path:
     prepared = prepare(recipe)
+    if is_first_process():
+        folder.begin(recipe.to_dict(), resume=resume)
     settings = arguments(recipe, folder.path, prepared.steps)
     state = settings.distributed_state
     state.wait_for_everyone()  # for the first to have begun
@@ -139,7 +140,7 @@ def _train(
         return folder.final
     checkpoint = folder.latest(processes(), tell) if resume else None
     state.wait_for_everyone()  # before the first removes any
-    bad = BadSamples(folder.path / "bad.jsonl", share=recipe.bad_share)
+    bad = BadSamples(folder.bad, share=recipe.bad_share)
     course = Course(prepared.mixture, prepared.encoder, bad, prepared.samples)
     trainer = MovaTrainer(
         prepared.model, settings, prepared.trained, course, folder, keep=recipe.keep, tell=tell

@@ -157,8 +157,8 @@ class MovaTrainer(Trainer):
             samples = ", ".join(dict.fromkeys(self._seen))
             raise UserError(
                 f"the {what} of step {self.state.global_step + 1} is {float(value)}, with the "
-                f"samples {samples}: look at them, or lower learning_rate; checkpoints in "
-                f"{str(self.folder.path)!r} are from before"
+                f"samples {samples}: look at them, or begin again with a lower learning_rate; the "
+                f"checkpoints in {str(self.folder.path)!r} are from before"
             )
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
