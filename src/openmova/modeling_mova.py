@@ -220,6 +220,7 @@ class MovaModel(MovaPreTrainedModel):
         question_input_ids: Tensor | None = None,
         question_attention_mask: Tensor | None = None,
         image_tokens: Tensor | None = None,
+        pooled: Tensor | None = None,
         position_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
@@ -229,7 +230,8 @@ class MovaModel(MovaPreTrainedModel):
 
         input_ids [B, T] with N image tokens a row; attention_mask [B, T]; pixel_values,
         image_sizes, routing and question as in `image_tokens`, or image_tokens [B, N, D] made
-        before.
+        before. pooled bool [B]: rows that see their picture as the routing pass does, in fewer
+        tokens, so that their input_ids hold fewer; for training.
         Raises ValueError for inputs that do not fit together.
         """
         if (input_ids is None) == (inputs_embeds is None):
@@ -250,9 +252,7 @@ class MovaModel(MovaPreTrainedModel):
                 words = words.masked_fill(words == self.config.image_token_id, 0)
             inputs_embeds = self.get_input_embeddings()(words)  # [B, T, D]
             if image_tokens is not None:
-                inputs_embeds = merge_image_tokens(
-                    inputs_embeds, input_ids, image_tokens, self.config.image_token_id
-                )
+                inputs_embeds = self._merge(inputs_embeds, input_ids, image_tokens, pooled)
         assert inputs_embeds is not None
         if isinstance(attention_mask, Tensor) and attention_mask.ndim == 2:
             seen = attention_mask[:, -inputs_embeds.shape[1] :, None]
@@ -276,6 +276,20 @@ class MovaModel(MovaPreTrainedModel):
             image_hidden_states=image_tokens,
             gates=gates,
         )
+
+    def _merge(
+        self, embeddings: Tensor, input_ids: Tensor, image_tokens: Tensor, pooled: Tensor | None
+    ) -> Tensor:
+        """Image tokens into the embeddings [B, T, D]; rows of pooled bool [B] get pooled ones."""
+        image_token_id = self.config.image_token_id
+        if pooled is None or not pooled.any():
+            return merge_image_tokens(embeddings, input_ids, image_tokens, image_token_id)
+        grid = self.config.adapter.token_grid
+        few = pool_tokens(image_tokens, grid, self.config.routing.grid)
+        for tokens, others in ((image_tokens, pooled), (few, ~pooled)):
+            ids = input_ids.masked_fill(others[:, None], -1)  # these rows have no place for them
+            embeddings = merge_image_tokens(embeddings, ids, tokens, image_token_id)
+        return embeddings
 
 
 class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
@@ -340,6 +354,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         question_input_ids: Tensor | None = None,
         question_attention_mask: Tensor | None = None,
         image_tokens: Tensor | None = None,
+        pooled: Tensor | None = None,
         position_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
@@ -361,6 +376,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
             question_input_ids=question_input_ids,
             question_attention_mask=question_attention_mask,
             image_tokens=image_tokens,
+            pooled=pooled,
             position_ids=position_ids,
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,

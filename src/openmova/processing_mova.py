@@ -253,6 +253,14 @@ class MovaProcessor(ProcessorMixin):
         )
         return inputs if return_dict else inputs["input_ids"]
 
+    def prompt_ids(self, prompt: str, *, pooled: bool = False) -> list[int]:
+        """The ids of one rendered prompt, with room for the image tokens; pooled: for those of the
+        routing pass."""
+        tokens = self.routing_tokens if pooled else self.image_tokens
+        encoded = self._encode([prompt], tokens, {"add_special_tokens": False, "padding": False})
+        ids: list[int] = encoded["input_ids"][0]
+        return ids
+
     def _encode(
         self, prompts: Sequence[str], tokens: int, options: Mapping[str, Any]
     ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli import ask, assemble, convert, doctor, experts
+from openmova.cli import annotate, ask, assemble, convert, data, doctor, experts, train
 from openmova.cli import eval as eval_
 from openmova.cli.console import OneLineErrors
 
@@ -48,5 +48,8 @@ app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("assemble", epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command("experts", epilog=experts.EXAMPLES)(experts.experts)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
+app.command("train", epilog=train.EXAMPLES)(train.train)
+app.add_typer(data.app, name="data")
+app.command("annotate", epilog=annotate.EXAMPLES)(annotate.annotate)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("eval", epilog=eval_.EXAMPLES)(eval_.evaluate)

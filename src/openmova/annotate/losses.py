@@ -1,0 +1,96 @@
+"""The loss of a sample's answer, given who looks at the picture: L(i, j) of section 3.2.
+
+Shapes: B batch, T tokens, K positions that predict a token of some answer, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from openmova.data.bad import BadSample, BadSamples
+from openmova.data.samples import Samples
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.processing_mova import IGNORED
+from openmova.train.collate import Encoder, Row
+
+
+class SampleIds(Sequence[str]):
+    """The ids of samples, each read when it is asked for."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: Any) -> Any:
+        try:
+            return self.samples[index].id
+        except BadSample as bad:
+            return bad.id
+
+
+class ProbeLosses:
+    """The losses of any rows of the data, under one model and one choice of experts.
+
+    encoder: with that choice. batch: samples computed at once. A sample that can't be used has a
+    loss that is not a number, goes into `bad`, and so will be annotated with no expert.
+    """
+
+    def __init__(
+        self,
+        model: MovaForConditionalGeneration,
+        encoder: Encoder,
+        samples: Samples,
+        *,
+        bad: BadSamples,
+        batch: int = 8,
+    ) -> None:
+        self.model = model.eval()
+        self.encoder = encoder
+        self.samples = samples
+        self.bad = bad
+        self.batch = batch
+
+    def __call__(self, rows: range) -> list[float]:
+        """The losses in the order of the rows; the same rows give the same losses."""
+        losses = [math.nan] * len(rows)
+        for start in range(0, len(rows), self.batch):
+            usable: dict[int, Row] = {}
+            for place in range(start, min(start + self.batch, len(rows))):
+                try:
+                    usable[place] = self.encoder.row(self.samples[rows[place]].opened())
+                except BadSample as bad:
+                    self.bad.add(bad)
+                else:
+                    self.bad.add_good()
+            if usable:
+                found = answer_losses(self.model, self.encoder.batch(list(usable.values())))
+                for place, loss in zip(usable, found.tolist(), strict=True):
+                    losses[place] = loss
+        return losses
+
+
+@torch.no_grad()
+def answer_losses(model: MovaForConditionalGeneration, batch: Mapping[str, Any]) -> Tensor:
+    """The mean loss of each row's answer tokens, float32 [B].
+
+    batch: of `Encoder.batch`; input_ids and labels [B, T].
+    """
+    inputs = {
+        name: value.to(model.device) for name, value in batch.items() if isinstance(value, Tensor)
+    }
+    targets = inputs.pop("labels")[:, 1:]  # [B, T - 1]
+    answered = targets != IGNORED
+    kept = answered.any(dim=0).nonzero()[:, 0]  # [K]
+    logits = model(**inputs, logits_to_keep=kept).logits.float()  # [B, K, V]
+    losses = F.cross_entropy(
+        logits.transpose(1, 2), targets[:, kept], ignore_index=IGNORED, reduction="none"
+    )  # [B, K], 0 where ignored
+    return losses.sum(dim=1) / answered.sum(dim=1)

@@ -1,0 +1,172 @@
+"""openmova annotate: which experts help with which sample."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.errors import UserError
+
+if TYPE_CHECKING:
+    from openmova.annotate.folder import Settings
+
+EXAMPLES = """\b
+Examples:
+  openmova annotate data.json --model runs/subsets/final --output annotation
+  openmova annotate data.json --probe base=runs/m0/final --probe ocr=runs/m1/final -o annotation
+  openmova annotate data.json --model nano --output annotation --shard 3/8
+  openmova annotate data.json --output annotation --merge"""
+
+
+def annotate(
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="In any format of `openmova data check`."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The annotation's folder.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help=f"One model for every probe that has none of its own: {MODEL_HELP}"),
+    ] = None,
+    probe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MODEL",
+            help="The model trained with that expert; with none: base; with a set: ocr+chart.",
+        ),
+    ] = None,
+    combinations: Annotated[
+        bool,
+        typer.Option(
+            "--combinations", help="Compare sets of up to three experts, not single ones."
+        ),
+    ] = False,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Compute only this part; merge when all are there.")
+    ] = "1/1",
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Compute nothing, join the shards in DIR.")
+    ] = False,
+    batch: Annotated[int, typer.Option(help="Samples computed at once.", min=1)] = 8,
+    max_tokens: Annotated[int, typer.Option(help="Of a sample; more are cut.", min=1)] = 2048,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 or float16. [default: as the checkpoint]"),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where paths of pictures start. [default: DATA's folder]"),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="json, jsonl, parquet, tar or saved. [default: by the name]")
+    ] = None,
+    bad_share: Annotated[
+        float, typer.Option(help="Of bad samples; more of them stop it.", min=0.0, max=1.0)
+    ] = 0.01,
+    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The last line is one JSON object: what was found.")
+    ] = False,
+) -> None:
+    """Find the experts that help with each sample, by the loss of its answer.
+
+    An expert is useful if the loss with it is below that of the base alone; the three lowest are
+    chosen. DIR/annotations.parquet has all losses and the choice, DIR/annotated.json the data with
+    an experts list. What was stopped goes on when the same command is run again.
+    """
+    if merge and (model is not None or probe):
+        raise UserError("--merge joins what was computed: leave out --model and --probe")
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UserError('losses are kept as parquet: pip install "openmova[train]" first')
+    named = _named(probe or ())
+    model = fetched(model, yes=yes) if model is not None else None
+    with status(f"opening {data}"):
+        from openmova.annotate.folder import AnnotationFolder
+        from openmova.annotate.run import annotate_shard
+        from openmova.annotate.shards import Shard
+        from openmova.data.formats import read_samples
+
+        quiet_libraries()
+        part = Shard.parse(shard)
+        samples = read_samples(data, format=format, images=images)
+        if not len(samples):
+            raise UserError(f"{samples.name} has no samples: give another file")
+    folder = AnnotationFolder(output)
+    if not merge:
+        settings = _settings(
+            named,
+            model,
+            data=samples.name,
+            samples=len(samples),
+            combinations=combinations,
+            batch=batch,
+            max_tokens=max_tokens,
+            dtype=dtype,
+        )
+        annotate_shard(folder, samples, settings, part, bad_share=bad_share, tell=_tell)
+        if part.count > 1:
+            _tell(f"shard {part.number} of {part.count} is there; join all of them with --merge")
+            if as_json:
+                typer.echo(json.dumps({"shard": shard, "merged": False}))
+            return
+    found = folder.merge(samples)
+    if as_json:
+        typer.echo(json.dumps({"shard": shard, "merged": True, **found}))
+        return
+    typer.echo(f"{folder.table}: {found['samples']:,} samples")
+    typer.echo("chosen: " + ", ".join(f"{name} {n:,}" for name, n in found["experts"].items()))
+    typer.echo(
+        "experts each: " + ", ".join(f"{k}: {n:,}" for k, n in found["experts_each"].items())
+    )
+    if found["without_loss"]:
+        typer.echo(f"{found['without_loss']:,} could not be used, see {folder.bad}")
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _named(given: Sequence[str]) -> dict[str, str]:
+    """Probe -> model, of "name=model"."""
+    named = {}
+    for text in given:
+        name, equals, source = text.partition("=")
+        if not (name and equals and source):
+            raise UserError(f"--probe {text!r} names no model: write it as ocr=path/to/model")
+        if name in named:
+            raise UserError(f"--probe {name} is given twice: leave out one")
+        named[name] = source
+    return named
+
+
+def _settings(
+    named: dict[str, str], model: str | None, *, combinations: bool, **others: Any
+) -> Settings:
+    """What was asked for. Raises UserError if a probe has no model, or is none."""
+    from openmova.annotate.folder import Settings
+    from openmova.annotate.probes import BASE, probes_of
+    from openmova.annotate.run import pool_of
+
+    first = named.get(BASE, model)
+    if first is None:
+        raise UserError(
+            f"which model? Give --model, or a --probe for every expert and --probe {BASE}=MODEL"
+        )
+    pool = pool_of(first)
+    probes = [probe.name for probe in probes_of(pool, combinations=combinations)]
+    if unknown := [name for name in named if name not in probes]:
+        raise UserError(f"there is no probe {unknown[0]!r}: they are {', '.join(probes)}")
+    models = {name: named.get(name, model) for name in probes}
+    if lacking := [name for name, source in models.items() if source is None]:
+        raise UserError(
+            f"no model for {', '.join(lacking)}: give a --probe for each, or --model for all others"
+        )
+    return Settings(pool=pool, models=models, combinations=combinations, **others)  # type: ignore[arg-type]

@@ -1,0 +1,175 @@
+"""openmova data: training data, looked at before it costs anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from openmova.cli import data_routing
+from openmova.cli.console import MODEL_HELP, fetched, muted, quiet_libraries, status
+from openmova.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from openmova.data.check import Measure, Report
+
+CHECK_EXAMPLES = """\b
+Examples:
+  openmova data check train.jsonl --images pictures
+  openmova data check 'shards/*.tar' --model nano --sheet sheet.png
+  openmova data check train.parquet --model path/to/checkpoint --json"""
+SHOWN = 10
+"""Bad samples in the table; all are in the JSON."""
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def data() -> None:
+    """Training data: look at it before training; routing instructions."""
+
+
+app.command("routing", epilog=data_routing.EXAMPLES)(data_routing.routing)
+
+
+@app.command("check", epilog=CHECK_EXAMPLES)
+def check(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="LLaVA JSON, JSONL, parquet, tar shards ('shards/*.tar'), a folder of one of "
+            "them, or hub:owner/name.",
+        ),
+    ],
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where paths of pictures start. [default: FILE's folder]"),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="json, jsonl, parquet, tar or saved. [default: by the name]")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help=f"Count tokens, check experts' names: {MODEL_HELP}")
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option(help="Of a sample; training cuts what is longer.", min=1)
+    ] = 2048,
+    limit: Annotated[
+        int | None, typer.Option(help="Look at only so many, evenly spaced.", min=1)
+    ] = None,
+    bad_share: Annotated[
+        float, typer.Option(help="Of bad samples; with more, exit code 2.", min=0.0, max=1.0)
+    ] = 0.01,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Write a contact sheet of some samples.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All figures and all bad samples as one JSON object.")
+    ] = False,
+) -> None:
+    """Read every sample as training would, and tell what the data holds and what is wrong with it.
+
+    Pictures are decoded, roles checked, lengths, domains and annotated experts counted; with
+    --model also tokens.
+    """
+    source = fetched(model) if model is not None else None
+    with status(f"opening {file}"):
+        from openmova.data.check import check as check_
+        from openmova.data.formats import read_samples
+        from openmova.data.sheet import contact_sheet, evenly
+
+        samples = read_samples(file, format=format, images=images)
+        if not len(samples):
+            raise UserError(f"{samples.name} has no samples: give another file")
+        experts, measure = _model(source) if source is not None else (None, None)
+    from tqdm import tqdm
+
+    indices = evenly(len(samples), limit or len(samples))
+    with (
+        os.fdopen(os.dup(2), "w") as terminal,
+        muted(),
+        tqdm(indices, unit=" samples", disable=None, leave=False, file=terminal) as progress,
+    ):
+        report = check_(
+            samples, indices=progress, experts=experts, measure=measure, max_tokens=max_tokens
+        )
+    if sheet is not None:
+        _save(contact_sheet(samples), sheet)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), ensure_ascii=False))
+    else:
+        _show(report, max_tokens)
+    if report.bad_share > bad_share:
+        raise UserError(
+            f"{len(report.bad)} of {report.looked_at} samples of {report.source} are bad, more "
+            f"than the allowed share of {bad_share:g}: mend them, or raise --bad-share"
+        )
+
+
+def _model(source: str) -> tuple[Sequence[str], Measure]:
+    """The names of a model's experts, and how it counts the tokens of a sample."""
+    from openmova.checkpoints.locate import checkpoint_folder
+    from openmova.configuration_mova import MovaConfig
+    from openmova.data.sample import Sample
+    from openmova.processing_mova import MovaProcessor
+    from openmova.train.collate import Encoder
+
+    quiet_libraries()
+    folder = checkpoint_folder(source)
+    experts = MovaConfig.from_pretrained(folder).expert_names
+    encoder = Encoder(MovaProcessor.from_pretrained(folder), experts, max_tokens=1_000_000_000)
+
+    def measure(sample: Sample) -> tuple[int, int]:
+        row = encoder.row(sample)
+        return len(row.input_ids), sum(label >= 0 for label in row.labels)
+
+    return experts, measure
+
+
+def _save(sheet: Image, file: Path) -> None:
+    try:
+        sheet.save(file, format="PNG")
+    except OSError as error:
+        raise UserError(
+            f"cannot write the sheet {str(file)!r} ({error.strerror}): give another path"
+        ) from error
+
+
+def _show(report: Report, max_tokens: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    good = report.looked_at - len(report.bad)
+    typer.echo(
+        f"{report.source}: {report.samples:,} samples, {report.looked_at:,} looked at, "
+        f"{good:,} good, {len(report.bad):,} bad; {report.with_image:,} with a picture"
+    )
+    lengths = Table("", "least", "median", "95%", "most")
+    for name, spread in report.numbers.items():
+        if spread is not None:
+            values = (spread.least, spread.median, spread.p95, spread.most)
+            lengths.add_row(name, *(f"{value:,}" for value in values))
+    Console().print(lengths)
+    counts = {"domain": report.domains, "experts each": report.experts_each}
+    for what, found in (*counts.items(), ("expert", report.experts)):
+        if found:
+            listed = ", ".join(f"{name} {count:,}" for name, count in found.items())
+            typer.echo(f"{what}: {listed}")
+    for count, what in (
+        (report.routing, "routing instructions"),
+        (report.repeated_ids, "with an id that came before (an annotation needs them unique)"),
+        (report.over or 0, f"of more than {max_tokens:,} tokens, which training cuts"),
+    ):
+        if count:
+            typer.echo(f"{count:,} {what}")
+    for bad in report.bad[:SHOWN]:
+        typer.echo(f"bad: {bad['id']}: {bad['reason']}")
+    if len(report.bad) > SHOWN:
+        typer.echo(f"... and {len(report.bad) - SHOWN:,} more bad ones (all with --json)")

@@ -1,0 +1,122 @@
+"""openmova data routing: annotated data to routing instructions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.errors import UserError
+
+if TYPE_CHECKING:
+    from openmova.data.expert_pool import ExpertPool
+
+EXAMPLES = """\b
+Examples:
+  openmova data routing annotated.json routing.json --model nano
+  openmova data routing annotated.json routing.json --pool recipes/descriptions.yaml
+  openmova data routing annotated.json as-it-is.json --model nano --no-augmentation"""
+
+
+def routing(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Data with an experts list per sample, in any format of `openmova data check`.",
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The new LLaVA JSON file.")],
+    model: Annotated[
+        str | None, typer.Option(help=f"Whose pool and instruction: {MODEL_HELP}")
+    ] = None,
+    pool: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="YAML",
+            help="Descriptions by expert, several each: paraphrases for --model, or the pool.",
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(help="At most so many instructions.", min=1)] = 2000,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.", min=0)] = 0,
+    truncated: Annotated[
+        float, typer.Option(help="How probable it is that a pool is cut.", min=0.0, max=1.0)
+    ] = 0.5,
+    augmentation: Annotated[
+        bool,
+        typer.Option("--augmentation/--no-augmentation", help="Or the pool as at inference."),
+    ] = True,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where paths of pictures start. [default: FILE's folder]"),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="json, jsonl, parquet, tar or saved. [default: by the name]")
+    ] = None,
+    bad_share: Annotated[
+        float, typer.Option(help="Of bad samples; with more, exit code 2.", min=0.0, max=1.0)
+    ] = 0.01,
+    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The last line is one JSON object: what was written.")
+    ] = False,
+) -> None:
+    """Turn annotated samples into questions for the router, as data that any trainer can read.
+
+    The answer is the letters of the annotated experts. Against learning by heart the names of
+    models are removed from the descriptions, these are drawn of their paraphrases, and the pool is
+    shuffled and at times cut. In training a picture of such a sample is the few pooled tokens that
+    the router sees; the samples are marked with "routing": true.
+    """
+    if out.exists():
+        raise UserError(f"{str(out)!r} exists already: give another file, or remove it")
+    source = fetched(model, yes=yes) if model is not None else None
+    with status(f"reading {file}"):
+        from openmova.data.bad import BadSamples
+        from openmova.data.formats import read_samples
+        from openmova.data.llava import write_llava
+        from openmova.data.routing_instructions import routing_instructions
+        from openmova.routing.augment import UNCHANGED, Augmentation
+
+        samples = read_samples(file, format=format, images=images)
+        bad = BadSamples(share=bad_share)
+        instructions = routing_instructions(
+            samples,
+            _pool(source, pool),
+            bad=bad,
+            count=count,
+            seed=seed,
+            augmentation=Augmentation(truncated=truncated) if augmentation else UNCHANGED,
+        )
+        write_llava(instructions, out)
+    none = sum(sample.turns[1].text == "none" for sample in instructions)
+    if as_json:
+        told = {"file": str(out), "instructions": len(instructions), "none": none, "bad": bad.bad}
+        typer.echo(json.dumps(told))
+        return
+    typer.echo(
+        f"{out}: {len(instructions):,} routing instructions, {none:,} of them answered with none; "
+        f"{bad.bad:,} samples were bad"
+    )
+
+
+def _pool(source: str | None, file: Path | None) -> ExpertPool:
+    """The model's pool, with the file's texts if there is one; or the file's own."""
+    from openmova.data.expert_pool import ExpertPool
+
+    if source is None:
+        if file is None:
+            raise UserError(
+                "whose pool? Give --model (nano, or a folder), or --pool with a file of "
+                "descriptions such as recipes/descriptions.yaml"
+            )
+        return ExpertPool.of_file(file)
+    from openmova.checkpoints.locate import checkpoint_folder
+    from openmova.configuration_mova import MovaConfig
+
+    quiet_libraries()
+    pool = ExpertPool.of_model(MovaConfig.from_pretrained(checkpoint_folder(source)))
+    return pool.described_by(file) if file is not None else pool

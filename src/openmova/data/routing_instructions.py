@@ -1,0 +1,105 @@
+"""Routing instructions: annotated samples turned into questions for the router (section 3.2).
+
+(image, question, annotated experts) becomes a sample whose user turn is the routing prompt and
+whose answer is the letters of the experts, "A, D" or "none", over an augmented pool. 2,000 of them
+are mixed into the finetuning data. Of a conversation the first question counts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from openmova.data.bad import BadSample, BadSamples
+from openmova.data.expert_pool import ExpertPool
+from openmova.data.sample import Sample, Turn
+from openmova.data.samples import Samples
+from openmova.errors import UserError
+from openmova.routing import routing_prompt
+from openmova.routing.augment import Augmentation, augmented_pool
+
+COUNT = 2000
+DOMAIN = "routing"
+"""Of all routing instructions, so that their loss is told apart."""
+
+
+def routing_sample(
+    sample: Sample, pool: ExpertPool, *, seed: int, index: int, augmentation: Augmentation
+) -> Sample:
+    """The routing instruction of an annotated sample: a pure function of its arguments.
+
+    Raises BadSample if it is not annotated, or with an expert that the pool has not.
+    """
+    chosen = _annotation(sample, pool)
+    shown = augmented_pool(
+        pool.descriptions, chosen, seed=seed, index=index, augmentation=augmentation
+    )
+    prompt = routing_prompt(pool.instruction, shown.descriptions, sample.question)
+    turns = (Turn(role="user", text=prompt), Turn(role="assistant", text=shown.answer))
+    # The router sees what the base encoder sees: no expert runs.
+    return replace(sample, turns=turns, experts=(), domain=DOMAIN, routing=True)
+
+
+def routing_instructions(
+    samples: Samples,
+    pool: ExpertPool,
+    *,
+    bad: BadSamples,
+    count: int = COUNT,
+    seed: int = 0,
+    augmentation: Augmentation | None = None,
+) -> list[Sample]:
+    """Up to `count` routing instructions, of annotated samples with a picture drawn by `seed`.
+
+    They are in the order of the data, and the same sample gives the same instruction whatever the
+    count. Bad samples go into `bad`.
+
+    Raises:
+        UserError: no sample is annotated, or too many are bad.
+    """
+    places = np.random.default_rng([seed, len(samples)]).permutation(len(samples))
+
+    augmentation = augmentation or Augmentation()
+
+    def candidates() -> Iterator[tuple[int, int, Sample]]:
+        for index in range(len(samples)):
+            try:
+                sample = samples[index]
+                if sample.experts is None or sample.image is None or sample.routing:
+                    continue
+                _annotation(sample, pool)
+            except BadSample as error:
+                bad.add(error)
+            else:
+                bad.add_good()
+                yield int(places[index]), index, sample
+
+    drawn = heapq.nsmallest(count, candidates(), key=lambda candidate: candidate[0])
+    if not drawn:
+        raise UserError(
+            f"{samples.name} has no sample with a picture and an experts list that can be used "
+            f"({bad.bad} are bad): annotate it first, or see openmova data check"
+        )
+    return [
+        routing_sample(sample, pool, seed=seed, index=index, augmentation=augmentation)
+        for _, index, sample in sorted(drawn, key=lambda candidate: candidate[1])
+    ]
+
+
+def _annotation(sample: Sample, pool: ExpertPool) -> tuple[str, ...]:
+    """The annotated experts. Raises BadSample if there is no annotation, or not of this pool."""
+    if sample.experts is None:
+        raise BadSample("it has no experts: annotate it first", id=sample.id, source=sample.source)
+    for name in sample.experts:
+        if name not in pool.descriptions:
+            near = difflib.get_close_matches(name, pool.descriptions, n=3) or pool.descriptions
+            raise BadSample(
+                f"it has the unknown expert {name!r}; the pool has {', '.join(near)}",
+                id=sample.id,
+                source=sample.source,
+            )
+    return sample.experts

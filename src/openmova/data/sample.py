@@ -1,0 +1,90 @@
+"""One training sample: a picture, a conversation about it, and the experts it was annotated with.
+
+A `Sample` that exists is well-formed: user and assistant take turns, the user begins, the assistant
+ends. Its picture is only a reference until `opened` reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from openmova.data.bad import BadSample
+from openmova.errors import UserError
+from openmova.images import load_image
+
+Role = Literal["user", "assistant"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What one side says; the picture's marker is not part of the text."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A conversation about at most one picture, which belongs to the first user's turn.
+
+    id: unique within its source, as far as the data has ids. experts: names of the annotated ones;
+    () is "none helps", None is "not annotated". domain: what the statistics are kept by. source:
+    the file or dataset it is from. routing: its prompt is the routing prompt and its answer names
+    experts, so the picture goes in as the pooled tokens of the routing pass.
+
+    Raises BadSample if the turns make no conversation.
+    """
+
+    id: str
+    image: Path | bytes | Image.Image | None = None
+    turns: tuple[Turn, ...]
+    experts: tuple[str, ...] | None = None
+    domain: str = ""
+    source: str = ""
+    routing: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            _check_turns(self.turns)
+            if self.experts is not None and len(set(self.experts)) < len(self.experts):
+                raise BadSample(f"an expert is named twice: {', '.join(self.experts)}")
+        except BadSample as bad:
+            raise bad.of(id=self.id, source=self.source) from None
+
+    @property
+    def question(self) -> str:
+        """The first user's text, which the routing is decided by."""
+        return self.turns[0].text
+
+    def opened(self) -> Sample:
+        """The same sample with its picture decoded, upright and RGB. Raises BadSample."""
+        if self.image is None:
+            return self
+        try:
+            return replace(self, image=load_image(self.image))
+        except UserError as error:
+            raise BadSample(str(error), id=self.id, source=self.source) from error
+
+
+def _check_turns(turns: tuple[Turn, ...]) -> None:
+    if not turns:
+        raise BadSample("no turns: a sample has a question and an answer")
+    for number, turn in enumerate(turns):
+        expected = ("user", "assistant")[number % 2]
+        if turn.role != expected:
+            raise BadSample(
+                f"turn {number + 1} is of {turn.role!r}, not of {expected!r}: user and assistant "
+                "take turns, the user begins"
+            )
+        if turn.role == "assistant" and not turn.text.strip():
+            raise BadSample(f"the answer in turn {number + 1} is empty")
+        try:
+            turn.text.encode()
+        except UnicodeEncodeError:
+            raise BadSample(f"turn {number + 1} holds what is no UTF-8 text") from None
+    if turns[-1].role != "assistant":
+        raise BadSample("the last turn is the user's: there is no answer to learn")

@@ -1,0 +1,204 @@
+"""Samples to the model's inputs, with labels on the answers and the routing of the annotation.
+
+Shapes: B batch, T tokens, t tokens of the gate's question, E experts of the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from openmova.data.bad import BadSample
+from openmova.data.sample import Sample
+from openmova.errors import UserError
+from openmova.processing_mova import IGNORED, MovaProcessor
+from openmova.routing import gate_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One sample as the model learns it."""
+
+    name: str
+    """Its source and id."""
+    domain: str
+    image: Image.Image | Tensor
+    """A black pixel, where the sample has no picture."""
+    input_ids: list[int]
+    labels: list[int]
+    """The ids of the answers; IGNORED elsewhere."""
+    question: str
+    """What the gate reads."""
+    routing: tuple[bool, ...]
+    pooled: bool
+    """Whether the picture's tokens are those of the routing pass."""
+
+
+class Encoder:
+    """Makes rows of samples and batches of rows.
+
+    experts: the names of the pool. chosen: who sees a sample: "annotated", "all", "none", or names;
+    unannotated: "all" or "none", for a sample without an annotation. Raises UserError for names
+    that are not in the pool, and for a tokenizer without a chat template.
+    """
+
+    def __init__(
+        self,
+        processor: MovaProcessor,
+        experts: Sequence[str],
+        *,
+        chosen: str | Sequence[str] = "annotated",
+        unannotated: str = "none",
+        max_tokens: int = 2048,
+    ) -> None:
+        if not processor.chat_template:
+            raise UserError(
+                "the model's tokenizer has no chat template, so nobody knows where an answer "
+                "begins: give the checkpoint a chat_template.jinja"
+            )
+        self.processor = processor
+        self.experts = tuple(experts)
+        self.max_tokens = max_tokens
+        self.unannotated = self._names(unannotated, "unannotated")
+        self.fixed = None if chosen == "annotated" else self._names(chosen, "experts")
+
+    def row(self, sample: Sample) -> Row:
+        """One opened sample as the model learns it.
+
+        Raises BadSample where no answer is left within max_tokens, and UserError for an annotation
+        with an unknown expert.
+        """
+        ids, labels = self._ids_and_labels(sample)
+        ids, labels = ids[: self.max_tokens], labels[: self.max_tokens]
+        if all(label == IGNORED for label in labels[1:]):
+            raise BadSample(
+                f"no answer within {self.max_tokens} tokens", id=sample.id, source=sample.source
+            )
+        image = sample.image
+        assert image is None or isinstance(image, Image.Image)
+        return Row(
+            name=f"{sample.source}:{sample.id}",
+            domain=sample.domain,
+            image=torch.zeros(3, 1, 1, dtype=torch.uint8) if image is None else image,
+            input_ids=ids,
+            labels=labels,
+            question=gate_text([turn.text for turn in sample.turns if turn.role == "user"]),
+            routing=self._routing(sample),
+            pooled=sample.routing,
+        )
+
+    def batch(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """The model's inputs, and `names`, which sample each row is.
+
+        input_ids, attention_mask and labels [B, T], padded on the right; pixel_values uint8
+        [B, 3, H, W], image_sizes [B, 2]; question_input_ids and its mask [B, t]; routing bool
+        [B, E]; pooled bool [B].
+        """
+        processor = self.processor
+        pad = processor.tokenizer.pad_token_id or 0  # nothing attends to it
+        questions = processor.question_tokenizer(
+            [row.question for row in rows],
+            padding=True,
+            truncation=True,
+            max_length=processor.question_length,
+            return_tensors="pt",
+        )
+        return {
+            "names": [row.name for row in rows],
+            "input_ids": _padded([row.input_ids for row in rows], pad),
+            "attention_mask": _padded([[1] * len(row.input_ids) for row in rows], 0),
+            "labels": _padded([row.labels for row in rows], IGNORED),
+            **processor.image_processor([row.image for row in rows], return_tensors="pt"),
+            "question_input_ids": questions["input_ids"],
+            "question_attention_mask": questions["attention_mask"],
+            "routing": torch.tensor([row.routing for row in rows]),
+            "pooled": torch.tensor([row.pooled for row in rows]),
+        }
+
+    def _ids_and_labels(self, sample: Sample) -> tuple[list[int], list[int]]:
+        """The whole conversation's ids, and the same with IGNORED outside of the answers.
+
+        An answer begins where the prompt before it ends, and ends with its end token: where the
+        ids of the conversation up to there stop agreeing with those of the whole.
+        """
+        messages = _messages(sample)
+        text = self._render(messages, opening=False)
+        ids = self._ids(text, sample)
+        labels = [IGNORED] * len(ids)
+        for number, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            before = self._render(messages[:number], opening=True)
+            through = self._render(messages[: number + 1], opening=False).rstrip()
+            if not (text.startswith(through) and through.startswith(before)):
+                raise UserError(
+                    "the chat template writes an answered turn differently from an open one, so "
+                    "nobody knows where an answer begins: give the checkpoint another template"
+                )
+            start = _agreeing(self._ids(before, sample), ids)
+            end = _agreeing(self._ids(through, sample), ids)
+            labels[start:end] = ids[start:end]
+        return ids, labels
+
+    def _render(self, messages: Sequence[Mapping[str, Any]], *, opening: bool) -> str:
+        return self.processor.render(messages, add_generation_prompt=opening)
+
+    def _ids(self, text: str, sample: Sample) -> list[int]:
+        return self.processor.prompt_ids(text, pooled=sample.routing)
+
+    def _routing(self, sample: Sample) -> tuple[bool, ...]:
+        if sample.routing or sample.image is None:
+            chosen: Sequence[str] = ()  # the routing pass sees the base only
+        elif self.fixed is not None:
+            chosen = self.fixed
+        elif sample.experts is None:
+            chosen = self.unannotated
+        else:
+            chosen = sample.experts
+            where = f"the annotation of sample {sample.id!r}"
+            self._check(chosen, f"{where} ({sample.source})" if sample.source else where)
+        return tuple(name in chosen for name in self.experts)
+
+    def _names(self, choice: str | Sequence[str], where: str) -> tuple[str, ...]:
+        if isinstance(choice, str):
+            return self.experts if choice == "all" else ()
+        self._check(choice, f"the recipe's {where}")
+        return tuple(choice)
+
+    def _check(self, names: Sequence[str], where: str) -> None:
+        if unknown := [name for name in names if name not in self.experts]:
+            raise UserError(
+                f"{where} names {', '.join(unknown)}, but the model's experts are "
+                f"{', '.join(self.experts)}: rename them, or take another model"
+            )
+
+
+def _messages(sample: Sample) -> list[dict[str, Any]]:
+    """The conversation as the processor renders it, the picture in the first user's turn."""
+    picture = [{"type": "image"}] if sample.image is not None else []
+    return [
+        {
+            "role": turn.role,
+            "content": [*([] if number else picture), {"type": "text", "text": turn.text}],
+        }
+        for number, turn in enumerate(sample.turns)
+    ]
+
+
+def _agreeing(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many ids two sequences have in common at the beginning."""
+    for count, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return count
+    return min(len(left), len(right))
+
+
+def _padded(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    """[B, T], padded on the right."""
+    return pad_sequence([torch.tensor(r) for r in rows], batch_first=True, padding_value=value)

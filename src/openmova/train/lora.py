@@ -1,0 +1,51 @@
+"""LoRA on the language model: small matrices learn beside its frozen ones and are merged later.
+
+So the trained model is a MoVA as any other, and needs no LoRA library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from openmova.errors import UserError
+
+if TYPE_CHECKING:
+    from openmova.modeling_mova import MovaForConditionalGeneration
+    from openmova.train.recipe import LoraSettings
+
+MATRICES = ("lora_A", "lora_B")
+
+
+class Lora:
+    """The matrices in a model's language model, put there when this is made.
+
+    Raises UserError if no layer is called as the settings say, or peft is not installed.
+    """
+
+    def __init__(self, model: MovaForConditionalGeneration, settings: LoraSettings) -> None:
+        try:
+            from peft import LoraConfig, get_peft_model
+        except ImportError as error:
+            raise UserError("LoRA needs peft: pip install 'openmova[train]'") from error
+        config = LoraConfig(
+            r=settings.rank, lora_alpha=settings.alpha, target_modules=list(settings.targets)
+        )
+        try:
+            self._wrapped: Any = get_peft_model(model.model.language_model, config)
+        except ValueError as error:
+            raise UserError(
+                f"the language model has no layer called {', '.join(settings.targets)}: "
+                "give its names as lora.targets"
+            ) from error
+
+    def merge(self) -> None:
+        """Add what was learned to the language model's weights; the matrices go."""
+        self._wrapped.merge_and_unload()
+
+
+def lora_matrices(model: MovaForConditionalGeneration) -> tuple[nn.Module, ...]:
+    """Where the model has LoRA: what learns."""
+    named = model.model.language_model.named_modules()
+    return tuple(module for name, module in named if name.rpartition(".")[2] in MATRICES)

@@ -1,0 +1,212 @@
+"""One run, from a recipe to a trained model in DIR/final: what `openmova train` does."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoProcessor, set_seed
+
+from openmova.checkpoints.locate import checkpoint_folder
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.data.bad import BadSamples
+from openmova.data.formats import read_samples
+from openmova.data.mixture import Mixture, Weighted
+from openmova.data.samples import Samples
+from openmova.data.synthetic.training import SyntheticSamples
+from openmova.errors import UserError
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.processing_mova import MovaProcessor
+from openmova.train.collate import Encoder
+from openmova.train.folder import RunFolder, replace_file
+from openmova.train.lora import Lora
+from openmova.train.recipe import DataSource, TrainingRecipe
+from openmova.train.stages import Trained, set_stage
+from openmova.train.trainer import Course, MovaTrainer, arguments
+
+TINY = "tiny"
+SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Everything that a recipe names, opened and found to fit together."""
+
+    recipe: TrainingRecipe
+    model: MovaForConditionalGeneration
+    processor: MovaProcessor
+    encoder: Encoder
+    mixture: Mixture
+    trained: Trained
+    lora: Lora | None
+    dtype: torch.dtype
+    """Of the weights as they were loaded, and will be stored."""
+    steps: int
+
+    @property
+    def samples(self) -> int:
+        """Of the whole run."""
+        return self.steps * _step_samples(self.recipe)
+
+    def summary(self) -> dict[str, Any]:
+        """What the run would be."""
+        learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        return {
+            "stage": self.recipe.stage,
+            "samples": len(self.mixture),
+            "steps": self.steps,
+            "samples_a_step": _step_samples(self.recipe),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "parameters_that_learn": learning,
+            "bytes_of_weights_gradients_and_optimizer": _bytes(self.model),
+        }
+
+
+def prepare(recipe: TrainingRecipe) -> Prepared:
+    """Open model and data; the first samples are encoded, so that what does not fit shows now.
+
+    Raises UserError.
+    """
+    sources = [
+        Weighted(samples=_samples(source, recipe.seed), weight=source.weight)
+        for source in recipe.data
+    ]
+    mixture = Mixture(sources, seed=recipe.seed)
+    set_seed(recipe.seed)
+    model, processor = _model(recipe)
+    encoder = Encoder(
+        processor,
+        model.config.expert_names,
+        chosen=recipe.experts,
+        unannotated=recipe.unannotated,
+        max_tokens=recipe.max_tokens,
+    )
+    dtype = model.dtype
+    lora = Lora(model, recipe.lora) if recipe.stage == "lora" else None
+    trained = set_stage(
+        model,
+        recipe.stage,
+        learning_rate=recipe.learning_rate,
+        learning_rates=recipe.learning_rates,
+        weight_decay=recipe.weight_decay,
+    )
+    steps = recipe.steps or math.ceil(recipe.epochs * len(mixture) / _step_samples(recipe))
+    return Prepared(
+        recipe=recipe,
+        model=model,
+        processor=processor,
+        encoder=encoder,
+        mixture=mixture,
+        trained=trained,
+        lora=lora,
+        dtype=dtype,
+        steps=steps,
+    )
+
+
+def train(
+    recipe: TrainingRecipe, output: Path, *, resume: bool, tell: Callable[[str], None]
+) -> Path:
+    """Run a recipe, or go on with it, and return the folder of the trained model.
+
+    In every process of a distributed run; the first of them holds the folder, and tells.
+    Raises UserError for what can't be used, and where the run has to stop.
+    """
+    folder = RunFolder(output)
+    if not is_first_process():
+        return _train(recipe, folder, resume=resume, tell=_silent)
+    with folder.claimed():
+        return _train(recipe, folder, resume=resume, tell=tell)
+
+
+def _train(
+    recipe: TrainingRecipe, folder: RunFolder, *, resume: bool, tell: Callable[[str], None]
+) -> Path:
+    prepared = prepare(recipe)
+    if is_first_process():
+        folder.begin(recipe.to_dict(), resume=resume)
+    settings = arguments(recipe, folder.path, prepared.steps)
+    state = settings.distributed_state
+    state.wait_for_everyone()  # for the first to have begun
+    if folder.final.exists():
+        tell(f"{folder.final} is there: nothing to do")
+        return folder.final
+    checkpoint = folder.latest(processes(), tell) if resume else None
+    state.wait_for_everyone()  # before the first removes any
+    bad = BadSamples(folder.bad, share=recipe.bad_share)
+    course = Course(prepared.mixture, prepared.encoder, bad, prepared.samples)
+    trainer = MovaTrainer(
+        prepared.model, settings, prepared.trained, course, folder, keep=recipe.keep, tell=tell
+    )
+    if checkpoint is not None:
+        tell(f"going on from {checkpoint.name}")
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if is_first_process():
+        replace_file(folder.path / "log.json", json.dumps(trainer.state.log_history, indent=1))
+        if prepared.lora is not None:
+            prepared.lora.merge()
+        model = prepared.model.to(prepared.dtype)
+        folder.write_final(lambda final: save_trained(model, prepared.processor, final))
+        tell(f"{folder.final}: trained, {bad.bad} of {bad.bad + bad.good} samples were bad")
+    state.wait_for_everyone()
+    return folder.final
+
+
+def save_trained(
+    model: MovaForConditionalGeneration, processor: MovaProcessor, folder: Path
+) -> None:
+    """A complete checkpoint folder: all weights, the experts' too, and the processor."""
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def processes() -> int:
+    """Of this run, as torchrun says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _step_samples(recipe: TrainingRecipe) -> int:
+    return recipe.batch * recipe.accumulation * processes()
+
+
+def _samples(source: DataSource, seed: int) -> Samples:
+    if source.path != SYNTHETIC:
+        if source.samples is not None:
+            raise UserError(f"samples is for synthetic data: remove it from {source.path}")
+        return read_samples(source.path, format=source.format, images=source.images)
+    if source.samples is None:
+        raise UserError("synthetic data has no end: give its number as samples, such as 64")
+    return SyntheticSamples(source.samples, seed=seed)
+
+
+def _model(recipe: TrainingRecipe) -> tuple[MovaForConditionalGeneration, MovaProcessor]:
+    if recipe.model == TINY:
+        return tiny_mova(recipe.seed)
+    folder = checkpoint_folder(recipe.model)
+    # What stays frozen is kept as it is stored, unless all is to be computed in float32.
+    dtype = torch.float32 if recipe.precision == "float32" else "auto"
+    model = MovaForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    assert isinstance(model, MovaForConditionalGeneration)
+    return model, AutoProcessor.from_pretrained(folder)
+
+
+def _bytes(model: nn.Module) -> int:
+    """Of weights, and of gradients and AdamW's two averages where something learns."""
+    return sum(
+        p.numel() * p.element_size() * (4 if p.requires_grad else 1) for p in model.parameters()
+    )
+
+
+def _silent(line: str) -> None:
+    pass

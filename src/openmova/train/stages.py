@@ -1,0 +1,82 @@
+"""The stages of training: which parts of a model learn, each with its learning rate (section 3.4).
+
+The experts never learn. A part that does not learn is also kept in evaluation mode, so that
+nothing in it, dropout or the averages of a batch norm, follows the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from openmova.train.lora import lora_matrices
+
+if TYPE_CHECKING:
+    from openmova.modeling_mova import MovaForConditionalGeneration
+
+PARTS: dict[str, Callable[[MovaForConditionalGeneration], tuple[nn.Module, ...]]] = {
+    "adapter": lambda model: (model.model.adapter,),
+    "base": lambda model: (model.model.base,),
+    "gate_text": lambda model: (model.model.gate_text_encoder,),
+    "language_model": lambda model: (model.model.language_model, model.lm_head),
+    "lora": lora_matrices,
+}
+"""The parts that can learn, by the names that a recipe gives them."""
+
+STAGES: dict[str, tuple[str, ...]] = {
+    "pretrain": ("adapter", "base"),
+    "finetune": ("adapter", "base", "gate_text", "language_model"),
+    "probe": ("adapter", "language_model"),
+    "lora": ("adapter", "lora"),
+}
+"""Which parts learn: the paper's two stages; the models that its routing data is made with; and the
+language model by LoRA."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a stage left: the optimizer's groups, and the modules that don't learn."""
+
+    groups: list[dict[str, Any]]
+    frozen: tuple[nn.Module, ...]
+
+    def hold_still(self) -> None:
+        """Undo `train()` where nothing learns."""
+        for module in self.frozen:
+            module.eval()
+
+
+def set_stage(
+    model: MovaForConditionalGeneration,
+    stage: str,
+    *,
+    learning_rate: float,
+    learning_rates: Mapping[str, float],
+    weight_decay: float = 0.0,
+) -> Trained:
+    """Let the parts of a stage learn, in float32, and freeze all others as they are.
+
+    learning_rates: of single parts; 0 freezes a part. Decay is for matrices only.
+    """
+    model.requires_grad_(False)
+    rates = {part: learning_rates.get(part, learning_rate) for part in STAGES[stage]}
+    groups: list[dict[str, Any]] = []
+    frozen: list[nn.Module] = [model.model.experts]
+    for part, modules_of in PARTS.items():
+        modules = modules_of(model)
+        rate = rates.get(part, 0.0)
+        if not rate:
+            frozen += modules
+            continue
+        for module in modules:
+            module.requires_grad_(True).float()
+        # A tied head is the embedding: counted once.
+        parameters = list(dict.fromkeys(p for module in modules for p in module.parameters()))
+        for decay, wanted in ((weight_decay, True), (0.0, False)):
+            chosen = [p for p in parameters if (p.ndim > 1) == wanted]
+            if chosen:
+                groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+    return Trained(groups=groups, frozen=tuple(frozen))

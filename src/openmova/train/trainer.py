@@ -1,0 +1,226 @@
+"""MovaTrainer: transformers' Trainer with what a run of ours needs besides.
+
+- What is trained comes from the stage, in groups with a learning rate each; all else holds still.
+- Samples come in the order of the mixture: which one stands at a place is a function of the seed
+  and the place, so a run that goes on sees what an uninterrupted one would.
+- A checkpoint holds what learns, by the names in the model itself, and is whole or absent.
+  (Trainer's own way goes through `save_pretrained`, which may rename what `load_state_dict` then
+  passes over: a resumed run would silently start from the first weights again.)
+- A loss or gradient that is no number stops the run before it can spoil a weight.
+
+Every expert that a row of the batch was annotated with runs once, on these rows; no other is run
+or even built (`MovaModel.encode_experts`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler, SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from openmova.data.bad import BadSamples
+from openmova.data.mixture import Mixture
+from openmova.data.sample import Sample
+from openmova.errors import UserError
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.train.collate import Encoder, Row
+from openmova.train.folder import RunFolder, writing
+from openmova.train.recipe import TrainingRecipe
+from openmova.train.stages import Trained
+
+WEIGHTS = "trained.safetensors"
+Tell = Callable[[str], None]
+
+
+class Course(Dataset[Row]):
+    """The samples of a whole run, one after the other; bad ones are replaced and noted."""
+
+    def __init__(self, mixture: Mixture, encoder: Encoder, bad: BadSamples, length: int) -> None:
+        self.mixture = mixture
+        self.encoder = encoder
+        self.bad = bad
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Row:
+        epoch, place = divmod(index, len(self.mixture))
+        rows: list[Row] = []
+
+        def encode(sample: Sample) -> None:
+            rows.append(self.encoder.row(sample))
+
+        self.mixture.sample(epoch, place, self.bad, check=encode)
+        return rows[-1]
+
+
+def arguments(recipe: TrainingRecipe, folder: Path, steps: int) -> TrainingArguments:
+    """The recipe in Trainer's words."""
+    saving: dict[str, Any] = {}
+    if recipe.gradient_checkpointing:
+        saving["gradient_checkpointing"] = True
+        saving["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=recipe.batch,
+        gradient_accumulation_steps=recipe.accumulation,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=math.ceil(recipe.warmup * steps),
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.clip,
+        bf16=recipe.precision == "bfloat16",
+        seed=recipe.seed,
+        dataloader_num_workers=recipe.workers,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.accelerator.is_available(),
+        remove_unused_columns=False,
+        # A step without a sample that needs some expert leaves that expert's readers alone.
+        ddp_find_unused_parameters=True,
+        save_steps=recipe.save_steps,
+        logging_steps=recipe.log_steps,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        **saving,
+    )
+
+
+class MovaTrainer(Trainer):
+    """model: as the stage set it; trained: what that was; course: the run's samples; keep: how
+    many checkpoints stay."""
+
+    optimizer: torch.optim.Optimizer | None
+
+    def __init__(
+        self,
+        model: MovaForConditionalGeneration,
+        settings: TrainingArguments,
+        trained: Trained,
+        course: Course,
+        folder: RunFolder,
+        *,
+        keep: int,
+        tell: Tell,
+    ) -> None:
+        super().__init__(
+            model,
+            settings,
+            data_collator=course.encoder.batch,
+            train_dataset=course,
+            callbacks=[Progress(tell)],
+        )
+        self.remove_callback(PrinterCallback)
+        self.trained = trained
+        self.folder = folder
+        self.keep = keep
+        self._seen: list[str] = []  # the samples of the step, for when it fails
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        return SequentialSampler(self.train_dataset)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            kind, keywords = self.get_optimizer_cls_and_kwargs(self.args)
+            self.optimizer = kind(self.trained.groups, **keywords)
+        return self.optimizer
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Tensor:
+        self._seen += inputs.pop("names")
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._check_number("loss", loss)
+        return loss
+
+    def compute_loss(self, model: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        self.trained.hold_still()  # Trainer has just said train() to everything
+        return super().compute_loss(model, *args, **kwargs)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self._check_number("gradient", norm)
+        self._seen.clear()
+        return norm
+
+    def _check_number(self, what: str, value: Any) -> None:
+        if not math.isfinite(value):
+            samples = ", ".join(dict.fromkeys(self._seen))
+            raise UserError(
+                f"the {what} of step {self.state.global_step + 1} is {float(value)}, with the "
+                f"samples {samples}: look at them, or begin again with a lower learning_rate; the "
+                f"checkpoints in {str(self.folder.path)!r} are from before"
+            )
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        step = self.state.global_step
+        with writing(self.folder.path):
+            if self.args.should_save:
+                self.folder.clear_partial()
+            self.accelerator.wait_for_everyone()
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                filled = self.folder.partial / f"checkpoint-{step}"
+                self.folder.seal(filled, step, keep=self.keep, processes=self.args.world_size)
+        self.accelerator.wait_for_everyone()
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Where Trainer fills a checkpoint, before it is moved to its place."""
+        return str(self.folder.partial)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if self.args.should_save:
+            folder = Path(output_dir or self.folder.partial)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(_learned(self.model), folder / WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        stored = load_file(Path(resume_from_checkpoint) / WEIGHTS)
+        own = _learned(self.model)
+        if stored.keys() != own.keys():
+            odd = sorted(stored.keys() ^ own.keys())
+            raise UserError(
+                f"the checkpoint {Path(resume_from_checkpoint).name} is of another model "
+                f"({', '.join(odd[:4])}): resume with the model that the run began with"
+            )
+        for name, tensor in own.items():
+            tensor.copy_(stored[name])
+
+
+def _learned(model: nn.Module) -> dict[str, Tensor]:
+    """What a run changes, by the names in the model: parameters that learn, and saved buffers."""
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    parameters = {name: p.detach() for name, p in model.named_parameters() if name not in frozen}
+    saved = model.state_dict().keys()
+    buffers = {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        if name in saved and not name.startswith("model.experts.")
+    }
+    return {name: tensor.contiguous() for name, tensor in (parameters | buffers).items()}
+
+
+class Progress(TrainerCallback):
+    """A line every log_steps."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.tell = tell
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any
+    ) -> None:
+        if state.is_world_process_zero and "loss" in logs:
+            self.tell(
+                f"step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  "
+                f"gradient {logs['grad_norm']:.3f}  learning rate {logs['learning_rate']:.2e}"
+            )

@@ -1,0 +1,76 @@
+"""A sample's loss is that of its answer alone, whatever stands beside it in the batch."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from openmova.annotate.losses import ProbeLosses, SampleIds, answer_losses
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.data.bad import BadSamples
+from openmova.data.samples import RecordList
+from openmova.train.collate import Encoder
+
+MODEL, PROCESSOR = tiny_mova()
+MODEL.eval()  # the text encoder of the gate has dropout
+with torch.no_grad(), torch.random.fork_rng():
+    torch.manual_seed(0)
+    for weight in MODEL.model.adapter.parameters():  # untrained, it ignores the experts
+        weight.normal_(0, 0.2)
+NAMES = tuple(MODEL.config.expert_names)
+
+
+def record(number: int, **changes: Any) -> dict[str, Any]:
+    picture = io.BytesIO()
+    Image.effect_noise((20 + number, 30), 50).save(picture, "PNG")
+    turns = [
+        {"role": "user", "content": "What is it?" * (1 + number % 3)},
+        {"role": "assistant", "content": "red square" * (1 + number % 2)},
+    ]
+    return {"id": f"id {number}", "messages": turns, "images": [picture.getvalue()], **changes}
+
+
+SAMPLES = RecordList("data", [record(number) for number in range(5)], Path())
+
+
+def losses_of(*experts: str, batch: int = 8, samples: RecordList = SAMPLES) -> list[float]:
+    encoder = Encoder(PROCESSOR, NAMES, chosen=experts)
+    bad = BadSamples(share=1.0)
+    return ProbeLosses(MODEL, encoder, samples, bad=bad, batch=batch)(range(len(samples)))
+
+
+def test_it_is_the_loss_of_training() -> None:
+    encoder = Encoder(PROCESSOR, NAMES, chosen=NAMES)
+    for index in range(len(SAMPLES)):
+        batch = encoder.batch([encoder.row(SAMPLES[index].opened())])
+        (found,) = answer_losses(MODEL, batch).tolist()
+        inputs = {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)}
+        with torch.no_grad():
+            assert found == pytest.approx(MODEL(**inputs).loss.item(), abs=1e-5)
+
+
+def test_a_sample_has_the_same_loss_alone_and_in_a_batch() -> None:
+    assert losses_of("text", batch=1) == pytest.approx(losses_of("text", batch=3), abs=1e-5)
+    assert losses_of("text") == losses_of("text")
+
+
+def test_the_choice_of_experts_changes_the_loss() -> None:
+    found = {tuple(losses_of(*experts)) for experts in ((), NAMES[:1], NAMES[1:2], NAMES)}
+    assert len(found) == 4
+
+
+def test_a_bad_sample_has_no_loss_and_is_listed_once(tmp_path: Path) -> None:
+    damaged = record(1, images=[b"no picture"])
+    samples = RecordList("data", [record(0), damaged, {"id": 7}, record(3)], Path())
+    bad = BadSamples(tmp_path / "bad.jsonl", share=1.0)
+    probe = ProbeLosses(MODEL, Encoder(PROCESSOR, NAMES, chosen=()), samples, bad=bad, batch=2)
+    first = probe(range(4))
+    assert [math.isnan(loss) for loss in first] == [False, True, True, False]
+    assert len((tmp_path / "bad.jsonl").read_text().splitlines()) == bad.bad == 2
+    assert list(SampleIds(samples)) == ["id 0", "id 1", "7", "id 3"]

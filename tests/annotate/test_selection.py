@@ -1,0 +1,89 @@
+"""Selection: chosen is what lowers the loss, and at most the three that lower it most."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from openmova.annotate.selection import best_sets, expert_sets, useful_experts
+
+LOSSES = st.floats(0, 10) | st.sampled_from([0.5, 1.0, 2.0, float("nan"), float("inf")])
+ROWS = (
+    st.integers(0, 8)
+    .flatmap(
+        lambda experts: st.lists(
+            st.lists(LOSSES, min_size=1 + experts, max_size=1 + experts), min_size=1, max_size=5
+        )
+    )
+    .map(np.array)
+)
+
+
+@given(ROWS)
+def test_what_is_chosen_lowers_the_loss_and_nothing_left_out_is_better(
+    losses: NDArray[np.float64],
+) -> None:
+    for row, chosen in zip(losses, useful_experts(losses), strict=True):
+        useful = {j for j, loss in enumerate(row[1:]) if loss < row[0]}
+        taken = set(np.flatnonzero(chosen).tolist())
+        assert taken <= useful  # so none where no loss is below the base's, and never a NaN
+        assert len(taken) == min(3, len(useful))
+        assert all(row[1 + j] <= row[1 + k] for j in taken for k in useful - taken)
+
+
+@given(ROWS, st.data())
+def test_lowering_the_loss_of_a_chosen_expert_never_removes_it(
+    losses: NDArray[np.float64], data: st.DataObject
+) -> None:
+    for i, j in np.argwhere(useful_experts(losses)):
+        lower = losses.copy()
+        lower[i, 1 + j] -= data.draw(st.floats(0, 10))
+        assert useful_experts(lower)[i, j]
+
+
+def test_of_equal_losses_the_first_experts_are_kept() -> None:
+    assert useful_experts(np.array([[2.0, 1.0, 1.0, 1.0, 1.0]])).tolist() == [[1, 1, 1, 0]]
+    assert useful_experts(np.array([[2.0, 1.0, 1.0, 1.0, 0.5]])).tolist() == [[1, 1, 0, 1]]
+
+
+def test_an_expert_that_equals_the_base_is_not_useful() -> None:
+    assert not useful_experts(np.array([[1.0, 1.0, 1.5]])).any()
+
+
+def test_a_base_loss_that_is_not_a_number_chooses_nothing() -> None:
+    losses = np.array([[np.nan, 0.1, 0.2]])
+    assert not useful_experts(losses).any()
+    assert not best_sets(losses, expert_sets(2, 1), 2).any()
+
+
+def test_four_experts_need_fourteen_probes_of_sets() -> None:
+    assert expert_sets(2) == ((0,), (1,), (0, 1))
+    assert len(expert_sets(4)) == 14
+
+
+@given(st.integers(1, 5), st.data())
+def test_the_set_with_the_lowest_loss_is_chosen_whole(experts: int, data: st.DataObject) -> None:
+    sets = expert_sets(experts)
+    row = np.array(data.draw(st.lists(LOSSES, min_size=1 + len(sets), max_size=1 + len(sets))))
+    (chosen,) = best_sets(row[None], sets, experts)
+    taken = tuple(np.flatnonzero(chosen).tolist())
+    below = [loss for loss in row[1:] if loss < row[0]]
+    if not below:
+        assert taken == ()
+    else:
+        assert row[1 + sets.index(taken)] == min(below)
+
+
+def test_of_equal_sets_the_smaller_is_chosen() -> None:
+    losses = np.array([[2.0, 1.5, 1.0, 1.0]])  # the base, A, B, and both
+    assert best_sets(losses, expert_sets(2), 2).tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize("samples", [0, 3])
+def test_a_pool_without_experts_and_data_without_samples(samples: int) -> None:
+    assert useful_experts(np.ones((samples, 1))).shape == (samples, 0)
+    assert useful_experts(np.ones((0, 4))).shape == (0, 3)
+    assert best_sets(np.ones((samples, 1)), (), 2).shape == (samples, 2)

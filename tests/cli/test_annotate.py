@@ -1,0 +1,111 @@
+"""openmova annotate: what is written, in one go or in shards, and every mistake as one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.cli import app
+from openmova.data.formats import read_samples
+
+SAMPLES = 130  # three chunks
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["annotate", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    mova, processor = tiny_mova()
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        for weight in mova.model.adapter.parameters():  # untrained, it ignores the experts
+            weight.normal_(0, 0.2)
+    mova.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for number in range(5):
+        Image.effect_noise((32, 32), 60).save(tmp_path / f"{number}.png")
+    records = [
+        {
+            "image": f"{number % 5}.png",
+            "conversations": [
+                {"from": "human", "value": "<image>\nWhich?"},
+                {"from": "gpt", "value": str(number)},
+            ],
+        }
+        for number in range(SAMPLES)
+    ]
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps(records))
+    return path
+
+
+def test_shards_merge_into_what_one_process_writes(data: Path, model: Path, tmp_path: Path) -> None:
+    options = ("--model", model, "--batch", 32, "--dtype", "float32")
+    whole = run(data, *options, "--output", tmp_path / "whole", "--json")
+    assert whole.exit_code == 0, whole.stderr
+    told = json.loads(whole.stdout.splitlines()[-1])
+    assert (told["samples"], told["without_loss"]) == (SAMPLES, 0)
+
+    shards = tmp_path / "shards"
+    first = run(data, *options, "--output", shards, "--shard", "2/2")
+    assert first.exit_code == 0, first.stderr
+    early = run(data, "--output", shards, "--merge")
+    assert early.exit_code == 2
+    assert "lacks 64 of 130 rows, among them 0 ('0')" in early.stderr
+    assert run(data, *options, "--output", shards, "--shard", "1/2").exit_code == 0
+    merged = run(data, "--output", shards, "--merge")
+    assert merged.exit_code == 0, merged.stderr
+    for name in ("annotations.parquet", "annotated.json"):
+        assert (shards / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+    table = pq.read_table(shards / "annotations.parquet").to_pylist()
+    names = ("text", "chart", "location")
+    annotated = read_samples(shards / "annotated.json")
+    for row, sample in zip(table, (annotated[i] for i in range(SAMPLES)), strict=True):
+        useful = {name for name in names if row[f"loss_{name}"] < row["loss_base"]}
+        assert set(row["experts"]) == set(sample.experts or ()) == useful
+    assert annotated[0].opened().image is not None
+
+
+def test_the_help_has_an_example() -> None:
+    assert "--shard 3/8" in run("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "which model?"),
+        (("--probe", "base=MODEL"), "no model for text, chart, location"),
+        (("--model", "MODEL", "--probe", "ghost=MODEL"), "no probe 'ghost': they are base, text"),
+        (("--model", "MODEL", "--probe", "text"), "names no model"),
+        (("--model", "MODEL", "--probe", "text=a", "--probe", "text=b"), "given twice"),
+        (("--model", "MODEL", "--shard", "3/2"), "there is no shard 3/2"),
+        (("--model", "MODEL", "--merge"), "leave out --model"),
+        (("--merge",), "no annotation that was begun"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    data: Path, model: Path, tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    given = [option.replace("MODEL", str(model)) for option in options]
+    result = run(data, "--output", tmp_path / "annotation", *given)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("openmova: ")
+    assert result.stderr.count("\n") == 1
+    assert told in result.stderr
+    assert not (tmp_path / "annotation").exists()

@@ -1,0 +1,112 @@
+"""What the package `datasets` reads: whole, streamed, or not at all; always in one line."""
+
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.files import write_samples
+from openmova.data.formats import read_samples
+from openmova.errors import UserError
+
+
+def test_a_streamed_dataset_gives_the_same_rows(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    from openmova.data.hf_datasets import KEPT_ROWS, StreamedRows
+
+    count = 2 * KEPT_ROWS + 5
+    path = str(write_samples("parquet", tmp_path, count))
+    rows = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
+    samples = StreamedRows("hub", rows, count, tmp_path)
+    for index in [0, 1, 1, 4, 3, 50, 51, 2, *range(count), 0]:
+        assert samples[index].id == f"s{index}"
+    assert samples[7].opened().image is not None
+    assert not samples.random_access
+
+
+def test_a_stream_that_ends_early_is_told(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    from openmova.data.hf_datasets import StreamedRows
+
+    path = str(write_samples("parquet", tmp_path, 3))
+    rows = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
+    with pytest.raises(UserError, match="ended before its 9 samples"):
+        StreamedRows("hub", rows, 9, tmp_path)[5]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """A hub of one dataset of three samples; what was asked of it."""
+    datasets = pytest.importorskip("datasets")
+    load, path, asked = datasets.load_dataset, str(write_samples("parquet", tmp_path, 3)), []
+
+    def load_dataset(name: str, subset: str | None, *, split: str, streaming: bool) -> Any:
+        asked.append((name, subset, split, streaming))
+        if name == "o/unreachable":
+            raise ConnectionError("no\nnetwork")
+        cache = str(tmp_path / "hub")
+        loaded = load(
+            "parquet", data_files={split: path}, split=split, streaming=streaming, cache_dir=cache
+        )
+        if name != "o/unsized":
+            splits = {split: {"name": split, "num_examples": 3}}
+            loaded.info.splits = datasets.SplitDict.from_split_dict(splits)
+        return loaded
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return asked
+
+
+def test_a_dataset_of_the_hub_is_named_with_subset_and_split(hub: list[tuple[Any, ...]]) -> None:
+    for address in ("hub:o/data", "hub:o/data/part", "stream:o/data:val", "hub:o/data/part:val"):
+        samples = read_samples(address)
+        assert (len(samples), samples.name) == (3, "o/data")
+        assert samples[1].opened().id == "s1"
+        assert samples.random_access == address.startswith("hub:")
+    assert hub == [
+        ("o/data", None, "train", False),
+        ("o/data", "part", "train", False),
+        ("o/data", None, "val", True),
+        ("o/data", "part", "val", False),
+    ]
+
+
+def test_a_stream_that_does_not_know_its_length(hub: list[tuple[Any, ...]]) -> None:
+    with pytest.raises(UserError, match=r"download it \(hub:o/unsized\)"):
+        read_samples("stream:o/unsized")
+
+
+def test_a_hub_that_cannot_be_reached(hub: list[tuple[Any, ...]]) -> None:
+    with pytest.raises(UserError, match=r"o/unreachable can't be read \(no network\)"):
+        read_samples("hub:o/unreachable")
+
+
+def test_a_parquet_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    assert len(read_samples(write_samples("parquet", tmp_path, 2))) == 2
+    assert len(read_samples(write_samples("parquet", tmp_path, 5))) == 5
+
+
+def test_a_damaged_parquet_file(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(UserError, match="can't be read"):
+        read_samples(tmp_path / "a.parquet")
+
+
+def test_without_the_optional_package_the_error_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.parquet").touch()
+    plain = builtins.__import__
+
+    def without_datasets(name: str, *rest: Any, **options: Any) -> Any:
+        if name == "datasets":
+            raise ImportError(name)
+        return plain(name, *rest, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without_datasets)
+    with pytest.raises(UserError, match=r"pip install \"openmova\[train\]\""):
+        read_samples(tmp_path / "a.parquet")

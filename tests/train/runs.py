@@ -1,0 +1,78 @@
+"""Runs in processes of their own, which may be killed; quick, since a server has all imports."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from openmova.train.recipe import load_recipe
+from openmova.train.run import train
+
+SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
+FAST = ["steps=8", "save_steps=2", "batch=2", "data.0.samples=24"]
+
+
+def run_in_process(
+    output: Path, changes: list[str], environment: dict[str, str], told: str | None = None
+) -> None:
+    """What the process does: the run, and its words into a file."""
+    os.environ |= {"ACCELERATE_USE_CPU": "1", **environment}
+    torch.set_num_threads(1)
+
+    def tell(line: str) -> None:
+        if told is not None:
+            with open(told, "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    train(load_recipe(SMOKE, changes), output, resume=True, tell=tell)
+
+
+def start(
+    output: Path, changes: list[str], *, processes: int = 1, told: Path | None = None
+) -> list[ForkServerProcess]:
+    """The processes of a run that goes on, or begins."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["openmova.train.run", "torch._dynamo"])
+    started = []
+    port = str(_free_port())
+    for rank in range(processes):
+        environment = {}
+        if processes > 1:
+            environment = {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(processes),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+            }
+        said = None if told is None or rank else str(told)
+        process = context.Process(
+            target=run_in_process, args=(output, changes, environment, said), daemon=True
+        )
+        process.start()
+        started.append(process)
+    return started
+
+
+def finish(started: list[ForkServerProcess], seconds: float = 120) -> None:
+    for process in started:
+        process.join(seconds)
+        assert process.exitcode == 0
+
+
+def weights(output: Path) -> dict[str, Tensor]:
+    return load_file(output / "final" / "model.safetensors")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

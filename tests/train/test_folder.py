@@ -1,0 +1,110 @@
+"""The run's folder: one run at a time, the same recipe, checkpoints whole or passed over."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from openmova.errors import UserError
+from openmova.train.folder import RunFolder, writing
+
+
+def filled(folder: RunFolder, step: int) -> Path:
+    folder.path.mkdir(exist_ok=True)
+    folder.clear_partial()
+    target = folder.partial / f"checkpoint-{step}"
+    target.mkdir()
+    (target / "weights").write_bytes(bytes([step]) * 100)
+    return target
+
+
+def checkpoints(folder: RunFolder, *steps: int, keep: int = 9) -> list[Path]:
+    return [folder.seal(filled(folder, s), s, keep=keep, processes=1) for s in steps]
+
+
+def test_a_folder_is_held_by_one_run(tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path).claimed(),
+        pytest.raises(UserError, match="another run is writing"),
+        RunFolder(tmp_path).claimed(),
+    ):
+        pass
+    with RunFolder(tmp_path).claimed():
+        pass
+
+
+def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    *_, newest = checkpoints(folder, 2, 9, 10)
+    assert folder.latest(1, print) == newest
+    assert not list(folder.partial.glob("*"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone", "unsealed", "garbled"])
+def test_a_torn_checkpoint_is_told_of_and_the_one_before_taken(tmp_path: Path, damage: str) -> None:
+    folder = RunFolder(tmp_path)
+    before, torn = checkpoints(folder, 5, 10)
+    weights, seal = torn / "weights", torn / "whole.json"
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:50])
+    elif damage == "changed":
+        weights.write_bytes(bytes(100))
+    elif damage == "gone":
+        weights.unlink()
+    elif damage == "unsealed":
+        seal.unlink()
+    else:
+        seal.write_text("{")
+    said: list[str] = []
+    assert folder.latest(1, said.append) == before
+    assert said == ["checkpoint-10 is torn: taking the one before"]
+    (again,) = checkpoints(folder, 10)  # the step is reached again
+    assert folder.latest(1, said.append) == again
+
+
+def test_older_checkpoints_go(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    checkpoints(folder, 1, 2, 3, keep=2)
+    assert sorted(p.name for p in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
+
+
+def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    checkpoints(folder, 1)
+    with pytest.raises(UserError, match="has 1 processes, this one 2"):
+        folder.latest(2, print)
+
+
+def test_a_run_goes_on_with_its_own_recipe_only(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin({"steps": 4}, resume=False)
+    folder.begin({"steps": 3, "learning_rates": {"base": 0.1}}, resume=False)  # no checkpoint yet
+    checkpoints(folder, 1)
+    folder.begin({"steps": 3, "learning_rates": {"base": 0.1}}, resume=True)
+    with pytest.raises(UserError, match=r"learning_rates\.base: 0\.1 -> 0\.2"):
+        folder.begin({"steps": 3, "learning_rates": {"base": 0.2}}, resume=True)
+    with pytest.raises(UserError, match="holds a run already"):
+        folder.begin({"steps": 3, "learning_rates": {"base": 0.1}}, resume=False)
+
+
+def test_final_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+
+    def fail(target: Path) -> None:
+        (target / "half").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match="No space left"):
+        folder.write_final(fail)
+    assert not folder.final.exists()
+    folder.write_final(lambda target: (target / "all").touch())
+    assert [p.name for p in folder.final.iterdir()] == ["all"]
+
+
+def test_a_full_disk_behind_a_writer_of_tensors_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is full"), writing(tmp_path):
+        raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
+    with pytest.raises(RuntimeError), writing(tmp_path):
+        raise RuntimeError("something else")

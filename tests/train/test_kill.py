@@ -1,0 +1,65 @@
+"""A run killed at random moments and resumed ends with the weights of the uninterrupted one."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from train.runs import FAST, finish, start, weights
+
+CHANGES = [*FAST, "steps=24", "save_steps=3"]
+
+
+def seconds_of(output: Path, processes: int) -> float:
+    began = time.monotonic()
+    finish(start(output, CHANGES, processes=processes))
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("kills", "processes"),
+    [
+        (3, 1),
+        pytest.param(20, 1, marks=pytest.mark.slow),
+        pytest.param(3, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_runs_end_with_the_same_weights_bit_by_bit(
+    tmp_path: Path, kills: int, processes: int
+) -> None:
+    """Several processes die together, as with their machine. Moments are drawn anew each time,
+    until enough of them left a checkpoint to go on from."""
+    whole, told = tmp_path / "whole", tmp_path / "told"
+    seconds_of(tmp_path / "warm-up", 1)  # the server of processes starts
+    usual = seconds_of(whole, processes)
+    seed = random.SystemRandom().getrandbits(32)
+    rng = random.Random(seed)
+    told.touch()
+    killed, runs = 0, 1
+    while killed < kills or told.read_text().count("going on from") <= kills // 2:
+        broken = tmp_path / f"broken-{runs}"
+        started = start(broken, CHANGES, processes=processes, told=told)
+        time.sleep(rng.uniform(0, usual))
+        if all(process.is_alive() for process in started):
+            for process in started:
+                process.kill()
+            killed += 1
+        for process in started:
+            process.join()
+        if (broken / "final").exists():  # too late: kill another run
+            compare(whole, broken, seed)
+            runs += 1
+    broken = tmp_path / f"broken-{runs}"
+    finish(start(broken, CHANGES, processes=processes))
+    compare(whole, broken, seed)
+
+
+def compare(whole: Path, broken: Path, seed: int) -> None:
+    expected, found = weights(whole), weights(broken)
+    assert expected.keys() == found.keys()
+    differing = [name for name in expected if not torch.equal(expected[name], found[name])]
+    assert not differing, f"moments of seed {seed}"

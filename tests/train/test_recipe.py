@@ -1,0 +1,103 @@
+"""A recipe is read strictly: what it can't mean is told at once, with the nearest name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from openmova.errors import UserError
+from openmova.train.recipe import differences, load_recipe, recipe_from_dict
+
+SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
+LEAST = {
+    "stage": "finetune",
+    "model": "tiny",
+    "data": [{"path": "synthetic", "samples": 4}],
+    "learning_rate": 1e-3,
+}
+
+
+def test_the_resolved_recipe_reads_as_itself() -> None:
+    recipe = load_recipe(SMOKE)
+    assert recipe_from_dict(yaml.safe_load(yaml.safe_dump(recipe.to_dict()))) == recipe
+
+
+def test_an_override_reaches_into_lists_and_mappings() -> None:
+    changes = ["stage=pretrain", "data.0.weight=2", "learning_rates.base=1e-5", "experts=[text]"]
+    recipe = load_recipe(SMOKE, changes)
+    assert recipe.stage == "pretrain"
+    assert recipe.data[0].weight == 2.0
+    assert recipe.learning_rates == {"base": 1e-5}
+    assert recipe.experts == ("text",)
+
+
+def test_yaml_s_exponent_without_a_dot_is_a_number() -> None:
+    assert recipe_from_dict({**LEAST, "learning_rate": "2e-5"}).learning_rate == 2e-5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lerning_rate": 1}, "unknown key, 'lerning_rate': did you mean learning_rate"),
+        ({"data": [{"path": "x", "wieght": 2}]}, "'data.0.wieght': did you mean weight"),
+        ({"data": [{"weight": 2}]}, "lacks data.0.path"),
+        ({"data": []}, "data is empty"),
+        ({"data": "x.json"}, "data can't be 'x.json': give a list"),
+        ({"stage": "pretrian"}, "did you mean pretrain"),
+        ({"stage": None}, "lacks stage"),
+        ({"batch": "many"}, "batch can't be 'many': give a whole number"),
+        ({"batch": 0}, "batch must be 1 or more"),
+        ({"steps": 0}, "steps must be 1 or more"),
+        ({"warmup": 1}, "warmup must be below 1"),
+        ({"learning_rate": 0}, "learning_rate must be above 0"),
+        ({"learning_rate": "nan"}, "learning_rate must be above 0"),
+        ({"learning_rate": True}, "learning_rate can't be True"),
+        ({"learning_rates": {"bass": 1e-3}}, "did you mean base"),
+        (
+            {"stage": "pretrain", "learning_rates": {"language_model": 1e-3}},
+            "in the stage pretrain",
+        ),
+        ({"experts": "anotated"}, "did you mean annotated"),
+        ({"unannotated": "some"}, "unknown unannotated"),
+        ({"gradient_checkpointing": 1}, "give true or false"),
+    ],
+)
+def test_what_can_t_be_meant_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        recipe_from_dict({**LEAST, **change})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("steps", "write key=value"),
+        ("data.7.weight=2", "fits no place"),
+        ("stage.x=2", "fits no place"),
+        ("stpes=3", "did you mean steps"),
+    ],
+)
+def test_an_override_that_fits_nowhere_is_refused(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_recipe(SMOKE, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "there is no recipe"), ("a: [", "can't be read"), ("3", "no keys")]
+)
+def test_a_file_that_is_no_recipe_is_refused(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_recipe(path)
+
+
+def test_differences_name_the_keys_that_changed() -> None:
+    old = recipe_from_dict(LEAST).to_dict()
+    new = recipe_from_dict({**LEAST, "seed": 3, "data": [{"path": "b", "samples": 4}]}).to_dict()
+    assert differences(old, new) == ["data.0.path: synthetic -> b", "seed: 0 -> 3"]
+    assert differences(old, old) == []

@@ -1,0 +1,70 @@
+"""A stage says what learns; the experts never do."""
+
+from __future__ import annotations
+
+import pytest
+
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.train.lora import Lora
+from openmova.train.recipe import LoraSettings
+from openmova.train.stages import PARTS, STAGES, set_stage
+
+MODULES = {
+    "adapter": "model.adapter.",
+    "base": "model.base.",
+    "gate_text": "model.gate_text_encoder.",
+    "language_model": ("model.language_model.", "lm_head."),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_exactly_the_stage_s_parts_learn(stage: str) -> None:
+    model, _ = tiny_mova()
+    if stage == "lora":
+        pytest.importorskip("peft")
+        Lora(model, LoraSettings())
+    set_stage(model, stage, learning_rate=1e-3, learning_rates={})
+    for name, parameter in model.named_parameters():
+        learns = any(
+            "lora_" in name if part == "lora" else name.startswith(MODULES[part])
+            for part in STAGES[stage]
+        )
+        assert parameter.requires_grad == learns, name
+
+
+def test_every_parameter_that_learns_is_in_one_group() -> None:
+    model, _ = tiny_mova()
+    trained = set_stage(model, "finetune", learning_rate=1e-3, learning_rates={"base": 1e-4})
+    grouped = [p for group in trained.groups for p in group["params"]]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {p for p in model.parameters() if p.requires_grad}
+
+
+def test_a_part_has_its_own_learning_rate_and_zero_freezes_it() -> None:
+    model, _ = tiny_mova()
+    rates = {"base": 1e-4, "gate_text": 0.0}
+    trained = set_stage(
+        model, "finetune", learning_rate=1e-3, learning_rates=rates, weight_decay=0.1
+    )
+    base = set(model.model.base.parameters())
+    for group in trained.groups:
+        assert group["lr"] == (1e-4 if group["params"][0] in base else 1e-3)
+        assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] == 0.1}
+    assert not any(p.requires_grad for p in model.model.gate_text_encoder.parameters())
+
+
+def test_what_is_frozen_stays_in_evaluation_mode() -> None:
+    model, _ = tiny_mova()
+    trained = set_stage(model, "pretrain", learning_rate=1e-3, learning_rates={})
+    model.train()
+    trained.hold_still()
+    training = {
+        part: modules(model)[0].training for part, modules in PARTS.items() if part != "lora"
+    }
+    assert training == {
+        "adapter": True,
+        "base": True,
+        "gate_text": False,
+        "language_model": False,
+    }
+    assert not model.model.experts.training

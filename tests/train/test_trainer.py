@@ -1,0 +1,248 @@
+"""The trainer: the annotated experts only, resume from what is whole, a stop before NaN spoils."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from openmova.data.bad import BadSample, BadSamples
+from openmova.data.mixture import Mixture
+from openmova.data.synthetic.training import SyntheticSamples
+from openmova.errors import UserError
+from openmova.experts.base import Expert
+from openmova.experts.cell import CellExpert
+from openmova.experts.vit import VitEncoder
+from openmova.train import run as run_module
+from openmova.train.recipe import load_recipe
+from openmova.train.run import prepare, train
+from openmova.train.trainer import Course, MovaTrainer
+from train.runs import FAST, SMOKE, weights
+
+
+def run(output: Path, *changes: str, resume: bool = True) -> list[str]:
+    said: list[str] = []
+    train(load_recipe(SMOKE, [*FAST, *changes]), output, resume=resume, tell=said.append)
+    return said
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.fixture
+def stop_before(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let a run fail when a step begins."""
+
+    def stop(at: int) -> None:
+        original = MovaTrainer.training_step
+
+        def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+            if self.state.global_step == at:
+                monkeypatch.undo()
+                raise Stopped
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(MovaTrainer, "training_step", step)
+
+    return stop
+
+
+def assert_same(one: Path, two: Path) -> None:
+    expected, found = weights(one), weights(two)
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_what_is_annotated_is_run_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: dict[str, int] = {"text": 0, "chart": 0, "location": 0}
+
+    def counted(kind: type[Expert]) -> None:
+        original = kind.forward
+
+        def forward(self: Any, view: torch.Tensor) -> torch.Tensor:
+            rows[self.name] += len(view)
+            return original(self, view)
+
+        monkeypatch.setattr(kind, "forward", forward)
+
+    counted(VitEncoder)
+    counted(CellExpert)
+    recipe = load_recipe(SMOKE, FAST)
+    mixture = prepare(recipe).mixture
+    seen = [mixture.sample(0, i, BadSamples()) for i in range(8 * 2)]
+    run(tmp_path)
+    assert rows == {name: sum(name in (s.experts or ()) for s in seen) for name in rows}
+
+
+def test_a_torn_checkpoint_is_passed_over_and_the_end_is_the_same(
+    tmp_path: Path, stop_before: Any
+) -> None:
+    run(tmp_path / "whole")
+    stop_before(7)
+    with pytest.raises(Stopped):
+        run(tmp_path / "broken")
+    optimizer = tmp_path / "broken" / "checkpoint-6" / "optimizer.pt"
+    optimizer.write_bytes(optimizer.read_bytes()[:-100])
+    said = run(tmp_path / "broken")
+    assert said[:2] == [
+        "checkpoint-6 is torn: taking the one before",
+        "going on from checkpoint-4",
+    ]
+    assert_same(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_a_run_that_was_stopped_has_the_log_of_the_whole(tmp_path: Path, stop_before: Any) -> None:
+    run(tmp_path / "whole", "log_steps=2")
+    stop_before(5)
+    with pytest.raises(Stopped):
+        run(tmp_path / "broken", "log_steps=2")
+    run(tmp_path / "broken", "log_steps=2")
+    whole, broken = (
+        [entry["loss"] for entry in json.loads((tmp_path / name / "log.json").read_text())[:-1]]
+        for name in ("whole", "broken")
+    )
+    assert len(whole) == 4
+    assert whole == pytest.approx(broken)
+
+
+def test_a_frozen_part_and_every_expert_end_as_they_began(tmp_path: Path) -> None:
+    recipe = load_recipe(SMOKE, [*FAST, "stage=pretrain"])
+    before = prepare(recipe).model.state_dict()
+    run(tmp_path, "stage=pretrain")
+    after = weights(tmp_path)
+    changed = {name.split(".")[1] for name, t in after.items() if not torch.equal(t, before[name])}
+    assert changed == {"adapter", "base"}
+    said = prepare(load_recipe(SMOKE, [*FAST, f"model={tmp_path / 'final'}"])).model
+    for j in range(3):
+        for name, tensor in said.model.experts.get(j).state_dict().items():
+            assert torch.equal(tensor, before[f"model.experts.{j}.{name}"])
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulation: int
+) -> None:
+    original = MovaTrainer.compute_loss
+
+    def spoiled(self: MovaTrainer, *args: Any, **kwargs: Any) -> Any:
+        loss = original(self, *args, **kwargs)
+        return loss * float("nan") if self.state.global_step == 5 else loss
+
+    monkeypatch.setattr(MovaTrainer, "compute_loss", spoiled)
+    with pytest.raises(
+        UserError, match=r"the loss of step 6 is nan, with the samples synthetic:\d+, s"
+    ):
+        run(tmp_path, f"accumulation={accumulation}")
+    assert sorted(p.name for p in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
+    monkeypatch.undo()
+    assert "going on from checkpoint-4" in run(tmp_path, f"accumulation={accumulation}")
+
+
+def test_a_gradient_that_is_no_number_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = MovaTrainer.training_step
+
+    def spoiled(self: MovaTrainer, model: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = original(self, model, *args, **kwargs)
+        model.get_parameter("model.adapter.position").grad.fill_(float("inf"))
+        return loss
+
+    monkeypatch.setattr(MovaTrainer, "training_step", spoiled)
+    with pytest.raises(UserError, match="the gradient of step 1 is"):
+        run(tmp_path)
+
+
+def test_a_bad_sample_is_replaced_and_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = SyntheticSamples.record
+
+    def record(self: SyntheticSamples, index: int) -> Any:
+        if index == 3:
+            raise BadSample("the picture is gone")
+        return original(self, index)
+
+    monkeypatch.setattr(SyntheticSamples, "record", record)
+    said = run(tmp_path, "steps=12")
+    assert "1 of 25 samples were bad" in said[-1]
+    (listed,) = (tmp_path / "bad.jsonl").read_text().splitlines()
+    assert json.loads(listed) == {
+        "source": "synthetic",
+        "id": "3",
+        "reason": "the picture is gone",
+    }
+
+
+def test_epochs_and_not_processes_decide_which_samples_come(tmp_path: Path) -> None:
+    prepared = prepare(load_recipe(SMOKE, ["steps=null", "epochs=2", "batch=4"]))
+    assert prepared.steps == 2 * 64 // 4
+    course = Course(prepared.mixture, prepared.encoder, BadSamples(), prepared.samples)
+    first = [course[i].name for i in range(64)]
+    assert sorted(first) == sorted(f"synthetic:{i}" for i in range(64))
+    assert [course[64 + i].name for i in range(64)] != first
+
+
+def test_the_order_is_a_function_of_the_seed() -> None:
+    def order(seed: int) -> list[tuple[int, int]]:
+        mixture: Mixture = prepare(load_recipe(SMOKE, [f"seed={seed}"])).mixture
+        return [mixture.place(0, i) for i in range(64)]
+
+    assert order(0) == order(0) != order(1)
+
+
+def test_a_checkpoint_of_another_model_is_refused(
+    tmp_path: Path, stop_before: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_before(5)
+    with pytest.raises(Stopped):
+        run(tmp_path)
+
+    def other(recipe: Any) -> Any:
+        model, processor = run_module.tiny_mova()
+        model.model.adapter.register_parameter("extra", torch.nn.Parameter(torch.zeros(1)))
+        return model, processor
+
+    monkeypatch.setattr(run_module, "_model", other)
+    with pytest.raises(UserError, match=r"of another model \(model.adapter.extra\)"):
+        run(tmp_path)
+
+
+def test_gradient_checkpointing_changes_nothing(tmp_path: Path) -> None:
+    changes = ["learning_rates.gate_text=0", "steps=3"]
+    run(tmp_path / "plain", *changes)
+    run(tmp_path / "saving", *changes, "gradient_checkpointing=true")
+    expected, found = weights(tmp_path / "plain"), weights(tmp_path / "saving")
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, atol=1e-5, rtol=1e-4)
+
+
+def test_workers_prepare_the_same_samples(tmp_path: Path) -> None:
+    run(tmp_path / "none", "steps=3")
+    run(tmp_path / "two", "steps=3", "workers=2")
+    assert_same(tmp_path / "none", tmp_path / "two")
+
+
+def test_a_bfloat16_model_keeps_what_is_frozen_to_the_bit(tmp_path: Path) -> None:
+    model, processor = run_module.tiny_mova()
+    model.to(torch.bfloat16)
+    run_module.save_trained(model, processor, tmp_path / "start")
+    said = run(
+        tmp_path / "run", f"model={tmp_path / 'start'}", "precision=bfloat16", "stage=pretrain"
+    )
+    assert "trained" in said[-1]
+    before = load_file(tmp_path / "start" / "model.safetensors")
+    after = weights(tmp_path / "run")
+    assert {t.dtype for t in after.values()} == {torch.bfloat16}
+    changed = {name.split(".")[1] for name, t in after.items() if not torch.equal(t, before[name])}
+    assert changed == {"adapter", "base"}
+    for name in ("text", "chart", "location"):
+        expert = f"experts/{name}.safetensors"
+        was, is_ = (load_file(tmp_path / f / expert) for f in ("start", "run/final"))
+        assert all(torch.equal(is_[key], tensor) for key, tensor in was.items())
