@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from openmova.disk import flush, is_full
 from openmova.errors import UserError
 
 REMEDY = "set OPENMOVA_CACHE to a folder that has room and can be written"
@@ -97,11 +98,10 @@ def _build(entry: Path, build: Callable[[Path], None], needs_bytes: int) -> None
         build(partial)
         for file in partial.rglob("*"):
             if file.is_file():
-                _flush(file)
+                flush(file)
         partial.rename(entry)
     except Exception as error:
-        # Writers below us wrap the system's error: only its text tells a full disk.
-        if "No space left" in str(error) or "quota exceeded" in str(error):
+        if is_full(error):
             raise UserError(f"the disk of the cache {str(folder)!r} is full: {REMEDY}") from error
         raise
     finally:
@@ -115,12 +115,6 @@ def _check_room(folder: Path, needs_bytes: int) -> None:
             f"the cache {str(folder)!r} needs {size_text(needs_bytes)} and its disk has "
             f"{size_text(free)} free: {REMEDY}"
         )
-
-
-def _flush(file: Path) -> None:
-    """To the disk before the rename is, so that a power cut leaves no entry of empty files."""
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
 
 
 def size_text(count: int) -> str:

@@ -8,7 +8,6 @@ files that were finished. The memory needed is that of about one tensor.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -33,6 +32,7 @@ from openmova.checkpoints.tensor_file import (
     raw_bytes,
     torch_dtype,
 )
+from openmova.disk import flush, is_full, write_text
 from openmova.errors import UserError
 
 REPORT = "conversion.json"
@@ -42,7 +42,6 @@ JOURNAL = "conversion.partial.json"
 LOCK = ".lock"
 INDEX = "model.safetensors.index.json"
 ALIGNMENT = 64  # bytes; where torch's own tensors begin, so that a loaded one need not be copied
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _STORED = {dtype_name(dtype): name for name, dtype in DTYPES.items()}
 
 
@@ -81,10 +80,10 @@ def write_checkpoint(
             write_text(partial / last[0], last[1])
             journal.remove()
             for file in partial.rglob("*"):
-                _flush(file)
+                flush(file)
             (partial / LOCK).unlink()
             partial.rename(target)
-            _flush(target.parent)
+            flush(target.parent)
     return report
 
 
@@ -131,14 +130,6 @@ def progress(total: int, done: int, what: str) -> tqdm:
     return tqdm(
         total=total, initial=done, desc=what, unit="B", unit_scale=True, disable=None, leave=False
     )
-
-
-def write_text(path: Path, text: str) -> None:
-    """A file that is there whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    _flush(unfinished)
-    unfinished.replace(path)
 
 
 class _Journal:
@@ -315,10 +306,8 @@ def _writing(target: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        # Writers below us wrap the system's error: then only its text tells a full disk.
-        number = error.errno if isinstance(error, OSError) else None
         partial = partial_folder(target).name
-        if number in FULL or "No space left" in str(error) or "quota exceeded" in str(error):
+        if is_full(error):
             raise UserError(
                 f"the disk is full while writing {partial}: make room and run the same command "
                 "again, which goes on where it stopped"
@@ -336,12 +325,3 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(path)
         elif path.name != LOCK:
             path.unlink()
-
-
-def _flush(path: Path) -> None:
-    """To the disk before the rename is, so that a power cut leaves no folder of empty files."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

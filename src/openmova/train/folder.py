@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from openmova.disk import flush, is_full, write_text
 from openmova.errors import UserError
 from openmova.train.recipe import differences
 
@@ -82,7 +82,7 @@ class RunFolder:
         with writing(self.path):
             self.bad.unlink(missing_ok=True)
             text = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True)
-            replace_file(noted, text)
+            write_text(noted, text)
 
     def clear_partial(self) -> None:
         """Make room for what is written next."""
@@ -95,19 +95,19 @@ class RunFolder:
         Older ones than `keep` go.
         """
         for file in folder.rglob("*"):
-            _flush(file)
+            flush(file)
         files = {
             str(file.relative_to(folder)): _checksum(file)
             for file in sorted(folder.rglob("*"))
             if file.is_file()
         }
         seal = {"step": step, "processes": processes, "files": files}
-        replace_file(folder / SEAL, json.dumps(seal, indent=1))
+        write_text(folder / SEAL, json.dumps(seal, indent=1))
         target = self.path / f"{PREFIX}{step}"
         if target.exists():  # a torn one
             shutil.rmtree(target)
         folder.rename(target)
-        _flush(self.path)
+        flush(self.path)
         for old in self._checkpoints()[keep:]:
             shutil.rmtree(old)
         return target
@@ -136,9 +136,9 @@ class RunFolder:
             self.clear_partial()
             write(self.partial)
             for file in self.partial.rglob("*"):
-                _flush(file)
+                flush(file)
             self.partial.rename(self.final)
-            _flush(self.path)
+            flush(self.path)
 
     def _checkpoints(self) -> list[Path]:
         """Newest first."""
@@ -155,21 +155,9 @@ def writing(folder: Path) -> Iterator[None]:
         reason = error.strerror or str(error)
         raise UserError(f"cannot write into {str(folder)!r} ({reason}): {NO_ROOM}") from error
     except Exception as error:
-        # Writers of tensors wrap the system's error: only its text tells a full disk.
-        if "No space left" not in str(error) and "enforce fail at inline_container" not in str(
-            error
-        ):
+        if not is_full(error):
             raise
         raise UserError(f"the disk of {str(folder)!r} is full: {NO_ROOM}") from error
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a file so that it is there whole, or as it was before."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    _flush(partial)
-    partial.replace(path)
-    _flush(path.parent)
 
 
 def _seal(checkpoint: Path) -> dict[str, Any] | None:
@@ -185,11 +173,3 @@ def _seal(checkpoint: Path) -> dict[str, Any] | None:
 def _checksum(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

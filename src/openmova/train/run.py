@@ -21,11 +21,12 @@ from openmova.data.formats import read_samples
 from openmova.data.mixture import Mixture, Weighted
 from openmova.data.samples import Samples
 from openmova.data.synthetic.training import SyntheticSamples
+from openmova.disk import write_text
 from openmova.errors import UserError
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder
-from openmova.train.folder import RunFolder, replace_file
+from openmova.train.folder import RunFolder
 from openmova.train.lora import Lora
 from openmova.train.recipe import DataSource, TrainingRecipe
 from openmova.train.stages import Trained, set_stage
@@ -149,7 +150,7 @@ def _train(
         tell(f"going on from {checkpoint.name}")
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if is_first_process():
-        replace_file(folder.path / "log.json", json.dumps(trainer.state.log_history, indent=1))
+        write_text(folder.path / "log.json", json.dumps(trainer.state.log_history, indent=1))
         if prepared.lora is not None:
             prepared.lora.merge()
         model = prepared.model.to(prepared.dtype)
