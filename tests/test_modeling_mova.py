@@ -335,6 +335,35 @@ def test_the_loss_is_that_of_the_next_token() -> None:
     torch.testing.assert_close(few, out.logits[:, -2:])
 
 
+@pytest.mark.parametrize("text", ["llama", "gemma2"])
+@pytest.mark.parametrize("items", [None, 7])
+def test_the_head_where_labels_are_gives_the_loss_and_gradients_of_everywhere(
+    text: str, items: int | None
+) -> None:
+    model = tiny_model(text)
+    inputs = inputs_of(model, [0, 1, 2, 3], with_routing=False)
+    labels = torch.full_like(inputs["input_ids"], -100)
+    labels[0, -2:] = inputs["input_ids"][0, -2:]
+    labels[2, -4:-1] = inputs["input_ids"][2, -4:-1]
+    kept = torch.zeros_like(labels, dtype=torch.bool)
+    kept[:, :-1] = labels[:, 1:] != -100
+
+    def run(**keywords: Any) -> tuple[Any, dict[str, Tensor]]:
+        model.zero_grad()
+        out = model(**inputs, routing=ROUTING, labels=labels, num_items_in_batch=items, **keywords)
+        out.loss.backward()
+        return out, {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+
+    full, expected = run()
+    few, found = run(logits_to_keep=kept)
+    assert few.logits.shape == (5, len(WORDS))
+    same(few.logits, full.logits[kept])
+    torch.testing.assert_close(few.loss, full.loss)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, msg=name)
+
+
 @pytest.mark.parametrize("text", [*TEXT_CONFIGS, *MORE_TEXT_CONFIGS])
 @torch.no_grad()
 def test_the_language_model_says_what_it_says_alone(text: str) -> None:

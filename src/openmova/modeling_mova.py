@@ -73,7 +73,8 @@ class MovaModelOutput(ModelOutput):
 
 @dataclass
 class MovaOutput(ModelOutput):
-    """loss, if labels were given; logits [B, T, V]; the rest as `MovaModelOutput`."""
+    """loss, if labels were given; logits [B, T, V], or [M, V] of M kept positions; the rest as
+    `MovaModelOutput`."""
 
     loss: Tensor | None = None
     logits: Tensor | None = None
@@ -365,7 +366,8 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         """Logits [B, T, V] and, with labels [B, T] (-100: no loss), the next-token loss.
 
         The other inputs as `MovaModel.forward`. logits_to_keep: only so many from the end, or at
-        these positions.
+        these positions; or a mask bool [B, T] of the M positions to keep, whatever their row, so
+        that the logits are [M, V] in order and the loss is that of these positions.
         """
         outputs = self.model(
             input_ids=input_ids,
@@ -382,14 +384,22 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             **kwargs,
         )
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(outputs.last_hidden_state[:, kept])
+        at: Any  # of [B, T]
+        if isinstance(logits_to_keep, int):
+            at = (slice(None), slice(-logits_to_keep, None))
+        else:
+            at = logits_to_keep if logits_to_keep.ndim == 2 else (slice(None), logits_to_keep)
+        logits = self.lm_head(outputs.last_hidden_state[at])
         for change, value in self._logit_changes:
             logits = change(logits, value)
         loss = None
         if labels is not None:
             vocabulary = self.config.text_config.vocab_size
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=vocabulary, **kwargs)
+            # The label of a position is the token after it; the last one has none.
+            targets = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)[at]
+            loss = self.loss_function(
+                logits=logits, labels=None, shift_labels=targets, vocab_size=vocabulary, **kwargs
+            )
         return MovaOutput(
             loss=loss,
             logits=logits,

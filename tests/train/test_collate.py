@@ -12,7 +12,7 @@ from openmova.data.bad import BadSample
 from openmova.data.sample import Sample, Turn
 from openmova.errors import UserError
 from openmova.processing_mova import IGNORED, MovaProcessor
-from openmova.train.collate import Encoder
+from openmova.train.collate import Encoder, answer_positions
 
 MODEL, PROCESSOR = tiny_mova()
 POOL = MODEL.config.expert_names
@@ -126,6 +126,11 @@ def test_a_mixed_batch_gives_each_row_the_loss_that_it_has_alone() -> None:
     for number, row in enumerate(rows):
         alone = logits(encoder.batch([row]))[0]
         torch.testing.assert_close(together[number, : len(alone)], alone, atol=1e-4, rtol=1e-3)
+
+
+def test_an_answer_is_predicted_one_position_before_its_tokens() -> None:
+    labels = torch.tensor([[IGNORED, IGNORED, 5, 6, IGNORED], [IGNORED, 7, IGNORED, IGNORED, 8]])
+    assert answer_positions(labels).int().tolist() == [[0, 1, 1, 0, 0], [1, 0, 0, 1, 0]]
 
 
 def test_padding_has_no_label_and_is_not_attended_to() -> None:

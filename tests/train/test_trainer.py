@@ -17,6 +17,7 @@ from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.cell import CellExpert
 from openmova.experts.vit import VitEncoder
+from openmova.processing_mova import IGNORED
 from openmova.train import run as run_module
 from openmova.train.recipe import load_recipe
 from openmova.train.run import prepare, train
@@ -221,6 +222,24 @@ def test_gradient_checkpointing_changes_nothing(tmp_path: Path) -> None:
     expected, found = weights(tmp_path / "plain"), weights(tmp_path / "saving")
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, atol=1e-5, rtol=1e-4)
+
+
+def test_the_head_runs_only_where_an_answer_is_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths: list[torch.Size] = []
+    answers: list[int] = []
+    original = MovaTrainer.compute_loss
+
+    def watched(self: MovaTrainer, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        answers.append(int((inputs["labels"] != IGNORED).sum()))
+        hook = model.lm_head.register_forward_hook(lambda _, __, out: widths.append(out.shape))
+        with hook:
+            return original(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(MovaTrainer, "compute_loss", watched)
+    run(tmp_path, "steps=2")
+    assert [shape[:-1] for shape in widths] == [(count,) for count in answers]
 
 
 def test_workers_prepare_the_same_samples(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from openmova.data.bad import BadSample
@@ -177,6 +178,12 @@ class Encoder:
                 f"{where} names {', '.join(unknown)}, but the model's experts are "
                 f"{', '.join(self.experts)}: rename them, or take another model"
             )
+
+
+def answer_positions(labels: Tensor) -> Tensor:
+    """Where the next token is one of an answer, bool [B, T], of labels [B, T]: the only positions
+    whose logits a loss needs."""
+    return F.pad(labels[:, 1:] != IGNORED, (0, 1))
 
 
 def _messages(sample: Sample) -> list[dict[str, Any]]:

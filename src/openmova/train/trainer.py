@@ -30,7 +30,7 @@ from openmova.data.mixture import Mixture
 from openmova.data.sample import Sample
 from openmova.errors import UserError
 from openmova.modeling_mova import MovaForConditionalGeneration
-from openmova.train.collate import Encoder, Row
+from openmova.train.collate import Encoder, Row, answer_positions
 from openmova.train.folder import RunFolder, writing
 from openmova.train.recipe import TrainingRecipe
 from openmova.train.stages import Trained
@@ -142,9 +142,13 @@ class MovaTrainer(Trainer):
         self._check_number("loss", loss)
         return loss
 
-    def compute_loss(self, model: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
         self.trained.hold_still()  # Trainer has just said train() to everything
-        return super().compute_loss(model, *args, **kwargs)
+        # A vocabulary is wide and most of a sample is no answer.
+        kept = answer_positions(inputs["labels"])
+        return super().compute_loss(model, {**inputs, "logits_to_keep": kept}, *args, **kwargs)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
