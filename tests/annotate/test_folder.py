@@ -59,6 +59,7 @@ def test_it_holds_all_losses_the_chosen_and_the_data_with_them(tmp_path: Path) -
         "experts": {"ocr": 2, "chart": 1},
         "experts_each": {"0": 2, "1": 1, "2": 1},
         "without_loss": 1,
+        "agreement": None,
     }
     table = pq.read_table(folder.table).to_pydict()
     assert table["row"] == [0, 1, 2, 3]
@@ -68,6 +69,22 @@ def test_it_holds_all_losses_the_chosen_and_the_data_with_them(tmp_path: Path) -
         assert table[f"loss_{name}"][:3] == pytest.approx(losses[:3])
     read = read_samples(folder.data)
     assert [read[i].experts for i in range(len(read))] == [("ocr", "chart"), (), ("ocr",)]
+
+
+def test_experts_that_the_data_had_are_compared_with_the_choice(tmp_path: Path) -> None:
+    had = [record("a", experts=["ocr"]), record("a"), record("c", experts=["ocr"]), {"id": "d"}]
+    found = computed(tmp_path, *LOSSES).merge(RecordList("data", had, Path()))["agreement"]
+    assert (found["samples"], found["exact"]) == (2, 0.5)
+    assert found["experts"]["chart"] == {"precision": 0.0, "recall": None}
+    assert (found["best_margin"], found["best_exact"]) == (0.0, 0.5)
+
+
+def test_a_margin_chooses_less_and_is_noted(tmp_path: Path) -> None:
+    folder = computed(tmp_path, *LOSSES)
+    folder.merge(SAMPLES, margin=0.4)
+    table = pq.read_table(folder.table)
+    assert table["experts"].to_pylist() == [["ocr"], [], [], []]
+    assert json.loads(table.schema.metadata[b"openmova"]) == {"margin": 0.4}
 
 
 def test_merging_again_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -82,6 +82,36 @@ def test_of_equal_sets_the_smaller_is_chosen() -> None:
     assert best_sets(losses, expert_sets(2), 2).tolist() == [[False, True]]
 
 
+def test_with_a_margin_what_lowers_the_loss_by_less_is_left_out() -> None:
+    losses = np.array([[2.0, 1.5, 1.6, 2.5]])
+    assert useful_experts(losses, margin=0.4375).tolist() == [[True, False, False]]
+    assert not useful_experts(losses, margin=0.5).any()
+
+
+def test_with_a_margin_an_added_expert_has_to_pay_for_itself() -> None:
+    losses = np.array([[2.0, 1.5, 1.6, 1.25]])  # the base, A, B, and both
+    sets = expert_sets(2)
+    assert best_sets(losses, sets, 2, margin=0.125).tolist() == [[True, True]]
+    assert best_sets(losses, sets, 2, margin=0.25).tolist() == [[True, False]]
+    assert best_sets(losses, sets, 2, margin=0.5).tolist() == [[False, False]]
+
+
+@given(st.integers(1, 4), st.floats(0, 3), st.data())
+def test_no_part_of_the_chosen_set_is_nearly_as_good(
+    experts: int, margin: float, data: st.DataObject
+) -> None:
+    sets = expert_sets(experts)
+    count = 1 + len(sets)
+    row = np.array(data.draw(st.lists(st.floats(0, 10), min_size=count, max_size=count)))
+    (chosen,) = best_sets(row[None], sets, experts, margin=margin)
+    taken = set(np.flatnonzero(chosen).tolist())
+    measured = dict(zip([(), *sets], row, strict=True))
+    for part, loss in measured.items():
+        if set(part) < taken:
+            fewer = len(taken) - len(part)
+            assert loss >= measured[tuple(sorted(taken))] + fewer * margin - 1e-9
+
+
 @pytest.mark.parametrize("samples", [0, 3])
 def test_a_pool_without_experts_and_data_without_samples(samples: int) -> None:
     assert useful_experts(np.ones((samples, 1))).shape == (samples, 0)

@@ -46,6 +46,7 @@ def data(tmp_path: Path) -> Path:
                 {"from": "human", "value": "<image>\nWhich?"},
                 {"from": "gpt", "value": str(number)},
             ],
+            "experts": ["chart"],
         }
         for number in range(SAMPLES)
     ]
@@ -70,6 +71,8 @@ def test_shards_merge_into_what_one_process_writes(data: Path, model: Path, tmp_
     assert run(data, *options, "--output", shards, "--shard", "1/2").exit_code == 0
     merged = run(data, "--output", shards, "--merge")
     assert merged.exit_code == 0, merged.stderr
+    assert "the same experts as the data had: " in merged.stdout
+    assert "  chart: precision " in merged.stdout
     for name in ("annotations.parquet", "annotated.json"):
         assert (shards / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -96,6 +99,7 @@ def test_the_help_has_an_example() -> None:
         (("--model", "MODEL", "--probe", "text=a", "--probe", "text=b"), "given twice"),
         (("--model", "MODEL", "--shard", "3/2"), "there is no shard 3/2"),
         (("--model", "MODEL", "--merge"), "leave out --model"),
+        (("--model", "MODEL", "--shard", "1/2", "--margin", "0.1"), "give it with --merge"),
         (("--merge",), "no annotation that was begun"),
     ],
 )

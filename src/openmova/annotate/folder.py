@@ -3,7 +3,8 @@
 DIR/run.json              what the losses depend on; an annotation goes on only with the same
 DIR/losses/<probe>/       shards (annotate/shards.py)
 DIR/bad.jsonl             samples that could not be used
-DIR/annotations.parquet   row, id, loss_<probe> for every probe, experts: the chosen ones
+DIR/annotations.parquet   row, id, loss_<probe> for every probe, experts: the chosen ones; its
+                          metadata say with which margin
 DIR/annotated.json        the data as LLaVA JSON, with `experts`
 """
 
@@ -15,15 +16,17 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from openmova.annotate.losses import SampleIds
+from openmova.annotate.agreement import agreement
 from openmova.annotate.probes import Probe, chosen_experts, probes_of
-from openmova.annotate.shards import merged, write_table, writing
+from openmova.annotate.shards import METADATA, merged, write_table, writing
 from openmova.data.bad import BadSample
 from openmova.data.llava import write_llava
 from openmova.data.sample import Sample
@@ -101,31 +104,61 @@ class AnnotationFolder:
                 "check --output"
             ) from error
 
-    def merge(self, samples: Samples) -> dict[str, Any]:
+    def merge(self, samples: Samples, *, margin: float = 0.0) -> dict[str, Any]:
         """Join all shards of all probes into annotations.parquet and annotated.json.
 
-        Returns how often each expert, and each number of experts, was chosen. Raises UserError,
-        naming rows, where losses are missing, there twice, or of other data.
+        margin: see selection.py. Returns how often each expert, and each number of experts, was
+        chosen, and the `agreement` with the experts that the data had, None if it had none. Raises
+        UserError, naming rows, where losses are missing, there twice, or of other data.
         """
         settings = self.settings()
-        ids = list(SampleIds(samples))
+        ids, given = _known(samples)
         probes = settings.probes
         columns = [merged(self.losses(probe), ids) for probe in probes]
         losses = np.stack(columns, axis=1)  # [samples, probes]
-        chosen = chosen_experts(losses, settings.pool, combinations=settings.combinations)
+        usable: NDArray[np.bool_] = ~np.isnan(losses).any(axis=1)
+        choose = partial(chosen_experts, pool=settings.pool, combinations=settings.combinations)
+        chosen = choose(losses, margin=margin)
         table = {"row": pa.array(range(len(ids)), pa.int64()), "id": pa.array(ids, pa.string())}
         for probe, column in zip(probes, columns, strict=True):
             table[f"loss_{probe.name}"] = pa.array(column, pa.float32())
         table["experts"] = pa.array([list(names) for names in chosen], pa.list_(pa.string()))
-        write_table(pa.table(table), self.table)
+        made = {METADATA: json.dumps({"margin": margin})}
+        write_table(pa.table(table).replace_schema_metadata(made), self.table)
         write_llava(_annotated(samples, chosen), self.data)
         each = Counter(len(names) for names in chosen)
+        rows = [row for row, experts in enumerate(given) if experts is not None and usable[row]]
+        compared = None
+        if rows:
+            compared = agreement(
+                [given[row] or () for row in rows],
+                lambda other: choose(losses[rows], margin=other),
+                settings.pool,
+                margin=margin,
+            ).to_dict()
         return {
             "samples": len(ids),
             "experts": {name: sum(name in names for names in chosen) for name in settings.pool},
             "experts_each": {str(count): each[count] for count in sorted(each)},
-            "without_loss": int(np.isnan(losses).any(axis=1).sum()),
+            "without_loss": int((~usable).sum()),
+            "agreement": compared,
         }
+
+
+def _known(samples: Samples) -> tuple[list[str], list[tuple[str, ...] | None]]:
+    """Every sample's id, and its experts, None where it is not annotated."""
+    ids: list[str] = []
+    given: list[tuple[str, ...] | None] = []
+    for row in range(len(samples)):
+        try:
+            sample = samples[row]
+        except BadSample as bad:
+            ids.append(bad.id)
+            given.append(None)
+        else:
+            ids.append(sample.id)
+            given.append(None if sample.routing else sample.experts)
+    return ids, given
 
 
 def _annotated(samples: Samples, chosen: Sequence[tuple[str, ...]]) -> Iterator[Sample]:

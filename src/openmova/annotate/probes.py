@@ -38,14 +38,18 @@ def probes_of(pool: Sequence[str], *, combinations: bool = False) -> tuple[Probe
 
 
 def chosen_experts(
-    losses: NDArray[np.floating], pool: Sequence[str], *, combinations: bool = False
+    losses: NDArray[np.floating],
+    pool: Sequence[str],
+    *,
+    combinations: bool = False,
+    margin: float = 0.0,
 ) -> list[tuple[str, ...]]:
     """The experts of every sample, in the order of the pool.
 
-    losses: [samples, probes], in the order of `probes_of`.
+    losses: [samples, probes], in the order of `probes_of`. margin: see selection.py.
     """
     if combinations:
-        chosen = best_sets(losses, expert_sets(len(pool)), len(pool))
+        chosen = best_sets(losses, expert_sets(len(pool)), len(pool), margin=margin)
     else:
-        chosen = useful_experts(losses)
+        chosen = useful_experts(losses, margin=margin)
     return [tuple(name for name, taken in zip(pool, row, strict=True) if taken) for row in chosen]

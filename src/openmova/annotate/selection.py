@@ -5,6 +5,10 @@ Expert j is useful for sample i iff L(i, j) < L(i, 0); of the useful ones at mos
 those with the lowest losses. Combinations (table 9): a probe for every set of up to three experts;
 the set with the lowest loss is chosen whole, if that is below the base's.
 
+Both compare bare losses. A margin of ours, in nats, asks for more: every chosen expert has to lower
+the loss by more than this, alone or as one more of a set. Noise lowers a loss as often as it raises
+it, so without a margin half of the experts that change nothing count as useful.
+
 A loss that is NaN chooses nothing: not its expert, and if it is the base's, not any. Equal losses
 are decided by order: the expert that comes first in the pool, the smaller set, the base before all.
 
@@ -22,12 +26,14 @@ from numpy.typing import NDArray
 MOST = 3
 
 
-def useful_experts(losses: NDArray[np.floating], most: int = MOST) -> NDArray[np.bool_]:
+def useful_experts(
+    losses: NDArray[np.floating], most: int = MOST, *, margin: float = 0.0
+) -> NDArray[np.bool_]:
     """The experts chosen for every sample by separate probes.
 
     losses: [N, 1 + E], the base's first. Returns bool [N, E], at most `most` a row.
     """
-    useful = losses[:, 1:] < losses[:, :1]  # [N, E]; False where either is NaN
+    useful = losses[:, 1:] < losses[:, :1] - margin  # [N, E]; False where either is NaN
     order = np.where(useful, losses[:, 1:], np.inf).argsort(axis=1, kind="stable")
     rank = order.argsort(axis=1, kind="stable")  # [N, E], 0 for the lowest loss
     return useful & (rank < most)
@@ -44,16 +50,22 @@ def expert_sets(experts: int, most: int = MOST) -> tuple[tuple[int, ...], ...]:
 
 
 def best_sets(
-    losses: NDArray[np.floating], sets: Sequence[Sequence[int]], experts: int
+    losses: NDArray[np.floating],
+    sets: Sequence[Sequence[int]],
+    experts: int,
+    *,
+    margin: float = 0.0,
 ) -> NDArray[np.bool_]:
     """The experts chosen for every sample by probes of whole sets.
 
     losses: [N, 1 + S], the base's first, then in the order of `sets` (see `expert_sets`).
-    Returns bool [N, E].
+    Returns bool [N, E]. With a margin every expert of a set is a cost, so that no part of the
+    chosen set has a loss that is higher by less than the margin for each expert left out.
     """
     members = np.zeros((1 + len(sets), experts), dtype=bool)  # the base's row stays empty
     for row, chosen in enumerate(sets, start=1):
         members[row, list(chosen)] = True
-    below = losses < losses[:, :1]  # [N, 1 + S]
-    best = np.where(below, losses, np.inf).argmin(axis=1)  # the base where none is below
+    costs = losses + margin * members.sum(axis=1)  # [N, 1 + S]
+    below = costs < losses[:, :1]
+    best = np.where(below, costs, np.inf).argmin(axis=1)  # the base where none is below
     return members[best]

@@ -28,8 +28,8 @@ from openmova.errors import UserError
 
 CHUNK = 64
 SCHEMA = pa.schema([("row", pa.int64()), ("id", pa.string()), ("loss", pa.float32())])
-SETTINGS = "openmova"
-"""The key of a file's metadata under which it says what its losses depend on."""
+METADATA = "openmova"
+"""The key of a file's metadata under which it says what it depends on."""
 Losses = Callable[[range], Sequence[float]]
 """The losses of some rows, in their order; the same rows together give the same losses."""
 
@@ -85,7 +85,7 @@ def write_shard(
     """
     path = folder / f"{shard.name}.parquet"
     settings = repr(sorted({**about, "chunk": str(chunk)}.items()))
-    schema = SCHEMA.with_metadata({SETTINGS: settings})
+    schema = SCHEMA.with_metadata({METADATA: settings})
     chunks = shard.chunks(len(ids), chunk)
     with writing(path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def merged(folder: Path, ids: Sequence[str]) -> NDArray[np.float32]:
     settings: dict[str, str] = {}
     for path in files:
         table = _read(path)
-        settings[(table.schema.metadata or {}).get(SETTINGS.encode(), b"").decode()] = path.name
+        settings[(table.schema.metadata or {}).get(METADATA.encode(), b"").decode()] = path.name
         if len(settings) > 1:
             one, other = settings.values()
             raise UserError(

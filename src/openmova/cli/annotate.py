@@ -55,6 +55,14 @@ def annotate(
     merge: Annotated[
         bool, typer.Option("--merge", help="Compute nothing, join the shards in DIR.")
     ] = False,
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="NATS",
+            help="A chosen expert lowers the loss by more than this. 0 is the paper's.",
+            min=0.0,
+        ),
+    ] = 0.0,
     batch: Annotated[int, typer.Option(help="Samples computed at once.", min=1)] = 8,
     max_tokens: Annotated[int, typer.Option(help="Of a sample; more are cut.", min=1)] = 2048,
     dtype: Annotated[
@@ -80,7 +88,8 @@ def annotate(
 
     An expert is useful if the loss with it is below that of the base alone; the three lowest are
     chosen. DIR/annotations.parquet has all losses and the choice, DIR/annotated.json the data with
-    an experts list. What was stopped goes on when the same command is run again.
+    an experts list. If DATA had such lists, their agreement with the choice is told. What was
+    stopped goes on when the same command is run again.
     """
     if merge and (model is not None or probe):
         raise UserError("--merge joins what was computed: leave out --model and --probe")
@@ -96,6 +105,8 @@ def annotate(
 
         quiet_libraries()
         part = Shard.parse(shard)
+        if margin and part.count > 1 and not merge:
+            raise UserError("--margin is of the choice, not of the losses: give it with --merge")
         samples = read_samples(data, format=format, images=images)
         if not len(samples):
             raise UserError(f"{samples.name} has no samples: give another file")
@@ -117,7 +128,7 @@ def annotate(
             if as_json:
                 typer.echo(json.dumps({"shard": shard, "merged": False}))
             return
-    found = folder.merge(samples)
+    found = folder.merge(samples, margin=margin)
     if as_json:
         typer.echo(json.dumps({"shard": shard, "merged": True, **found}))
         return
@@ -128,10 +139,24 @@ def annotate(
     )
     if found["without_loss"]:
         typer.echo(f"{found['without_loss']:,} could not be used, see {folder.bad}")
+    if found["agreement"]:
+        _tell_agreement(found["agreement"], margin)
 
 
 def _tell(line: str) -> None:
     typer.echo(line, err=True)
+
+
+def _tell_agreement(found: dict[str, Any], margin: float) -> None:
+    typer.echo(
+        f"the same experts as the data had: {found['exact']:.1%} of {found['samples']:,} "
+        f"(margin {margin:g}; {found['best_exact']:.1%} with {found['best_margin']:g})"
+    )
+    for name, of in found["experts"].items():
+        precision, recall = (
+            "-" if share is None else f"{share:.1%}" for share in (of["precision"], of["recall"])
+        )
+        typer.echo(f"  {name}: precision {precision}, recall {recall}")
 
 
 def _named(given: Sequence[str]) -> dict[str, str]:
