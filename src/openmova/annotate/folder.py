@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from openmova.annotate.agreement import agreement
 from openmova.annotate.probes import Probe, chosen_experts, probes_of
@@ -116,7 +115,7 @@ class AnnotationFolder:
         probes = settings.probes
         columns = [merged(self.losses(probe), ids) for probe in probes]
         losses = np.stack(columns, axis=1)  # [samples, probes]
-        usable: NDArray[np.bool_] = ~np.isnan(losses).any(axis=1)
+        usable = [not lost.any() for lost in np.isnan(losses)]  # [samples]
         choose = partial(chosen_experts, pool=settings.pool, combinations=settings.combinations)
         chosen = choose(losses, margin=margin)
         table = {"row": pa.array(range(len(ids)), pa.int64()), "id": pa.array(ids, pa.string())}
@@ -140,7 +139,7 @@ class AnnotationFolder:
             "samples": len(ids),
             "experts": {name: sum(name in names for names in chosen) for name in settings.pool},
             "experts_each": {str(count): each[count] for count in sorted(each)},
-            "without_loss": int((~usable).sum()),
+            "without_loss": usable.count(False),
             "agreement": compared,
         }
 
