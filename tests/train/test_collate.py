@@ -97,7 +97,8 @@ def test_a_recipe_s_choice_stands_above_the_annotation() -> None:
 
 
 def test_a_routing_instruction_sees_pooled_tokens_and_no_expert() -> None:
-    row = Encoder(PROCESSOR, POOL, chosen="all").row(sample("which?", "A, B", routing=True))
+    asked = sample("which?", "A, B", routing=True)
+    row = Encoder(PROCESSOR, POOL, chosen="all").row(asked, seen_by=POOL)
     assert row.pooled
     assert not any(row.routing)
     assert row.input_ids.count(PROCESSOR.image_token_id) == PROCESSOR.routing_tokens

@@ -61,12 +61,18 @@ def test_yaml_s_exponent_without_a_dot_is_a_number() -> None:
         ),
         ({"experts": "anotated"}, "did you mean annotated"),
         ({"unannotated": "some"}, "unknown unannotated"),
+        ({"random_experts": 1.5}, "random_experts must be from 0 to 1"),
         ({"gradient_checkpointing": 1}, "give true or false"),
     ],
 )
 def test_what_can_t_be_meant_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         recipe_from_dict({**LEAST, **change})
+
+
+def test_a_misspelt_stage_is_told_before_what_is_missing() -> None:
+    with pytest.raises(UserError, match="unknown stage, 'finetun': did you mean finetune"):
+        recipe_from_dict({"stage": "finetun"})
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,9 @@ class Encoder:
         self.unannotated = self._names(unannotated, "unannotated")
         self.fixed = None if chosen == "annotated" else self._names(chosen, "experts")
 
-    def row(self, sample: Sample) -> Row:
-        """One opened sample as the model learns it.
+    def row(self, sample: Sample, seen_by: Sequence[str] | None = None) -> Row:
+        """One opened sample as the model learns it; seen_by: experts in place of those that the
+        annotation or the recipe chose.
 
         Raises BadSample where no answer is left within max_tokens, and UserError for an annotation
         with an unknown expert.
@@ -90,7 +91,7 @@ class Encoder:
             input_ids=ids,
             labels=labels,
             question=gate_text([turn.text for turn in sample.turns if turn.role == "user"]),
-            routing=self._routing(sample),
+            routing=self._routing(sample, seen_by),
             pooled=sample.routing,
         )
 
@@ -153,9 +154,11 @@ class Encoder:
     def _ids(self, text: str, sample: Sample) -> list[int]:
         return self.processor.prompt_ids(text, pooled=sample.routing)
 
-    def _routing(self, sample: Sample) -> tuple[bool, ...]:
+    def _routing(self, sample: Sample, seen_by: Sequence[str] | None) -> tuple[bool, ...]:
         if sample.routing or sample.image is None:
             chosen: Sequence[str] = ()  # the routing pass sees the base only
+        elif seen_by is not None:
+            chosen = seen_by
         elif self.fixed is not None:
             chosen = self.fixed
         elif sample.experts is None:

@@ -64,6 +64,9 @@ class TrainingRecipe:
     """Which experts see a sample: those of its annotation, "all", "none", or these names."""
     unannotated: Literal["all", "none"] = "none"
     """Which experts see a sample without an annotation, where the annotation decides."""
+    random_experts: float = 0.0
+    """Share of the samples that a random subset of the pool sees in place of these: for one model
+    that annotates in place of all probes."""
 
     learning_rate: float
     learning_rates: Mapping[str, float] = field(default_factory=dict)
@@ -123,6 +126,10 @@ class TrainingRecipe:
         for name in ("learning_rate", "clip", "epochs"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"the recipe's {name} must be above 0, not {getattr(self, name)}")
+        if not 0 <= self.random_experts <= 1:
+            raise UserError(
+                "the recipe's random_experts must be from 0 to 1: a share of the samples"
+            )
         if self.lora.rank < 1:
             raise UserError("the recipe's lora.rank must be 1 or more")
         if self.steps is not None and self.steps < 1:
@@ -155,6 +162,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainingRecipe:
 
 def recipe_from_dict(content: Mapping[str, Any]) -> TrainingRecipe:
     """The recipe of plain types. Raises UserError as `load_recipe` does."""
+    if isinstance(content, Mapping) and isinstance(content.get("stage"), str):
+        # Before what is missing: a misspelt stage is what the user has to hear of first.
+        _choice("stage", content["stage"], STAGES)
     recipe: TrainingRecipe = _built(TrainingRecipe, content, "")
     return recipe
 

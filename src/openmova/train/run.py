@@ -142,7 +142,13 @@ def _train(
     checkpoint = folder.latest(processes(), tell) if resume else None
     state.wait_for_everyone()  # before the first removes any
     bad = BadSamples(folder.bad, share=recipe.bad_share)
-    course = Course(prepared.mixture, prepared.encoder, bad, prepared.samples)
+    course = Course(
+        prepared.mixture,
+        prepared.encoder,
+        bad,
+        prepared.samples,
+        random_experts=recipe.random_experts,
+    )
     trainer = MovaTrainer(
         prepared.model, settings, prepared.trained, course, folder, keep=recipe.keep, tell=tell
     )

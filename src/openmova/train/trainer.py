@@ -34,19 +34,32 @@ from openmova.train.collate import Encoder, Row, answer_positions
 from openmova.train.folder import RunFolder, writing
 from openmova.train.recipe import TrainingRecipe
 from openmova.train.stages import Trained
+from openmova.train.subsets import random_subset
 
 WEIGHTS = "trained.safetensors"
 Tell = Callable[[str], None]
 
 
 class Course(Dataset[Row]):
-    """The samples of a whole run, one after the other; bad ones are replaced and noted."""
+    """The samples of a whole run, one after the other; bad ones are replaced and noted.
 
-    def __init__(self, mixture: Mixture, encoder: Encoder, bad: BadSamples, length: int) -> None:
+    random_experts: the share of them that a random subset of the pool sees.
+    """
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        encoder: Encoder,
+        bad: BadSamples,
+        length: int,
+        *,
+        random_experts: float = 0.0,
+    ) -> None:
         self.mixture = mixture
         self.encoder = encoder
         self.bad = bad
         self.length = length
+        self.random_experts = random_experts
 
     def __len__(self) -> int:
         return self.length
@@ -54,9 +67,12 @@ class Course(Dataset[Row]):
     def __getitem__(self, index: int) -> Row:
         epoch, place = divmod(index, len(self.mixture))
         rows: list[Row] = []
+        seen_by = random_subset(
+            self.encoder.experts, share=self.random_experts, seed=self.mixture.seed, place=index
+        )
 
         def encode(sample: Sample) -> None:
-            rows.append(self.encoder.row(sample))
+            rows.append(self.encoder.row(sample, seen_by))
 
         self.mixture.sample(epoch, place, self.bad, check=encode)
         return rows[-1]
