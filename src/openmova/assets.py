@@ -1,4 +1,4 @@
-"""Files that come beside the code: nano's weights, the suite's pictures and faces."""
+"""Files that come beside the code: nano's weights, the suites' pictures, faces and experts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 NANO_WEIGHTS = "models/nano"
 NANO_SUITE = "suites/nano"
+OPEN_WORLD_SUITE = "suites/open-world"
 
 
 def asset_folder(name: str) -> Path:

@@ -29,7 +29,7 @@ def write_llava(samples: Iterable[Sample], path: Path) -> None:
 
     Raises UserError if it can't be written.
     """
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         records = [_record(sample, number, path) for number, sample in enumerate(samples)]
         unfinished = path.with_name(f"{path.name}.tmp")
@@ -73,7 +73,8 @@ def _relative(image: Path | bytes | Image.Image, number: int, path: Path) -> str
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """An error of the system while this is written becomes a UserError."""
     try:
         yield
     except OSError as error:

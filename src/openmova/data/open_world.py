@@ -1,0 +1,151 @@
+"""Imagined experts, and routing instructions over them: practice for pools never seen (table 10).
+
+suites/open-world/experts.yaml describes vision experts that nobody built, and has questions that
+need them. A router trained on some of them is asked about the others. The picture carries nothing
+here, in training as in the evaluation: it is any generated page.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+from PIL import Image
+
+from openmova.assets import OPEN_WORLD_SUITE, asset_folder
+from openmova.data.llava import writing
+from openmova.data.routing_instructions import COUNT
+from openmova.data.sample import Sample, Turn
+from openmova.data.synthetic import draw_chart, draw_form, draw_shapes
+from openmova.routing import INSTRUCTION, routing_prompt
+from openmova.routing.augment import UNCHANGED, Augmentation, augmented_pool
+
+POOL = 7
+"""Experts a prompt shows, unless it is cut: as many as the suite holds out."""
+LEAST = 3
+PAGES = 24
+"""Pictures that the samples share."""
+NONE, TWO = 0.1, 0.1
+"""Shares of the questions that no expert of the pool, and that two of them, are needed for."""
+DOMAIN = "open-world"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImaginedExpert:
+    """What the router is told of an expert, and questions that it alone can answer."""
+
+    descriptions: tuple[str, ...]
+    questions: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenWorld:
+    """The experts that may be trained on and those held out, by their names."""
+
+    training: Mapping[str, ImaginedExpert]
+    held_out: Mapping[str, ImaginedExpert]
+    general: tuple[str, ...]
+    """Questions about the picture as a whole, for which no expert is needed."""
+
+
+@cache
+def open_world() -> OpenWorld:
+    """The experts of suites/open-world."""
+    file = asset_folder(OPEN_WORLD_SUITE) / "experts.yaml"
+    read = yaml.safe_load(file.read_text(encoding="utf-8"))
+    training, held_out = (
+        {
+            name: ImaginedExpert(**{key: tuple(texts) for key, texts in expert.items()})
+            for name, expert in read[part].items()
+        }
+        for part in ("training", "held_out")
+    )
+    return OpenWorld(training=training, held_out=held_out, general=tuple(read["general"]))
+
+
+def neutral_page(rng: random.Random) -> Image.Image:
+    """A form, a chart or scattered shapes: a picture that no question here is about."""
+    return rng.choice((draw_form, draw_chart, draw_shapes))(rng).image
+
+
+def write_pages(folder: Path, *, seed: int) -> list[Path]:
+    """Neutral pages as PNG files, for many samples to share. Raises UserError if it can't."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / f"{number:02d}.png" for number in range(PAGES)]
+        for file in files:
+            neutral_page(random.Random(f"open-world-page-{seed}-{file.stem}")).save(file)
+    return files
+
+
+def open_world_instructions(
+    pages: Sequence[Path | Image.Image],
+    *,
+    instruction: str = INSTRUCTION,
+    count: int = COUNT,
+    seed: int = 0,
+    augmented: bool = True,
+) -> list[Sample]:
+    """Routing instructions over the experts for training, with one of the pages each.
+
+    augmented: every sample draws the pool's experts, their order and their descriptions, and half
+    of the pools are cut to 3 to 6 of 7. Otherwise every expert has its place in a fixed pool of 7
+    and one description, as in training on one real pool.
+    """
+    return [
+        _sample(pages, instruction, seed=seed, index=index, augmented=augmented)
+        for index in range(count)
+    ]
+
+
+def _sample(
+    pages: Sequence[Path | Image.Image],
+    instruction: str,
+    *,
+    seed: int,
+    index: int,
+    augmented: bool,
+) -> Sample:
+    """The routing instruction of a number: a pure function of its arguments."""
+    rng = random.Random(f"open-world-{seed}-{index}")
+    experts = open_world().training
+    names = list(experts)
+    if augmented:
+        names = rng.sample(names, rng.choice([POOL, rng.randrange(LEAST, POOL)]))
+    else:
+        first = rng.randrange(0, len(names), POOL)
+        names = names[first : first + POOL]
+    question, chosen = _question(names, rng)
+    shown = augmented_pool(
+        {name: experts[name].descriptions for name in names},
+        chosen,
+        seed=seed,
+        index=index,
+        augmentation=Augmentation(truncated=0.0) if augmented else UNCHANGED,
+    )
+    prompt = routing_prompt(instruction, shown.descriptions, question)
+    return Sample(
+        id=f"open-world-{index}",
+        image=rng.choice(pages),
+        turns=(Turn(role="user", text=prompt), Turn(role="assistant", text=shown.answer)),
+        experts=(),
+        domain=DOMAIN,
+        routing=True,
+    )
+
+
+def _question(pool: Sequence[str], rng: random.Random) -> tuple[str, tuple[str, ...]]:
+    """A question and the experts of the pool that it needs: one, or none, or two."""
+    world = open_world()
+    kind = rng.random()
+    if kind < NONE / 2:
+        return rng.choice(world.general), ()
+    if kind < NONE:
+        absent = rng.choice([name for name in world.training if name not in pool])
+        return rng.choice(world.training[absent].questions), ()
+    needed = rng.sample(pool, 2 if kind < NONE + TWO else 1)
+    return " ".join(rng.choice(world.training[name].questions) for name in needed), tuple(needed)
