@@ -59,6 +59,17 @@ def test_the_answer_names_the_lines_of_the_experts_that_the_question_needs(augme
 
 
 @pytest.mark.parametrize("augmented", [True, False])
+def test_later_turns_are_questions_to_the_same_pool(augmented: bool) -> None:
+    for sample in instructions(augmented=augmented, turns=4, count=100):
+        pool, first = shown(sample)
+        questions = [first, *(turn.text for turn in sample.turns[2::2])]
+        for question, answer in zip(questions, sample.turns[1::2], strict=True):
+            right = [letter for letter, text in pool.items() if OWNER[text] in needed(question)]
+            assert answer.text == (", ".join(right) or "none")
+        assert len(questions) == 4
+
+
+@pytest.mark.parametrize("augmented", [True, False])
 def test_nothing_held_out_is_in_the_training_data(augmented: bool) -> None:
     held_out = {text for e in WORLD.held_out.values() for text in (*e.descriptions, *e.questions)}
     texts = "\n".join(sample.question for sample in instructions(augmented=augmented))

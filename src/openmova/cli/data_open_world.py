@@ -14,7 +14,7 @@ from openmova.errors import UserError
 EXAMPLES = """\b
 Examples:
   openmova data open-world open-world.json --model nano
-  openmova data open-world open-world.json --model nano --count 500 --seed 1
+  openmova data open-world open-world.json --model nano --count 500 --turns 4
   openmova data open-world one-pool.json --model nano --no-augmentation"""
 
 
@@ -26,6 +26,13 @@ def open_world(
     ] = None,
     count: Annotated[int, typer.Option(help="How many instructions.", min=1)] = 2000,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.", min=0)] = 0,
+    turns: Annotated[
+        int,
+        typer.Option(
+            help="Questions asked of each pool, one after the other: more to learn from a prompt.",
+            min=1,
+        ),
+    ] = 1,
     augmentation: Annotated[
         bool,
         typer.Option(
@@ -59,18 +66,19 @@ def open_world(
             instruction=instruction,
             count=count,
             seed=seed,
+            turns=turns,
             augmented=augmentation,
         )
         write_llava(instructions, out)
-    answers = [sample.turns[1].text for sample in instructions]
+    answers = [turn.text for sample in instructions for turn in sample.turns[1::2]]
     none, two = answers.count("none"), sum("," in answer for answer in answers)
     if as_json:
-        told = {"file": str(out), "instructions": len(instructions), "none": none, "two": two}
-        typer.echo(json.dumps(told))
+        counts = {"instructions": len(instructions), "questions": len(answers)}
+        typer.echo(json.dumps({"file": str(out), **counts, "none": none, "two": two}))
         return
     typer.echo(
-        f"{out}: {len(instructions):,} routing instructions, {none:,} of them answered with none "
-        f"and {two:,} with two experts"
+        f"{out}: {len(instructions):,} routing instructions with {len(answers):,} questions, "
+        f"{none:,} of them answered with none and {two:,} with two experts"
     )
 
 

@@ -21,7 +21,7 @@ from openmova.data.llava import writing
 from openmova.data.routing_instructions import COUNT
 from openmova.data.sample import Sample, Turn
 from openmova.data.synthetic import draw_chart, draw_form, draw_shapes
-from openmova.routing import INSTRUCTION, routing_prompt
+from openmova.routing import INSTRUCTION, expert_letters, format_routing, routing_prompt
 from openmova.routing.augment import UNCHANGED, Augmentation, augmented_pool
 
 POOL = 7
@@ -88,16 +88,18 @@ def open_world_instructions(
     instruction: str = INSTRUCTION,
     count: int = COUNT,
     seed: int = 0,
+    turns: int = 1,
     augmented: bool = True,
 ) -> list[Sample]:
     """Routing instructions over the experts for training, with one of the pages each.
 
     augmented: every sample draws the pool's experts, their order and their descriptions, and half
     of the pools are cut to 3 to 6 of 7. Otherwise every expert has its place in a fixed pool of 7
-    and one description, as in training on one real pool.
+    and one description, as in training on one real pool. turns: questions asked of each pool, one
+    after the other; each is learned, and only the first is preceded by the pool.
     """
     return [
-        _sample(pages, instruction, seed=seed, index=index, augmented=augmented)
+        _sample(pages, instruction, seed=seed, index=index, turns=turns, augmented=augmented)
         for index in range(count)
     ]
 
@@ -108,6 +110,7 @@ def _sample(
     *,
     seed: int,
     index: int,
+    turns: int,
     augmented: bool,
 ) -> Sample:
     """The routing instruction of a number: a pure function of its arguments."""
@@ -119,19 +122,24 @@ def _sample(
     else:
         first = rng.randrange(0, len(names), POOL)
         names = names[first : first + POOL]
-    question, chosen = _question(names, rng)
+    asked = [_question(names, rng) for _ in range(turns)]
     shown = augmented_pool(
         {name: experts[name].descriptions for name in names},
-        chosen,
+        chosen=(),
         seed=seed,
         index=index,
         augmentation=Augmentation(truncated=0.0) if augmented else UNCHANGED,
     )
-    prompt = routing_prompt(instruction, shown.descriptions, question)
+    letters = expert_letters(len(shown.names))
+    said: list[Turn] = []
+    for question, needed in asked:
+        text = question if said else routing_prompt(instruction, shown.descriptions, question)
+        answer = format_routing((shown.names.index(name) for name in needed), letters)
+        said += [Turn(role="user", text=text), Turn(role="assistant", text=answer)]
     return Sample(
         id=f"open-world-{index}",
         image=rng.choice(pages),
-        turns=(Turn(role="user", text=prompt), Turn(role="assistant", text=shown.answer)),
+        turns=tuple(said),
         experts=(),
         domain=DOMAIN,
         routing=True,
