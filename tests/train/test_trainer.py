@@ -215,13 +215,45 @@ def test_a_checkpoint_of_another_model_is_refused(
         run(tmp_path)
 
 
-def test_gradient_checkpointing_changes_nothing(tmp_path: Path) -> None:
-    changes = ["learning_rates.gate_text=0", "steps=3"]
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_gradient_checkpointing_changes_nothing(tmp_path: Path, stage: str) -> None:
+    changes = [f"stage={stage}", "steps=3"]
+    if stage == "finetune":  # the gate's text encoder has dropout, whose chances would differ
+        changes.append("learning_rates.gate_text=0")
     run(tmp_path / "plain", *changes)
     run(tmp_path / "saving", *changes, "gradient_checkpointing=true")
     expected, found = weights(tmp_path / "plain"), weights(tmp_path / "saving")
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_layers_that_gradients_go_through_are_checkpointed_though_they_are_frozen(
+    checkpointing: bool,
+) -> None:
+    prepared = prepare(load_recipe(SMOKE, ["stage=pretrain"]))
+    model, trained = prepared.model, prepared.trained
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.train()
+    trained.hold_still()
+    runs = {"language_model": 0, "base": 0}
+
+    def count(part: str) -> Any:
+        def hook(*_: Any) -> None:
+            runs[part] += 1
+
+        return hook
+
+    # What is inside of a layer runs again when a checkpointed layer is needed for a gradient.
+    model.model.language_model.layers[0].mlp.register_forward_pre_hook(count("language_model"))
+    model.model.base.get_submodule("encoder.layers.0.mlp").register_forward_pre_hook(count("base"))
+    rows = [prepared.encoder.row(SyntheticSamples(2, seed=0)[i].opened()) for i in range(2)]
+    batch = prepared.encoder.batch(rows)
+    del batch["names"]
+    model(**batch).loss.backward()
+    assert runs == dict.fromkeys(runs, 2 if checkpointing else 1)
+    assert not model.model.language_model.layers[0].mlp.training
 
 
 def test_the_head_runs_only_where_an_answer_is_predicted(

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from openmova.errors import UserError
 from openmova.experts.base import tokens_to_map
@@ -127,11 +129,19 @@ class ClipEncoder(PictureExpert):
         self.encoder = nn.ModuleDict(
             {"layers": nn.Sequential(*(Layer(width, heads, mlp) for _ in range(count)))}
         )
+        # The two names under which transformers switches checkpointing on, where it learns as base.
+        self.gradient_checkpointing = False
+        self._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, size, size] -> the selected hidden state as a map [B, width, n, n]."""
         x = self.pre_layrnorm(self.embeddings(view))  # [B, 1 + n * n, C]
-        return tokens_to_map(self.encoder["layers"](x), (self.grid, self.grid))
+        for layer in self.encoder["layers"].children():
+            if self.gradient_checkpointing and self.training:
+                x = self._gradient_checkpointing_func(layer.__call__, x)
+            else:
+                x = layer(x)
+        return tokens_to_map(x, (self.grid, self.grid))
 
 
 def resize_positions(table: Tensor, grid: int) -> Tensor:

@@ -44,9 +44,16 @@ class Trained:
     frozen: tuple[nn.Module, ...]
 
     def hold_still(self) -> None:
-        """Undo `train()` where nothing learns."""
+        """Undo `train()` where nothing learns.
+
+        Gradients go through frozen layers too, and a layer is only checkpointed while it trains: so
+        such a layer does, but nothing in it, unless it has a dropout of its own.
+        """
         for module in self.frozen:
             module.eval()
+            for layer in module.modules():
+                if getattr(layer, "gradient_checkpointing", False):
+                    layer.training = not getattr(layer, "dropout", 0.0)
 
 
 def set_stage(
