@@ -82,6 +82,8 @@ class MovaConfig(PreTrainedConfig):
         output = super().to_dict()
         output["adapter"] = asdict(self.adapter)
         output["routing"] = asdict(self.routing)
+        if self.routing.lora is None:
+            del output["routing"]["lora"]
         return output
 
     def _check(self) -> None:

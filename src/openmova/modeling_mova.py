@@ -12,7 +12,7 @@ N image tokens, D width of the language model, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ from openmova.configuration_mova import MovaConfig
 from openmova.experts.pool import ExpertPool, expert_map
 from openmova.pretrained import MovaPreTrainedModel, build_base
 from openmova.routing import (
+    RouterLora,
+    RouterLoraConfig,
     RoutingResult,
     expert_letters,
     limit_experts,
@@ -123,7 +125,11 @@ class MovaModel(MovaPreTrainedModel):
         self.experts = ExpertPool(config.experts, folder)
         self.adapter = MoVAdapter(config.adapter)
         self.gate_text_encoder = BertModel(config.gate_text_config, add_pooling_layer=False)
-        self.language_model = AutoModel.from_config(config.text_config)
+        language_model = AutoModel.from_config(config.text_config)
+        self.router_lora: RouterLora | None = None
+        if config.routing.lora is not None:
+            self.router_lora = RouterLora(language_model, config.routing.lora)
+        self.language_model = language_model
         # Over several devices an encoder and the adapter each stay on one.
         self._no_split_modules = {type(self.base).__name__, "MoVAdapter", "BertModel"}
         self.post_init()
@@ -133,6 +139,15 @@ class MovaModel(MovaPreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
+
+    def add_router_lora(self, lora: RouterLoraConfig) -> None:
+        """Give the routing pass matrices of its own, which change nothing yet.
+
+        Raises UserError if a target names no layer.
+        """
+        made = RouterLora(self.language_model, lora)
+        self.router_lora = made.to(self.adapter.position)  # its device and dtype
+        self.config.routing = replace(self.config.routing, lora=lora)
 
     def encode_base(self, pixel_values: Tensor | None, image_sizes: Tensor | None) -> Tensor:
         """The base map [B, C, H, W] of raw pictures uint8 [B, 3, h, w] with sizes [B, 2].
@@ -231,8 +246,8 @@ class MovaModel(MovaPreTrainedModel):
 
         input_ids [B, T] with N image tokens a row; attention_mask [B, T]; pixel_values,
         image_sizes, routing and question as in `image_tokens`, or image_tokens [B, N, D] made
-        before. pooled bool [B]: rows that see their picture as the routing pass does, in fewer
-        tokens, so that their input_ids hold fewer; for training.
+        before. pooled bool [B]: rows of the routing pass, which see their picture in fewer tokens,
+        so that their input_ids hold fewer, and the router's LoRA, where there is one.
         Raises ValueError for inputs that do not fit together.
         """
         if (input_ids is None) == (inputs_embeds is None):
@@ -261,6 +276,8 @@ class MovaModel(MovaPreTrainedModel):
             if position_ids is None:
                 position_ids = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
                 position_ids = position_ids[:, -inputs_embeds.shape[1] :]
+        if self.router_lora is not None:
+            self.router_lora.begin(self.language_model, pooled)
         outputs = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -436,7 +453,6 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         if not letters:
             return RoutingResult(none, none.float(), [""] * len(none))
         tokens, _ = self.model.image_tokens(None, None, none, base_map=base_map)
-        tokens = pool_tokens(tokens, self.config.adapter.token_grid, rules.grid)
         answer = self.generation_config
         end = answer.eos_token_id if answer.eos_token_id is not None else []
         processors = LogitsProcessorList([self._no_image_tokens()])
@@ -468,6 +484,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
             ),
             attention_mask=routing_attention_mask,
             image_tokens=tokens,
+            pooled=none.new_ones(len(none)),
             logits_processor=processors,
         )
         new_ids = generated.sequences[:, routing_input_ids.shape[1] :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.train.lora import Lora
+from openmova.train.lora import Lora, give_router_lora
 from openmova.train.recipe import LoraSettings
 from openmova.train.stages import PARTS, STAGES, set_stage
 
@@ -14,12 +14,14 @@ MODULES = {
     "base": "model.base.",
     "gate_text": "model.gate_text_encoder.",
     "language_model": ("model.language_model.", "lm_head."),
+    "router_lora": "model.router_lora.",
 }
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_exactly_the_stage_s_parts_learn(stage: str) -> None:
     model, _ = tiny_mova()
+    give_router_lora(model, LoraSettings(rank=2))
     if stage == "lora":
         pytest.importorskip("peft")
         Lora(model, LoraSettings())
@@ -59,7 +61,7 @@ def test_what_is_frozen_stays_in_evaluation_mode() -> None:
     model.train()
     trained.hold_still()
     training = {
-        part: modules(model)[0].training for part, modules in PARTS.items() if part != "lora"
+        part: modules(model)[0].training for part, modules in PARTS.items() if "lora" not in part
     }
     assert training == {
         "adapter": True,

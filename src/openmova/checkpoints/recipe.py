@@ -72,7 +72,9 @@ class Recipe:
             raise UserError(f"the recipe's dtype {self.dtype!r} is none of {', '.join(DTYPES)}")
         own = [key for key in _names(AdapterConfig) if key not in FOLLOWS]
         _known(self.adapter, own, "key of adapter")
-        _known(self.routing, _names(RoutingConfig), "key of routing")
+        learned = "lora"  # not assembled
+        asked = [key for key in _names(RoutingConfig) if key != learned]
+        _known(self.routing, asked, "key of routing")
         for entry in (self.base, *self.experts):
             if entry.kind is not None:
                 _known([entry.kind], known_kinds(), f"kind of {entry.name}")

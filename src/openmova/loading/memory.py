@@ -40,7 +40,7 @@ class Part:
 
     name: str
     role: str
-    """"language model", "base", "adapter", "text encoder" or "expert"."""
+    """"language model", "router LoRA", "base", "adapter", "text encoder" or "expert"."""
     parameters: int
     bytes: dict[str, int]
     """By mode; only the language model's differ."""
@@ -92,9 +92,11 @@ def measure(config: MovaConfig, folder: Path | None = None, *, tokens: int = 204
     with torch.device("meta"):
         model = MovaForConditionalGeneration(config, folder)
     core = model.model
+    router = "router LoRA"
     return Needs(
         parts=[
             _language_model(model),
+            *([] if core.router_lora is None else [_part(router, router, core.router_lora)]),
             _part(config.base["name"], "base", core.base),
             _part("adapter", "adapter", core.adapter),
             _part("text encoder", "text encoder", core.gate_text_encoder),

@@ -4,6 +4,7 @@ Constrained decoding and scores are in routing/decoding.py, the only file here t
 transformers.
 """
 
+from openmova.routing.lora import RouterLora, RouterLoraConfig
 from openmova.routing.parsing import expert_letters, format_routing, parse_routing
 from openmova.routing.pool import pool_tokens
 from openmova.routing.prompt import INSTRUCTION, gate_text, routing_prompt
@@ -11,6 +12,8 @@ from openmova.routing.routing import Routing, RoutingConfig, RoutingResult, limi
 
 __all__ = [
     "INSTRUCTION",
+    "RouterLora",
+    "RouterLoraConfig",
     "Routing",
     "RoutingConfig",
     "RoutingResult",

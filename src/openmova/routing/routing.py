@@ -6,13 +6,14 @@ Shapes: B batch, E experts of the pool.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from openmova.routing.lora import RouterLoraConfig
 from openmova.routing.prompt import INSTRUCTION
 
 
@@ -29,8 +30,12 @@ class RoutingConfig:
     max_new_tokens: int = 16
     constrained: bool = False
     """Let the router write nothing but letters in ascending order, or "none"."""
+    lora: RouterLoraConfig | None = None
+    """Of a model that learned routing in matrices of their own, seen by the routing pass only."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.lora, Mapping):
+            object.__setattr__(self, "lora", RouterLoraConfig(**self.lora))
         object.__setattr__(self, "grid", tuple(self.grid))  # JSON has lists
         if len(self.grid) != 2 or min(self.grid) < 1:
             raise ValueError(f"routing.grid must be two positive numbers, not {self.grid}")

@@ -1,6 +1,7 @@
 """LoRA on the language model: small matrices learn beside its frozen ones and are merged later.
 
-So the trained model is a MoVA as any other, and needs no LoRA library.
+So the trained model is a MoVA as any other, and needs no LoRA library. The router's LoRA stays
+apart (`openmova.routing.lora`): it is on for the routing pass only.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from openmova.errors import UserError
+from openmova.routing import RouterLoraConfig
 
 if TYPE_CHECKING:
     from openmova.modeling_mova import MovaForConditionalGeneration
@@ -43,6 +45,22 @@ class Lora:
     def merge(self) -> None:
         """Add what was learned to the language model's weights; the matrices go."""
         self._wrapped.merge_and_unload()
+
+
+def give_router_lora(model: MovaForConditionalGeneration, settings: LoraSettings) -> None:
+    """Put a router's LoRA into a model; one that it has goes on learning.
+
+    Raises UserError if that has other sizes, or no layer is called as the settings say.
+    """
+    wanted = RouterLoraConfig(rank=settings.rank, alpha=settings.alpha, targets=settings.targets)
+    there = model.config.routing.lora
+    if there is None:
+        model.model.add_router_lora(wanted)
+    elif there != wanted:
+        raise UserError(
+            f"the model has a router's LoRA of rank {there.rank}, alpha {there.alpha} on "
+            f"{', '.join(there.targets)}: set lora.rank, lora.alpha and lora.targets to these"
+        )
 
 
 def lora_matrices(model: MovaForConditionalGeneration) -> tuple[nn.Module, ...]:

@@ -42,7 +42,7 @@ class DataSource:
 
 @dataclass(frozen=True, kw_only=True)
 class LoraSettings:
-    """Of the stage lora."""
+    """Of the stages lora and router-lora."""
 
     rank: int = 16
     alpha: int = 32

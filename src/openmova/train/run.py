@@ -27,7 +27,7 @@ from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder
 from openmova.train.folder import RunFolder
-from openmova.train.lora import Lora
+from openmova.train.lora import Lora, give_router_lora
 from openmova.train.recipe import DataSource, TrainingRecipe
 from openmova.train.stages import Trained, set_stage
 from openmova.train.trainer import Course, MovaTrainer, arguments
@@ -91,6 +91,8 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
     )
     dtype = model.dtype
     lora = Lora(model, recipe.lora) if recipe.stage == "lora" else None
+    if recipe.stage == "router-lora":
+        give_router_lora(model, recipe.lora)
     trained = set_stage(
         model,
         recipe.stage,

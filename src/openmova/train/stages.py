@@ -23,6 +23,9 @@ PARTS: dict[str, Callable[[MovaForConditionalGeneration], tuple[nn.Module, ...]]
     "gate_text": lambda model: (model.model.gate_text_encoder,),
     "language_model": lambda model: (model.model.language_model, model.lm_head),
     "lora": lora_matrices,
+    "router_lora": lambda model: (
+        () if model.model.router_lora is None else (model.model.router_lora,)
+    ),
 }
 """The parts that can learn, by the names that a recipe gives them."""
 
@@ -31,9 +34,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     "finetune": ("adapter", "base", "gate_text", "language_model"),
     "probe": ("adapter", "language_model"),
     "lora": ("adapter", "lora"),
+    "router-lora": ("router_lora",),
 }
-"""Which parts learn: the paper's two stages; the models that its routing data is made with; and the
-language model by LoRA."""
+"""Which parts learn: the paper's two stages; the models that its routing data is made with; the
+language model by LoRA; and, as in the paper's first version, a LoRA that only the routing pass
+sees."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,204 @@
+"""The router's LoRA: seen by the routing pass and by nothing else, and part of the checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import torch
+
+from openmova import Mova, MovaConfig, MovaForConditionalGeneration
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.errors import UserError
+from openmova.loading.memory import measure
+from openmova.processing_mova import MovaProcessor
+from openmova.routing import RouterLoraConfig
+from tiny import pictures
+
+LORA = RouterLoraConfig(rank=4, alpha=64, targets=("q_proj", "v_proj"))
+
+
+def learned(seed: int = 0) -> tuple[MovaForConditionalGeneration, MovaProcessor]:
+    """A tiny model with a router's LoRA that learned something."""
+    model, processor = tiny_mova(seed)
+    torch.manual_seed(seed)
+    model.model.add_router_lora(LORA)
+    assert model.model.router_lora is not None
+    for parameter in model.model.router_lora.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval(), processor
+
+
+def asked(processor: MovaProcessor) -> Any:
+    return processor(images=pictures(2), questions=["what is this?", "how many dogs?"])
+
+
+@torch.no_grad()
+def test_a_fresh_one_changes_nothing() -> None:
+    model, processor = tiny_mova()
+    inputs = asked(processor)
+    before = model.eval().generate(**inputs, max_new_tokens=5)
+    scores = model.route(
+        inputs["pixel_values"], inputs["image_sizes"], inputs["routing_input_ids"]
+    ).scores
+    model.model.add_router_lora(LORA)
+    assert torch.equal(model.generate(**inputs, max_new_tokens=5), before)
+    after = model.route(inputs["pixel_values"], inputs["image_sizes"], inputs["routing_input_ids"])
+    assert torch.equal(after.scores, scores)
+
+
+@torch.no_grad()
+def test_the_routing_pass_sees_it_and_the_answer_never_does() -> None:
+    plain, processor = tiny_mova()
+    model, _ = learned()
+    inputs = asked(processor)
+    passes = [inputs["pixel_values"], inputs["image_sizes"], inputs["routing_input_ids"]]
+    one, other = plain.eval().route(*passes), model.route(*passes)
+    assert (one.scores - other.scores).abs().max() > 1e-3
+    # In generate too, with the same routing as route's.
+    passing: dict[str, Any] = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
+    whole = model.generate(**inputs, **passing)
+    given = {name: value for name, value in inputs.items() if "routing" not in name}
+    expected = plain.generate(**given, routing=other.routing, **passing)
+    assert torch.equal(whole, expected)
+
+
+@torch.no_grad()
+def test_rows_of_the_routing_pass_see_it_beside_others_in_a_batch() -> None:
+    plain, _ = tiny_mova()
+    model, _ = learned()
+    ids = torch.arange(5, 35).reshape(3, 10)
+    none = plain.eval()(input_ids=ids).logits
+    assert torch.equal(model(input_ids=ids).logits, none)
+    every = model(input_ids=ids, pooled=torch.ones(3).bool()).logits
+    mixed = model(input_ids=ids, pooled=torch.tensor([True, False, True])).logits
+    assert (every - none).abs().amax(dim=(1, 2)).min() > 1e-3
+    assert torch.equal(mixed[1], none[1])
+    torch.testing.assert_close(mixed[::2], every[::2])
+
+
+def test_only_these_rows_give_it_a_gradient_also_with_checkpointing() -> None:
+    model, _ = learned()
+    model.requires_grad_(False)
+    assert model.model.router_lora is not None
+    model.model.router_lora.requires_grad_(True)
+    ids = torch.arange(5, 35).reshape(3, 10)
+
+    def gradients(pooled: list[bool], rows: slice = slice(None)) -> torch.Tensor:
+        model.zero_grad()
+        labels = torch.full_like(ids, -100)
+        labels[rows] = ids[rows]
+        model(input_ids=ids, labels=labels, pooled=torch.tensor(pooled)).loss.backward()
+        assert model.model.router_lora is not None
+        return torch.cat([p.grad.flatten() for p in model.model.router_lora.parameters()])
+
+    assert gradients([False, False, False]).count_nonzero() == 0
+    assert gradients([True, False, False], slice(1, 3)).count_nonzero() == 0
+    plain = gradients([True, False, False])
+    assert plain.count_nonzero() > 0
+    model.train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    torch.testing.assert_close(gradients([True, False, False]), plain)
+
+
+@torch.no_grad()
+def test_a_thread_that_routes_changes_no_answer_of_another() -> None:
+    model, _ = learned()
+    ids = torch.arange(5, 15)[None]
+    expected = model(input_ids=ids).logits
+    at_the_end: list[torch.Tensor] = []
+
+    def route(*_: Any) -> None:
+        """Another thread's whole routing pass, in the middle of this one's answer."""
+        handle.remove()
+
+        @torch.no_grad()
+        def other() -> None:
+            at_the_end.append(model(input_ids=ids, pooled=torch.ones(1).bool()).logits)
+
+        thread = Thread(target=other)
+        thread.start()
+        thread.join()
+
+    handle = model.model.language_model.layers[0].register_forward_pre_hook(route)
+    assert torch.equal(model(input_ids=ids).logits, expected)
+    assert not torch.equal(at_the_end[0], expected)
+
+
+@torch.no_grad()
+def test_a_copy_has_its_own() -> None:
+    model, _ = learned()
+    ids = torch.arange(5, 15)[None]
+    pooled = torch.ones(1).bool()
+    expected = model(input_ids=ids, pooled=pooled).logits
+    other = copy.deepcopy(model)
+    assert model.model.router_lora is not None
+    for parameter in model.model.router_lora.parameters():
+        parameter.zero_()
+    assert torch.equal(other(input_ids=ids, pooled=pooled).logits, expected)
+
+
+@torch.no_grad()
+def test_saved_and_loaded_it_routes_the_same(tmp_path: Path) -> None:
+    model, processor = learned()
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again = MovaForConditionalGeneration.from_pretrained(tmp_path)
+    assert again.config.routing.lora == LORA
+    ids = torch.arange(5, 15)[None]
+    pooled = torch.ones(1).bool()
+    assert torch.equal(
+        again(input_ids=ids, pooled=pooled).logits, model(input_ids=ids, pooled=pooled).logits
+    )
+    answer = Mova.from_pretrained(tmp_path, device="cpu").ask(pictures(1)[0], "what is this?")
+    assert set(answer.routing.scores) == {"text", "chart", "location"}
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
+)
+@torch.no_grad()
+def test_it_is_seen_beside_quantised_layers_too(tmp_path: Path) -> None:
+    model, processor = learned()
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    small = Mova.from_pretrained(tmp_path, device="cpu", quantization="8bit").model
+    ids = torch.arange(5, 15)[None]
+    for pooled in (torch.ones(1).bool(), None):
+        found = small(input_ids=ids, pooled=pooled).logits
+        expected = model(input_ids=ids, pooled=pooled).logits
+        assert (found - expected).norm() / expected.norm() < 0.05
+
+
+def test_a_model_without_one_says_nothing_of_it() -> None:
+    plain, _ = tiny_mova()
+    assert "lora" not in plain.config.to_dict()["routing"]
+    assert not [name for name in plain.state_dict() if "lora" in name]
+
+
+def test_its_memory_is_counted() -> None:
+    model, _ = learned()
+    (part,) = (p for p in measure(model.config).parts if p.role == "router LoRA")
+    assert model.model.router_lora is not None
+    assert part.parameters == sum(p.numel() for p in model.model.router_lora.parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"targets": ["q_proj", "query"]}, "no linear layer called query: give the last parts"),
+        ({"rank": 0}, "rank must be 1 or more"),
+        ({"alpha": None}, "alpha"),
+    ],
+)
+def test_what_can_t_be_is_told(change: dict[str, Any], message: str) -> None:
+    fields = tiny_mova()[0].config.to_dict()
+    lora = {"rank": 4, "alpha": 8, "targets": ["q_proj"], **change}
+    lora = {key: value for key, value in lora.items() if value is not None}
+    fields["routing"]["lora"] = lora
+    with pytest.raises(UserError, match=message):
+        MovaForConditionalGeneration(MovaConfig(**fields))

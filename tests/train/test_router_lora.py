@@ -1,0 +1,125 @@
+"""The stage router-lora: nothing else changes, a stopped run goes on, and the result loads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.errors import UserError
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.train.lora import Lora, give_router_lora
+from openmova.train.recipe import LoraSettings, load_recipe
+from openmova.train.run import train
+from openmova.train.trainer import MovaTrainer
+from train.runs import SMOKE, weights
+
+CHANGES = ["stage=router-lora", "learning_rates={}", "learning_rate=1e-2", "lora.rank=4"]
+CHANGES += ["steps=6", "save_steps=2", "batch=4"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Routing instructions, and for every third of them a question, without pictures."""
+    file = tmp_path_factory.mktemp("data") / "routing.json"
+    records = [
+        {
+            "id": str(i),
+            "routing": i % 3 != 0,
+            "conversations": [
+                {"from": "human", "value": f"which model, {i}?"},
+                {"from": "gpt", "value": "AB"[i % 2]},
+            ],
+        }
+        for i in range(24)
+    ]
+    file.write_text(json.dumps(records))
+    return file
+
+
+def run(data: Path, output: Path, *changes: str, resume: bool = False) -> None:
+    recipe = load_recipe(SMOKE, [*CHANGES, f"data=[{{path: {data}}}]", *changes])
+    train(recipe, output, resume=resume, tell=print)
+
+
+def test_only_the_router_s_lora_is_new_and_it_is_loaded_without_peft(
+    data: Path, tmp_path: Path
+) -> None:
+    run(data, tmp_path)
+    start = tiny_mova()[0].state_dict()
+    found = weights(tmp_path)
+    new = {name for name in found if name not in start}
+    assert len(new) == 2 * 4 * 2  # two matrices, four targets, two layers
+    assert all(name.startswith("model.router_lora.layers.") for name in new)
+    assert all(found[name].count_nonzero() for name in new)
+    for name in found.keys() - new:
+        assert torch.equal(found[name], start[name]), name
+    model = MovaForConditionalGeneration.from_pretrained(tmp_path / "final")
+    assert model.config.routing.lora.rank == 4
+
+
+def test_a_stopped_run_ends_as_one_that_was_not(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(data, tmp_path / "whole")
+    original = MovaTrainer.training_step
+
+    def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.state.global_step == 5:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MovaTrainer, "training_step", step)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "stopped")
+    run(data, tmp_path / "stopped", resume=True)
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_batch_without_a_routing_instruction_is_no_fault(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "batch=1", "steps=8")
+    assert (tmp_path / "final").is_dir()
+
+
+def test_a_router_s_lora_goes_on_learning_and_stays_in_other_stages(
+    data: Path, tmp_path: Path
+) -> None:
+    run(data, tmp_path / "first")
+    model = f"model={tmp_path / 'first' / 'final'}"
+    run(data, tmp_path / "second", model)
+    run(data, tmp_path / "third", model, "stage=finetune", "learning_rate=1e-3")
+    first, second, third = (weights(tmp_path / name) for name in ("first", "second", "third"))
+    changed = {name for name, tensor in first.items() if not torch.equal(tensor, second[name])}
+    assert changed == {name for name in first if "router_lora" in name}
+    assert all(torch.equal(third[name], first[name]) for name in changed)
+    assert not all(torch.equal(third[name], tensor) for name, tensor in first.items())
+
+
+@torch.no_grad()
+def test_it_stays_on_its_layers_while_another_lora_comes_and_goes() -> None:
+    pytest.importorskip("peft")
+    model, _ = tiny_mova()
+    give_router_lora(model, LoraSettings(rank=4))
+    assert model.model.router_lora is not None
+    for parameter in model.model.router_lora.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    ids, pooled = torch.arange(5, 15)[None], torch.ones(1).bool()
+    lora = Lora(model, LoraSettings())  # before any pass
+    expected = model.eval()(input_ids=ids, pooled=pooled).logits
+    assert not torch.allclose(expected, model(input_ids=ids).logits, atol=1e-3)
+    lora.merge()
+    torch.testing.assert_close(model(input_ids=ids, pooled=pooled).logits, expected)
+
+
+def test_other_sizes_than_the_model_s_are_refused() -> None:
+    model, _ = tiny_mova()
+    give_router_lora(model, LoraSettings(rank=4))
+    give_router_lora(model, LoraSettings(rank=4))
+    with pytest.raises(UserError, match="has a router's LoRA of rank 4, alpha 32 on q_proj"):
+        give_router_lora(model, LoraSettings(rank=8))
