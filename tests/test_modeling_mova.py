@@ -178,6 +178,19 @@ def test_max_experts_limits_the_routing() -> None:
 
 
 @torch.no_grad()
+def test_a_prompt_may_show_another_pool_than_the_model_s_own() -> None:
+    model = ready(routing={"grid": (1, 2), "max_new_tokens": 8, "constrained": True})
+    inputs = inputs_of(model, [0, 1, 2, 3])
+    names = ("pixel_values", "image_sizes", "routing_input_ids", "routing_attention_mask")
+    given = {name: inputs[name] for name in names}
+    own, same_size = model.route(**given), model.route(**given, pool_size=3)
+    assert torch.equal(own.routing, same_size.routing)
+    fewer = model.route(**given, pool_size=2)
+    assert fewer.routing.shape == fewer.scores.shape == (4, 2)
+    assert not model.route(**given, pool_size=0).routing.any()
+
+
+@torch.no_grad()
 def test_the_base_runs_once_for_both_passes() -> None:
     model = ready()
     answer(model, inputs_of(model, [0, 1]))

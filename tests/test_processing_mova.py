@@ -110,6 +110,21 @@ def test_rows_are_padded_on_the_left_unless_asked(processor: MovaProcessor) -> N
 
 
 TURN = "<bos>{% for m in messages %} {{ m['content'] }}{% endfor %} end"
+
+
+def test_every_row_may_have_its_own_pool(processor: MovaProcessor) -> None:
+    pools = [["cat", "dogs"], ["red", "blue", "how"]]
+    out = processor(images=pictures(2), questions=[QUESTION, "cat"], pool=pools)
+    for row, pool in enumerate(pools):
+        said = processor.batch_decode(out["routing_input_ids"])[row]
+        assert all(description in said for description in pool)
+    alone = processor(images=pictures(1), questions="cat", pool=pools[1])
+    length = alone["routing_attention_mask"].sum()
+    assert out["routing_input_ids"][1, -length:].tolist() == alone["routing_input_ids"][0].tolist()
+    with pytest.raises(ValueError, match="2 pools for 1 rows"):
+        processor(images=pictures(1), questions="cat", pool=pools)
+
+
 SPOKEN = ["end", "\n", "what", "cat", "model", "pool"]
 
 

@@ -437,21 +437,25 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         base_map: Tensor | None = None,
         max_experts: int | None = None,
         constrained: bool | None = None,
+        pool_size: int | None = None,
     ) -> RoutingResult:
         """Ask the language model which experts these pictures and questions need (the coarse pass).
 
         pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], or base_map [B, C, H, W] instead;
         routing_input_ids [B, T]: the routing prompts. max_experts and constrained as in the
-        config's routing, where not given. An empty pool is not asked about. Raises ValueError if
-        the model has no tokenizer.
+        config's routing, where not given. pool_size: how many experts the prompts' pool has, if it
+        is not the model's own. An empty pool is not asked about. Raises ValueError if the model has
+        no tokenizer.
         """
         rules = self.config.routing
-        letters = expert_letters(len(self.model.experts))
+        experts = len(self.model.experts)
+        letters = expert_letters(experts if pool_size is None else pool_size)
         if base_map is None:
             base_map = self.model.encode_base(pixel_values, image_sizes)
-        none = base_map.new_zeros(len(base_map), len(letters), dtype=torch.bool)
+        chosen = base_map.new_zeros(len(base_map), len(letters), dtype=torch.bool)
         if not letters:
-            return RoutingResult(none, none.float(), [""] * len(none))
+            return RoutingResult(chosen, chosen.float(), [""] * len(chosen))
+        none = base_map.new_zeros(len(base_map), experts, dtype=torch.bool)
         tokens, _ = self.model.image_tokens(None, None, none, base_map=base_map)
         answer = self.generation_config
         end = answer.eos_token_id if answer.eos_token_id is not None else []
@@ -491,7 +495,6 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         texts = [
             text.strip() for text in self.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
         ]
-        chosen = torch.zeros_like(none)
         for row, text in enumerate(texts):
             chosen[row, list(parse_routing(text, letters))] = True
         active = active_steps(new_ids, end)

@@ -127,7 +127,7 @@ class MovaProcessor(ProcessorMixin):
         audio: None = None,
         *,
         questions: str | Sequence[str] | None = None,
-        pool: Sequence[str] | None = None,
+        pool: Sequence[str] | Sequence[Sequence[str]] | None = None,
         with_routing: bool = True,
         **kwargs: Any,
     ) -> BatchFeature:
@@ -138,8 +138,8 @@ class MovaProcessor(ProcessorMixin):
         the image token once where the picture goes; default: the chat template around the
         questions. Without questions, the text after the image token up to the next special token
         counts as the question. pool: descriptions for the routing prompt in place of the saved
-        ones. with_routing: whether to make the routing prompt. Other options go to the tokenizer
-        (padding is on the left by default).
+        ones, the same for all rows or a list a row. with_routing: whether to make the routing
+        prompt. Other options go to the tokenizer (padding is on the left by default).
 
         Returns input_ids and attention_mask [B, T]; with pictures also pixel_values uint8
         [B, 3, H, W], image_sizes [B, 2], question_input_ids, question_attention_mask,
@@ -183,10 +183,10 @@ class MovaProcessor(ProcessorMixin):
             data["question_input_ids"] = encoded["input_ids"]
             data["question_attention_mask"] = encoded["attention_mask"]
         if rows and with_routing:
-            descriptions = self.descriptions if pool is None else pool
+            pools = _pools(self.descriptions if pool is None else pool, len(asked))
             prompts = [
                 self.render([self._turn(routing_prompt(self.instruction, descriptions, question))])
-                for question in asked
+                for descriptions, question in zip(pools, asked, strict=True)
             ]
             encoded = self._encode(
                 prompts,
@@ -383,6 +383,16 @@ def expand_placeholders(
         expanded["attention_mask"][i, at] = 1
         expanded["labels"][i, at] = targets
     return expanded
+
+
+def _pools(pool: Sequence[str] | Sequence[Sequence[str]], rows: int) -> list[list[str]]:
+    """The descriptions of each row's routing prompt."""
+    shared = [texts for texts in pool if isinstance(texts, str)]
+    if len(shared) == len(pool):
+        return [shared] * rows
+    if shared or len(pool) != rows:
+        raise ValueError(f"{len(pool)} pools for {rows} rows: give one pool, or one a row")
+    return [list(descriptions) for descriptions in pool]
 
 
 def _is_image(part: Mapping[str, Any]) -> bool:

@@ -1,0 +1,107 @@
+"""The open-world suite: routing over seven experts that no training held (paper, table 10).
+
+105 questions, each of which needs one of the seven. The prompt shows all of them, described in
+words; their order, who is described how, and the page in the picture are drawn by the seed. The
+model's own pool plays no part, no expert runs, and nothing is answered but the routing.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from openmova.data.open_world import neutral_page, open_world
+from openmova.evaluate.statistics import Share
+from openmova.mova import Mova
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One question, and the pool that its prompt shows."""
+
+    image: Image.Image
+    question: str
+    expert: str
+    """The one that the question needs."""
+    pool: tuple[str, ...]
+    """The names in the order of the letters; the prompt does not hold them."""
+    descriptions: tuple[str, ...]
+
+
+def items(seed: int) -> list[Item]:
+    """The suite's questions, each with its pool shuffled and worded anew."""
+    experts = open_world().held_out
+    made = []
+    for name, expert in experts.items():
+        for question in expert.questions:
+            rng = random.Random(f"open-world-suite-{seed}-{question}")
+            pool = rng.sample(list(experts), len(experts))
+            texts = tuple(rng.choice(experts[shown].descriptions) for shown in pool)
+            made.append(
+                Item(
+                    image=neutral_page(rng),
+                    question=question,
+                    expert=name,
+                    pool=tuple(pool),
+                    descriptions=texts,
+                )
+            )
+    return made
+
+
+def run(mova: Mova, *, seed: int, batch: int = 8) -> dict[str, Any]:
+    """Routes the suite; returns the JSON object that `openmova eval --suite open-world` prints.
+
+    exact: the share of questions for which the right expert and no other is chosen; included: the
+    right one, others or not; none: nobody. Each with its 95% Wilson interval, exact also by expert.
+    chance: of one letter drawn blindly.
+    """
+    started = time.perf_counter()
+    asked = items(seed)
+    chosen: list[set[str]] = []
+    for start in tqdm(range(0, len(asked), batch), desc="routing", mininterval=2):
+        chosen += _routed(mova, asked[start : start + batch])
+    pairs = list(zip(asked, chosen, strict=True))
+    exact = [names == {item.expert} for item, names in pairs]
+    return {
+        "suite": "open-world",
+        "seed": seed,
+        "n": len(asked),
+        "exact": Share.of(exact).to_dict(),
+        "included": Share.of([item.expert in names for item, names in pairs]).to_dict(),
+        "none": Share.of([not names for names in chosen]).to_dict(),
+        "chance": round(1 / len(open_world().held_out), 4),
+        "experts": {
+            name: Share.of(
+                [right for right, item in zip(exact, asked, strict=True) if item.expert == name]
+            ).to_dict()
+            for name in open_world().held_out
+        },
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def _routed(mova: Mova, asked: Sequence[Item]) -> list[set[str]]:
+    """The names that the router chose for each question, all with pools of one size."""
+    inputs = mova.processor(
+        images=[item.image for item in asked],
+        questions=[item.question for item in asked],
+        pool=[item.descriptions for item in asked],
+    ).to(mova.model.device)
+    result = mova.model.route(
+        inputs["pixel_values"],
+        inputs["image_sizes"],
+        inputs["routing_input_ids"],
+        inputs["routing_attention_mask"],
+        pool_size=len(asked[0].pool),
+    )
+    return [
+        {name for name, is_chosen in zip(item.pool, row, strict=True) if is_chosen}
+        for item, row in zip(asked, result.routing.tolist(), strict=True)
+    ]
