@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openmova.annotate import shards
-from openmova.annotate.shards import Shard, merged, write_shard
+from openmova.annotate.shards import Shard, merged, missing_chunks, write_shard
 from openmova.errors import UserError
 
 IDS = [f"sample {row % 7}" for row in range(20)]  # ids of real data are not unique
@@ -98,6 +98,21 @@ def test_a_finished_shard_is_not_computed_again(tmp_path: Path) -> None:
 
     write_shard(tmp_path, Shard(), IDS, never, about=ABOUT, chunk=4)
     assert path.stat().st_mtime_ns == before
+
+
+def test_the_chunks_that_are_not_there_are_known(tmp_path: Path) -> None:
+    def killed(rows: range) -> list[float]:
+        if rows.start == 4:
+            raise KeyboardInterrupt
+        return thirds(rows)
+
+    shard = Shard(number=1, count=2)
+    assert missing_chunks(tmp_path, shard, 20, chunk=4) == [range(4), range(4, 8)]
+    with pytest.raises(KeyboardInterrupt):
+        write_shard(tmp_path, shard, IDS, killed, about=ABOUT, chunk=4)
+    assert missing_chunks(tmp_path, shard, 20, chunk=4) == [range(4, 8)]
+    write_shard(tmp_path, shard, IDS, thirds, about=ABOUT, chunk=4)
+    assert missing_chunks(tmp_path, shard, 20, chunk=4) == []
 
 
 def test_missing_rows_are_named(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import ray
 import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -85,6 +90,56 @@ def test_shards_merge_into_what_one_process_writes(data: Path, model: Path, tmp_
     assert annotated[0].opened().image is not None
 
 
+@pytest.fixture
+def cluster() -> Iterator[None]:
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=100 * 2**20,
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_goes_on_with_what_is_there_and_writes_the_same_bytes(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "3.png").write_text("no picture")
+    options = ("--model", model, "--batch", 32, "--dtype", "float32", "--bad-share", 0.5)
+    whole, on_ray = tmp_path / "whole", tmp_path / "ray"
+    assert run(data, *options, "--output", whole).exit_code == 0
+    shutil.copytree(whole, on_ray)
+    for name in ("losses/text", "losses/location"):
+        shutil.rmtree(on_ray / name)
+    for name in ("annotations.parquet", "annotated.json", "bad.jsonl"):
+        (on_ray / name).unlink()
+    finished = on_ray / "losses/base/00001-of-00001.parquet"
+    os.utime(finished, (0, 0))
+
+    result = run(data, *options, "--output", on_ray, "--ray")
+    assert result.exit_code == 0, result.stderr
+    assert finished.stat().st_mtime == 0
+    files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
+    assert files == sorted(p.relative_to(on_ray) for p in on_ray.rglob("*") if p.is_file())
+    for file in files:
+        assert (on_ray / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_a_cluster_without_ray_is_one_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "ray" else real(name)
+    )
+    result = run(data, "--output", tmp_path / "annotation", "--ray")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert 'pip install "openmova[ray]"' in result.stderr
+
+
 def test_the_help_has_an_example() -> None:
     assert "--shard 3/8" in run("--help").stdout
 
@@ -99,6 +154,7 @@ def test_the_help_has_an_example() -> None:
         (("--model", "MODEL", "--probe", "text=a", "--probe", "text=b"), "given twice"),
         (("--model", "MODEL", "--shard", "3/2"), "there is no shard 3/2"),
         (("--model", "MODEL", "--merge"), "leave out --model"),
+        (("--ray", "--merge"), "leave out --model, --probe and --ray"),
         (("--model", "MODEL", "--shard", "1/2", "--margin", "0.1"), "give it with --merge"),
         (("--merge",), "no annotation that was begun"),
     ],

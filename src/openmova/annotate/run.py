@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from openmova.annotate.folder import AnnotationFolder, Settings
@@ -17,9 +18,11 @@ from openmova.data.bad import BadSamples
 from openmova.data.samples import Samples
 from openmova.errors import UserError
 from openmova.loading.model import load_model
-from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder
+
+Compute = Callable[[Probe, range], Sequence[float]]
+"""A probe's losses of some rows: `LocalLosses`, or those of a cluster (cluster.py)."""
 
 
 def pool_of(model: str) -> tuple[str, ...]:
@@ -33,49 +36,52 @@ def annotate_shard(
     settings: Settings,
     shard: Shard,
     *,
-    bad_share: float,
+    compute: Compute,
     tell: Callable[[str], None],
 ) -> None:
     """Compute and write the shard of every probe; what is finished is not computed again.
 
-    Raises UserError as `AnnotationFolder.begin` and `write_shard` do, and if a model can't be
-    loaded or has not the experts of its probe.
+    Raises UserError as `AnnotationFolder.begin`, `write_shard` and `compute` do.
     """
     folder.begin(settings)
-    bad = BadSamples(folder.bad, share=bad_share)
-    loaded = _Loaded()
     about = {"settings": json.dumps(asdict(settings), sort_keys=True)}
+    ids = SampleIds(samples)
     for probe in settings.probes:
-
-        def losses(rows: range, probe: Probe = probe) -> list[float]:
-            model, encoder = loaded.of(settings.models[probe.name], probe, settings)
-            return ProbeLosses(model, encoder, samples, bad=bad, batch=settings.batch)(rows)
-
         tell(f"{probe.name}, shard {shard.number}/{shard.count}")
-        write_shard(folder.losses(probe), shard, SampleIds(samples), losses, about=about)
+        write_shard(folder.losses(probe), shard, ids, partial(compute, probe), about=about)
 
 
-class _Loaded:
-    """The model in use: one at a time, read when its first loss is asked for."""
+class LocalLosses:
+    """The losses, computed by this process with one model at a time, read when it is first needed.
 
-    def __init__(self) -> None:
+    Raises UserError if a model can't be loaded or has not the experts of its probe, and as
+    `BadSamples` does.
+    """
+
+    def __init__(self, samples: Samples, settings: Settings, bad: BadSamples) -> None:
+        self.samples = samples
+        self.settings = settings
+        self.bad = bad
         self.source = ""
 
-    def of(
-        self, source: str, probe: Probe, settings: Settings
-    ) -> tuple[MovaForConditionalGeneration, Encoder]:
-        if source != self.source:
-            folder = checkpoint_folder(source)
-            self.model = load_model(folder, dtype=settings.dtype)
-            self.processor = MovaProcessor.from_pretrained(folder)
-            self.source = source
+    def __call__(self, probe: Probe, rows: range) -> Sequence[float]:
+        settings = self.settings
+        self._load(settings.models[probe.name])
         names = self.model.config.expert_names
         if lacking := [name for name in probe.experts if name not in names]:
             raise UserError(
-                f"the probe model {Path(source).name!r} has no {', '.join(lacking)}, but "
+                f"the probe model {Path(self.source).name!r} has no {', '.join(lacking)}, but "
                 f"{', '.join(names)}: give the model that was trained with it"
             )
         encoder = Encoder(
             self.processor, names, chosen=probe.experts, max_tokens=settings.max_tokens
         )
-        return self.model, encoder
+        losses = ProbeLosses(self.model, encoder, self.samples, bad=self.bad, batch=settings.batch)
+        return losses(rows)
+
+    def _load(self, source: str) -> None:
+        if source != self.source:
+            folder = checkpoint_folder(source)
+            self.model = load_model(folder, dtype=self.settings.dtype)
+            self.processor = MovaProcessor.from_pretrained(folder)
+            self.source = source

@@ -83,7 +83,7 @@ def write_shard(
     Raises UserError if the folder has losses of something else, another process is making this
     shard, or it can't be written.
     """
-    path = folder / f"{shard.name}.parquet"
+    path = _file(folder, shard)
     settings = repr(sorted({**about, "chunk": str(chunk)}.items()))
     schema = SCHEMA.with_metadata({METADATA: settings})
     chunks = shard.chunks(len(ids), chunk)
@@ -91,7 +91,7 @@ def write_shard(
         folder.mkdir(parents=True, exist_ok=True)
     with _alone(path):
         if not path.exists():
-            parts = path.with_suffix(".partial")
+            parts = _parts(path)
             made = [_part(parts, rows, ids, losses, schema) for rows in chunks]
             whole = pa.concat_tables([schema.empty_table(), *made]).combine_chunks()
             write_table(whole, path)
@@ -99,6 +99,16 @@ def write_shard(
         rows = range(chunks[0].start, chunks[-1].stop) if chunks else range(0)
         _checked(path, rows, ids, schema)
     return path
+
+
+def missing_chunks(folder: Path, shard: Shard, rows: int, *, chunk: int = CHUNK) -> list[range]:
+    """The chunks that `write_shard` would compute, of so many rows of data."""
+    path = _file(folder, shard)
+    if path.exists():
+        return []
+    parts = _parts(path)
+    chunks = shard.chunks(rows, chunk)
+    return [part for part in chunks if not _part_file(parts, part).exists()]
 
 
 def merged(folder: Path, ids: Sequence[str]) -> NDArray[np.float32]:
@@ -145,11 +155,24 @@ def _there(files: Sequence[Path]) -> str:
     return "there are " + ", ".join(path.stem for path in files) if files else "there is none"
 
 
+def _file(folder: Path, shard: Shard) -> Path:
+    return folder / f"{shard.name}.parquet"
+
+
+def _parts(path: Path) -> Path:
+    """Where the chunks of a shard that is not finished lie."""
+    return path.with_suffix(".partial")
+
+
+def _part_file(folder: Path, rows: range) -> Path:
+    return folder / f"{rows.start:012d}.parquet"
+
+
 def _part(
     folder: Path, rows: range, ids: Sequence[str], losses: Losses, schema: pa.Schema
 ) -> pa.Table:
     """The losses of one chunk, computed unless they were written before."""
-    path = folder / f"{rows.start:012d}.parquet"
+    path = _part_file(folder, rows)
     if not path.exists():
         columns = [list(rows), [ids[row] for row in rows], list(losses(rows))]
         write_table(pa.table(columns, schema=schema), path)

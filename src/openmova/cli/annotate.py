@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ Examples:
   openmova annotate data.json --model runs/subsets/final --output annotation
   openmova annotate data.json --probe base=runs/m0/final --probe ocr=runs/m1/final -o annotation
   openmova annotate data.json --model nano --output annotation --shard 3/8
+  openmova annotate data.json --model nano --output annotation --ray
   openmova annotate data.json --output annotation --merge"""
 
 
@@ -52,6 +54,12 @@ def annotate(
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Compute only this part; merge when all are there.")
     ] = "1/1",
+    on_ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray", help="Compute on a Ray cluster: that of RAY_ADDRESS, or this machine as one."
+        ),
+    ] = False,
     merge: Annotated[
         bool, typer.Option("--merge", help="Compute nothing, join the shards in DIR.")
     ] = False,
@@ -91,23 +99,27 @@ def annotate(
     an experts list. If DATA had such lists, their agreement with the choice is told. What was
     stopped goes on when the same command is run again.
     """
-    if merge and (model is not None or probe):
-        raise UserError("--merge joins what was computed: leave out --model and --probe")
+    if merge and (model is not None or probe or on_ray):
+        raise UserError("--merge joins what was computed: leave out --model, --probe and --ray")
     if importlib.util.find_spec("pyarrow") is None:
         raise UserError('losses are kept as parquet: pip install "openmova[train]" first')
+    if on_ray and importlib.util.find_spec("ray") is None:
+        raise UserError('--ray needs Ray Data: pip install "openmova[ray]" first')
     named = _named(probe or ())
     model = fetched(model, yes=yes) if model is not None else None
     with status(f"opening {data}"):
         from openmova.annotate.folder import AnnotationFolder
-        from openmova.annotate.run import annotate_shard
+        from openmova.annotate.run import LocalLosses, annotate_shard
         from openmova.annotate.shards import Shard
+        from openmova.data.bad import BadSamples
         from openmova.data.formats import read_samples
 
         quiet_libraries()
         part = Shard.parse(shard)
         if margin and part.count > 1 and not merge:
             raise UserError("--margin is of the choice, not of the losses: give it with --merge")
-        samples = read_samples(data, format=format, images=images)
+        opened = partial(read_samples, data, format=format, images=images)
+        samples = opened()
         if not len(samples):
             raise UserError(f"{samples.name} has no samples: give another file")
     folder = AnnotationFolder(output)
@@ -122,7 +134,14 @@ def annotate(
             max_tokens=max_tokens,
             dtype=dtype,
         )
-        annotate_shard(folder, samples, settings, part, bad_share=bad_share, tell=_tell)
+        bad = BadSamples(folder.bad, share=bad_share)
+        if on_ray:
+            from openmova.annotate.cluster import annotate_on_cluster
+
+            annotate_on_cluster(folder, samples, settings, part, opened=opened, bad=bad, tell=_tell)
+        else:
+            compute = LocalLosses(samples, settings, bad)
+            annotate_shard(folder, samples, settings, part, compute=compute, tell=_tell)
         if part.count > 1:
             _tell(f"shard {part.number} of {part.count} is there; join all of them with --merge")
             if as_json:

@@ -1,0 +1,195 @@
+"""An annotation's losses from a cluster: chunks of rows go through Ray Data, one worker a GPU.
+
+The workers only compute. What they find comes back to the process that asked, which writes it as
+it would have written its own: the same files, of the same bytes, that any runner goes on with. A
+worker opens data and models by the paths that were given here, from the same working folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import ray
+import ray.data
+
+from openmova.annotate.folder import AnnotationFolder, Settings
+from openmova.annotate.probes import Probe
+from openmova.annotate.run import LocalLosses, annotate_shard
+from openmova.annotate.shards import Shard, missing_chunks
+from openmova.data.bad import BadSample, BadSamples
+from openmova.data.samples import Samples
+from openmova.errors import UserError
+
+Chunk = tuple[Probe, range]
+
+
+def annotate_on_cluster(
+    folder: AnnotationFolder,
+    samples: Samples,
+    settings: Settings,
+    shard: Shard,
+    *,
+    opened: Callable[[], Samples],
+    bad: BadSamples,
+    tell: Callable[[str], None],
+) -> None:
+    """`annotate_shard`, computed by the cluster that RAY_ADDRESS names or that runs on this
+    machine; without one by a cluster of this machine alone, which ends with it.
+
+    opened: reads the data, in each worker. Raises UserError as `annotate_shard` does, in the words
+    of the worker, and if there is no cluster at RAY_ADDRESS.
+    """
+
+    def chunks() -> list[Chunk]:
+        return [
+            (probe, rows)
+            for probe in settings.probes
+            for rows in missing_chunks(folder.losses(probe), shard, len(samples))
+        ]
+
+    with _cluster(), closing(ClusterLosses(chunks, opened, settings, bad)) as losses:
+        annotate_shard(folder, samples, settings, shard, compute=losses, tell=tell)
+
+
+class ClusterLosses:
+    """The losses, computed by all of a cluster, to be asked for in the order of the chunks.
+
+    chunks: all that will be asked for; called with the first question.
+    """
+
+    def __init__(
+        self,
+        chunks: Callable[[], Sequence[Chunk]],
+        opened: Callable[[], Samples],
+        settings: Settings,
+        bad: BadSamples,
+    ) -> None:
+        self.chunks = chunks
+        self.opened = opened
+        self.settings = settings
+        self.bad = bad
+        self.found: dict[tuple[str, int], dict[str, Any]] = {}
+        """What came before its turn, by probe and first row."""
+        self.coming: Generator[dict[str, Any]] | None = None
+
+    def __call__(self, probe: Probe, rows: range) -> Sequence[float]:
+        if self.coming is None:
+            self.coming = self._results(self.chunks())
+        while (probe.name, rows.start) not in self.found:
+            found = next(self.coming)
+            if found["error"]:
+                raise UserError(found["error"])
+            self.found[found["probe"], found["start"]] = found
+        found = self.found.pop((probe.name, rows.start))
+        for _ in range(len(rows) - len(found["bad"])):
+            self.bad.add_good()
+        for entry in found["bad"]:
+            self.bad.add(BadSample(**entry))
+        losses: list[float] = found["losses"]
+        return losses
+
+    def close(self) -> None:
+        """Stop the workers."""
+        if self.coming is not None:
+            self.coming.close()
+
+    def _results(self, chunks: Sequence[Chunk]) -> Generator[dict[str, Any]]:
+        """A row for each chunk, as `_Worker` returns it; nearly in their order."""
+        items = [
+            {"probe": probe.name, "start": rows.start, "stop": rows.stop} for probe, rows in chunks
+        ]
+        gpus = ray.cluster_resources().get("GPU", 0)
+        results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            _Worker,
+            fn_constructor_args=(self.opened, self.settings, os.getcwd()),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=len(items)),
+            num_gpus=1 if gpus else None,
+            num_cpus=None if gpus else 1,
+        )
+        yield from results.iter_rows()
+
+
+class _Worker:
+    """Computes chunks in a process of the cluster; reads data and models with the first."""
+
+    def __init__(self, opened: Callable[[], Samples], settings: Settings, folder: str) -> None:
+        self.opened = opened
+        self.settings = settings
+        self.folder = folder
+        self.probes = {probe.name: probe for probe in settings.probes}
+        self.losses: LocalLosses | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The chunk's losses and bad samples; or the mistake, which an exception would wrap."""
+        name, start, stop = (batch[key][0] for key in ("probe", "start", "stop"))
+        bad = _Kept()
+        losses: Sequence[float] = ()
+        mistake = ""
+        try:
+            losses = self._losses(bad)(self.probes[str(name)], range(int(start), int(stop)))
+        except UserError as error:
+            mistake = str(error)
+        kept = [{"reason": b.reason, "id": b.id, "source": b.source} for b in bad.kept]
+        found = {"probe": name, "start": start, "losses": losses, "bad": kept, "error": mistake}
+        return {key: [value] for key, value in found.items()}
+
+    def _losses(self, bad: BadSamples) -> LocalLosses:
+        if self.losses is None:
+            try:
+                os.chdir(self.folder)
+            except OSError as error:
+                raise UserError(
+                    f"a node of the cluster has no folder {self.folder!r}: start the command in "
+                    "one that all nodes share"
+                ) from error
+            self.losses = LocalLosses(self.opened(), self.settings, bad)
+        self.losses.bad = bad
+        return self.losses
+
+
+class _Kept(BadSamples):
+    """Bad samples of one chunk: they are counted and listed where the cluster was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[BadSample] = []
+
+    def add(self, bad: BadSample) -> None:
+        self.kept.append(bad)
+
+
+@contextmanager
+def _cluster() -> Iterator[None]:
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):  # its file is kept
+            handler.setLevel(logging.CRITICAL)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    ours = not ray.is_initialized()
+    if ours:
+        address = os.environ.get("RAY_ADDRESS", "this machine")
+        try:
+            _connect(address)  # Ray itself would try for minutes
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no Ray cluster answers at {address}: start one (ray start --head), or unset "
+                "RAY_ADDRESS to compute on this machine alone"
+            ) from error
+    try:
+        yield
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    """Raises OSError if nothing listens at an address of the kind host:port."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()

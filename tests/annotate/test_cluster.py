@@ -1,0 +1,74 @@
+"""A cluster's losses are what its workers found, in order, and a worker's mistake is the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmova.annotate.cluster import Chunk, ClusterLosses, _cluster, _Worker
+from openmova.annotate.folder import Settings
+from openmova.data.bad import BadSamples
+from openmova.data.formats import read_samples
+from openmova.errors import UserError
+
+SETTINGS = Settings(data="data", samples=4, pool=("ocr",), models={"base": "a", "ocr": "b"})
+BASE, OCR = SETTINGS.probes
+CHUNKS = [(BASE, range(2)), (BASE, range(2, 4)), (OCR, range(2))]
+OPENED = partial(read_samples, "data.json")
+
+
+def result(probe: str, start: int, losses: Sequence[float], **changes: Any) -> dict[str, Any]:
+    return {"probe": probe, "start": start, "losses": losses, "bad": [], "error": "", **changes}
+
+
+def cluster(
+    bad: BadSamples, results: Sequence[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> ClusterLosses:
+    def arriving(self: ClusterLosses, chunks: Sequence[Chunk]) -> Generator[dict[str, Any]]:
+        assert chunks == CHUNKS
+        yield from results
+
+    monkeypatch.setattr(ClusterLosses, "_results", arriving)
+    return ClusterLosses(lambda: CHUNKS, OPENED, SETTINGS, bad)
+
+
+def test_results_in_any_order_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = [result("ocr", 0, [5, 6]), result("base", 2, [3, 4]), result("base", 0, [1, 2])]
+    losses = cluster(BadSamples(), results, monkeypatch)
+    assert [losses(probe, rows) for probe, rows in CHUNKS] == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_bad_samples_of_the_workers_are_counted_and_listed_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"reason": "damaged", "id": "7", "source": "data"}
+    bad = BadSamples(tmp_path / "bad.jsonl")
+    losses = cluster(bad, [result("base", 0, [1, float("nan")], bad=[entry])], monkeypatch)
+    losses(BASE, range(2))
+    assert (bad.good, bad.bad) == (1, 1)
+    assert "damaged" in (tmp_path / "bad.jsonl").read_text()
+
+
+def test_a_mistake_that_a_worker_found_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = cluster(BadSamples(), [result("base", 0, [], error="no model 'a'")], monkeypatch)
+    with pytest.raises(UserError, match="no model 'a'"):
+        losses(BASE, range(2))
+
+
+def test_a_worker_says_what_its_node_lacks(tmp_path: Path) -> None:
+    batch = {"probe": ["base"], "start": [0], "stop": [2]}
+    (mistake,) = _Worker(OPENED, SETTINGS, str(tmp_path / "none"))(batch)["error"]
+    assert "a node of the cluster has no folder" in mistake
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_an_address_where_no_cluster_is_is_the_users_mistake(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=rf"no Ray cluster answers at {address}"), _cluster():
+        pass
