@@ -1,14 +1,16 @@
-"""Two processes with one batch each compute what one process does with two."""
+"""Two processes with one batch each compute what one process does with two, sharded or not."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from train.runs import FAST, SMOKE, finish, start, weights
 
@@ -32,6 +34,44 @@ def test_two_processes_equal_one_with_twice_the_accumulation(tmp_path: Path, sta
     finish(start(two, changes, processes=2))
     finish(start(one, [*changes, "accumulation=2"]))
     assert_close(one, two)
+
+
+# Few samples a step and much decay: an expert that no sample of a step chose would show it.
+SPARSE = ["batch=1", "steps=6", "weight_decay=0.5"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param([*STILL, *SPARSE, "gradient_checkpointing=true"], id="finetune"),
+        pytest.param(
+            [*FAST, *SPARSE, "stage=lora", "learning_rates={}"], id="lora", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_sharded_processes_equal_one_with_twice_the_accumulation(
+    tmp_path: Path, changes: list[str]
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    finish(start(two, [*changes, "sharding=fsdp"], processes=2))
+    finish(start(one, [*changes, "accumulation=2"]))
+    assert_close(one, two)
+
+
+def test_each_process_keeps_its_share_and_a_sharded_run_goes_on_from_it(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    changes = [*FAST, "steps=4", "sharding=fsdp"]
+    finish(start(whole, changes, processes=2))
+    last = whole / "checkpoint-4"
+    shares = [load_file(last / f"trained-{rank}.safetensors") for rank in range(2)]
+    of_all = weights(whole)
+    for name in ("model.adapter.blocks.1.mlp.down_proj.weight", "lm_head.weight"):
+        assert torch.equal(torch.cat([share[name] for share in shares]), of_all[name])
+        assert 2 * len(shares[0][name]) in (len(of_all[name]), len(of_all[name]) + 1)
+    shutil.copytree(whole, broken, ignore=shutil.ignore_patterns("final", "checkpoint-4"))
+    finish(start(broken, changes, processes=2))
+    resumed = weights(broken)
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in of_all.items())
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from openmova.train.stages import STAGES
 
 SCHEDULES = ("cosine", "linear", "constant_with_warmup")
 PRECISIONS = ("float32", "bfloat16")
+SHARDINGS = ("none", "fsdp")
 EXPERTS = ("annotated", "all", "none")
 
 
@@ -91,6 +92,10 @@ class TrainingRecipe:
     precision: str = "bfloat16"
     """Of the computation; the weights that train are float32."""
     gradient_checkpointing: bool = False
+    sharding: str = "none"
+    """Over several processes: "fsdp", each keeps its share of weights, gradients and optimizer."""
+    deepspeed: str | None = None
+    """A file with a configuration of DeepSpeed, which then shards instead (its stages 0 to 2)."""
     seed: int = 0
     workers: int = 0
     """Processes a device that prepare samples."""
@@ -106,6 +111,7 @@ class TrainingRecipe:
         _choice("stage", self.stage, STAGES)
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("precision", self.precision, PRECISIONS)
+        _choice("sharding", self.sharding, SHARDINGS)
         _choice("unannotated", self.unannotated, ("all", "none"))
         if isinstance(self.experts, str):
             _choice("experts", self.experts, EXPERTS)
@@ -132,6 +138,8 @@ class TrainingRecipe:
             )
         if self.lora.rank < 1:
             raise UserError("the recipe's lora.rank must be 1 or more")
+        if self.deepspeed is not None and self.sharding != "none":
+            raise UserError("the recipe has both sharding and deepspeed: remove one of them")
         if self.steps is not None and self.steps < 1:
             raise UserError("the recipe's steps must be 1 or more")
 

@@ -29,6 +29,7 @@ from openmova.train.collate import Encoder
 from openmova.train.folder import RunFolder
 from openmova.train.lora import Lora, give_router_lora
 from openmova.train.recipe import DataSource, TrainingRecipe
+from openmova.train.sharding import Sharding
 from openmova.train.stages import Trained, set_stage
 from openmova.train.trainer import Course, MovaTrainer, arguments
 
@@ -47,6 +48,7 @@ class Prepared:
     mixture: Mixture
     trained: Trained
     lora: Lora | None
+    sharding: Sharding | None
     dtype: torch.dtype
     """Of the weights as they were loaded, and will be stored."""
     steps: int
@@ -90,9 +92,12 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         max_tokens=recipe.max_tokens,
     )
     dtype = model.dtype
+    compute = torch.bfloat16 if recipe.precision == "bfloat16" else None
     lora = Lora(model, recipe.lora) if recipe.stage == "lora" else None
     if recipe.stage == "router-lora":
         give_router_lora(model, recipe.lora)
+    # Before anything learns in float32: no process then holds more than its share of that.
+    sharding = Sharding(model, compute) if recipe.sharding == "fsdp" and processes() > 1 else None
     trained = set_stage(
         model,
         recipe.stage,
@@ -109,6 +114,7 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         mixture=mixture,
         trained=trained,
         lora=lora,
+        sharding=sharding,
         dtype=dtype,
         steps=steps,
     )
@@ -152,11 +158,20 @@ def _train(
         random_experts=recipe.random_experts,
     )
     trainer = MovaTrainer(
-        prepared.model, settings, prepared.trained, course, folder, keep=recipe.keep, tell=tell
+        prepared.model,
+        settings,
+        prepared.trained,
+        course,
+        folder,
+        keep=recipe.keep,
+        tell=tell,
+        sharding=prepared.sharding,
     )
     if checkpoint is not None:
         tell(f"going on from {checkpoint.name}")
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if prepared.sharding is not None:
+        prepared.sharding.gather()
     if is_first_process():
         write_text(folder.path / "log.json", json.dumps(trainer.state.log_history, indent=1))
         if prepared.lora is not None:

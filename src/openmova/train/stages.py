@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from openmova.train.lora import lora_matrices
 
@@ -92,3 +92,13 @@ def set_stage(
             if chosen:
                 groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
     return Trained(groups=groups, frozen=tuple(frozen))
+
+
+def saved_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """What is stored besides parameters, by name; the experts' apart, which never change."""
+    saved = model.state_dict().keys()
+    return {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        if name in saved and not name.startswith("model.experts.")
+    }

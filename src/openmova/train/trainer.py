@@ -31,12 +31,15 @@ from openmova.data.sample import Sample
 from openmova.errors import UserError
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.train.collate import Encoder, Row, answer_positions
+from openmova.train.deepspeed import deepspeed_file
 from openmova.train.folder import RunFolder, writing
 from openmova.train.recipe import TrainingRecipe
-from openmova.train.stages import Trained
+from openmova.train.sharding import Sharding, share
+from openmova.train.stages import Trained, saved_buffers
 from openmova.train.subsets import random_subset
 
 WEIGHTS = "trained.safetensors"
+SCHEDULER = "scheduler.pt"
 Tell = Callable[[str], None]
 
 
@@ -106,6 +109,7 @@ def arguments(recipe: TrainingRecipe, folder: Path, steps: int) -> TrainingArgum
         logging_steps=recipe.log_steps,
         logging_nan_inf_filter=False,
         report_to="none",
+        deepspeed=None if recipe.deepspeed is None else deepspeed_file(recipe.deepspeed),
         disable_tqdm=True,
         **saving,
     )
@@ -127,7 +131,9 @@ class MovaTrainer(Trainer):
         *,
         keep: int,
         tell: Tell,
+        sharding: Sharding | None = None,
     ) -> None:
+        self.sharding = sharding
         super().__init__(
             model,
             settings,
@@ -139,7 +145,15 @@ class MovaTrainer(Trainer):
         self.trained = trained
         self.folder = folder
         self.keep = keep
+        if sharding is not None:
+            # All that accelerate does besides copying the whole model to every process.
+            self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
+            model._is_accelerate_prepared = True
         self._seen: list[str] = []  # the samples of the step, for when it fails
+
+    def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
+        if self.sharding is None:  # else it is there
+            super()._move_model_to_device(model, device)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return SequentialSampler(self.train_dataset)
@@ -154,6 +168,9 @@ class MovaTrainer(Trainer):
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Tensor:
         self._seen += inputs.pop("names")
+        if self.sharding is not None:
+            self.sharding.share_buffers()
+            self.sharding.chose(inputs["routing"])
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._check_number("loss", loss)
         return loss
@@ -165,6 +182,12 @@ class MovaTrainer(Trainer):
         # A vocabulary is wide and most of a sample is no answer.
         kept = answer_positions(inputs["labels"])
         return super().compute_loss(model, {**inputs, "logits_to_keep": kept}, *args, **kwargs)
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        if self.sharding is None:
+            return super()._clip_grad_norm(model)
+        self.sharding.forget_unused()
+        return super()._clip_grad_norm(model).full_tensor()
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
@@ -199,35 +222,50 @@ class MovaTrainer(Trainer):
         return str(self.folder.partial)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        if self.args.should_save:
+        if self.args.should_save and self.sharding is None:
             folder = Path(output_dir or self.folder.partial)
             folder.mkdir(parents=True, exist_ok=True)
             save_file(_learned(self.model), folder / WEIGHTS)
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.sharding is None:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        assert self.optimizer is not None
+        self.sharding.save(Path(output_dir), _learned(self.model), self.optimizer)
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self.sharding is None or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        assert self.optimizer is not None
+        self.sharding.load_optimizer(Path(checkpoint), self.optimizer)
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER))
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        stored = load_file(Path(resume_from_checkpoint) / WEIGHTS)
+        folder = Path(resume_from_checkpoint)
+        if self.sharding is None:
+            stored = load_file(folder / WEIGHTS)
+        else:
+            stored = self.sharding.load_weights(folder)
         own = _learned(self.model)
         if stored.keys() != own.keys():
             odd = sorted(stored.keys() ^ own.keys())
             raise UserError(
-                f"the checkpoint {Path(resume_from_checkpoint).name} is of another model "
+                f"the checkpoint {folder.name} is of another model "
                 f"({', '.join(odd[:4])}): resume with the model that the run began with"
             )
         for name, tensor in own.items():
-            tensor.copy_(stored[name])
+            share(tensor).copy_(stored[name])
 
 
 def _learned(model: nn.Module) -> dict[str, Tensor]:
     """What a run changes, by the names in the model: parameters that learn, and saved buffers."""
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     parameters = {name: p.detach() for name, p in model.named_parameters() if name not in frozen}
-    saved = model.state_dict().keys()
-    buffers = {
-        name: buffer
-        for name, buffer in model.named_buffers()
-        if name in saved and not name.startswith("model.experts.")
-    }
-    return {name: tensor.contiguous() for name, tensor in (parameters | buffers).items()}
+    return {n: t.contiguous() for n, t in (parameters | saved_buffers(model)).items()}
 
 
 class Progress(TrainerCallback):

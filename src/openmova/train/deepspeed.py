@@ -1,0 +1,34 @@
+"""A configuration of DeepSpeed, as the recipe names it, handed on to transformers' Trainer."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+from openmova.errors import UserError
+
+
+def deepspeed_file(path: str) -> str:
+    """The path, when what it holds fits a run of ours.
+
+    Raises UserError without DeepSpeed, for a file that is no configuration, and for one that
+    decides what the recipe decides, or cuts single weights into pieces (its stage 3), which a
+    checkpoint of ours could not be made of.
+    """
+    if find_spec("deepspeed") is None:
+        raise UserError(
+            "the recipe's deepspeed needs DeepSpeed: pip install deepspeed, or take sharding: fsdp"
+        )
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        stage = content.get("zero_optimization", {}).get("stage", 0)
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"the recipe's deepspeed {path!r} can't be read: {error}") from error
+    if own := [key for key in ("optimizer", "scheduler") if key in content]:
+        raise UserError(
+            f"{path!r} sets {' and '.join(own)}, and so does the recipe: remove it from the file"
+        )
+    if stage == 3:
+        raise UserError(f"{path!r} asks for stage 3: take stage 2, or the recipe's sharding: fsdp")
+    return path
