@@ -33,6 +33,12 @@ def test_an_override_reaches_into_lists_and_mappings() -> None:
     assert recipe.experts == ("text",)
 
 
+def test_nano_s_probes_are_one_recipe_and_who_sees_with_it() -> None:
+    path = SMOKE.with_name("nano-probe.yaml")
+    assert load_recipe(path).experts == "none"
+    assert load_recipe(path, ["experts=[text]"]).experts == ("text",)
+
+
 def test_yaml_s_exponent_without_a_dot_is_a_number() -> None:
     assert recipe_from_dict({**LEAST, "learning_rate": "2e-5"}).learning_rate == 2e-5
 
