@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from openmova.errors import UserError
@@ -41,10 +42,30 @@ class Lora:
                 f"the language model has no layer called {', '.join(settings.targets)}: "
                 "give its names as lora.targets"
             ) from error
+        self._model = model
+        if getattr(model, "is_quantized", False):
+            # Trainer takes a quantised model only with such matrices, and looks for them here.
+            model._hf_peft_config_loaded = True
 
     def merge(self) -> None:
         """Add what was learned to the language model's weights; the matrices go."""
         self._wrapped.merge_and_unload()
+
+    @torch.no_grad()
+    def merge_into(self, stored: MovaForConditionalGeneration) -> None:
+        """Give all that was learned to the same model as it is stored: for one that learned beside
+        quantised weights, so that no rounding of these stays."""
+        own = dict(stored.named_parameters())
+        for name, parameter in self._model.named_parameters():
+            if parameter.requires_grad and name in own:
+                own[name].copy_(parameter)
+        for name, layer in self._wrapped.get_base_model().named_modules():
+            if hasattr(layer, MATRICES[0]):
+                weight = stored.model.language_model.get_submodule(name).weight
+                assert isinstance(weight, torch.Tensor)
+                (adapter,) = layer.active_adapters
+                learned = layer.get_delta_weight(adapter).to(weight.device, torch.float32)
+                weight.copy_(weight.float() + learned)
 
 
 def give_router_lora(model: MovaForConditionalGeneration, settings: LoraSettings) -> None:

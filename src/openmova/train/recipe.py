@@ -23,6 +23,7 @@ SCHEDULES = ("cosine", "linear", "constant_with_warmup")
 PRECISIONS = ("float32", "bfloat16")
 SHARDINGS = ("none", "fsdp")
 EXPERTS = ("annotated", "all", "none")
+QUANTIZED = ("4bit", "8bit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class LoraSettings:
     """What was learned counts alpha / rank."""
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     """Layers of the language model, by the ends of their names."""
+    quantize: str | None = None
+    """In the stage lora: the frozen weights of the language model in "4bit" or "8bit" (QLoRA)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +143,18 @@ class TrainingRecipe:
             raise UserError("the recipe's lora.rank must be 1 or more")
         if self.deepspeed is not None and self.sharding != "none":
             raise UserError("the recipe has both sharding and deepspeed: remove one of them")
+        if self.lora.quantize is not None:
+            _choice("lora.quantize", self.lora.quantize, QUANTIZED)
+            if self.stage != "lora":
+                raise UserError(
+                    "the recipe's lora.quantize is for the stage lora: quantised weights can't "
+                    f"learn in the stage {self.stage}"
+                )
+            if self.sharding != "none":
+                raise UserError(
+                    "the recipe has both sharding and lora.quantize, but quantised weights can't "
+                    "be split: remove one of them"
+                )
         if self.steps is not None and self.steps < 1:
             raise UserError("the recipe's steps must be 1 or more")
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from openmova.data.samples import Samples
 from openmova.data.synthetic.training import SyntheticSamples
 from openmova.disk import write_text
 from openmova.errors import UserError
+from openmova.loading.model import load_model
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder
@@ -174,13 +175,24 @@ def _train(
         prepared.sharding.gather()
     if is_first_process():
         write_text(folder.path / "log.json", json.dumps(trainer.state.log_history, indent=1))
-        if prepared.lora is not None:
-            prepared.lora.merge()
-        model = prepared.model.to(prepared.dtype)
+        model = _trained(prepared)
         folder.write_final(lambda final: save_trained(model, prepared.processor, final))
         tell(f"{folder.final}: trained, {bad.bad} of {bad.bad + bad.good} samples were bad")
     state.wait_for_everyone()
     return folder.final
+
+
+def _trained(prepared: Prepared) -> MovaForConditionalGeneration:
+    """The model of a run that is over, in the dtype that it began with."""
+    lora, recipe = prepared.lora, prepared.recipe
+    if lora is None:
+        return prepared.model.to(prepared.dtype)
+    if recipe.lora.quantize is None:
+        lora.merge()
+        return prepared.model.to(prepared.dtype)
+    stored, _ = _model(replace(recipe, lora=replace(recipe.lora, quantize=None)))
+    lora.merge_into(stored)
+    return stored
 
 
 def save_trained(
@@ -216,13 +228,27 @@ def _samples(source: DataSource, seed: int) -> Samples:
 
 def _model(recipe: TrainingRecipe) -> tuple[MovaForConditionalGeneration, MovaProcessor]:
     if recipe.model == TINY:
+        if recipe.lora.quantize is not None:
+            raise UserError(
+                "lora.quantize needs the folder of a checkpoint as model: train tiny without first"
+            )
         return tiny_mova(recipe.seed)
     folder = checkpoint_folder(recipe.model)
     # What stays frozen is kept as it is stored, unless all is to be computed in float32.
-    dtype = torch.float32 if recipe.precision == "float32" else "auto"
-    model = MovaForConditionalGeneration.from_pretrained(folder, dtype=dtype)
-    assert isinstance(model, MovaForConditionalGeneration)
+    dtype = torch.float32 if recipe.precision == "float32" else None
+    model: Any
+    if recipe.lora.quantize is None:
+        model = MovaForConditionalGeneration.from_pretrained(folder, dtype=dtype or "auto")
+    else:
+        model = load_model(folder, device=_device(), dtype=dtype, quantization=recipe.lora.quantize)
     return model, AutoProcessor.from_pretrained(folder)
+
+
+def _device() -> torch.device | None:
+    """Where this process's model has to be from the start, as quantised weights don't move."""
+    if not torch.cuda.is_available():
+        return None
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def _bytes(model: nn.Module) -> int:

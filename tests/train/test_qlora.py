@@ -1,0 +1,95 @@
+"""QLoRA: matrices learn beside a quantised language model, and join the weights as stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from openmova.errors import UserError
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.train import run as run_module
+from openmova.train.recipe import load_recipe
+from openmova.train.run import prepare, save_trained, train
+from openmova.train.trainer import MovaTrainer
+from train.runs import FAST, SMOKE, weights
+
+pytest.importorskip("peft")
+pytest.importorskip("bitsandbytes")
+CHANGES = [*FAST, "stage=lora", "learning_rates={}", "lora.rank=4", "lora.quantize=4bit"]
+TARGETS = {"q_proj", "k_proj", "v_proj", "o_proj"}
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start")
+    save_trained(*run_module.tiny_mova(), folder)
+    return folder
+
+
+def run(start: Path, output: Path, *changes: str, resume: bool = False) -> None:
+    recipe = load_recipe(SMOKE, [*CHANGES, f"model={start}", *changes])
+    train(recipe, output, resume=resume, tell=print)
+
+
+def layers(found: dict[str, Tensor]) -> set[str]:
+    return {name.split(".")[-2] for name in found if name.startswith("model.language_model")}
+
+
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_what_was_learned_joins_the_weights_as_they_are_stored(
+    start: Path, tmp_path: Path, bits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[run_module.Prepared] = []
+    original = run_module._trained
+
+    def trained(prepared: run_module.Prepared) -> MovaForConditionalGeneration:
+        ended.append(prepared)
+        return original(prepared)
+
+    monkeypatch.setattr(run_module, "_trained", trained)
+    run(start, tmp_path, f"lora.quantize={bits}")
+    before, after = load_file(start / "model.safetensors"), weights(tmp_path)
+    assert before.keys() == after.keys()
+    assert {tensor.dtype for tensor in after.values()} == {torch.float32}
+    changed = {name: t for name, t in after.items() if not torch.equal(t, before[name])}
+    assert layers(changed) == TARGETS
+    assert not any(name.startswith(("model.base", "model.gate", "lm_head")) for name in changed)
+    small = ended[0].model
+    assert torch.equal(after["model.adapter.position"], small.model.adapter.position)
+    # Beside the quantised weights the same was learned: the answers differ by their rounding only.
+    final = MovaForConditionalGeneration.from_pretrained(tmp_path / "final")
+    begin = MovaForConditionalGeneration.from_pretrained(start)
+    ids = torch.arange(5, 45)[None]
+    small.train()  # bitsandbytes' kernel for answers on a CPU has no layers as narrow as these
+    expected, found, first = (m(input_ids=ids).logits for m in (small, final, begin))
+    assert (found - expected).norm() < 0.5 * (first - expected).norm()
+
+
+def test_a_stopped_run_ends_as_one_that_was_not(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(start, tmp_path / "whole")
+    original = MovaTrainer.training_step
+
+    def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> Tensor:
+        if self.state.global_step == 5:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MovaTrainer, "training_step", step)
+        with pytest.raises(KeyboardInterrupt):
+            run(start, tmp_path / "stopped")
+    run(start, tmp_path / "stopped", resume=True)
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_tiny_has_nothing_stored() -> None:
+    with pytest.raises(UserError, match="needs the folder of a checkpoint"):
+        prepare(load_recipe(SMOKE, CHANGES))
