@@ -28,6 +28,15 @@ def write_text(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
+def append_text(path: Path, text: str) -> None:
+    """One write at the end of a file, so that several processes may share it."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, text.encode())
+    finally:
+        os.close(handle)
+
+
 def is_full(error: Exception) -> bool:
     """Whether an error says that the disk, or a quota on it, is full."""
     number = error.errno if isinstance(error, OSError) else None

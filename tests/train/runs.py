@@ -39,7 +39,9 @@ def start(
 ) -> list[ForkServerProcess]:
     """The processes of a run that goes on, or begins."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["openmova.train.run", "torch._dynamo"])
+    context.set_forkserver_preload(
+        ["openmova.train.run", "torch._dynamo", "matplotlib.backends.backend_agg"]
+    )
     started = []
     port = str(_free_port())
     for rank in range(processes):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from openmova.train.log import RunLog
 from train.runs import FAST, SMOKE, finish, start, weights
 
 # Dropout has other random numbers in each process; the gate's text encoder is the only one with it.
@@ -34,6 +35,15 @@ def test_two_processes_equal_one_with_twice_the_accumulation(tmp_path: Path, sta
     finish(start(two, changes, processes=2))
     finish(start(one, [*changes, "accumulation=2"]))
     assert_close(one, two)
+    for single, gathered in zip(
+        *(RunLog(d / "log.jsonl").entries() for d in (one, two)), strict=True
+    ):
+        assert gathered["step"] == single["step"]
+        assert gathered["domains"].keys() == single["domains"].keys()
+        for domain, found in single["domains"].items():
+            assert gathered["domains"][domain]["samples"] == found["samples"]
+            assert gathered["domains"][domain]["loss"] == pytest.approx(found["loss"], rel=1e-4)
+            assert gathered["domains"][domain]["chosen"] == found["chosen"]
 
 
 # Few samples a step and much decay: an expert that no sample of a step chose would show it.

@@ -19,6 +19,7 @@ from openmova.experts.cell import CellExpert
 from openmova.experts.vit import VitEncoder
 from openmova.processing_mova import IGNORED
 from openmova.train import run as run_module
+from openmova.train.log import RunLog
 from openmova.train.recipe import load_recipe
 from openmova.train.run import prepare, train
 from openmova.train.trainer import Course, MovaTrainer
@@ -29,6 +30,10 @@ def run(output: Path, *changes: str, resume: bool = True) -> list[str]:
     said: list[str] = []
     train(load_recipe(SMOKE, [*FAST, *changes]), output, resume=resume, tell=said.append)
     return said
+
+
+def entries(output: Path) -> list[dict[str, Any]]:
+    return RunLog(output / "log.jsonl").entries()
 
 
 class Stopped(Exception):
@@ -99,17 +104,21 @@ def test_a_torn_checkpoint_is_passed_over_and_the_end_is_the_same(
 
 
 def test_a_run_that_was_stopped_has_the_log_of_the_whole(tmp_path: Path, stop_before: Any) -> None:
-    run(tmp_path / "whole", "log_steps=2")
+    run(tmp_path / "whole", "log_steps=3", "save_steps=2")
     stop_before(5)
     with pytest.raises(Stopped):
-        run(tmp_path / "broken", "log_steps=2")
-    run(tmp_path / "broken", "log_steps=2")
-    whole, broken = (
-        [entry["loss"] for entry in json.loads((tmp_path / name / "log.json").read_text())[:-1]]
-        for name in ("whole", "broken")
-    )
-    assert len(whole) == 4
-    assert whole == pytest.approx(broken)
+        run(tmp_path / "broken", "log_steps=3", "save_steps=2")
+    log = tmp_path / "broken" / "log.jsonl"
+    assert [entry["step"] for entry in RunLog(log).entries()] == [2, 3, 4]  # as the run goes
+    log.write_text(log.read_text() + '{"step": 5, "lo')  # where it was killed
+    run(tmp_path / "broken", "log_steps=3", "save_steps=2")
+    whole, broken = (entries(tmp_path / name) for name in ("whole", "broken"))
+    assert [entry["step"] for entry in broken] == [2, 3, 4, 6, 8]
+    for was, is_ in zip(whole, broken, strict=True):
+        assert is_["loss"] == pytest.approx(was["loss"])
+        assert {k: v for k, v in is_.items() if k not in ("loss", "samples_per_second")} == {
+            k: v for k, v in was.items() if k not in ("loss", "samples_per_second")
+        }
 
 
 def test_a_frozen_part_and_every_expert_end_as_they_began(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +68,13 @@ def train(
             typer.echo("\n".join(f"{key.replace('_', ' ')}: {v}" for key, v in summary.items()))
         return
     assert output is not None
-    final = train_(parsed, output, resume=resume, tell=lambda line: typer.echo(line, err=True))
+    final = train_(parsed, output, resume=resume, tell=_tell, bar=sys.stderr.isatty())
     if is_first_process():
         typer.echo(json.dumps({"folder": str(final)}) if as_json else str(final))
+
+
+def _tell(line: str) -> None:
+    """On standard error, above a bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)

@@ -7,10 +7,10 @@ and the run stops with what to look at.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
+from openmova.disk import append_text
 from openmova.errors import UserError
 
 WARM_UP = 100
@@ -80,21 +80,12 @@ class BadSamples:
         entry = {"source": bad.source, "id": bad.id, "reason": bad.reason}
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            _append(self.file, json.dumps(entry) + "\n")
+            append_text(self.file, json.dumps(entry) + "\n")
         except OSError as error:
             raise UserError(
                 f"cannot list bad samples in {str(self.file)!r} ({error.strerror}): "
                 "make room there, or choose another output folder"
             ) from error
-
-
-def _append(file: Path, text: str) -> None:
-    """One write at the end of the file, so that several processes may share it."""
-    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(handle, text.encode())
-    finally:
-        os.close(handle)
 
 
 def _listed(file: Path | None) -> set[tuple[str, str, str]]:
@@ -104,7 +95,7 @@ def _listed(file: Path | None) -> set[tuple[str, str, str]]:
         return known
     text = file.read_text(encoding="utf-8", errors="replace")
     if text and not text.endswith("\n"):
-        _append(file, "\n")
+        append_text(file, "\n")
     for line in text.splitlines():
         try:
             entry = json.loads(line)

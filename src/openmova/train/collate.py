@@ -96,7 +96,7 @@ class Encoder:
         )
 
     def batch(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """The model's inputs, and `names`, which sample each row is.
+        """The model's inputs, and which sample each row is: `names` and `domains`.
 
         input_ids, attention_mask and labels [B, T], padded on the right; pixel_values uint8
         [B, 3, H, W], image_sizes [B, 2]; question_input_ids and its mask [B, t]; routing bool
@@ -113,6 +113,7 @@ class Encoder:
         )
         return {
             "names": [row.name for row in rows],
+            "domains": [row.domain for row in rows],
             "input_ids": _padded([row.input_ids for row in rows], pad),
             "attention_mask": _padded([[1] * len(row.input_ids) for row in rows], 0),
             "labels": _padded([row.labels for row in rows], IGNORED),

@@ -3,7 +3,8 @@
 DIR/recipe.yaml         the recipe as it was resolved; a run goes on only with the same
 DIR/checkpoint-<step>/  what resuming needs, with the checksums of its files in whole.json
 DIR/bad.jsonl           samples that could not be used
-DIR/log.json            loss, gradient norm, learning rate by step, when the run is over
+DIR/log.jsonl           loss, gradient norm, learning rates, statistics of the domains by step
+DIR/plot.png            the log as a picture
 DIR/final/              the trained model, a checkpoint folder as any other
 """
 
@@ -22,6 +23,8 @@ from filelock import FileLock, Timeout
 
 from openmova.disk import flush, is_full, write_text
 from openmova.errors import UserError
+from openmova.train.log import RunLog
+from openmova.train.plot import can_draw, draw_log
 from openmova.train.recipe import differences
 
 PREFIX = "checkpoint-"
@@ -36,6 +39,7 @@ class RunFolder:
         self.path = path
         self.final = path / "final"
         self.bad = path / "bad.jsonl"
+        self.log = RunLog(path / "log.jsonl")
         self.partial = path / ".partial"
         """What is being written; whoever comes next removes it."""
 
@@ -130,6 +134,16 @@ class RunFolder:
                 return checkpoint
         return None
 
+    def newest(self) -> Path | None:
+        """The checkpoint that was written last, not looked into."""
+        return next(iter(self._checkpoints()), None)
+
+    def draw(self) -> None:
+        """The log as a picture, if there is something to draw with."""
+        if can_draw():
+            with writing(self.path):
+                draw_log(self.log.entries(), self.path / "plot.png")
+
     def write_final(self, write: Callable[[Path], None]) -> None:
         """Let `write` fill a folder that becomes final/ when it is whole."""
         with writing(self.path):
@@ -143,7 +157,11 @@ class RunFolder:
     def _checkpoints(self) -> list[Path]:
         """Newest first."""
         found = [p for p in self.path.glob(f"{PREFIX}*") if p.name[len(PREFIX) :].isdigit()]
-        return sorted(found, key=lambda path: int(path.name[len(PREFIX) :]), reverse=True)
+        return sorted(found, key=step_of, reverse=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name[len(PREFIX) :])
 
 
 @contextmanager

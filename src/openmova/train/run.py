@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,16 @@ from openmova.data.formats import read_samples
 from openmova.data.mixture import Mixture, Weighted
 from openmova.data.samples import Samples
 from openmova.data.synthetic.training import SyntheticSamples
-from openmova.disk import write_text
 from openmova.errors import UserError
 from openmova.loading.model import load_model
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder
-from openmova.train.folder import RunFolder
+from openmova.train.folder import RunFolder, step_of, writing
+from openmova.train.interrupt import Interrupt
 from openmova.train.lora import Lora, give_router_lora
+from openmova.train.plot import can_draw
+from openmova.train.progress import Progress, Tell
 from openmova.train.recipe import DataSource, TrainingRecipe
 from openmova.train.sharding import Sharding
 from openmova.train.stages import Trained, set_stage
@@ -122,22 +123,24 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
 
 
 def train(
-    recipe: TrainingRecipe, output: Path, *, resume: bool, tell: Callable[[str], None]
+    recipe: TrainingRecipe, output: Path, *, resume: bool, tell: Tell, bar: bool = False
 ) -> Path:
     """Run a recipe, or go on with it, and return the folder of the trained model.
 
-    In every process of a distributed run; the first of them holds the folder, and tells.
-    Raises UserError for what can't be used, and where the run has to stop.
+    In every process of a distributed run; the first of them holds the folder, and tells. bar: show
+    one on standard error, in place of the lines of single steps.
+    Raises UserError for what can't be used, and where the run has to stop; KeyboardInterrupt, when
+    it could write a checkpoint first.
     """
     folder = RunFolder(output)
     if not is_first_process():
-        return _train(recipe, folder, resume=resume, tell=_silent)
+        return _train(recipe, folder, resume=resume, tell=_silent, bar=False)
     with folder.claimed():
-        return _train(recipe, folder, resume=resume, tell=tell)
+        return _train(recipe, folder, resume=resume, tell=tell, bar=bar)
 
 
 def _train(
-    recipe: TrainingRecipe, folder: RunFolder, *, resume: bool, tell: Callable[[str], None]
+    recipe: TrainingRecipe, folder: RunFolder, *, resume: bool, tell: Tell, bar: bool
 ) -> Path:
     prepared = prepare(recipe)
     if is_first_process():
@@ -150,6 +153,11 @@ def _train(
         return folder.final
     checkpoint = folder.latest(processes(), tell) if resume else None
     state.wait_for_everyone()  # before the first removes any
+    if is_first_process():
+        with writing(folder.path):
+            folder.log.rewind(0 if checkpoint is None else step_of(checkpoint))
+        if not can_draw():
+            tell("no plot.png without matplotlib: pip install 'openmova[train]'")
     bad = BadSamples(folder.bad, share=recipe.bad_share)
     course = Course(
         prepared.mixture,
@@ -158,6 +166,7 @@ def _train(
         prepared.samples,
         random_experts=recipe.random_experts,
     )
+    interrupt = Interrupt(tell)
     trainer = MovaTrainer(
         prepared.model,
         settings,
@@ -165,16 +174,16 @@ def _train(
         course,
         folder,
         keep=recipe.keep,
-        tell=tell,
         sharding=prepared.sharding,
+        callbacks=[interrupt, Progress(tell, samples_a_step=_step_samples(recipe), bar=bar)],
     )
     if checkpoint is not None:
         tell(f"going on from {checkpoint.name}")
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    _run(trainer, checkpoint, interrupt, tell)
     if prepared.sharding is not None:
         prepared.sharding.gather()
     if is_first_process():
-        write_text(folder.path / "log.json", json.dumps(trainer.state.log_history, indent=1))
+        folder.draw()
         model = _trained(prepared)
         folder.write_final(lambda final: save_trained(model, prepared.processor, final))
         tell(f"{folder.final}: trained, {bad.bad} of {bad.bad + bad.good} samples were bad")
@@ -193,6 +202,22 @@ def _trained(prepared: Prepared) -> MovaForConditionalGeneration:
     stored, _ = _model(replace(recipe, lora=replace(recipe.lora, quantize=None)))
     lora.merge_into(stored)
     return stored
+
+
+def _run(trainer: MovaTrainer, checkpoint: Path | None, interrupt: Interrupt, tell: Tell) -> None:
+    """Train to the end. Raises KeyboardInterrupt if Ctrl-C came before it."""
+    # Several processes would stop after different steps: there Ctrl-C stops at once.
+    listening = interrupt.listening() if processes() == 1 else nullcontext()
+    try:
+        with listening:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        if trainer.state.global_step < trainer.state.max_steps:
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        kept = trainer.folder.newest()
+        goes_on = "nothing was kept" if kept is None else f"--resume goes on from {kept.name}"
+        tell(f"stopped after step {trainer.state.global_step}: {goes_on}")
+        raise
 
 
 def save_trained(

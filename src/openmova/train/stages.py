@@ -90,7 +90,7 @@ def set_stage(
         for decay, wanted in ((weight_decay, True), (0.0, False)):
             chosen = [p for p in parameters if (p.ndim > 1) == wanted]
             if chosen:
-                groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+                groups.append({"params": chosen, "part": part, "lr": rate, "weight_decay": decay})
     return Trained(groups=groups, frozen=tuple(frozen))
 
 

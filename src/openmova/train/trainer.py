@@ -7,6 +7,7 @@
   (Trainer's own way goes through `save_pretrained`, which may rename what `load_state_dict` then
   passes over: a resumed run would silently start from the first weights again.)
 - A loss or gradient that is no number stops the run before it can spoil a weight.
+- What a run saw of each domain is in its log, and the log is drawn (`DomainStatistics`).
 
 Every expert that a row of the batch was annotated with runs once, on these rows; no other is run
 or even built (`MovaModel.encode_experts`).
@@ -15,13 +16,15 @@ or even built (`MovaModel.encode_experts`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
@@ -29,18 +32,21 @@ from openmova.data.bad import BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.sample import Sample
 from openmova.errors import UserError
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.modeling_mova import MovaForConditionalGeneration, MovaOutput
+from openmova.processing_mova import IGNORED
 from openmova.train.collate import Encoder, Row, answer_positions
 from openmova.train.deepspeed import deepspeed_file
 from openmova.train.folder import RunFolder, writing
 from openmova.train.recipe import TrainingRecipe
 from openmova.train.sharding import Sharding, share
 from openmova.train.stages import Trained, saved_buffers
+from openmova.train.statistics import DomainStatistics, flat
 from openmova.train.subsets import random_subset
 
 WEIGHTS = "trained.safetensors"
 SCHEDULER = "scheduler.pt"
-Tell = Callable[[str], None]
+DRAWN_EVERY = 60.0
+"""Seconds between two pictures of the log, at least."""
 
 
 class Course(Dataset[Row]):
@@ -117,7 +123,7 @@ def arguments(recipe: TrainingRecipe, folder: Path, steps: int) -> TrainingArgum
 
 class MovaTrainer(Trainer):
     """model: as the stage set it; trained: what that was; course: the run's samples; keep: how
-    many checkpoints stay."""
+    many checkpoints stay; callbacks: who watches besides."""
 
     optimizer: torch.optim.Optimizer | None
 
@@ -130,8 +136,8 @@ class MovaTrainer(Trainer):
         folder: RunFolder,
         *,
         keep: int,
-        tell: Tell,
         sharding: Sharding | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self.sharding = sharding
         super().__init__(
@@ -139,7 +145,8 @@ class MovaTrainer(Trainer):
             settings,
             data_collator=course.encoder.batch,
             train_dataset=course,
-            callbacks=[Progress(tell)],
+            compute_loss_func=self._answer_loss,
+            callbacks=list(callbacks),
         )
         self.remove_callback(PrinterCallback)
         self.trained = trained
@@ -149,7 +156,12 @@ class MovaTrainer(Trainer):
             # All that accelerate does besides copying the whole model to every process.
             self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
             model._is_accelerate_prepared = True
+        self.statistics = DomainStatistics(course.encoder.experts)
+        self._whole_rates = {group["part"]: group["lr"] for group in trained.groups}
         self._seen: list[str] = []  # the samples of the step, for when it fails
+        self._batch: dict[str, Any] = {}  # what the statistics need of the batch being learned
+        self._said: tuple[int, float] | None = None  # step and time of the last line of the log
+        self._drawn = time.monotonic()
 
     def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
         if self.sharding is None:  # else it is there
@@ -167,10 +179,12 @@ class MovaTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Tensor:
+        self._said = self._said or (self.state.global_step, time.monotonic())
         self._seen += inputs.pop("names")
         if self.sharding is not None:
             self.sharding.share_buffers()
             self.sharding.chose(inputs["routing"])
+        self._batch = {"domains": inputs.pop("domains"), "routing": inputs["routing"]}
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._check_number("loss", loss)
         return loss
@@ -181,6 +195,7 @@ class MovaTrainer(Trainer):
         self.trained.hold_still()  # Trainer has just said train() to everything
         # A vocabulary is wide and most of a sample is no answer.
         kept = answer_positions(inputs["labels"])
+        self._batch["rows"] = kept.nonzero()[:, 0]
         return super().compute_loss(model, {**inputs, "logits_to_keep": kept}, *args, **kwargs)
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
@@ -188,6 +203,44 @@ class MovaTrainer(Trainer):
             return super()._clip_grad_norm(model)
         self.sharding.forget_unused()
         return super()._clip_grad_norm(model).full_tensor()
+
+    def _answer_loss(
+        self, outputs: MovaOutput, labels: Tensor, num_items_in_batch: Tensor
+    ) -> Tensor:
+        """The model's own loss, token by token on the way, of logits [M, V] and labels [B, T]."""
+        assert outputs.logits is not None and outputs.gates is not None
+        targets = labels[:, 1:]
+        losses = F.cross_entropy(
+            outputs.logits.float(), targets[targets != IGNORED], reduction="none"
+        )
+        self.statistics.add(losses=losses, gates=outputs.gates, **self._batch)
+        return losses.sum() / num_items_in_batch
+
+    def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
+        """To whoever watches, and a step's also into the run's log."""
+        domains = {}
+        if "loss" in logs:
+            assert self._said is not None
+            domains = self.statistics.collect()
+            (before, then), now = self._said, (self.state.global_step, time.monotonic())
+            samples = (now[0] - before) * self.get_total_train_batch_size(self.args)
+            logs["samples_per_second"] = round(samples / (now[1] - then), 3)
+            logs |= self._rates(logs["learning_rate"])
+            self._said = now
+        if "loss" in logs and self.is_world_process_zero():
+            entry = {"step": self.state.global_step, **logs, "domains": domains}
+            with writing(self.folder.path):
+                self.folder.log.add(entry)
+        super().log({**logs, **flat(domains)}, start_time)
+        self.state.log_history.clear()  # the run's log has it, and no checkpoint needs it
+
+    def _rates(self, first: float) -> dict[str, float]:
+        """The learning rate of each part, given that of the first: they keep their proportions."""
+        whole = next(iter(self._whole_rates.values()))
+        return {
+            f"learning_rate/{part}": first * rate / whole
+            for part, rate in self._whole_rates.items()
+        }
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
@@ -215,6 +268,9 @@ class MovaTrainer(Trainer):
             if self.args.should_save:
                 filled = self.folder.partial / f"checkpoint-{step}"
                 self.folder.seal(filled, step, keep=self.keep, processes=self.args.world_size)
+                if time.monotonic() - self._drawn > DRAWN_EVERY:
+                    self.folder.draw()
+                    self._drawn = time.monotonic()
         self.accelerator.wait_for_everyone()
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -266,19 +322,3 @@ def _learned(model: nn.Module) -> dict[str, Tensor]:
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     parameters = {name: p.detach() for name, p in model.named_parameters() if name not in frozen}
     return {n: t.contiguous() for n, t in (parameters | saved_buffers(model)).items()}
-
-
-class Progress(TrainerCallback):
-    """A line every log_steps."""
-
-    def __init__(self, tell: Tell) -> None:
-        self.tell = tell
-
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any
-    ) -> None:
-        if state.is_world_process_zero and "loss" in logs:
-            self.tell(
-                f"step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  "
-                f"gradient {logs['grad_norm']:.3f}  learning rate {logs['learning_rate']:.2e}"
-            )

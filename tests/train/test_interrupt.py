@@ -1,0 +1,79 @@
+"""Ctrl-C: the step is ended and kept; the run that goes on ends as if there had been none."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from openmova.train.recipe import load_recipe
+from openmova.train.run import train
+from openmova.train.trainer import MovaTrainer
+from train.runs import FAST, SMOKE, weights
+
+CHANGES = [*FAST, "save_steps=4", "workers=1"]
+
+
+@pytest.fixture
+def press(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Ctrl-C in the midst of the step after `after`, so often, as the terminal sends it."""
+
+    def press(after: int, times: int) -> None:
+        original = MovaTrainer.training_step
+
+        def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+            if self.state.global_step == after:
+                monkeypatch.undo()
+                workers = [child.pid or 0 for child in torch.multiprocessing.active_children()]
+                assert workers
+                for process in [*workers, *([os.getpid()] * times)]:
+                    os.kill(process, signal.SIGINT)
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(MovaTrainer, "training_step", step)
+
+    return press
+
+
+def run(output: Path) -> list[str]:
+    said: list[str] = []
+    try:
+        train(load_recipe(SMOKE, CHANGES), output, resume=True, tell=said.append)
+    except KeyboardInterrupt:
+        said.append("interrupted")
+    return said
+
+
+def test_the_step_is_ended_and_kept_and_the_end_is_the_same(tmp_path: Path, press: Any) -> None:
+    run(tmp_path / "whole")
+    press(after=5, times=1)
+    said = run(tmp_path / "stopped")
+    assert said[-4] == "stopping after this step, with a checkpoint; Ctrl-C again: at once"
+    assert said[-2:] == [
+        "stopped after step 6: --resume goes on from checkpoint-6",
+        "interrupted",
+    ]
+    assert run(tmp_path / "stopped")[0] == "going on from checkpoint-6"
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_one_stops_at_once(tmp_path: Path, press: Any) -> None:
+    press(after=5, times=2)
+    assert run(tmp_path)[-2:] == [
+        "stopped after step 5: --resume goes on from checkpoint-4",
+        "interrupted",
+    ]
+    assert not (tmp_path / "checkpoint-6").exists()
+
+
+def test_before_the_first_checkpoint_nothing_is_kept_and_that_is_said(
+    tmp_path: Path, press: Any
+) -> None:
+    press(after=1, times=2)
+    assert run(tmp_path)[-2] == "stopped after step 1: nothing was kept"

@@ -1,0 +1,83 @@
+"""A run's picture: one panel for each thing that the log tells of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.figure
+import pytest
+from PIL import Image
+
+from openmova.train import folder as folder_module
+from openmova.train import plot
+from openmova.train.folder import RunFolder
+from openmova.train.plot import DOMAINS, draw_log
+
+
+def entry(step: int, domains: list[str]) -> dict[str, object]:
+    seen = {
+        "samples": 4,
+        "loss": 1 / step,
+        "chosen": {"text": 0.0, "chart": 1.0},
+        "gates": {"chart": [0.4, 0.6]},
+    }
+    return {
+        "step": step,
+        "loss": 1 / step,
+        "learning_rate/adapter": 1e-4,
+        "domains": dict.fromkeys(domains, seen),
+    }
+
+
+@pytest.fixture
+def panels(monkeypatch: pytest.MonkeyPatch) -> list[matplotlib.axes.Axes]:
+    """The panels of the figures that are drawn."""
+    kept: list[matplotlib.axes.Axes] = []
+    original = plot._panel
+
+    def panel(axes: matplotlib.axes.Axes, *args: object) -> None:
+        original(axes, *args)
+        kept.append(axes)
+
+    monkeypatch.setattr(plot, "_panel", panel)
+    return kept
+
+
+def test_every_panel_has_the_log_s_numbers(
+    tmp_path: Path, panels: list[matplotlib.axes.Axes]
+) -> None:
+    entries = [entry(1, ["forms"]), entry(2, ["forms"])]
+    entries.append({"step": 2, "eval_loss": 0.7, "eval_exact": 0.25, "eval_routing": 0.5})
+    draw_log(entries, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as picture:
+        assert picture.width > 1000
+    assert [p.get_title() for p in panels] == [
+        "loss",
+        "learning rate",
+        "evaluation",
+        "gates: forms",
+    ]
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in panels[0].get_lines()}
+    assert drawn["all"] == drawn["forms"] == [[1, 1.0], [2, 0.5]]
+    assert drawn["held out"] == [[2, 0.7]]
+    (gate,) = panels[3].get_lines()
+    assert gate.get_label() == "chart"
+    assert gate.get_xydata().tolist() == [[1, 0.5], [2, 0.5]]
+
+
+def test_a_log_with_nothing_in_it_and_one_with_many_domains_are_drawn(
+    tmp_path: Path, panels: list[matplotlib.axes.Axes]
+) -> None:
+    draw_log([], tmp_path / "none.png")
+    assert (tmp_path / "none.png").exists()
+    assert not panels
+    draw_log([entry(1, [f"domain {i}" for i in range(30)])], tmp_path / "many.png")
+    assert sum(p.get_title().startswith("gates") for p in panels) == DOMAINS
+
+
+def test_without_matplotlib_a_run_has_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "can_draw", lambda: False)
+    RunFolder(tmp_path).draw()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,31 @@
+"""What a run shows while it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from openmova.train.recipe import load_recipe
+from openmova.train.run import train
+from train.runs import FAST, SMOKE
+
+
+def test_on_a_terminal_a_bar_has_samples_a_second_time_left_and_the_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    recipe = load_recipe(SMOKE, [*FAST, "steps=4"])
+    train(recipe, tmp_path, resume=False, tell=said.append, bar=True)
+    shown = [part for part in capsys.readouterr().err.split("\r") if "samples" in part][-1]
+    assert "8/8 [" in shown  # samples
+    assert "samples/s" in shown or "s/ samples" in shown
+    assert "step 4/4, loss " in shown
+    assert [line.partition(":")[2] for line in said] == [" trained, 0 of 8 samples were bad"]
+
+
+def test_elsewhere_a_line_says_each_step_that_is_logged(tmp_path: Path) -> None:
+    said: list[str] = []
+    recipe = load_recipe(SMOKE, [*FAST, "steps=4", "log_steps=3"])
+    train(recipe, tmp_path, resume=False, tell=said.append)
+    assert [line.split("  ")[0] for line in said[:-1]] == ["step 2/4", "step 3/4", "step 4/4"]

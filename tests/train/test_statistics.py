@@ -1,0 +1,94 @@
+"""The statistics of the domains: what the forward pass that learns saw, no more and no less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from openmova.data.bad import BadSamples
+from openmova.train.log import RunLog
+from openmova.train.recipe import load_recipe
+from openmova.train.run import prepare, train
+from openmova.train.statistics import DomainStatistics, flat
+from openmova.train.trainer import Course
+from train.runs import FAST, SMOKE
+
+STILL = [*FAST, "learning_rates.gate_text=0", "log_steps=1", "steps=2"]
+
+
+def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw() -> None:
+    statistics = DomainStatistics(["text", "chart"])
+    gates = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.4, 0.6], [0.2, 0.8]], [[0, 0], [0, 0]]])
+    statistics.add(
+        ["forms", "charts", ""],
+        losses=torch.tensor([1.0, 2.0, 3.0, 5.0, 7.0]),
+        rows=torch.tensor([0, 0, 1, 2, 2]),
+        routing=gates[:, 0] > 0,
+        gates=gates,
+    )
+    statistics.add(
+        ["charts"],
+        losses=torch.tensor([4.0, 8.0]),
+        rows=torch.tensor([0, 0]),
+        routing=torch.tensor([[False, True]]),
+        gates=torch.tensor([[[0.0, 1.0], [0.0, 1.0]]]),
+    )
+    found = statistics.collect()
+    assert found["forms"] == {
+        "samples": 1,
+        "tokens": 2,
+        "loss": 1.5,
+        "chosen": {"text": 1.0, "chart": 0.0},
+        "gates": {"text": [1.0, 1.0]},
+    }
+    assert found["charts"] == {
+        "samples": 2,
+        "tokens": 3,
+        "loss": 5.0,
+        "chosen": {"text": 0.5, "chart": 1.0},
+        "gates": {"text": [0.4, 0.2], "chart": [0.8, 0.9]},
+    }
+    assert found["none given"]["loss"] == 6.0
+    assert flat(found)["gate/charts/chart/2"] == 0.9
+    assert statistics.collect() == {}
+
+
+def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
+    tmp_path: Path,
+) -> None:
+    recipe = load_recipe(SMOKE, [*STILL, "accumulation=2"])
+    train(recipe, tmp_path, resume=False, tell=str)
+    entries = RunLog(tmp_path / "log.jsonl").entries()
+    for entry in entries:
+        domains = entry["domains"].values()
+        assert sum(found["samples"] for found in domains) == 4
+        tokens = sum(found["tokens"] for found in domains)
+        total = sum(found["tokens"] * found["loss"] for found in domains)
+        assert entry["loss"] == pytest.approx(total / tokens, rel=1e-5)
+
+    prepared = prepare(recipe)
+    course = Course(prepared.mixture, prepared.encoder, BadSamples(), prepared.samples)
+    batch = prepared.encoder.batch([course[i] for i in range(4)])
+    names, domains = batch.pop("names"), batch.pop("domains")
+    with torch.no_grad():
+        out = prepared.model.eval()(**batch)
+    assert len(names) == 4
+    assert entries[0]["loss"] == pytest.approx(out.loss.item(), rel=1e-5)
+    for domain, found in entries[0]["domains"].items():
+        rows = torch.tensor([d == domain for d in domains])
+        chosen = batch["routing"][rows].float()  # [b, E]
+        assert list(found["chosen"].values()) == pytest.approx(chosen.mean(dim=0).tolist())
+        for j, name in enumerate(prepared.encoder.experts):
+            if name in found["gates"]:
+                weights = out.gates[rows][:, :, j].sum(dim=0) / chosen[:, j].sum()
+                assert found["gates"][name] == pytest.approx(weights.tolist(), abs=1e-4)
+
+
+def test_each_part_s_learning_rate_is_logged(tmp_path: Path) -> None:
+    train(load_recipe(SMOKE, STILL), tmp_path, resume=False, tell=str)
+    entry = RunLog(tmp_path / "log.jsonl").entries()[0]
+    rates = {key: value for key, value in entry.items() if key.startswith("learning_rate/")}
+    assert rates.keys() == {f"learning_rate/{p}" for p in ("adapter", "base", "language_model")}
+    assert rates["learning_rate/base"] == pytest.approx(rates["learning_rate/adapter"] / 2)
