@@ -69,6 +69,14 @@ def test_later_turns_are_questions_to_the_same_pool(augmented: bool) -> None:
         assert len(questions) == 4
 
 
+def test_no_expert_is_asked_twice_while_two_others_wait() -> None:
+    for sample in instructions(turns=8, count=100):
+        pool, _ = shown(sample)
+        letters = [a for turn in sample.turns[1::2] for a in turn.text.split(", ") if a in pool]
+        first = letters[: len(pool) - 1]
+        assert len(set(first)) == len(first)
+
+
 @pytest.mark.parametrize("augmented", [True, False])
 def test_nothing_held_out_is_in_the_training_data(augmented: bool) -> None:
     held_out = {text for e in WORLD.held_out.values() for text in (*e.descriptions, *e.questions)}

@@ -96,7 +96,8 @@ def open_world_instructions(
     augmented: every sample draws the pool's experts, their order and their descriptions, and half
     of the pools are cut to 3 to 6 of 7. Otherwise every expert has its place in a fixed pool of 7
     and one description, as in training on one real pool. turns: questions asked of each pool, one
-    after the other; each is learned, and only the first is preceded by the pool.
+    after the other; each is learned, and only the first is preceded by the pool. Experts take
+    turns in them, so that no answer can be had from an earlier question that is alike.
     """
     return [
         _sample(pages, instruction, seed=seed, index=index, turns=turns, augmented=augmented)
@@ -122,7 +123,13 @@ def _sample(
     else:
         first = rng.randrange(0, len(names), POOL)
         names = names[first : first + POOL]
-    asked = [_question(names, rng) for _ in range(turns)]
+    asked, waiting = [], list[str]()
+    for _ in range(turns):
+        if len(waiting) < 2:
+            waiting = rng.sample(names, len(names))
+        question, needed = _question(names, waiting, rng)
+        asked.append((question, needed))
+        waiting = [name for name in waiting if name not in needed]
     shown = augmented_pool(
         {name: experts[name].descriptions for name in names},
         chosen=(),
@@ -146,8 +153,10 @@ def _sample(
     )
 
 
-def _question(pool: Sequence[str], rng: random.Random) -> tuple[str, tuple[str, ...]]:
-    """A question and the experts of the pool that it needs: one, or none, or two."""
+def _question(
+    pool: Sequence[str], waiting: Sequence[str], rng: random.Random
+) -> tuple[str, tuple[str, ...]]:
+    """A question and the experts of the pool that it needs: one or two who wait, or none."""
     world = open_world()
     kind = rng.random()
     if kind < NONE / 2:
@@ -155,5 +164,5 @@ def _question(pool: Sequence[str], rng: random.Random) -> tuple[str, tuple[str, 
     if kind < NONE:
         absent = rng.choice([name for name in world.training if name not in pool])
         return rng.choice(world.training[absent].questions), ()
-    needed = rng.sample(pool, 2 if kind < NONE + TWO else 1)
+    needed = rng.sample(waiting, 2 if kind < NONE + TWO else 1)
     return " ".join(rng.choice(world.training[name].questions) for name in needed), tuple(needed)
