@@ -44,3 +44,12 @@ class Answer:
             "gates": [dict(zip(names, block, strict=True)) for block in self.gates.tolist()],
             "timings": self.timings,
         }
+
+
+def matches(answer: str, expected: str) -> bool:
+    """Exact match, but for case, surrounding space and a final full stop."""
+    return _plain(answer) == _plain(expected)
+
+
+def _plain(text: str) -> str:
+    return text.strip().rstrip(".").lower()

@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from openmova.answer import Answer
+from openmova.answer import Answer, matches
 from openmova.assets import NANO_SUITE, asset_folder
 from openmova.data.synthetic import (
     Fact,
@@ -68,11 +68,6 @@ def _draw(domain: str, pictures: PictureSet, rng: random.Random) -> Sample:
     if domain == "object":
         return draw_picture(rng, pictures)
     return {"text": draw_form, "chart": draw_chart, "location": draw_shapes}[domain](rng)
-
-
-def matches(answer: str, expected: str) -> bool:
-    """Exact match, but for case, surrounding space and a final full stop."""
-    return answer.strip().rstrip(".").lower() == expected.lower()
 
 
 def run(mova: Mova, *, seed: int, n: int, batch: int = 8) -> dict[str, Any]:

@@ -50,6 +50,11 @@ class Progress(TrainerCallback):
                 f"gradient {logs['grad_norm']:.3f}  learning rate {logs['learning_rate']:.2e}"
             )
 
+        elif "eval_loss" in logs:
+            shares = {"exact answers": "eval_exact", "routing as annotated": "eval_routing"}
+            found = [f"{name} {logs[key]:.3f}" for name, key in shares.items() if key in logs]
+            self.tell("  ".join([f"{step}  held out: loss {logs['eval_loss']:.4f}", *found]))
+
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -23,6 +23,7 @@ SCHEDULES = ("cosine", "linear", "constant_with_warmup")
 PRECISIONS = ("float32", "bfloat16")
 SHARDINGS = ("none", "fsdp")
 EXPERTS = ("annotated", "all", "none")
+TRACKERS = ("tensorboard", "wandb")
 QUANTIZED = ("4bit", "8bit")
 
 
@@ -53,6 +54,17 @@ class LoraSettings:
     """Layers of the language model, by the ends of their names."""
     quantize: str | None = None
     """In the stage lora: the frozen weights of the language model in "4bit" or "8bit" (QLoRA)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """Of the evaluation while a model learns."""
+
+    data: tuple[DataSource, ...]
+    """Samples that training never sees."""
+    steps: int = 500
+    """Between two evaluations; the last comes at the end."""
+    samples: int = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +121,9 @@ class TrainingRecipe:
     keep: int = 2
     """Checkpoints."""
     log_steps: int = 10
+    report: tuple[str, ...] = ()
+    """Where else the log goes: "tensorboard", "wandb"."""
+    evaluation: EvaluationSettings | None = None
 
     def __post_init__(self) -> None:
         _choice("stage", self.stage, STAGES)
@@ -122,6 +137,14 @@ class TrainingRecipe:
             _choice(f"part of learning_rates in the stage {self.stage}", part, STAGES[self.stage])
         if not self.data:
             raise UserError("the recipe's data is empty: name at least one source")
+        for tracker in self.report:
+            _choice("tracker in report", tracker, TRACKERS)
+        if self.evaluation is not None:
+            for name in ("steps", "samples"):
+                if getattr(self.evaluation, name) < 1:
+                    raise UserError(f"the recipe's evaluation.{name} must be 1 or more")
+            if not self.evaluation.data:
+                raise UserError("the recipe's evaluation.data is empty: name at least one source")
         at_least = {
             **dict.fromkeys(("batch", "accumulation", "save_steps", "keep", "log_steps"), 1),
             **dict.fromkeys(("max_tokens",), 1),

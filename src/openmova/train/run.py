@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from openmova.loading.model import load_model
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder
+from openmova.train.evaluation import EvaluateEvery, Evaluation
 from openmova.train.folder import RunFolder, step_of, writing
 from openmova.train.interrupt import Interrupt
 from openmova.train.lora import Lora, give_router_lora
@@ -33,6 +35,7 @@ from openmova.train.progress import Progress, Tell
 from openmova.train.recipe import DataSource, TrainingRecipe
 from openmova.train.sharding import Sharding
 from openmova.train.stages import Trained, set_stage
+from openmova.train.trackers import check_trackers, trackers
 from openmova.train.trainer import Course, MovaTrainer, arguments
 
 TINY = "tiny"
@@ -48,6 +51,7 @@ class Prepared:
     processor: MovaProcessor
     encoder: Encoder
     mixture: Mixture
+    held_out: Mixture | None
     trained: Trained
     lora: Lora | None
     sharding: Sharding | None
@@ -79,11 +83,12 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
 
     Raises UserError.
     """
-    sources = [
-        Weighted(samples=_samples(source, recipe.seed), weight=source.weight)
-        for source in recipe.data
-    ]
-    mixture = Mixture(sources, seed=recipe.seed)
+    mixture = _mixture(recipe.data, recipe.seed)
+    held_out = None
+    if recipe.evaluation is not None:
+        # Generated samples are others than those of training.
+        held_out = _mixture(recipe.evaluation.data, recipe.seed + 1)
+    check_trackers(recipe.report)
     set_seed(recipe.seed)
     model, processor = _model(recipe)
     encoder = Encoder(
@@ -114,6 +119,7 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         processor=processor,
         encoder=encoder,
         mixture=mixture,
+        held_out=held_out,
         trained=trained,
         lora=lora,
         sharding=sharding,
@@ -153,9 +159,10 @@ def _train(
         return folder.final
     checkpoint = folder.latest(processes(), tell) if resume else None
     state.wait_for_everyone()  # before the first removes any
+    begun = 0 if checkpoint is None else step_of(checkpoint)
     if is_first_process():
         with writing(folder.path):
-            folder.log.rewind(0 if checkpoint is None else step_of(checkpoint))
+            folder.log.rewind(begun)
         if not can_draw():
             tell("no plot.png without matplotlib: pip install 'openmova[train]'")
     bad = BadSamples(folder.bad, share=recipe.bad_share)
@@ -167,6 +174,12 @@ def _train(
         random_experts=recipe.random_experts,
     )
     interrupt = Interrupt(tell)
+    callbacks = [interrupt, Progress(tell, samples_a_step=_step_samples(recipe), bar=bar)]
+    if is_first_process():
+        callbacks += trackers(recipe.report, folder.path, begun)
+    evaluation = _evaluation(prepared, folder)
+    if recipe.evaluation is not None:
+        callbacks.append(EvaluateEvery(recipe.evaluation.steps))
     trainer = MovaTrainer(
         prepared.model,
         settings,
@@ -175,7 +188,8 @@ def _train(
         folder,
         keep=recipe.keep,
         sharding=prepared.sharding,
-        callbacks=[interrupt, Progress(tell, samples_a_step=_step_samples(recipe), bar=bar)],
+        evaluation=evaluation,
+        callbacks=callbacks,
     )
     if checkpoint is not None:
         tell(f"going on from {checkpoint.name}")
@@ -202,6 +216,20 @@ def _trained(prepared: Prepared) -> MovaForConditionalGeneration:
     stored, _ = _model(replace(recipe, lora=replace(recipe.lora, quantize=None)))
     lora.merge_into(stored)
     return stored
+
+
+def _evaluation(prepared: Prepared, folder: RunFolder) -> Evaluation | None:
+    if prepared.held_out is None:
+        return None
+    recipe = prepared.recipe
+    assert recipe.evaluation is not None
+    return Evaluation(
+        prepared.held_out,
+        prepared.encoder,
+        samples=recipe.evaluation.samples,
+        batch=recipe.batch,
+        bad=BadSamples(folder.bad, share=recipe.bad_share),
+    )
 
 
 def _run(trainer: MovaTrainer, checkpoint: Path | None, interrupt: Interrupt, tell: Tell) -> None:
@@ -239,6 +267,11 @@ def is_first_process() -> bool:
 
 def _step_samples(recipe: TrainingRecipe) -> int:
     return recipe.batch * recipe.accumulation * processes()
+
+
+def _mixture(sources: Sequence[DataSource], seed: int) -> Mixture:
+    weighted = [Weighted(samples=_samples(s, seed), weight=s.weight) for s in sources]
+    return Mixture(weighted, seed=seed)
 
 
 def _samples(source: DataSource, seed: int) -> Samples:

@@ -26,7 +26,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset, Sampler, SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainingArguments,
+)
 
 from openmova.data.bad import BadSamples
 from openmova.data.mixture import Mixture
@@ -36,6 +42,7 @@ from openmova.modeling_mova import MovaForConditionalGeneration, MovaOutput
 from openmova.processing_mova import IGNORED
 from openmova.train.collate import Encoder, Row, answer_positions
 from openmova.train.deepspeed import deepspeed_file
+from openmova.train.evaluation import Evaluation
 from openmova.train.folder import RunFolder, writing
 from openmova.train.recipe import TrainingRecipe
 from openmova.train.sharding import Sharding, share
@@ -123,9 +130,11 @@ def arguments(recipe: TrainingRecipe, folder: Path, steps: int) -> TrainingArgum
 
 class MovaTrainer(Trainer):
     """model: as the stage set it; trained: what that was; course: the run's samples; keep: how
-    many checkpoints stay; callbacks: who watches besides."""
+    many checkpoints stay; evaluation: on what is held out, where a
+    callback asks for it; callbacks: who watches besides."""
 
     optimizer: torch.optim.Optimizer | None
+    control: TrainerControl
 
     def __init__(
         self,
@@ -137,6 +146,7 @@ class MovaTrainer(Trainer):
         *,
         keep: int,
         sharding: Sharding | None = None,
+        evaluation: Evaluation | None = None,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self.sharding = sharding
@@ -156,6 +166,7 @@ class MovaTrainer(Trainer):
             # All that accelerate does besides copying the whole model to every process.
             self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
             model._is_accelerate_prepared = True
+        self.evaluation = evaluation
         self.statistics = DomainStatistics(course.encoder.experts)
         self._whole_rates = {group["part"]: group["lr"] for group in trained.groups}
         self._seen: list[str] = []  # the samples of the step, for when it fails
@@ -227,12 +238,29 @@ class MovaTrainer(Trainer):
             logs["samples_per_second"] = round(samples / (now[1] - then), 3)
             logs |= self._rates(logs["learning_rate"])
             self._said = now
-        if "loss" in logs and self.is_world_process_zero():
-            entry = {"step": self.state.global_step, **logs, "domains": domains}
+        if {"loss", "eval_loss"} & logs.keys() and self.is_world_process_zero():
+            entry = {"step": self.state.global_step, **logs}
+            if domains:
+                entry["domains"] = domains
             with writing(self.folder.path):
                 self.folder.log.add(entry)
         super().log({**logs, **flat(domains)}, start_time)
         self.state.log_history.clear()  # the run's log has it, and no checkpoint needs it
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """What `Evaluation` finds, also into the log."""
+        assert self.evaluation is not None
+        with self.accelerator.autocast():
+            if self.sharding is None:
+                share_of = (self.args.process_index, self.args.world_size)
+                found = self.evaluation(self.model, *share_of)
+            else:  # every process runs every layer, so all ask the same
+                self.model.unshard()
+                found = self.evaluation(self.model, 0, 1)
+                self.model.reshard()
+        self.log(dict(found))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
 
     def _rates(self, first: float) -> dict[str, float]:
         """The learning rate of each part, given that of the first: they keep their proportions."""

@@ -1,0 +1,210 @@
+"""Evaluation while a model learns: its loss on held-out samples, and its answers by both passes.
+
+The loss is that of training, with the experts of the annotation. For the share of exact answers the
+model is asked as a user would ask it: the router chooses, only these experts run, it answers.
+
+Shapes: B batch, T tokens, M predicted tokens of all answers, E experts of the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import TrainerCallback
+
+from openmova.answer import matches
+from openmova.data.bad import BadSamples
+from openmova.data.mixture import Mixture
+from openmova.data.sample import Sample
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.processing_mova import IGNORED
+from openmova.train.collate import Encoder, Row, answer_positions
+from openmova.train.statistics import NO_DOMAIN
+
+LONGEST = 32
+"""Tokens of an answer that is worth asking for: longer ones are hardly ever exact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Of one sample; None, where it was not asked, or nobody knows the right routing."""
+
+    domain: str
+    tokens: int
+    loss: float
+    exact: bool | None = None
+    routed: bool | None = None
+
+
+class Evaluation:
+    """The first `samples` of a mixture, the same each time, `batch` of them at once."""
+
+    def __init__(
+        self, mixture: Mixture, encoder: Encoder, *, samples: int, batch: int, bad: BadSamples
+    ) -> None:
+        self.mixture = mixture
+        self.encoder = encoder
+        self.count = min(samples, len(mixture))
+        self.batch = batch
+        self.bad = bad
+
+    @torch.no_grad()
+    def __call__(
+        self, model: MovaForConditionalGeneration, part: int, parts: int
+    ) -> dict[str, float]:
+        """What this process, one of as many as there are parts, finds together with the others.
+
+        eval_loss, of the answers' tokens; eval_exact, the share of the questions answered exactly;
+        eval_routing, the share routed as annotated; each also by domain, as eval_loss/DOMAIN.
+        """
+        found: list[Finding] = []
+        model.eval()
+        with _same_random_numbers():
+            mine = range(part, self.count, parts)
+            for start in range(0, len(mine), self.batch):
+                found += self._findings(model, mine[start : start + self.batch])
+        return _summary(gather_object(found) if parts > 1 else found)
+
+    def _findings(
+        self, model: MovaForConditionalGeneration, places: Sequence[int]
+    ) -> list[Finding]:
+        samples, rows = zip(*(self._opened(place) for place in places), strict=True)
+        tokens, losses = self._losses(model, rows)
+        asked = [number for number, sample in enumerate(samples) if self._is_asked(sample)]
+        answers: dict[int, tuple[bool, bool | None]] = {}
+        if asked:
+            chosen = [(samples[number], rows[number]) for number in asked]
+            answers = dict(zip(asked, self._answers(model, chosen), strict=True))
+        return [
+            Finding(
+                domain=sample.domain or NO_DOMAIN,
+                tokens=tokens[number],
+                loss=losses[number],
+                exact=answers.get(number, (None, None))[0],
+                routed=answers.get(number, (None, None))[1],
+            )
+            for number, sample in enumerate(samples)
+        ]
+
+    def _opened(self, place: int) -> tuple[Sample, Row]:
+        rows: list[Row] = []
+
+        def encode(sample: Sample) -> None:
+            rows.append(self.encoder.row(sample))
+
+        return self.mixture.sample(0, place, self.bad, check=encode), rows[-1]
+
+    def _losses(
+        self, model: MovaForConditionalGeneration, rows: Sequence[Row]
+    ) -> tuple[list[int], list[float]]:
+        """The answers' tokens of each row, and the sum of their losses."""
+        inputs = _on(model, self.encoder.batch(rows))
+        labels = inputs.pop("labels")
+        kept = answer_positions(labels)
+        logits = model(**inputs, logits_to_keep=kept).logits.float()  # [M, V]
+        targets = labels[:, 1:]
+        losses = F.cross_entropy(logits, targets[targets != IGNORED], reduction="none")
+        sums = losses.new_zeros(len(rows)).index_add(0, kept.nonzero()[:, 0], losses)
+        return kept.sum(dim=1).tolist(), sums.tolist()
+
+    def _is_asked(self, sample: Sample) -> bool:
+        """Questions about pictures, with a short answer; of a conversation the first."""
+        if sample.image is None or sample.routing:
+            return False
+        return self._length(sample) <= LONGEST
+
+    def _length(self, sample: Sample) -> int:
+        tokenizer = self.encoder.processor.tokenizer
+        return len(tokenizer(sample.turns[1].text, add_special_tokens=False)["input_ids"])
+
+    def _answers(
+        self, model: MovaForConditionalGeneration, asked: Sequence[tuple[Sample, Row]]
+    ) -> Iterable[tuple[bool, bool | None]]:
+        """Of each: whether the answer is exact, and whether it was routed as annotated.
+
+        Where the recipe chose the experts, they are these, and there is no routing to look at.
+        """
+        processor = self.encoder.processor
+        samples = [sample for sample, _ in asked]
+        inputs = _on(
+            model,
+            processor(
+                images=[[sample.image] for sample in samples],
+                questions=[sample.question for sample in samples],
+            ),
+        )
+        question = inputs.pop("routing_input_ids"), inputs.pop("routing_attention_mask")
+        base_map = model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"])
+        routed: list[bool | None] = [None] * len(samples)
+        routing = torch.tensor([row.routing for _, row in asked], device=base_map.device)
+        if self.encoder.fixed is None:
+            annotated = routing
+            routing = model.route(None, None, *question, base_map=base_map).routing
+            same = (routing == annotated).all(dim=1).tolist()
+            routed = [
+                None if sample.experts is None else is_same
+                for sample, is_same in zip(samples, same, strict=True)
+            ]
+        prompt = inputs.pop("input_ids")  # [B, T]
+        ids = model.generate(
+            prompt,
+            **inputs,
+            routing=routing,
+            base_map=base_map,
+            do_sample=False,
+            # A few more, so that an answer that goes on shows.
+            max_new_tokens=max(self._length(sample) for sample in samples) + 4,
+        )
+        texts = processor.tokenizer.batch_decode(
+            ids[:, prompt.shape[1] :], skip_special_tokens=True
+        )
+        exact = [
+            matches(text, sample.turns[1].text) for text, sample in zip(texts, samples, strict=True)
+        ]
+        return zip(exact, routed, strict=True)
+
+
+class EvaluateEvery(TrainerCallback):
+    """So many steps, and at the end of the run."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        step = state.global_step
+        control.should_evaluate = step % self.steps == 0 or step == state.max_steps
+
+
+@contextmanager
+def _same_random_numbers() -> Iterator[None]:
+    """Training goes on with those that it would have had."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices):
+        yield
+
+
+def _on(model: MovaForConditionalGeneration, batch: Any) -> dict[str, Any]:
+    """A batch's tensors, where the model is."""
+    return {n: v.to(model.device) for n, v in batch.items() if isinstance(v, Tensor)}
+
+
+def _summary(found: Sequence[Finding]) -> dict[str, float]:
+    numbers: dict[str, float] = {}
+    for domain in (None, *sorted({f.domain for f in found})):
+        some = [f for f in found if domain in (None, f.domain)]
+        end = "" if domain is None else f"/{domain}"
+        numbers[f"eval_loss{end}"] = sum(f.loss for f in some) / sum(f.tokens for f in some)
+        for name, outcomes in (
+            ("exact", [f.exact for f in some if f.exact is not None]),
+            ("routing", [f.routed for f in some if f.routed is not None]),
+        ):
+            if outcomes:
+                numbers[f"eval_{name}{end}"] = sum(outcomes) / len(outcomes)
+    return {name: round(number, 6) for name, number in numbers.items()}

@@ -1,0 +1,154 @@
+"""Evaluation while a model learns: what it measures, and that training goes on as without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from openmova.data.bad import BadSamples
+from openmova.data.mixture import Mixture, Weighted
+from openmova.data.synthetic.training import SyntheticSamples
+from openmova.errors import UserError
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.routing import RoutingResult
+from openmova.train.evaluation import Evaluation
+from openmova.train.log import RunLog
+from openmova.train.recipe import load_recipe
+from openmova.train.run import prepare, train
+from train.runs import FAST, SMOKE, finish, start, weights
+
+HELD_OUT = ["evaluation.data=[{path: synthetic, samples: 6}]", "evaluation.steps=2"]
+
+
+def evaluation(count: int, *changes: str) -> tuple[Evaluation, MovaForConditionalGeneration]:
+    prepared = prepare(load_recipe(SMOKE, [*FAST, *changes]))
+    mixture = Mixture([Weighted(samples=SyntheticSamples(count, seed=7))], seed=0)
+    made = Evaluation(mixture, prepared.encoder, samples=count, batch=4, bad=BadSamples())
+    return made, prepared.model
+
+
+def entries(output: Path) -> list[dict[str, Any]]:
+    return [e for e in RunLog(output / "log.jsonl").entries() if "eval_loss" in e]
+
+
+def test_a_run_with_evaluation_ends_as_one_without(tmp_path: Path) -> None:
+    changes = [*FAST, "steps=4"]
+    said: list[str] = []
+    train(load_recipe(SMOKE, changes), tmp_path / "without", resume=False, tell=str)
+    recipe = load_recipe(SMOKE, [*changes, *HELD_OUT])
+    train(recipe, tmp_path / "with", resume=False, tell=said.append)
+    expected, found = weights(tmp_path / "without"), weights(tmp_path / "with")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert [e["step"] for e in entries(tmp_path / "with")] == [2, 4]
+    assert any(line.startswith("step 2/4  held out: loss ") for line in said)
+
+
+def test_the_loss_is_that_of_the_answers_tokens_by_domain() -> None:
+    evaluate, model = evaluation(6)
+    found = evaluate(model, 0, 1)
+    losses: dict[str, list[Tensor]] = {}
+    for place in range(6):
+        sample, row = evaluate._opened(place)
+        batch = evaluate.encoder.batch([row])
+        del batch["names"], batch["domains"]
+        tokens = (batch["labels"][:, 1:] != -100).sum()
+        with torch.no_grad():
+            loss = model.eval()(**batch).loss
+        losses.setdefault(sample.domain, []).append(torch.stack([loss * tokens, tokens.float()]))
+    for domain, each in losses.items():
+        total, tokens = torch.stack(each).sum(dim=0)
+        assert found[f"eval_loss/{domain}"] == pytest.approx((total / tokens).item(), rel=1e-4)
+    total, tokens = torch.stack([pair for each in losses.values() for pair in each]).sum(dim=0)
+    assert found["eval_loss"] == pytest.approx((total / tokens).item(), rel=1e-4)
+    assert evaluate(model, 0, 1) == found
+
+
+def test_the_router_s_choice_answers_and_is_held_against_the_annotation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The router is always right but for charts, and the model says what the picture holds."""
+    evaluate, model = evaluation(6)
+    samples = [evaluate._opened(place) for place in range(6)]
+    right = {s.question: (row.routing, s.turns[1].text, s.domain) for s, row in samples}
+    processor = evaluate.encoder.processor
+
+    def asked(ids: Tensor) -> list[str]:
+        texts = processor.tokenizer.batch_decode(ids)
+        return [next(q for q in right if q in text) for text in texts]
+
+    def route(_: Any, __: Any, ids: Tensor, ___: Any, base_map: Tensor) -> RoutingResult:
+        wrong = [right[q][2] == "chart" for q in asked(ids)]
+        routing = torch.tensor([right[q][0] for q in asked(ids)])
+        routing ^= torch.tensor(wrong)[:, None]
+        return RoutingResult(routing, routing.float(), [""] * len(ids))
+
+    def generate(ids: Tensor, *, routing: Tensor, **keywords: Any) -> Tensor:
+        """The answer in capitals with a full stop, if the experts are the right ones."""
+        texts = [
+            f" {right[q][1].upper()}. " if tuple(chosen) == right[q][0] else "?"
+            for q, chosen in zip(asked(ids), routing.tolist(), strict=True)
+        ]
+        answers = processor.tokenizer(texts, padding=True, return_tensors="pt")
+        return torch.cat([ids, answers["input_ids"]], dim=1)
+
+    monkeypatch.setattr(model, "route", route)
+    monkeypatch.setattr(model, "generate", generate)
+    found = evaluate(model, 0, 1)
+    for name in ("exact", "routing"):
+        assert found[f"eval_{name}/chart"] == 0
+        assert found[f"eval_{name}/text"] == found[f"eval_{name}/location"] == 1
+        assert found[f"eval_{name}"] == pytest.approx(4 / 6)
+
+
+def test_the_untrained_model_is_asked_by_both_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate, model = evaluation(3)
+    routed: list[Tensor] = []
+    original = model.route
+
+    def route(*args: Any, **keywords: Any) -> RoutingResult:
+        result = original(*args, **keywords)
+        routed.append(result.routing)
+        return result
+
+    monkeypatch.setattr(model, "route", route)
+    found = evaluate(model, 0, 1)
+    assert [len(r) for r in routed] == [3]
+    assert found["eval_exact"] == 0.0
+
+
+def test_experts_that_the_recipe_chose_answer_and_no_routing_is_judged() -> None:
+    evaluate, model = evaluation(3, "experts=all")
+    found = evaluate(model, 0, 1)
+    assert "eval_exact" in found
+    assert "eval_routing" not in found
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("evaluation.steps=0", "evaluation.steps must be 1 or more"),
+        ("evaluation.stepz=1", r"unknown key, 'evaluation.stepz': did you mean steps"),
+        ("evaluation.data=[]", "evaluation.data is empty"),
+    ],
+)
+def test_what_can_t_be_meant_is_refused(change: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load_recipe(SMOKE, [*HELD_OUT, change])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+def test_two_processes_find_what_one_finds(tmp_path: Path, sharding: str) -> None:
+    changes = [*FAST, *HELD_OUT, "steps=2", "learning_rates.gate_text=0"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    finish(start(one, [*changes, "accumulation=2"]))
+    finish(start(two, [*changes, f"sharding={sharding}"], processes=2))
+    (alone,), (together,) = entries(one), entries(two)
+    assert together.keys() == alone.keys()
+    for key, value in alone.items():
+        if key != "samples_per_second":
+            assert together[key] == pytest.approx(value, rel=1e-3), key
