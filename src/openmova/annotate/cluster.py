@@ -176,10 +176,11 @@ def _cluster() -> Iterator[None]:
         try:
             _connect(address)  # Ray itself would try for minutes
             ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
-        except (OSError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"no Ray cluster answers at {address}: start one (ray start --head), or unset "
-                "RAY_ADDRESS to compute on this machine alone"
+                f"no Ray cluster answers at {address}: start one (ray start --head), set "
+                "RAY_AUTH_MODE=token if it asks for its token, or unset RAY_ADDRESS to compute on "
+                "this machine alone"
             ) from error
     try:
         yield
