@@ -16,7 +16,7 @@ from openmova.train.lora import Lora, give_router_lora
 from openmova.train.recipe import LoraSettings, load_recipe
 from openmova.train.run import train
 from openmova.train.trainer import MovaTrainer
-from train.runs import SMOKE, weights
+from train.runs import SMOKE, finish, start, weights
 
 CHANGES = ["stage=router-lora", "learning_rates={}", "learning_rate=1e-2", "lora.rank=4"]
 CHANGES += ["steps=6", "save_steps=2", "batch=4"]
@@ -99,6 +99,20 @@ def test_a_router_s_lora_goes_on_learning_and_stays_in_other_stages(
     assert changed == {name for name in first if "router_lora" in name}
     assert all(torch.equal(third[name], first[name]) for name in changed)
     assert not all(torch.equal(third[name], tensor) for name, tensor in first.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+def test_two_processes_equal_one_with_twice_the_accumulation(
+    data: Path, tmp_path: Path, sharding: str
+) -> None:
+    changes = [*CHANGES, f"data=[{{path: {data}}}]", "steps=3", "batch=2"]
+    finish(start(tmp_path / "two", [*changes, f"sharding={sharding}"], processes=2))
+    finish(start(tmp_path / "one", [*changes, "accumulation=2"]))
+    expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, atol=2e-5, rtol=1e-4, msg=name)
 
 
 @torch.no_grad()
