@@ -8,7 +8,12 @@ from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Writers of tensors wrap the system's error: then only its text tells a full disk.
-_FULL_TEXTS = ("No space left", "quota exceeded", "enforce fail at inline_container")
+_FULL_TEXTS = (
+    "No space left",
+    "quota exceeded",
+    "File too large",
+    "enforce fail at inline_container",
+)
 
 
 def flush(path: Path) -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import socket
-from multiprocessing.context import ForkServerProcess
+import sys
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from openmova.__main__ import main
+from openmova.train.folder import RunFolder
 from openmova.train.recipe import load_recipe
 from openmova.train.run import train
 
 SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
+ROOM = 50_000  # bytes that a file may have on a full disk: enough for a log, for no checkpoint
 FAST = ["steps=8", "save_steps=2", "batch=2", "data.0.samples=24"]
 
 
@@ -34,14 +40,33 @@ def run_in_process(
     train(load_recipe(SMOKE, changes), output, resume=True, tell=tell)
 
 
+def run_command_until_full(output: Path, errors: Path) -> None:
+    """What the process does: the command, on a disk that is full after the first checkpoint."""
+    os.environ["ACCELERATE_USE_CPU"] = "1"
+    seal = RunFolder.seal
+
+    def seal_and_fill(*args: Any, **kwargs: Any) -> Path:
+        sealed = seal(*args, **kwargs)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, resource.RLIM_INFINITY))
+        return sealed
+
+    RunFolder.seal = seal_and_fill  # type: ignore[method-assign]
+    sys.stderr = errors.open("w", encoding="utf-8")
+    sys.argv = ["openmova", "train", str(SMOKE), *FAST, "--output", str(output)]
+    main()
+
+
+def start_command_until_full(output: Path, errors: Path) -> ForkServerProcess:
+    process = _context().Process(target=run_command_until_full, args=(output, errors), daemon=True)
+    process.start()
+    return process
+
+
 def start(
     output: Path, changes: list[str], *, processes: int = 1, told: Path | None = None
 ) -> list[ForkServerProcess]:
     """The processes of a run that goes on, or begins."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["openmova.train.run", "torch._dynamo", "matplotlib.backends.backend_agg"]
-    )
+    context = _context()
     started = []
     port = str(_free_port())
     for rank in range(processes):
@@ -63,7 +88,7 @@ def start(
     return started
 
 
-def finish(started: list[ForkServerProcess], seconds: float = 120) -> None:
+def finish(started: list[ForkServerProcess], seconds: float = 300) -> None:
     for process in started:
         process.join(seconds)
         assert process.exitcode == 0
@@ -71,6 +96,14 @@ def finish(started: list[ForkServerProcess], seconds: float = 120) -> None:
 
 def weights(output: Path) -> dict[str, Tensor]:
     return load_file(output / "final" / "model.safetensors")
+
+
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["openmova.train.run", "torch._dynamo", "matplotlib.backends.backend_agg"]
+    )
+    return context
 
 
 def _free_port() -> int:

@@ -1,7 +1,11 @@
-"""A run killed at random moments and resumed ends with the weights of the uninterrupted one."""
+"""A run killed at random moments and resumed ends with the weights of the uninterrupted one.
+
+OPENMOVA_KILLS: how many times runs of two processes are killed; two keep the tests short.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from pathlib import Path
@@ -12,37 +16,40 @@ import torch
 from train.runs import FAST, finish, start, weights
 
 CHANGES = [*FAST, "steps=24", "save_steps=3"]
+KILLS = int(os.environ.get("OPENMOVA_KILLS", "2"))
 
 
-def seconds_of(output: Path, processes: int) -> float:
+def seconds_of(output: Path, processes: int, changes: list[str]) -> float:
     began = time.monotonic()
-    finish(start(output, CHANGES, processes=processes))
+    finish(start(output, changes, processes=processes))
     return time.monotonic() - began
 
 
 @pytest.mark.parametrize(
-    ("kills", "processes"),
+    ("kills", "processes", "sharding"),
     [
-        (3, 1),
-        pytest.param(20, 1, marks=pytest.mark.slow),
-        pytest.param(3, 2, marks=pytest.mark.slow),
+        (3, 1, "none"),
+        pytest.param(20, 1, "none", marks=pytest.mark.slow),
+        pytest.param(KILLS, 2, "none", marks=pytest.mark.slow),
+        pytest.param(KILLS, 2, "fsdp", marks=pytest.mark.slow),
     ],
 )
 def test_killed_runs_end_with_the_same_weights_bit_by_bit(
-    tmp_path: Path, kills: int, processes: int
+    tmp_path: Path, kills: int, processes: int, sharding: str
 ) -> None:
     """Several processes die together, as with their machine. Moments are drawn anew each time,
     until enough of them left a checkpoint to go on from."""
+    changes = [*CHANGES, f"sharding={sharding}"]
     whole, told = tmp_path / "whole", tmp_path / "told"
-    seconds_of(tmp_path / "warm-up", 1)  # the server of processes starts
-    usual = seconds_of(whole, processes)
+    seconds_of(tmp_path / "warm-up", 1, CHANGES)  # the server of processes starts
+    usual = seconds_of(whole, processes, changes)
     seed = random.SystemRandom().getrandbits(32)
     rng = random.Random(seed)
     told.touch()
     killed, runs = 0, 1
     while killed < kills or told.read_text().count("going on from") <= kills // 2:
         broken = tmp_path / f"broken-{runs}"
-        started = start(broken, CHANGES, processes=processes, told=told)
+        started = start(broken, changes, processes=processes, told=told)
         time.sleep(rng.uniform(0, usual))
         if all(process.is_alive() for process in started):
             for process in started:
@@ -54,8 +61,9 @@ def test_killed_runs_end_with_the_same_weights_bit_by_bit(
             compare(whole, broken, seed)
             runs += 1
     broken = tmp_path / f"broken-{runs}"
-    finish(start(broken, CHANGES, processes=processes))
+    finish(start(broken, changes, processes=processes))
     compare(whole, broken, seed)
+    print(f"killed {killed} times, {told.read_text().count('going on from')} went on")
 
 
 def compare(whole: Path, broken: Path, seed: int) -> None:
