@@ -12,7 +12,7 @@ from typing import Any
 
 Experts = Sequence[tuple[str, ...]]
 """Of every sample."""
-MARGINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+MARGINS = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
 """In nats. Those that are tried."""
 
 
