@@ -56,8 +56,3 @@ def test_what_does_not_fit_a_run_is_refused(
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, installed: None) -> None:
     with pytest.raises(UserError, match=r"nowhere\.json' can't be read"):
         deepspeed.deepspeed_file("nowhere.json")
-
-
-def test_sharding_is_one_or_the_other() -> None:
-    with pytest.raises(UserError, match="both sharding and deepspeed"):
-        load_recipe(SMOKE, ["deepspeed=some.json", "sharding=fsdp"])
