@@ -330,6 +330,13 @@ class MoVAdapter(nn.Module):
             )
         routing = routing.bool()
         self._check_complete(expert_maps, routing)
+        return self.fuse(base, expert_maps, routing, text)
+
+    def fuse(
+        self, base: Tensor, expert_maps: Mapping[int, ExpertMap], routing: Tensor, text: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What `forward` computes, of inputs that are known to fit; no value in them is looked at,
+        so that it also runs on tensors without numbers."""
         experts = {
             j: (rows, resize_map(maps, self.config.grid).flatten(2).mT.to(base.dtype))
             for j, (rows, maps) in expert_maps.items()

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from checkpoints.tiny_release import write_release
+from openmova.checkpoints.sizes import RELEASE
 from openmova.cli import app
-from openmova.cli.doctor import RELEASE
 from openmova.loading.memory import measure
 from tiny import tiny_config, tiny_model
 

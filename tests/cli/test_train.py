@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from openmova.cli import app
 from openmova.mova import Mova
+from openmova.train.dry_step import DryStep, PartOperations
 from openmova.train.folder import RunFolder
 
 SMOKE = str(Path(__file__).parents[2] / "recipes" / "smoke.yaml")
@@ -32,13 +33,34 @@ def test_the_smoke_recipe_leaves_a_model_that_answers(tmp_path: Path, stage: str
     assert mova.ask(picture, "What is this?", experts="all", max_new_tokens=3).gates.any()
 
 
+@pytest.fixture
+def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run that doesn't count a step, which takes seconds."""
+    parts = [PartOperations(name="base", forward=10, backward=20)]
+    monkeypatch.setattr(DryStep, "operations", lambda self, **_: parts)
+    monkeypatch.setattr(DryStep, "activations", lambda self, **_: 0)
+
+
+@pytest.mark.usefixtures("uncounted")
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path: Path) -> None:
     code, out, _ = run(SMOKE, *FEW, "--dry-run", "--json", "--output", str(tmp_path / "run"))
     told = json.loads(out)
     assert code == 0
-    assert (told["steps"], told["samples_a_step"], told["samples"]) == (2, 2, 8)
+    assert (told["steps"], told["samples_a_step"], told["samples"]) == (2, 2, 4)
+    assert told["sources"][0]["samples"] == 8
     assert 0 < told["parameters_that_learn"] < told["parameters"]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_tells_what_it_can_and_then_all_data_that_is_missing() -> None:
+    data = "data=[{path: a.json}, {path: synthetic, samples: 4}, {path: b.tar}]"
+    code, out, err = run(SMOKE, data, "steps=null", "--samples", "8", "--price", "2", "--dry-run")
+    assert code == 2
+    assert "2 of 3 sources" in err and "a.json" in err and "b.tar" in err
+    assert len(err.splitlines()) == 1
+    assert "the run 2 steps" in out and "it fits" in out
+    for part in ("language model", "location", "optimizer", "can't be used"):
+        assert part in out
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
@@ -53,6 +75,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     assert (code, "seed: 0 -> 1" in err) == (2, True)
 
 
+@pytest.mark.usefixtures("uncounted")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -63,10 +86,19 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
         ([SMOKE, "data.0.path=nowhere.json", "--dry-run"], "samples is for synthetic data"),
         ([SMOKE, "data.0.samples=null", "--dry-run"], "synthetic data has no end"),
         ([SMOKE, "model=nowhere", "--dry-run"], "there is no model"),
+        ([SMOKE, "model=a/b.yaml", "--output", "unused"], "openmova assemble a/b.yaml DIR"),
+        ([SMOKE, "--device", "h10", "--dry-run"], "did you mean h100"),
+        (
+            [SMOKE, "data=[{path: a.json}, {path: b.tar}]", "--output", "unused"],
+            "2 of 2 sources of the data can't be used: there is no data 'a.json'",
+        ),
         ([SMOKE, "experts=[sam]", "--dry-run"], "the model's experts are text, chart, location"),
     ],
 )
-def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
+def test_a_mistake_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     code, _, err = run(*arguments)
     assert code == 2
     assert message in err

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch.random import fork_rng
-from transformers import GenerationConfig
+from transformers import GenerationConfig, PreTrainedConfig
 
 from openmova import hub
 from openmova.adapter import AdapterConfig, MoVAdapter
@@ -136,7 +136,9 @@ def prepare(recipe: Recipe, here: Recipe, target: Path) -> Assembly:
     text = read_encoder(text_folder, kind=BERT)
     base = _encoder(here.base)
     experts = [_encoder(entry) for entry in here.experts]
-    config = _config(here, language, base, experts, text)
+    config = recipe_config(
+        here, language.config, base.spec, [part.spec for part in experts], text.spec
+    )
     config.image_token_id = tokenizer.convert_tokens_to_ids(here.image_token)
     plan, tensors = _plan(here, config, language, base, experts, text)
     plan.check(tensors)
@@ -197,39 +199,40 @@ def _of_transformers(entry: EncoderEntry, path: Path) -> EncoderParts:
     )
 
 
-def _config(
+def recipe_config(
     recipe: Recipe,
-    language: LanguageModelParts,
-    base: EncoderParts,
-    experts: list[EncoderParts],
-    text: EncoderParts,
+    language: PreTrainedConfig,
+    base: dict[str, Any],
+    experts: list[dict[str, Any]],
+    text: Mapping[str, Any],
 ) -> MovaConfig:
-    """The whole configuration; widths follow from the parts."""
+    """The whole configuration, of the language model's, the encoders' specs and the text encoder's
+    fields; widths follow from the parts. Raises UserError where they don't fit together."""
     with torch.device("meta"):
-        base_width, *channels = (build_expert(p.spec).channels for p in (base, *experts))
+        base_width, *channels = (build_expert(spec).channels for spec in (base, *experts))
     sizes = dict(recipe.adapter)
     if "grid" not in sizes:
-        if "size" not in base.spec or "patch" not in base.spec:
+        if "size" not in base or "patch" not in base:
             raise UserError(
                 "the recipe lacks adapter.grid: rows and columns of the base encoder's map"
             )
-        sizes["grid"] = [base.spec["size"] // base.spec["patch"]] * 2
+        sizes["grid"] = [base["size"] // base["patch"]] * 2
     try:
         adapter = AdapterConfig(
             **sizes,
             width=base_width,
             expert_channels=tuple(channels),
-            text_width=text.spec["hidden_size"],
-            output_width=language.config.hidden_size,
+            text_width=text["hidden_size"],
+            output_width=language.hidden_size,
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"the recipe's adapter: {error}") from error
     return MovaConfig(
-        text_config=language.config,
-        base=base.spec,
-        experts=[part.spec for part in experts],
+        text_config=language,
+        base=base,
+        experts=experts,
         adapter=asdict(adapter),
-        gate_text_config=text.spec,
+        gate_text_config=text,
         routing=dict(recipe.routing),
         dtype=recipe.dtype,
         architectures=["MovaForConditionalGeneration"],

@@ -165,6 +165,32 @@ LLAMA3_8B: dict[str, Any] = {
     "eos_token_id": 128001,
     "tie_word_embeddings": False,
 }
+VICUNA_7B: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "max_position_embeddings": 4096,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": False,
+}
+YI_34B: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 64000,
+    "hidden_size": 7168,
+    "intermediate_size": 20480,
+    "num_hidden_layers": 60,
+    "num_attention_heads": 56,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 4096,
+    "rms_norm_eps": 1e-5,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 5000000.0},
+    "tie_word_embeddings": False,
+}
+"""Nous-Hermes-2-Yi-34B."""
 BERT_LARGE: dict[str, Any] = {
     "vocab_size": 30522,
     "hidden_size": 1024,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,9 +18,8 @@ EXAMPLES = """\b
 Examples:
   openmova doctor
   openmova doctor --model zongzhuofan/llama3-mova-8b
+  openmova doctor --model recipes/mova-34b.yaml
   openmova doctor --model path/to/checkpoint --tokens 4096 --json"""
-RELEASE = "zongzhuofan/llama3-mova-8b"
-"""The released MoVA-8B, whose sizes are known without its files."""
 NAMES = {"bf16": "bf16", "8bit": "8-bit", "4bit": "4-bit"}
 
 
@@ -29,7 +27,8 @@ def doctor(
     model: Annotated[
         str,
         typer.Option(
-            help="'nano', the folder of a checkpoint (the release's too), or owner/name on the hub."
+            help="'nano', the folder of a checkpoint (the release's too), a recipe of `openmova "
+            "assemble`, or owner/name on the hub."
         ),
     ] = "nano",
     tokens: Annotated[
@@ -45,6 +44,7 @@ def doctor(
     is left free for what a forward pass needs besides.
     """
     with status(f"looking at {model}"):
+        from openmova.checkpoints.sizes import find_config
         from openmova.loading.memory import COMMON_GIB, GIB, measure
 
         quiet_libraries()
@@ -65,35 +65,6 @@ def doctor(
             typer.echo(
                 "This checkpoint is in float32: what is in bf16 above needs --dtype bfloat16."
             )
-
-
-def find_config(model: str) -> tuple[MovaConfig, Path | None]:
-    """The config of a model and its checkpoint folder, if it has one of our layout.
-
-    A repository's config is all that is fetched; the release's own is known. Raises UserError as
-    `checkpoint_folder` does.
-    """
-    from openmova import hub
-    from openmova.checkpoints.locate import checkpoint_folder
-    from openmova.checkpoints.mova_specs import mova_8b
-    from openmova.configuration_mova import MovaConfig
-
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        if hub.is_release(hub.read_config(folder)):
-            from openmova.checkpoints.release import read_release
-            from openmova.checkpoints.tensors import open_tensors
-
-            config, _ = read_release(folder, open_tensors(folder))
-            return config, None
-        folder = checkpoint_folder(model)
-        return MovaConfig.from_pretrained(folder), folder
-    if model == RELEASE:
-        return MovaConfig(**mova_8b()), None
-    if hub.HUB_ID.fullmatch(model):
-        return MovaConfig.from_pretrained(hub.download(model, ["config.json"])), None
-    folder = checkpoint_folder(model)
-    return MovaConfig.from_pretrained(folder), folder
 
 
 def _machine() -> dict[str, Any]:

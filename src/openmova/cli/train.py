@@ -10,14 +10,19 @@ from typing import Annotated
 import typer
 
 from openmova.cli.console import quiet_libraries, status
+from openmova.cli.train_dry_run import Costs
+from openmova.cli.train_dry_run import dry_run as show
 from openmova.errors import UserError
+from openmova.train.devices import DEVICES, find_device
 
 EXAMPLES = """\b
 Examples:
   openmova train recipes/smoke.yaml --output runs/smoke
   openmova train recipes/smoke.yaml stage=pretrain learning_rate=2e-4 --output runs/pretrain
   openmova train recipes/smoke.yaml --output runs/smoke --resume
-  openmova train recipes/smoke.yaml --dry-run --json"""
+  openmova train recipes/smoke.yaml --dry-run --json
+  openmova train recipes/8b-finetune.yaml model=recipes/mova-8b.yaml --dry-run --devices 32 \\
+    --device a100 --samples 1_600_000"""
 
 
 def train(
@@ -38,8 +43,31 @@ def train(
         bool, typer.Option("--resume", help="Go on with the run in DIR, if there is one.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Open model and data, say what would be done, stop.")
+        bool,
+        typer.Option("--dry-run", help="Look at data, memory and cost, and stop. Reads no weight."),
     ] = False,
+    device: Annotated[
+        str, typer.Option(help=f"With --dry-run: the cost is on {', '.join(DEVICES)}.")
+    ] = "h100",
+    devices: Annotated[int, typer.Option(help="With --dry-run: how many.", min=1)] = 1,
+    utilisation: Annotated[
+        float,
+        typer.Option(help="With --dry-run: share of a device's peak.", min=0.01, max=1.0),
+    ] = 0.4,
+    price: Annotated[
+        float | None,
+        typer.Option(help="With --dry-run: of a device for an hour.", min=0.0, show_default=False),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help="With --dry-run: of the run, if the data is not there.", min=1, show_default=False
+        ),
+    ] = None,
+    tokens: Annotated[
+        int,
+        typer.Option(help="With --dry-run: of a sample's text, if nothing is there.", min=1),
+    ] = 256,
     as_json: Annotated[
         bool, typer.Option("--json", help="The last line is one JSON object.")
     ] = False,
@@ -51,21 +79,21 @@ def train(
     """
     if output is None and not dry_run:
         raise UserError("--output is missing: give the folder of the run")
+    on = find_device(device)
     from openmova.train.recipe import load_recipe
 
     parsed = load_recipe(recipe, changes or ())
     with status("loading libraries"):
-        from openmova.train.run import is_first_process, prepare
+        from openmova.train.run import is_first_process
         from openmova.train.run import train as train_
 
         quiet_libraries(downloads=True)
     if dry_run:
-        with status("opening model and data"):
-            summary = prepare(parsed).summary()
-        if as_json:
-            typer.echo(json.dumps(summary))
-        else:
-            typer.echo("\n".join(f"{key.replace('_', ' ')}: {v}" for key, v in summary.items()))
+        from openmova.train.estimate import Assumed
+
+        assumed = Assumed(devices=devices, samples=samples, text_tokens=tokens)
+        costs = Costs(device=on, devices=devices, utilisation=utilisation, price=price)
+        show(parsed, assumed, costs, as_json=as_json)
         return
     assert output is not None
     final = train_(parsed, output, resume=resume, tell=_tell, bar=sys.stderr.isatty())

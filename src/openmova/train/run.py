@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import AutoProcessor, set_seed
 
 from openmova.checkpoints.locate import checkpoint_folder
+from openmova.checkpoints.sizes import is_recipe
 from openmova.checkpoints.tiny import tiny_mova
+from openmova.configuration_mova import MovaConfig
 from openmova.data.bad import BadSamples
 from openmova.data.formats import read_samples
 from openmova.data.mixture import Mixture, Weighted
@@ -64,19 +65,6 @@ class Prepared:
         """Of the whole run."""
         return self.steps * _step_samples(self.recipe)
 
-    def summary(self) -> dict[str, Any]:
-        """What the run would be."""
-        learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        return {
-            "stage": self.recipe.stage,
-            "samples": len(self.mixture),
-            "steps": self.steps,
-            "samples_a_step": _step_samples(self.recipe),
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "parameters_that_learn": learning,
-            "bytes_of_weights_gradients_and_optimizer": _bytes(self.model),
-        }
-
 
 def prepare(recipe: TrainingRecipe) -> Prepared:
     """Open model and data; the first samples are encoded, so that what does not fit shows now.
@@ -91,27 +79,13 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
     check_trackers(recipe.report)
     set_seed(recipe.seed)
     model, processor = _model(recipe)
-    encoder = Encoder(
-        processor,
-        model.config.expert_names,
-        chosen=recipe.experts,
-        unannotated=recipe.unannotated,
-        max_tokens=recipe.max_tokens,
-    )
+    encoder = encoder_of(recipe, processor, model.config)
     dtype = model.dtype
     compute = torch.bfloat16 if recipe.precision == "bfloat16" else None
-    lora = Lora(model, recipe.lora) if recipe.stage == "lora" else None
-    if recipe.stage == "router-lora":
-        give_router_lora(model, recipe.lora)
+    lora = give_lora(model, recipe)
     # Before anything learns in float32: no process then holds more than its share of that.
     sharding = Sharding(model, compute) if recipe.sharding == "fsdp" and processes() > 1 else None
-    trained = set_stage(
-        model,
-        recipe.stage,
-        learning_rate=recipe.learning_rate,
-        learning_rates=recipe.learning_rates,
-        weight_decay=recipe.weight_decay,
-    )
+    trained = stage_of(model, recipe)
     steps = recipe.steps or math.ceil(recipe.epochs * len(mixture) / _step_samples(recipe))
     return Prepared(
         recipe=recipe,
@@ -125,6 +99,35 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         sharding=sharding,
         dtype=dtype,
         steps=steps,
+    )
+
+
+def encoder_of(recipe: TrainingRecipe, processor: MovaProcessor, config: MovaConfig) -> Encoder:
+    """What makes rows of samples. Raises UserError as `Encoder` does."""
+    return Encoder(
+        processor,
+        config.expert_names,
+        chosen=recipe.experts,
+        unannotated=recipe.unannotated,
+        max_tokens=recipe.max_tokens,
+    )
+
+
+def give_lora(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> Lora | None:
+    """Put the matrices of a stage into a model; returned are those that are to be merged."""
+    if recipe.stage == "router-lora":
+        give_router_lora(model, recipe.lora)
+    return Lora(model, recipe.lora) if recipe.stage == "lora" else None
+
+
+def stage_of(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> Trained:
+    """Let the recipe's parts learn."""
+    return set_stage(
+        model,
+        recipe.stage,
+        learning_rate=recipe.learning_rate,
+        learning_rates=recipe.learning_rates,
+        weight_decay=recipe.weight_decay,
     )
 
 
@@ -270,8 +273,32 @@ def _step_samples(recipe: TrainingRecipe) -> int:
 
 
 def _mixture(sources: Sequence[DataSource], seed: int) -> Mixture:
-    weighted = [Weighted(samples=_samples(s, seed), weight=s.weight) for s in sources]
-    return Mixture(weighted, seed=seed)
+    """Of all sources. Raises UserError, which names every one that can't be opened."""
+    opened = open_sources(sources, seed)
+    check_sources([str(fault) for fault in opened if isinstance(fault, UserError)], len(opened))
+    return Mixture([samples for samples in opened if isinstance(samples, Weighted)], seed=seed)
+
+
+def open_sources(sources: Sequence[DataSource], seed: int) -> list[Weighted | UserError]:
+    """Every source; in the place of one that can't be opened, why."""
+
+    def opened(source: DataSource) -> Weighted | UserError:
+        try:
+            return Weighted(samples=_samples(source, seed), weight=source.weight)
+        except UserError as error:
+            return error
+
+    return [opened(source) for source in sources]
+
+
+def check_sources(faults: Sequence[str], count: int) -> None:
+    """Raises UserError, with all of them, if there are faults in `count` sources."""
+    if len(faults) == 1:
+        raise UserError(faults[0])
+    if faults:
+        raise UserError(
+            f"{len(faults)} of {count} sources of the data can't be used: {'; '.join(faults)}"
+        )
 
 
 def _samples(source: DataSource, seed: int) -> Samples:
@@ -291,6 +318,10 @@ def _model(recipe: TrainingRecipe) -> tuple[MovaForConditionalGeneration, MovaPr
                 "lora.quantize needs the folder of a checkpoint as model: train tiny without first"
             )
         return tiny_mova(recipe.seed)
+    if is_recipe(recipe.model):
+        raise UserError(
+            f"{recipe.model} is a recipe: openmova assemble {recipe.model} DIR, and give model=DIR"
+        )
     folder = checkpoint_folder(recipe.model)
     # What stays frozen is kept as it is stored, unless all is to be computed in float32.
     dtype = torch.float32 if recipe.precision == "float32" else None
@@ -307,13 +338,6 @@ def _device() -> torch.device | None:
     if not torch.cuda.is_available():
         return None
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-
-
-def _bytes(model: nn.Module) -> int:
-    """Of weights, and of gradients and AdamW's two averages where something learns."""
-    return sum(
-        p.numel() * p.element_size() * (4 if p.requires_grad else 1) for p in model.parameters()
-    )
 
 
 def _silent(line: str) -> None:

@@ -57,7 +57,7 @@ class Sharding:
         )
         # Nothing here changes what a unit returned in place.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-        for unit in _units(model):
+        for unit in units(model):
             fully_shard(unit, mesh=mesh, mp_policy=policy)
         experts = model.model.experts
         root = fully_shard(
@@ -137,7 +137,7 @@ class Sharding:
         return folder / f"optimizer-{self.rank}.pt"
 
 
-def _units(model: MovaForConditionalGeneration) -> Iterator[nn.Module]:
+def units(model: MovaForConditionalGeneration) -> Iterator[nn.Module]:
     """The elements of the outermost lists of layers, all but the experts."""
 
     def below(module: nn.Module) -> Iterator[nn.Module]:

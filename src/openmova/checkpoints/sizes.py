@@ -1,0 +1,110 @@
+"""A model's config without its weights: what `doctor` and a dry run count with.
+
+Of a recipe for `assemble`, the sizes of the paper's parts are known without a download.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, BertConfig, PreTrainedConfig
+
+from openmova import hub
+from openmova.checkpoints import mova_specs
+from openmova.checkpoints.assemble import recipe_config
+from openmova.checkpoints.locate import MODEL_TYPE, checkpoint_folder
+from openmova.checkpoints.recipe import EncoderEntry, Recipe
+from openmova.checkpoints.release import read_release
+from openmova.checkpoints.tensors import open_tensors
+from openmova.configuration_mova import MovaConfig
+from openmova.errors import UserError
+
+RELEASE = "zongzhuofan/llama3-mova-8b"
+"""The released MoVA-8B."""
+RECIPE_ENDINGS = (".yaml", ".yml")
+LANGUAGE_MODELS: dict[str, dict[str, Any]] = {
+    "lmsys/vicuna-7b-v1.5": mova_specs.VICUNA_7B,
+    "meta-llama/Meta-Llama-3-8B-Instruct": mova_specs.LLAMA3_8B,
+    "NousResearch/Nous-Hermes-2-Yi-34B": mova_specs.YI_34B,
+}
+"""The paper's, by their repositories."""
+GATE_TEXT_ENCODERS = {"google-bert/bert-large-uncased": mova_specs.BERT_LARGE}
+
+
+def find_config(model: str) -> tuple[MovaConfig, Path | None]:
+    """The config of a model and its folder, if it has one of our layout.
+
+    model: what `checkpoint_folder` takes, a folder with a config.json alone, or a recipe for
+    `openmova assemble`. Of a repository nothing but the config is fetched; the release's own is
+    known. Raises UserError as `checkpoint_folder` does.
+    """
+    path = Path(model).expanduser()
+    if is_recipe(model):
+        return planned_config(Recipe.load(path)), None
+    if path.is_dir():
+        content = hub.read_config(path)
+        if hub.is_release(content):
+            config, _ = read_release(path, open_tensors(path))
+            return config, None
+        folder = path if content.get("model_type") == MODEL_TYPE else checkpoint_folder(model)
+        return MovaConfig.from_pretrained(folder), folder
+    if model == RELEASE:
+        return MovaConfig(**mova_specs.mova_8b()), None
+    if hub.HUB_ID.fullmatch(model):
+        return MovaConfig.from_pretrained(hub.download(model, ["config.json"])), None
+    folder = checkpoint_folder(model)
+    return MovaConfig.from_pretrained(folder), folder
+
+
+def is_recipe(model: str) -> bool:
+    """Whether it is the file of a recipe for `assemble`, not a model."""
+    return model.endswith(RECIPE_ENDINGS) and not Path(model).expanduser().is_dir()
+
+
+def planned_config(recipe: Recipe) -> MovaConfig:
+    """Of the model that a recipe would be assembled to; its parts need not be here.
+
+    Raises UserError for an encoder that is none of the paper's, and where a config can't be had.
+    """
+    text = LANGUAGE_MODELS.get(recipe.language_model)
+    gate = GATE_TEXT_ENCODERS.get(recipe.gate_text_encoder)
+    language = _config(recipe.language_model) if text is None else AutoConfig.for_model(**text)
+    config = recipe_config(
+        recipe,
+        language,
+        _spec(recipe.base, {"clip": mova_specs.CLIP}),
+        [_spec(entry, mova_specs.EXPERTS) for entry in recipe.experts],
+        _bert(recipe.gate_text_encoder) if gate is None else gate,
+    )
+    config.image_token_id = language.vocab_size  # of a token that would be added
+    return config
+
+
+def _spec(entry: EncoderEntry, known: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    spec = known.get(entry.name)
+    if spec is None or entry.kind != spec["kind"]:
+        raise UserError(
+            f"the size of the encoder {entry.name} is not known without its files: assemble the "
+            "recipe first, and give the model's folder"
+        )
+    return {**spec, "name": entry.name, **entry.changes}
+
+
+def _config(source: str) -> PreTrainedConfig:
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        folder = hub.download(source, ["config.json"])
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{source} has no config that transformers knows: give another") from error
+
+
+def _bert(source: str) -> dict[str, Any]:
+    config = _config(source)
+    if not isinstance(config, BertConfig):
+        raise UserError(f"{source} is a {config.model_type}, not a BERT: give another")
+    fields: dict[str, Any] = config.to_dict()
+    return fields

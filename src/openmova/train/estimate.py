@@ -1,0 +1,269 @@
+"""What a run would need and cost, before any weight is loaded: `openmova train RECIPE --dry-run`.
+
+Operations and memory are counted by running the model's own code without numbers (dry_step.py); the
+time follows from the operations and a share of a device's peak that is assumed. So they are
+estimates, and say what they rest on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoProcessor
+from transformers.initialization import no_init_weights
+
+from openmova.checkpoints.sizes import find_config
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.configuration_mova import MovaConfig
+from openmova.experts.base import Expert
+from openmova.experts.registry import build_expert, expert_class
+from openmova.loading.quantization import QUANTIZATIONS, quantized_weights
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.processing_mova import MovaProcessor
+from openmova.train.devices import Device
+from openmova.train.dry_step import DryStep, PartOperations
+from openmova.train.inspection import Average, Looked, look_at
+from openmova.train.recipe import TrainingRecipe
+from openmova.train.run import TINY, encoder_of, give_lora, stage_of
+from openmova.train.sharding import units
+
+LEARNING_BYTES = 4
+"""What learns is float32, and so are its gradient and each of AdamW's two averages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumed:
+    """What a user may state for an estimate."""
+
+    devices: int = 1
+    samples: int | None = None
+    """Of the run, where the data is not there."""
+    text_tokens: int = 256
+    """Of a sample, where the data or the model's tokenizer is not there; half are answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Of one run. Bytes are of one device; operations are floating-point operations."""
+
+    stage: str
+    parameters: int
+    """The experts' too."""
+    parameters_that_learn: int
+    sources: list[Looked]
+    samples: int | None
+    """Of the run; None: the data is not there and nobody says."""
+    samples_a_step: int
+    steps: int | None
+    average: Average
+    measured: bool
+    """Whether the average is of the data, or assumed."""
+    parts: list[PartOperations]
+    shares: dict[str, float] = field(default_factory=dict)
+    """Of the samples, that an expert sees."""
+    bytes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self.bytes.values())
+
+    def operations_a_sample(self) -> float:
+        """On average; what checkpointing computes again is not in it."""
+        return sum(part.total * self.shares.get(part.name, 1.0) for part in self.parts)
+
+    def samples_a_second(self, device: Device, *, devices: int, utilisation: float) -> float:
+        """Of all devices, which do so large a share of their peak for the operations counted."""
+        return devices * device.operations * utilisation / self.operations_a_sample()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return {
+            **asdict(self),
+            "total_bytes": self.total_bytes,
+            "operations_a_sample": self.operations_a_sample(),
+        }
+
+
+def estimate(recipe: TrainingRecipe, assumed: Assumed) -> Estimate:
+    """Look at the recipe's data, and count what its model would take.
+
+    No weight is read. Sources that can't be used are among `sources`, with their faults. Raises
+    UserError for a model that can't be found, and for what does not fit together.
+    """
+    model, experts, processor = _unloaded(recipe)
+    config = model.config
+    encoder = None if processor is None else encoder_of(recipe, processor, config)
+    sources, epoch, found = look_at(recipe, encoder)
+    average = found or _assumed(recipe, config, assumed.text_tokens)
+    shares = _shares(recipe, average.experts)
+    modules: list[nn.Module] = [model, *experts]
+    parameters = sum(_numbers(module.parameters()) for module in modules)
+    packed = _packed(recipe, model)
+    give_lora(model, recipe)
+    trained = stage_of(model, recipe)
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    used = [expert for expert in experts if shares[expert.name] > 0]
+    bytes_ = _held(recipe, model, used, assumed.devices, packed)
+    bfloat16 = recipe.precision == "bfloat16"
+    if bfloat16 and _sharded(recipe, assumed.devices):
+        model.to(torch.bfloat16)  # as it is put together
+    step = DryStep(model, experts, bfloat16=bfloat16)
+    parts = step.operations(tokens=average.tokens, answered=average.answered)
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.train()
+    trained.hold_still()
+    bytes_["activations"] = step.activations(
+        batch=recipe.batch,
+        tokens=recipe.max_tokens,
+        answered=max(round(recipe.max_tokens * average.answered / average.tokens), 1),
+        chosen=_most(recipe, config, shares),
+    )
+    a_step = recipe.batch * recipe.accumulation * assumed.devices
+    whole = assumed.samples if epoch is None else recipe.epochs * epoch
+    steps = recipe.steps or (None if whole is None else math.ceil(whole / a_step))
+    return Estimate(
+        stage=recipe.stage,
+        parameters=parameters,
+        parameters_that_learn=learning,
+        sources=sources,
+        samples=None if steps is None else steps * a_step,
+        samples_a_step=a_step,
+        steps=steps,
+        average=average,
+        measured=found is not None,
+        parts=parts,
+        shares=shares,
+        bytes=bytes_,
+    )
+
+
+def _unloaded(
+    recipe: TrainingRecipe,
+) -> tuple[MovaForConditionalGeneration, list[Expert], MovaProcessor | None]:
+    """The model without memory for its weights, its experts, and its processor if it is there."""
+    folder: Path | None = None
+    processor: MovaProcessor | None = None
+    if recipe.model == TINY:
+        made, processor = tiny_mova(recipe.seed)
+        config = made.config
+    else:
+        config, folder = find_config(recipe.model)
+        if folder is not None and (folder / "processor_config.json").is_file():
+            processor = AutoProcessor.from_pretrained(folder)
+    with torch.device("meta"):
+        model = MovaForConditionalGeneration(config, folder)
+    stored = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
+    dtype = torch.float32 if recipe.precision == "float32" else stored
+    experts = [_expert(spec, folder).to(dtype) for spec in config.experts]
+    return model.to(dtype), experts, processor
+
+
+def _expert(spec: dict[str, Any], folder: Path | None) -> Expert:
+    kind = expert_class(spec["kind"])
+    with torch.device("meta" if kind.on_meta else "cpu"), no_init_weights():
+        return build_expert(spec, folder=folder)
+
+
+def _assumed(recipe: TrainingRecipe, config: MovaConfig, text_tokens: int) -> Average:
+    """A sample with a picture and so much text, seen by as many experts as may be chosen."""
+    names = config.expert_names
+    fixed = _fixed(recipe, names)
+    share = min(config.adapter.top_k / max(len(names), 1), 1.0)
+    pooled = recipe.stage == "router-lora"  # whose data are routing instructions
+    picture = math.prod(config.routing.grid) if pooled else config.adapter.tokens
+    return Average(
+        tokens=min(picture + text_tokens, recipe.max_tokens),
+        answered=max(text_tokens // 2, 1),
+        experts={n: share if fixed is None else float(n in fixed) for n in names},
+    )
+
+
+def _fixed(recipe: TrainingRecipe, names: Sequence[str]) -> Sequence[str] | None:
+    """The experts that see every sample; None, where the annotation decides."""
+    known = {"all": tuple(names), "none": (), "annotated": None}
+    return known[recipe.experts] if isinstance(recipe.experts, str) else recipe.experts
+
+
+def _shares(recipe: TrainingRecipe, annotated: dict[str, float]) -> dict[str, float]:
+    """Of the samples that each expert sees; of those with a random subset it is half."""
+    share = recipe.random_experts
+    return {name: (1 - share) * seen + share / 2 for name, seen in annotated.items()}
+
+
+def _most(recipe: TrainingRecipe, config: MovaConfig, shares: dict[str, float]) -> list[int]:
+    """The experts that see a sample that takes the most memory."""
+    channels = config.adapter.expert_channels
+    seen = [j for j, name in enumerate(config.expert_names) if shares[name] > 0]
+    if _fixed(recipe, config.expert_names) is not None or recipe.random_experts:
+        return seen
+    widest = sorted(seen, key=lambda j: channels[j], reverse=True)
+    return sorted(widest[: config.adapter.top_k])
+
+
+def _held(
+    recipe: TrainingRecipe,
+    model: MovaForConditionalGeneration,
+    experts: Iterable[Expert],
+    devices: int,
+    packed: dict[nn.Parameter, int],
+) -> dict[str, int]:
+    """Bytes of one device from the first step to the last; packed: of quantised weights."""
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    learning = [p for p in model.parameters() if p.requires_grad]
+    gradients = LEARNING_BYTES * _numbers(learning)
+    held = {
+        "weights that learn": _bytes(learning),
+        "frozen weights": _bytes(p for p in frozen if p not in packed) + sum(packed.values()),
+        "gradients": gradients,
+        "optimizer": 2 * gradients,
+    }
+    if _sharded(recipe, devices):
+        held = {name: size // devices for name, size in held.items()}
+        held["put together"] = _put_together(model, 2 if recipe.precision == "bfloat16" else 4)
+    elif devices > 1:
+        held["gradients on their way"] = gradients  # each process' part of the sum
+    if packed:
+        held["put together"] = max(_bytes([weight]) for weight in packed)
+    return {**held, "experts": _bytes(p for expert in experts for p in expert.parameters())}
+
+
+def _packed(recipe: TrainingRecipe, model: MovaForConditionalGeneration) -> dict[nn.Parameter, int]:
+    """The language model's weights that are quantised, with their bytes then."""
+    if recipe.lora.quantize is None:
+        return {}
+    way = QUANTIZATIONS[recipe.lora.quantize]
+    weights = [model.get_parameter(name) for name in quantized_weights(model)]
+    return {weight: way.bytes(*weight.shape) for weight in weights}
+
+
+def _sharded(recipe: TrainingRecipe, devices: int) -> bool:
+    return recipe.sharding == "fsdp" and devices > 1
+
+
+def _put_together(model: MovaForConditionalGeneration, item: int) -> int:
+    """Bytes of what a device has whole at once where a model is sharded: what is in no unit, a unit
+    and the one after it; and of the gradients that it gives away, of a unit and of the rest."""
+    layers = [list(unit.parameters()) for unit in units(model)]
+    in_layers = {p for layer in layers for p in layer}
+    rest = [p for p in model.parameters() if p not in in_layers]
+    whole = _numbers(rest) + 2 * max(_numbers(layer) for layer in layers)
+    given = (
+        _numbers(p for p in parameters if p.requires_grad)
+        for parameters in (rest, max(layers, key=_numbers))
+    )
+    return item * whole + (item + LEARNING_BYTES) * sum(given)  # they are summed in float32
+
+
+def _numbers(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors)
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
