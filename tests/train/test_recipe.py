@@ -33,6 +33,21 @@ def test_an_override_reaches_into_lists_and_mappings() -> None:
     assert recipe.experts == ("text",)
 
 
+@pytest.mark.parametrize("size", ["7b", "8b", "34b"])
+def test_the_paper_s_stages_are_recipes_with_its_rates(size: str) -> None:
+    stages = ("pretrain", "finetune")
+    pretrain, finetune = (load_recipe(SMOKE.with_name(f"{size}-{stage}.yaml")) for stage in stages)
+    assert (pretrain.stage, pretrain.learning_rate, pretrain.epochs) == ("pretrain", 2e-4, 1)
+    assert (finetune.stage, finetune.learning_rate, finetune.epochs) == ("finetune", 2e-5, 1)
+    assert finetune.model == f"runs/{size}-pretrain/final"
+    assert any("routing" in source.path for source in finetune.data)
+
+
+@pytest.mark.parametrize("name", ["probe", "lora", "qlora", "router-lora"])
+def test_the_other_recipes_of_8b_can_be_read(name: str) -> None:
+    assert load_recipe(SMOKE.with_name(f"8b-{name}.yaml")).model
+
+
 def test_nano_s_probes_are_one_recipe_and_who_sees_with_it() -> None:
     path = SMOKE.with_name("nano-probe.yaml")
     assert load_recipe(path).experts == "none"
