@@ -73,10 +73,6 @@ def test_yaml_s_exponent_without_a_dot_is_a_number() -> None:
         ({"steps": 0}, "steps must be 1 or more"),
         ({"sharding": "fdsp"}, "did you mean fsdp"),
         ({"sharding": "fsdp", "deepspeed": "x.json"}, "both sharding and deepspeed"),
-        (
-            {"sharding": "fsdp", "evaluation": {"data": [{"path": "x.json"}]}},
-            "both sharding and evaluation",
-        ),
         ({"warmup": 1}, "warmup must be below 1"),
         ({"learning_rate": 0}, "learning_rate must be above 0"),
         ({"learning_rate": "nan"}, "learning_rate must be above 0"),

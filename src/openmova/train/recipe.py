@@ -143,11 +143,6 @@ class TrainingRecipe:
             for name in ("steps", "samples"):
                 if getattr(self.evaluation, name) < 1:
                     raise UserError(f"the recipe's evaluation.{name} must be 1 or more")
-            if self.sharding != "none":
-                raise UserError(
-                    "the recipe has both sharding and evaluation, but processes that hold a share "
-                    "each can't answer questions of their own: remove one of them"
-                )
             if not self.evaluation.data:
                 raise UserError("the recipe's evaluation.data is empty: name at least one source")
         at_least = {
