@@ -109,22 +109,24 @@ def nano_folder() -> Path:
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
-    return build_once(f"nano-{digest.hexdigest()[:12]}", _assemble, NANO_BYTES)
+    return build_once(
+        f"nano-{digest.hexdigest()[:12]}", lambda folder: assemble_nano(assets, folder), NANO_BYTES
+    )
 
 
-def _assemble(folder: Path) -> None:
-    """Config, weights, tokenizers, processor: a folder like any other."""
+def assemble_nano(carried: Path, folder: Path) -> None:
+    """Fill `folder` with config, weights, tokenizers, processor: a checkpoint like any other.
+
+    carried: the folder of the weights that the repository carries; without `lora.safetensors` the
+    language model is the package's. Raises UserError where a package is missing or does not fit.
+    """
     from transformers import AutoConfig, AutoTokenizer
 
     from openmova.configuration_mova import MovaConfig
     from openmova.modeling_mova import MovaForConditionalGeneration
     from openmova.processing_mova import MovaProcessor
 
-    parts, assets, language_model = (
-        nano_parts(),
-        asset_folder(NANO_WEIGHTS),
-        language_model_folder(),
-    )
+    parts, language_model = nano_parts(), language_model_folder()
     tokenizer = AutoTokenizer.from_pretrained(language_model)
     config = MovaConfig(
         text_config=AutoConfig.from_pretrained(language_model),
@@ -141,14 +143,14 @@ def _assemble(folder: Path) -> None:
     )
     model = MovaForConditionalGeneration(config)
     core = model.model
-    carried = load_file(assets / "adapter.safetensors")
+    trained = load_file(carried / "adapter.safetensors")
     lite0 = parts.lite0()
-    _load(core.base, lite0 | _under("base.", carried))
-    _load(core.adapter, _under("adapter.", carried))
+    _load(core.base, lite0 | _under("base.", trained))
+    _load(core.adapter, _under("adapter.", trained))
     _load(core.gate_text_encoder, load_file(parts.text_encoder / "model.safetensors"))
-    _load(core.language_model, _merged_language_model(language_model, assets))
+    _load(core.language_model, _merged_language_model(language_model, carried))
     for index, name in enumerate(config.expert_names):
-        own = load_file(assets / "experts" / f"{name}.safetensors")
+        own = load_file(carried / "experts" / f"{name}.safetensors")
         packaged = lite0 if config.experts[index]["kind"] == "lite0" else {}
         _load(core.experts.get(index), packaged | own)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
@@ -180,10 +182,11 @@ def _load(module: torch.nn.Module, state: dict[str, Tensor]) -> None:
         )
 
 
-def _merged_language_model(folder: Path, assets: Path) -> dict[str, Tensor]:
-    """SmolLM2 with nano's LoRA added to its attention: W + scale * B A."""
+def _merged_language_model(folder: Path, carried: Path) -> dict[str, Tensor]:
+    """SmolLM2 with nano's LoRA, if there is one, added to its attention: W + scale * B A."""
     state = _under("model.", load_file(folder / "model.safetensors"))
-    lora = load_file(assets / "lora.safetensors")
+    file = carried / "lora.safetensors"
+    lora = load_file(file) if file.exists() else {}
     for key, down in lora.items():
         if key.endswith(".lora_A.weight"):
             name = key.removesuffix(".lora_A.weight")

@@ -1,30 +1,32 @@
-"""Trains nano from the packages that ship its parts: `python -m openmova.train.nano`.
+"""The parts of nano's training that only nano has: `python -m openmova.train.nano STAGE`.
 
-Each stage resumes where it stopped. On 2 cores the whole takes about two hours.
+experts     gathers pictures and trains the four experts by their pretext, which then are frozen
+align       aligns the adapter's tokens with the language model's, and writes DIR/start
+data        draws the finetuning's images and writes their conversations into DIR/data
+export      puts what was trained into the folder that the repository carries
+
+recipes/nano.sh runs them, with the finetuning and the evaluation between. Each goes on where it was
+stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
+import sys
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, BertModel
+from transformers import AutoTokenizer, BertModel
 
 from openmova.adapter import MoVAdapter
 from openmova.assets import NANO_WEIGHTS, asset_folder
-from openmova.checkpoints.nano import Parts, language_model_folder, nano_parts
+from openmova.checkpoints.nano import Parts, assemble_nano, language_model_folder, nano_parts
 from openmova.checkpoints.nano_spec import EXPERTS, adapter_config, base_spec
-from openmova.data.synthetic import (
-    PictureSet,
-    Sample,
-    draw_chart,
-    draw_form,
-    draw_picture,
-    draw_shapes,
-)
+from openmova.data.synthetic import PictureSet, Sample
+from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.lite import LiteEncoder
 from openmova.train.nano.align import (
@@ -36,16 +38,16 @@ from openmova.train.nano.align import (
     look_at_same_place,
     word_embeddings,
 )
+from openmova.train.nano.conversations import draw, write_conversations
 from openmova.train.nano.experts import DRAW, train_expert
-from openmova.train.nano.export import export
-from openmova.train.nano.instruct import Instruct, instruct
+from openmova.train.nano.export import export_aligned, export_lora
 from openmova.train.nano.loop import read_tensors, write_tensors
 from openmova.train.nano.picture_expert import train_picture_expert
 from openmova.train.nano.pictures import gather_pictures
 
-STEPS = {"text": 1000, "chart": 420, "location": 820, "object": 300, "align": 1000, "instruct": 420}
-IMAGES = {"text": 1800, "chart": 1800, "location": 1200, "object": 1500}
-"""Training images of each domain, for the alignment and the instruction tuning."""
+STEPS = {"text": 1000, "chart": 600, "location": 820, "object": 300, "align": 1000}
+IMAGES = {"text": 1800, "chart": 1800, "location": 1800, "object": 1500}
+"""Images of each domain, for the alignment."""
 
 
 def base_encoder(parts: Parts) -> LiteEncoder:
@@ -61,10 +63,11 @@ def base_encoder(parts: Parts) -> LiteEncoder:
 
 def trained_experts(parts: Parts, pictures: PictureSet, folder: Path, seed: int) -> list[Expert]:
     """The pool, in the order of EXPERTS, trained or read from the run folder."""
-    experts: list[Expert] = [
-        train_expert(name, DRAW[name], steps=STEPS[name], folder=folder, seed=seed)
-        for name in EXPERTS[:3]
-    ]
+    experts: list[Expert] = []
+    for name in EXPERTS[:3]:
+        experts.append(
+            train_expert(name, DRAW[name], steps=STEPS[name], folder=folder, seed=seed)
+        )
     picture = LiteEncoder(name="object", descriptions=["object"])
     picture.load_state_dict(parts.lite0(), strict=False)
     experts.append(
@@ -77,16 +80,10 @@ def encoded_images(
     base: LiteEncoder, experts: list[Expert], pictures: PictureSet, folder: Path, seed: int
 ) -> Encoded:
     """The training images through the frozen encoders; the tensors are kept in the run folder."""
-    draw = {
-        "text": draw_form,
-        "chart": draw_chart,
-        "location": draw_shapes,
-        "object": lambda rng: draw_picture(rng, pictures),
-    }
     samples: list[Sample] = []
     for name, count in IMAGES.items():
         rng = random.Random(f"images-{seed}-{name}")
-        samples += [draw[name](rng) for _ in range(count)]
+        samples += [draw(name, pictures, rng) for _ in range(count)]
     path = folder / "encoded.safetensors"
     if path.exists():
         tensors, _ = read_tensors(path)
@@ -103,21 +100,14 @@ def encoded_images(
     return data
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/nano"), help="the run folder")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--until", choices=["experts", "align", "instruct"], default="instruct")
-    options = parser.parse_args()
-    folder, seed = options.out, options.seed
-    torch.manual_seed(seed)
-    parts = nano_parts()
-    pictures = gather_pictures(folder / "pictures")
-    base, experts = base_encoder(parts), trained_experts(parts, pictures, folder, seed)
-    if options.until == "experts":
+def aligned_model(folder: Path, seed: int) -> None:
+    """Train the alignment; then DIR/carried holds its weights, and DIR/start the whole model."""
+    start = folder / "start"
+    if start.exists():
         return
+    parts, pictures = nano_parts(), gather_pictures(folder / "pictures")
+    base, experts = base_encoder(parts), trained_experts(parts, pictures, folder, seed)
     data = encoded_images(base, experts, pictures, folder, seed)
-
     lm_folder = language_model_folder()
     tokenizer = AutoTokenizer.from_pretrained(lm_folder)
     with safe_open(lm_folder / "model.safetensors", framework="pt") as file:
@@ -132,14 +122,47 @@ def main() -> None:
     look_at_same_place(adapter)
     aligned = Aligned(base, adapter)
     align(aligned, data, targets, gate, steps=STEPS["align"], folder=folder, seed=seed)
-    if options.until == "align":
-        return
+    export_aligned(experts, aligned, folder / "carried")
+    unfinished = folder / ".start"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    assemble_nano(folder / "carried", unfinished)
+    unfinished.rename(start)
 
+
+def export(folder: Path) -> None:
+    """DIR/carried and the finetuning's LoRA, into the repository's folder.
+
+    Raises UserError if the finetuning is not done.
+    """
+    final = folder / "finetune" / "final"
+    if not final.exists():
+        raise UserError(f"{str(final)!r} is not there: finetune first, as recipes/nano.sh does")
+    export_lora(folder / "start", final, folder / "carried")
+    shutil.copytree(folder / "carried", asset_folder(NANO_WEIGHTS), dirs_exist_ok=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stage", choices=["experts", "align", "data", "export"])
+    parser.add_argument("--folder", type=Path, default=Path("runs/nano"), help="the run folder")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    folder, seed = options.folder, options.seed
     torch.manual_seed(seed)
-    language_model = AutoModelForCausalLM.from_pretrained(lm_folder, dtype=torch.bfloat16)
-    model = Instruct(language_model, tokenizer)
-    instruct(model, aligned, data, targets, gate, steps=STEPS["instruct"], folder=folder, seed=seed)
-    export(folder, experts, aligned, asset_folder(NANO_WEIGHTS))
+    try:
+        if options.stage == "experts":
+            trained_experts(nano_parts(), gather_pictures(folder / "pictures"), folder, seed)
+        elif options.stage == "align":
+            aligned_model(folder, seed)
+        elif options.stage == "data":
+            write_conversations(folder / "data", gather_pictures(folder / "pictures"), seed)
+        else:
+            export(folder)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""The conversations of the finetuning: drawn images with questions that need the same experts.
+
+They are written as LLaVA JSON with pictures beside it, annotated by what the generator knows, so
+that every command for training data works on them as on anybody's.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from tqdm import tqdm
+
+from openmova.data.llava import write_llava
+from openmova.data.sample import Sample, Turn
+from openmova.data.synthetic import (
+    Fact,
+    PictureSet,
+    draw_chart,
+    draw_form,
+    draw_picture,
+    draw_shapes,
+)
+from openmova.data.synthetic import Sample as Drawn
+from openmova.data.synthetic.questions import ask
+
+COUNTS = {"text": 3200, "chart": 2400, "location": 2800, "object": 1200}
+"""Images of each domain."""
+TURNS = 8
+"""Questions behind an image, at most."""
+NONE_SHARE = 0.15
+"""Of conversations about the image as a whole, which needs no expert."""
+
+
+def write_conversations(folder: Path, pictures: PictureSet, seed: int) -> Path:
+    """Draw the images into `folder`/images and write `folder`/conversations.json, whole or not at
+    all; what is there already is not drawn again."""
+    path = folder / "conversations.json"
+    if path.exists():
+        return path
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    places = [(domain, index) for domain, count in COUNTS.items() for index in range(count)]
+    samples = []
+    for domain, index in tqdm(places, desc="drawing", mininterval=10):
+        rng = random.Random(f"conversation-{seed}-{domain}-{index}")
+        file = folder / "images" / f"{domain}-{index:05d}.jpg"
+        samples.append(conversation(draw(domain, pictures, rng), file, rng))
+    write_llava(samples, path)
+    return path
+
+
+def draw(domain: str, pictures: PictureSet, rng: random.Random) -> Drawn:
+    """An image of the domain."""
+    if domain == "object":
+        return draw_picture(rng, pictures)
+    return {"text": draw_form, "chart": draw_chart, "location": draw_shapes}[domain](rng)
+
+
+def conversation(drawn: Drawn, file: Path, rng: random.Random) -> Sample:
+    """Save the image and ask about it: each fact once, all of them needing the same experts."""
+    drawn.image.save(file, quality=95, subsampling=0)
+    facts = _family(drawn.facts, rng)
+    turns = [
+        turn
+        for fact in facts[:TURNS]
+        for turn in (
+            Turn(role="user", text=ask(fact, rng)),
+            Turn(role="assistant", text=fact.answer),
+        )
+    ]
+    return Sample(
+        id=file.stem,
+        image=file,
+        turns=tuple(turns),
+        experts=facts[0].experts,
+        domain=drawn.domain,
+    )
+
+
+def _family(facts: list[Fact], rng: random.Random) -> list[Fact]:
+    """Facts that need the same experts, in random order."""
+    expert_needed = rng.random() >= NONE_SHARE
+    chosen = rng.choice([fact for fact in facts if bool(fact.experts) == expert_needed])
+    same = [fact for fact in facts if fact.experts == chosen.experts]
+    return rng.sample(same, len(same))
