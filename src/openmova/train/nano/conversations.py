@@ -24,10 +24,10 @@ from openmova.data.synthetic import (
 from openmova.data.synthetic import Sample as Drawn
 from openmova.data.synthetic.questions import ask
 
-COUNTS = {"text": 3200, "chart": 2400, "location": 2800, "object": 1200}
+COUNTS = {"text": 1800, "chart": 1300, "location": 1600, "object": 600}
 """Images of each domain."""
-TURNS = 8
-"""Questions behind an image, at most."""
+TURNS = 5
+"""Questions behind an image, at most: as long as a routing prompt, so that little is padded."""
 NONE_SHARE = 0.15
 """Of conversations about the image as a whole, which needs no expert."""
 
