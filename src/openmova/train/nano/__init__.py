@@ -1,4 +1,1 @@
-"""How the embedded nano model was made: `python -m openmova.train.nano`.
-
-Stages, each resumable: pictures (data), experts, alignment, instruction, export.
-"""
+"""The parts of the embedded model's training that only it has; recipes/nano.sh runs the whole."""

@@ -3,7 +3,7 @@
 experts     gathers pictures and trains the four experts by their pretext, which then are frozen
 align       aligns the adapter's tokens with the language model's, and writes DIR/start
 data        draws the finetuning's images and writes their conversations into DIR/data
-export      puts what was trained into the folder that the repository carries
+export      if the new nano is better than the embedded one, puts it and its model card in its place
 
 recipes/nano.sh runs them, with the finetuning and the evaluation between. Each goes on where it was
 stopped.
@@ -38,6 +38,7 @@ from openmova.train.nano.align import (
     look_at_same_place,
     word_embeddings,
 )
+from openmova.train.nano.card import report, write_card
 from openmova.train.nano.conversations import draw, write_conversations
 from openmova.train.nano.experts import DRAW, train_expert
 from openmova.train.nano.export import export_aligned, export_lora
@@ -65,9 +66,7 @@ def trained_experts(parts: Parts, pictures: PictureSet, folder: Path, seed: int)
     """The pool, in the order of EXPERTS, trained or read from the run folder."""
     experts: list[Expert] = []
     for name in EXPERTS[:3]:
-        experts.append(
-            train_expert(name, DRAW[name], steps=STEPS[name], folder=folder, seed=seed)
-        )
+        experts.append(train_expert(name, DRAW[name], steps=STEPS[name], folder=folder, seed=seed))
     picture = LiteEncoder(name="object", descriptions=["object"])
     picture.load_state_dict(parts.lite0(), strict=False)
     experts.append(
@@ -131,15 +130,24 @@ def aligned_model(folder: Path, seed: int) -> None:
 
 
 def export(folder: Path) -> None:
-    """DIR/carried and the finetuning's LoRA, into the repository's folder.
+    """Put DIR/carried, the finetuning's LoRA and the card into the repository's folder, unless the
+    embedded model answers more of the suite.
 
-    Raises UserError if the finetuning is not done.
+    Raises UserError if the finetuning or its evaluation is not done.
     """
-    final = folder / "finetune" / "final"
+    final, embedded = folder / "finetune" / "final", asset_folder(NANO_WEIGHTS)
     if not final.exists():
         raise UserError(f"{str(final)!r} is not there: finetune first, as recipes/nano.sh does")
+    new, old = report(folder / "eval.json"), report(embedded / "eval.json")
+    better, worse = (r["domains"]["overall"]["routed"]["value"] for r in (new, old))
+    print(f"right: {100 * better:.1f}%, the embedded nano {100 * worse:.1f}%")
+    if better <= worse:
+        print(f"the embedded nano stays; the new one is {final}")
+        return
     export_lora(folder / "start", final, folder / "carried")
-    shutil.copytree(folder / "carried", asset_folder(NANO_WEIGHTS), dirs_exist_ok=True)
+    shutil.copytree(folder / "carried", embedded, dirs_exist_ok=True)
+    shutil.copyfile(folder / "eval.json", embedded / "eval.json")
+    write_card(folder, embedded / "README.md")
 
 
 def main() -> None:
