@@ -93,6 +93,7 @@ def test_shards_merge_into_what_one_process_writes(data: Path, model: Path, tmp_
 @pytest.fixture
 def cluster() -> Iterator[None]:
     ray.init(
+        address="local",
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,

@@ -179,8 +179,8 @@ def _cluster() -> Iterator[None]:
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"no Ray cluster answers at {address}: start one (ray start --head), set "
-                "RAY_AUTH_MODE=token if it asks for its token, or unset RAY_ADDRESS to compute on "
-                "this machine alone"
+                "RAY_AUTH_MODE=token if it asks for its token, or unset RAY_ADDRESS (and ray stop "
+                "what is left of a killed one) to compute on this machine alone"
             ) from error
     try:
         yield
