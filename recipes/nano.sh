@@ -11,24 +11,32 @@ cd "$(dirname "$0")/.."
 run=${1:-runs/nano}
 python=${PYTHON:-.venv/bin/python}
 cat <<TEXT
-Nano's training into $run: about 3 hours on 2 cores with bfloat16 arithmetic, 4 GB of memory, 5 GB of
-disk, 300 MB of pictures fetched once (Debian, npm). No accelerator and nothing to pay for.
+Nano's training into $run: about 3 hours on 2 cores with bfloat16 arithmetic (added up from parts, not
+run in one piece yet), 6 GB of memory, some GB of disk, pictures fetched once (Debian, npm). No
+accelerator and nothing to pay for.
   experts   pretext of text, chart, location, object      40 minutes, one core each
   align     6,900 images encoded, tokens aligned          30 minutes
   data      conversations and routing instructions         5 minutes
   finetune  the language model by LoRA                     90 minutes
-  evaluate  150 questions, 105 of the open world           10 minutes
+  evaluate  150 questions, 105 of the open world            4 minutes
 TEXT
 mkdir -p "$run"
 
-# stage NAME COMMAND...: run it and note the seconds that it took, for the model card.
+# stage NAME COMMAND...: run it and note the seconds that it took, also if it is stopped, for the
+# model card.
+running=
 stage() {
-  local name=$1 begun=$SECONDS
+  running=$1 begun=$SECONDS
   shift
-  echo "== $name"
+  echo "== $running"
   "$@"
-  printf '%s\t%s\n' "$name" $((SECONDS - begun)) >>"$run/times.tsv"
+  note
 }
+note() {
+  printf '%s\t%s\n' "$running" $((SECONDS - begun)) >>"$run/times.tsv"
+  running=
+}
+trap '[ -z "$running" ] || note' EXIT
 # make FILE COMMAND...: run it unless the file is there.
 make() {
   local file=$1

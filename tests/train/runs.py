@@ -7,10 +7,13 @@ import os
 import resource
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -19,10 +22,26 @@ from openmova.__main__ import main
 from openmova.train.folder import RunFolder
 from openmova.train.recipe import load_recipe
 from openmova.train.run import train
+from openmova.train.trainer import MovaTrainer
 
 SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
 ROOM = 50_000  # bytes that a file may have on a full disk: enough for a log, for no checkpoint
 FAST = ["steps=8", "save_steps=2", "batch=2", "data.0.samples=24"]
+
+
+@contextmanager
+def stopped_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ctrl-C in the midst of the step that follows, out of the run inside."""
+    original = MovaTrainer.training_step
+
+    def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> Tensor:
+        if self.state.global_step == steps:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(MovaTrainer, "training_step", step)
+        yield
 
 
 def run_in_process(

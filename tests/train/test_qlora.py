@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,8 +14,7 @@ from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.train import run as run_module
 from openmova.train.recipe import load_recipe
 from openmova.train.run import prepare, save_trained, train
-from openmova.train.trainer import MovaTrainer
-from train.runs import FAST, SMOKE, weights
+from train.runs import FAST, SMOKE, stopped_after, weights
 
 pytest.importorskip("peft")
 pytest.importorskip("bitsandbytes")
@@ -74,17 +72,8 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(start, tmp_path / "whole")
-    original = MovaTrainer.training_step
-
-    def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> Tensor:
-        if self.state.global_step == 5:
-            raise KeyboardInterrupt
-        return original(self, *args, **kwargs)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(MovaTrainer, "training_step", step)
-        with pytest.raises(KeyboardInterrupt):
-            run(start, tmp_path / "stopped")
+    with stopped_after(5, monkeypatch):
+        run(start, tmp_path / "stopped")
     run(start, tmp_path / "stopped", resume=True)
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())

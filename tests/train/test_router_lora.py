@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,8 +14,7 @@ from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.train.lora import Lora, give_router_lora
 from openmova.train.recipe import LoraSettings, load_recipe
 from openmova.train.run import train
-from openmova.train.trainer import MovaTrainer
-from train.runs import SMOKE, finish, start, weights
+from train.runs import SMOKE, finish, start, stopped_after, weights
 
 CHANGES = ["stage=router-lora", "learning_rates={}", "learning_rate=1e-2", "lora.rank=4"]
 CHANGES += ["steps=6", "save_steps=2", "batch=4"]
@@ -66,17 +64,8 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(data, tmp_path / "whole")
-    original = MovaTrainer.training_step
-
-    def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if self.state.global_step == 5:
-            raise KeyboardInterrupt
-        return original(self, *args, **kwargs)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(MovaTrainer, "training_step", step)
-        with pytest.raises(KeyboardInterrupt):
-            run(data, tmp_path / "stopped")
+    with stopped_after(5, monkeypatch):
+        run(data, tmp_path / "stopped")
     run(data, tmp_path / "stopped", resume=True)
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
