@@ -1,10 +1,18 @@
-"""What is written is there whole or not at all, and a full disk is told from other errors."""
+"""What is written is there whole or not at all, and a full disk is told from other errors; a folder
+has one writer."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from openmova.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Writers of tensors wrap the system's error: then only its text tells a full disk.
@@ -35,11 +43,40 @@ def write_text(path: Path, text: str) -> None:
 
 def append_text(path: Path, text: str) -> None:
     """One write at the end of a file, so that several processes may share it."""
+    data = text.encode()
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(handle, text.encode())
+        if os.write(handle, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(handle)
+
+
+def checksum(file: Path) -> str:
+    """The SHA-256 of a file's content."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+@contextmanager
+def claimed(folder: Path, remedy: str) -> Iterator[None]:
+    """Hold a folder, which is made, for this process; the system frees it when the process ends.
+
+    Raises UserError if another process holds it or it can't be made; remedy: what to do then.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"another run is writing into {str(folder)!r}: wait for its end, or {remedy}"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot write into {str(folder)!r} ({reason}): {remedy}") from error
+    with lock:
+        yield
 
 
 def is_full(error: Exception) -> bool:

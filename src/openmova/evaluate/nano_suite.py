@@ -8,15 +8,14 @@ with all experts.
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from PIL import Image
-from tqdm import tqdm
 
-from openmova.answer import Answer, matches
+from openmova.answer import matches
 from openmova.assets import NANO_SUITE, asset_folder
 from openmova.data.synthetic import (
     Fact,
@@ -28,6 +27,7 @@ from openmova.data.synthetic import (
     draw_shapes,
 )
 from openmova.data.synthetic.questions import ask
+from openmova.evaluate.journal import Journal, Row
 from openmova.evaluate.statistics import Share, majority
 from openmova.mova import Mova
 
@@ -70,23 +70,30 @@ def _draw(domain: str, pictures: PictureSet, rng: random.Random) -> Sample:
     return {"text": draw_form, "chart": draw_chart, "location": draw_shapes}[domain](rng)
 
 
-def run(mova: Mova, *, seed: int, n: int, batch: int = 8) -> dict[str, Any]:
+def run(
+    mova: Mova, *, seed: int, n: int, batch: int = 8, journal: Journal | None = None
+) -> dict[str, Any]:
     """Answers the suite; returns the JSON object that `openmova eval --suite nano` prints.
 
     Per group and over all: routed, base_only, all_experts, majority, routing_accuracy, each a share
-    with its 95% Wilson interval.
+    with its 95% Wilson interval. journal: keeps the answers, and has those of an earlier start.
     """
-    started = time.perf_counter()
+    journal = journal or Journal()
     asked = items(seed, n)
-    answers = {mode: _answers(mova, asked, mode, batch) for mode in MODES}
-    right = {
-        mode: [matches(a.text, i.fact.answer) for a, i in zip(given, asked, strict=True)]
-        for mode, given in answers.items()
+    answers = {
+        mode: journal.complete(
+            {f"{mode}/{i.group}/{number % n}": i for number, i in enumerate(asked)},
+            partial(_answers, mova, mode),
+            batch=batch,
+            name=mode,
+        )
+        for mode in MODES
     }
+    right = {mode: [row["right"] for row in rows] for mode, rows in answers.items()}
     right["majority"] = majority([i.fact.kind for i in asked], [i.fact.answer for i in asked])
     right["routing_accuracy"] = [
-        set(a.routing.experts) == set(i.fact.experts)
-        for a, i in zip(answers["routed"], asked, strict=True)
+        set(row["experts"]) == set(i.fact.experts)
+        for row, i in zip(answers["routed"], asked, strict=True)
     ]
     report: dict[str, Any] = {"suite": "nano", "seed": seed, "n": len(asked), "domains": {}}
     for group in GROUPS:
@@ -103,16 +110,22 @@ def run(mova: Mova, *, seed: int, n: int, batch: int = 8) -> dict[str, Any]:
         ).to_dict()
         for kind in sorted({i.fact.kind for i in asked})
     }
-    report["seconds"] = round(time.perf_counter() - started, 1)
+    report["seconds"] = round(sum(row["seconds"] for rows in answers.values() for row in rows), 1)
     return report
 
 
-def _answers(mova: Mova, asked: Sequence[Item], mode: str, batch: int) -> list[Answer]:
-    given: list[Answer] = []
-    for start in tqdm(range(0, len(asked), batch), desc=mode, mininterval=2):
-        pairs = [(i.image, i.question) for i in asked[start : start + batch]]
-        given += mova.ask_batch(pairs, experts=MODES[mode], max_new_tokens=12)
-    return given
+def _answers(mova: Mova, mode: str, asked: list[Item]) -> Iterator[Row]:
+    """What is kept of the questions of one batch."""
+    pairs = [(i.image, i.question) for i in asked]
+    given = mova.ask_batch(pairs, experts=MODES[mode], max_new_tokens=12, batch_size=len(pairs))
+    for item, answer in zip(asked, given, strict=True):
+        yield {
+            "question": item.question,
+            "expected": item.fact.answer,
+            "answer": answer.text,
+            "right": matches(answer.text, item.fact.answer),
+            "experts": list(answer.routing.experts),
+        }
 
 
 def _shares(right: dict[str, list[bool]], kept: list[bool]) -> dict[str, dict[str, object]]:

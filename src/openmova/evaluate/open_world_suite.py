@@ -8,15 +8,15 @@ model's own pool plays no part, no expert runs, and nothing is answered but the 
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from PIL import Image
-from tqdm import tqdm
 
 from openmova.data.open_world import neutral_page, open_world
+from openmova.evaluate.journal import Journal, Row
 from openmova.evaluate.statistics import Share
 from openmova.mova import Mova
 
@@ -55,18 +55,23 @@ def items(seed: int) -> list[Item]:
     return made
 
 
-def run(mova: Mova, *, seed: int, batch: int = 8) -> dict[str, Any]:
+def run(mova: Mova, *, seed: int, batch: int = 8, journal: Journal | None = None) -> dict[str, Any]:
     """Routes the suite; returns the JSON object that `openmova eval --suite open-world` prints.
 
     exact: the share of questions for which the right expert and no other is chosen; included: the
     right one, others or not; none: nobody. Each with its 95% Wilson interval, exact also by expert.
-    chance: of one letter drawn blindly.
+    chance: of one letter drawn blindly. journal: keeps the choices, and has those of an earlier
+    start.
     """
-    started = time.perf_counter()
+    journal = journal or Journal()
     asked = items(seed)
-    chosen: list[set[str]] = []
-    for start in tqdm(range(0, len(asked), batch), desc="routing", mininterval=2):
-        chosen += _routed(mova, asked[start : start + batch])
+    rows = journal.complete(
+        {f"{item.expert}/{number}": item for number, item in enumerate(asked)},
+        partial(_routed, mova),
+        batch=batch,
+        name="routing",
+    )
+    chosen = [set(row["chosen"]) for row in rows]
     pairs = list(zip(asked, chosen, strict=True))
     exact = [names == {item.expert} for item, names in pairs]
     return {
@@ -83,12 +88,12 @@ def run(mova: Mova, *, seed: int, batch: int = 8) -> dict[str, Any]:
             ).to_dict()
             for name in open_world().held_out
         },
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": round(sum(row["seconds"] for row in rows), 1),
     }
 
 
-def _routed(mova: Mova, asked: Sequence[Item]) -> list[set[str]]:
-    """The names that the router chose for each question, all with pools of one size."""
+def _routed(mova: Mova, asked: list[Item]) -> Iterator[Row]:
+    """Whom the router chose for each question of a batch, all with pools of one size."""
     inputs = mova.processor(
         images=[item.image for item in asked],
         questions=[item.question for item in asked],
@@ -101,7 +106,10 @@ def _routed(mova: Mova, asked: Sequence[Item]) -> list[set[str]]:
         inputs["routing_attention_mask"],
         pool_size=len(asked[0].pool),
     )
-    return [
-        {name for name, is_chosen in zip(item.pool, row, strict=True) if is_chosen}
-        for item, row in zip(asked, result.routing.tolist(), strict=True)
-    ]
+    for item, row in zip(asked, result.routing.tolist(), strict=True):
+        yield {
+            "question": item.question,
+            "pool": list(item.pool),
+            "needed": item.expert,
+            "chosen": [name for name, is_chosen in zip(item.pool, row, strict=True) if is_chosen],
+        }

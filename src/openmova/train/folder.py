@@ -10,7 +10,6 @@ DIR/final/              the trained model, a checkpoint folder as any other
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -19,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
-from openmova.disk import flush, is_full, write_text
+from openmova.disk import checksum, claimed, flush, is_full, write_text
 from openmova.errors import UserError
 from openmova.train.log import RunLog
 from openmova.train.plot import can_draw, draw_log
@@ -49,17 +47,7 @@ class RunFolder:
 
         Raises UserError if another run holds it.
         """
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout as error:
-                raise UserError(
-                    f"another run is writing into {str(self.path)!r}: wait for its end, or give "
-                    "another --output"
-                ) from error
-        with lock:
+        with claimed(self.path, "give another --output"):
             yield
 
     def begin(self, recipe: Mapping[str, Any], *, resume: bool) -> None:
@@ -101,7 +89,7 @@ class RunFolder:
         for file in folder.rglob("*"):
             flush(file)
         files = {
-            str(file.relative_to(folder)): _checksum(file)
+            str(file.relative_to(folder)): checksum(file)
             for file in sorted(folder.rglob("*"))
             if file.is_file()
         }
@@ -182,12 +170,7 @@ def _seal(checkpoint: Path) -> dict[str, Any] | None:
     """What `seal` noted, if every file is still as it was then."""
     try:
         seal: dict[str, Any] = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
-        whole = all(_checksum(checkpoint / name) == sum_ for name, sum_ in seal["files"].items())
+        whole = all(checksum(checkpoint / name) == sum_ for name, sum_ in seal["files"].items())
     except (OSError, ValueError):
         return None
     return seal if whole else None
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

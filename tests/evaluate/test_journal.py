@@ -1,0 +1,151 @@
+"""A journal loses no finished sample and repeats none, whenever its process is killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmova.errors import UserError
+from openmova.evaluate import journal as journals
+from openmova.evaluate.journal import Journal, fingerprint
+
+SETTINGS = {"suite": "numbers", "seed": 3}
+NUMBERS = {f"number/{i}": i for i in range(40)}
+
+
+def squares(asked: list[int]) -> list[dict[str, Any]]:
+    time.sleep(0.01)
+    return [{"square": number**2, "padding": "x" * 3000} for number in asked]
+
+
+def complete(path: Path | None) -> list[Any]:
+    with Journal.opened(path, SETTINGS) as journal:
+        rows = journal.complete(NUMBERS, squares, batch=3, name="squares")
+        return [row["square"] for row in rows]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (path / "samples.jsonl").read_text().splitlines()]
+
+
+def test_killed_again_and_again_it_keeps_every_sample_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    file = tmp_path / "samples.jsonl"
+    kills, kept = 0, list[dict[str, Any]]()
+    while kills < 5:
+        process = context.Process(target=complete, args=(tmp_path,))
+        process.start()
+        while process.is_alive() and (not file.exists() or len(file.read_bytes()) < 6000 * kills):
+            time.sleep(0.002)
+        time.sleep(random.uniform(0, 0.02))
+        process.kill()
+        process.join()
+        kills += 1
+        if file.exists():
+            whole = file.read_bytes().rpartition(b"\n")[0].splitlines()
+            now = [json.loads(line) for line in whole]
+            assert now[: len(kept)] == kept  # what was finished stays as it was
+            kept = now
+    assert 0 < len(kept) < 40
+    assert complete(tmp_path) == [i**2 for i in range(40)]
+    assert [line["sample"] for line in lines(tmp_path)] == list(NUMBERS)
+
+
+def test_a_torn_last_line_is_dropped_and_made_again(tmp_path: Path) -> None:
+    complete(tmp_path)
+    file = tmp_path / "samples.jsonl"
+    file.write_bytes(file.read_bytes()[:-5])
+    asked: list[int] = []
+    with Journal.opened(tmp_path, SETTINGS) as journal:
+        journal.complete(NUMBERS, lambda n: asked.extend(n) or squares(n), batch=3, name="")
+    assert asked == [39]
+    assert [line["sample"] for line in lines(tmp_path)] == list(NUMBERS)
+
+
+def test_finished_samples_are_not_asked_again(tmp_path: Path) -> None:
+    complete(tmp_path)
+    with Journal.opened(tmp_path, SETTINGS) as journal:
+        rows = journal.complete(NUMBERS, lambda _: pytest.fail("asked again"), batch=3, name="")
+    assert [row["square"] for row in rows] == [i**2 for i in range(40)]
+
+
+def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
+    complete(tmp_path)
+    with (
+        pytest.raises(UserError, match=r"other settings \(seed: 3 -> 4\): go on with its own"),
+        Journal.opened(tmp_path, {**SETTINGS, "seed": 4}),
+    ):
+        pass
+
+
+def test_other_versions_are_refused_unless_the_run_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete(tmp_path)
+    monkeypatch.setattr(journals, "versions", lambda: {"torch": "9.9"})
+    with (
+        pytest.raises(UserError, match=r"torch: \d\S+ -> 9\.9"),
+        Journal.opened(tmp_path, SETTINGS),
+    ):
+        pass
+    monkeypatch.undo()
+    with Journal.opened(tmp_path, SETTINGS) as journal:
+        journal.finish({"sum": 1})
+    monkeypatch.setattr(journals, "versions", lambda: {"torch": "9.9"})
+    with Journal.opened(tmp_path, SETTINGS) as journal:
+        assert journal.result == {"sum": 1}
+
+
+def test_it_records_model_settings_versions_and_command(tmp_path: Path) -> None:
+    with Journal.opened(tmp_path, SETTINGS, model="nano"):
+        pass
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert (record["model"], record["settings"]) == ("nano", SETTINGS)
+    assert {"openmova", "torch", "transformers", "python"} <= record["versions"].keys()
+    assert record["command"].startswith("openmova ")
+
+
+def test_a_folder_has_one_writer(tmp_path: Path) -> None:
+    with (
+        Journal.opened(tmp_path, SETTINGS),
+        pytest.raises(UserError, match="another run is writing"),
+        Journal.opened(tmp_path, SETTINGS),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["run.json", "samples.jsonl"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    complete(tmp_path)
+    (tmp_path / name).write_text("[]\n")
+    with pytest.raises(UserError, match=name), Journal.opened(tmp_path, SETTINGS):
+        pass
+
+
+def test_without_a_folder_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert complete(None) == [i**2 for i in range(40)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("one")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c").write_text("two")
+    first = fingerprint(tmp_path)
+    (tmp_path / ".hidden").write_text("no matter")
+    assert fingerprint(tmp_path) == first
+    (tmp_path / "b" / "c").write_text("three")
+    changed = fingerprint(tmp_path)
+    (tmp_path / "b" / "c").rename(tmp_path / "b" / "d")
+    assert len({first, changed, fingerprint(tmp_path)}) == 3
+    with pytest.raises(UserError, match="check the path"):
+        fingerprint(tmp_path / "a" / "none")
