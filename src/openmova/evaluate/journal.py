@@ -41,12 +41,18 @@ class Journal:
     @classmethod
     @contextmanager
     def opened(
-        cls, path: Path | None, settings: Mapping[str, Any], *, model: str | None = None
+        cls,
+        path: Path | None,
+        settings: Mapping[str, Any],
+        *,
+        model: str | None = None,
+        program: str = "openmova",
     ) -> Iterator[Self]:
         """The journal of the folder, held for this process, with what an earlier start finished.
 
-        settings: plain JSON, what the outcome depends on; model: what the user called it, for the
-        record. Raises UserError for a folder of other settings, or one that can't be used.
+        settings: plain JSON, what the outcome depends on; model: what the user called it, and
+        program: what the user started, both for the record. Raises UserError for a folder of other
+        settings, or one that can't be used.
         """
         journal = cls(path)
         if path is None:
@@ -54,7 +60,7 @@ class Journal:
             return
         with claimed(path, "give another --output"):
             with _writing(path):
-                journal._begin({"model": model}, settings)
+                journal._begin({"model": model}, settings, program)
                 journal._read()
             yield journal
 
@@ -107,13 +113,13 @@ class Journal:
                 bar.update(len(part))
         return [self.rows[key] for key in keys]
 
-    def _begin(self, about: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    def _begin(self, about: Mapping[str, Any], settings: Mapping[str, Any], program: str) -> None:
         assert self.path is not None
         noted = self.path / "run.json"
         own = {"settings": _plain(settings), "versions": versions()}
         if not noted.exists():
             started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            command = shlex.join(["openmova", *sys.argv[1:]])
+            command = shlex.join([*program.split(), *sys.argv[1:]])
             record = {**about, **own, "command": command, "started": started}
             write_text(noted, json.dumps(record, indent=1))
             return
