@@ -79,7 +79,12 @@ def conversation(drawn: Drawn, file: Path, rng: random.Random) -> Sample:
 
 def _family(facts: list[Fact], rng: random.Random) -> list[Fact]:
     """Facts that need the same experts, in random order."""
-    expert_needed = rng.random() >= NONE_SHARE
-    chosen = rng.choice([fact for fact in facts if bool(fact.experts) == expert_needed])
+    chosen = a_fact(facts, rng)
     same = [fact for fact in facts if fact.experts == chosen.experts]
     return rng.sample(same, len(same))
+
+
+def a_fact(facts: list[Fact], rng: random.Random) -> Fact:
+    """One of an image's facts; at times (NONE_SHARE) one about the image as a whole."""
+    expert_needed = rng.random() >= NONE_SHARE
+    return rng.choice([fact for fact in facts if bool(fact.experts) == expert_needed])
