@@ -46,8 +46,8 @@ from openmova.train.nano.loop import read_tensors, write_tensors
 from openmova.train.nano.picture_expert import train_picture_expert
 from openmova.train.nano.pictures import gather_pictures
 
-STEPS = {"text": 2800, "chart": 600, "location": 2800, "object": 300, "align": 1000}
-IMAGES = {"text": 1800, "chart": 1800, "location": 2800, "object": 1500}
+STEPS = {"text": 2800, "chart": 600, "location": 1800, "object": 300, "align": 1000}
+IMAGES = {"text": 1800, "chart": 1800, "location": 1800, "object": 1500}
 """Images of each domain, for the alignment."""
 
 
