@@ -24,7 +24,7 @@ from openmova.data.synthetic import (
 from openmova.data.synthetic import Sample as Drawn
 from openmova.data.synthetic.questions import ask
 
-COUNTS = {"text": 1300, "chart": 1000, "location": 1200, "object": 400}
+COUNTS = {"text": 900, "chart": 650, "location": 800, "object": 250}
 """Images of each domain."""
 TURNS = 5
 """Questions behind an image, at most: as long as a routing prompt, so that little is padded."""
