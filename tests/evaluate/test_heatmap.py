@@ -71,3 +71,11 @@ def test_a_map_that_is_not_laid_out_as_the_picture_is_drawn_alone() -> None:
     alone = drawn(Image.new("RGB", WIDE, "red"), weights, "none")
     assert alone.size == (480, 480)
     assert in_words(weights, "none", WIDE).startswith("strongest in row 1, column 1 of the map")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2000, 3), (3, 2000)])
+@pytest.mark.parametrize("frame", ["pad", "crop", "corner", "stretch", "none"])
+def test_a_picture_that_is_nearly_a_line_is_drawn_too(size: tuple[int, int], frame: str) -> None:
+    weights = torch.eye(14)
+    assert drawn(Image.new("RGB", size), weights, frame).mode == "RGB"
+    assert in_words(weights, frame, size).startswith("strongest ")

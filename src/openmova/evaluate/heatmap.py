@@ -43,10 +43,12 @@ def drawn(picture: Image.Image, weights: Tensor, frame: str) -> Image.Image:
     if corners is None:
         small = Image.new("RGB", (LONGEST, LONGEST), "grey")
         corners = (0, 0, LONGEST, LONGEST)
-    left, top, right, bottom = (round(corner) for corner in corners)
+    left, top = (round(corner) for corner in corners[:2])
+    # Of a picture that is nearly a line, what was cut out may be less than a pixel here.
+    size = (max(round(corners[2] - corners[0]), 1), max(round(corners[3] - corners[1]), 1))
     values = weights.float().numpy()
     heat = Image.fromarray(values / max(float(values.max()), 1e-12)).resize(
-        (right - left, bottom - top), Image.Resampling.BILINEAR
+        size, Image.Resampling.BILINEAR
     )
     heat = heat.crop((-left, -top, small.width - left, small.height - top))
     strength = np.asarray(heat)[..., None]  # [h, w, 1], 0 to 1
