@@ -39,7 +39,7 @@ def test_a_stopped_run_goes_on_and_a_finished_one_shows_its_result_again(
 ) -> None:
     model, output = tiny(tmp_path / "model"), tmp_path / "run"
     options = ("--suite", "open-world", "--model", model, "--output", output, "--json")
-    route, calls = open_world_suite._routed, list[int]()
+    route, calls = open_world_suite.routed, list[int]()
 
     def stopping(mova: Mova, asked: list[open_world_suite.Item]) -> Any:
         calls.append(len(asked))
@@ -47,7 +47,7 @@ def test_a_stopped_run_goes_on_and_a_finished_one_shows_its_result_again(
             raise KeyboardInterrupt
         return route(mova, asked)
 
-    monkeypatch.setattr(open_world_suite, "_routed", stopping)
+    monkeypatch.setattr(open_world_suite, "routed", stopping)
     assert run(*options).exit_code == 130
     first = json.loads(run(*options).stdout.splitlines()[-1])
     rows = [json.loads(line) for line in (output / "samples.jsonl").read_text().splitlines()]
@@ -64,9 +64,12 @@ def test_a_stopped_run_goes_on_and_a_finished_one_shows_its_result_again(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--suite", "open"), "unknown suite 'open': the suites are nano, open-world"),
+        (("--suite", "open"), "unknown suite 'open': the suites are nano, open-world, mini"),
         (("--suite", "open-world", "--n", "3"), "leave --n out"),
         (("--suite", "open-world", "--model", "nono"), "there is no model 'nono'"),
+        (("--suite", "mini"), "needs --variants, what python -m openmova.train.mini trained"),
+        (("--variants", "runs"), "--variants is of the suite mini, not of nano"),
+        (("--suite", "mini", "--variants", "nowhere"), "'nowhere' has no trained variants"),
     ],
 )
 def test_a_mistake_is_one_line(options: tuple[str, ...], told: str) -> None:

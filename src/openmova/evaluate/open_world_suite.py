@@ -67,7 +67,7 @@ def run(mova: Mova, *, seed: int, batch: int = 8, journal: Journal | None = None
     asked = items(seed)
     rows = journal.complete(
         {f"{item.expert}/{number}": item for number, item in enumerate(asked)},
-        partial(_routed, mova),
+        partial(routed, mova),
         batch=batch,
         name="routing",
     )
@@ -92,8 +92,10 @@ def run(mova: Mova, *, seed: int, batch: int = 8, journal: Journal | None = None
     }
 
 
-def _routed(mova: Mova, asked: list[Item]) -> Iterator[Row]:
-    """Whom the router chose for each question of a batch, all with pools of one size."""
+def routed(mova: Mova, asked: list[Item]) -> Iterator[Row]:
+    """Whom the router chose for each question of a batch, all with pools of one size.
+
+    Yields what a journal keeps: among others the names `needed` and `chosen`."""
     inputs = mova.processor(
         images=[item.image for item in asked],
         questions=[item.question for item in asked],
@@ -110,6 +112,6 @@ def _routed(mova: Mova, asked: list[Item]) -> Iterator[Row]:
         yield {
             "question": item.question,
             "pool": list(item.pool),
-            "needed": item.expert,
+            "needed": [item.expert],
             "chosen": [name for name, is_chosen in zip(item.pool, row, strict=True) if is_chosen],
         }

@@ -16,6 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+STATE = ("step", "exp_avg", "exp_avg_sq")
+"""What the optimizer keeps of each parameter."""
+
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], **metadata: str) -> None:
     """Writes a safetensors file atomically."""
@@ -29,6 +32,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Reads a safetensors file and its metadata."""
     with safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Reads a safetensors file's metadata alone."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 def schedule(step: int, steps: int, warmup: int = 100) -> float:
@@ -58,7 +67,11 @@ def fit(
     path = folder / f"{name}.safetensors"
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW([p for _, p in named], lr=lr, weight_decay=weight_decay)
-    start = _resume(path, model, named, optimizer) if path.exists() else 0
+    start = int(read_metadata(path)["step"]) if path.exists() else 0
+    if start:
+        load_trained(model, path)
+    if 0 < start < steps:
+        _resume(path, named, optimizer)
     saved = time.monotonic()
     bar = tqdm(range(start, steps), desc=name, initial=start, total=steps, mininterval=5)
     for step in bar:
@@ -94,33 +107,24 @@ def _save(
 ) -> None:
     tensors = {f"model/{n}": t for n, t in _trained(model, named).items()}
     for n, p in named:
-        for moment in ("exp_avg", "exp_avg_sq"):
-            tensors[f"{moment}/{n}"] = optimizer.state[p][moment]
+        if state := optimizer.state.get(p):  # an expert that nobody has needed yet has none
+            tensors |= {f"{key}/{n}": state[key] for key in STATE}
     write_tensors(path, tensors, step=str(step))
 
 
 def _resume(
-    path: Path,
-    model: nn.Module,
-    named: list[tuple[str, nn.Parameter]],
-    optimizer: torch.optim.Optimizer,
-) -> int:
-    tensors, metadata = read_tensors(path)
-    load_trained(model, path)
-    step = int(metadata["step"])
+    path: Path, named: list[tuple[str, nn.Parameter]], optimizer: torch.optim.Optimizer
+) -> None:
+    tensors, _ = read_tensors(path)
     for n, p in named:
-        optimizer.state[p] = {
-            "step": torch.tensor(float(step)),
-            "exp_avg": tensors[f"exp_avg/{n}"],
-            "exp_avg_sq": tensors[f"exp_avg_sq/{n}"],
-        }
-    return step
+        if f"exp_avg/{n}" in tensors:
+            optimizer.state[p] = {key: tensors[f"{key}/{n}"] for key in STATE}
 
 
 def is_done(name: str, folder: Path, steps: int) -> bool:
     """Whether this stage has run all its steps."""
     path = folder / f"{name}.safetensors"
-    return path.exists() and int(read_tensors(path)[1]["step"]) >= steps
+    return path.exists() and int(read_metadata(path)["step"]) >= steps
 
 
 def load_trained(model: nn.Module, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The mini suite: the paper's tables in kind, on nano's scale, offline."""
