@@ -16,6 +16,7 @@ from PIL import Image
 
 from openmova import Mova
 from openmova.errors import UserError
+from openmova.evaluate import tasks
 from openmova.evaluate.usage import expert_usage
 from openmova.processing_mova import MovaProcessor
 from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
@@ -23,6 +24,7 @@ from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 pytest.importorskip("lmms_eval", reason="lmms-eval is not installed (the Makefile does it)")
 
 QUESTIONS = ["what is this ?", "how many dogs ?", "what red ?", "is this a blue cat ?", "dogs ?"]
+TASKS = Path(tasks.__path__[0])
 UTILS = """
 def pictures(doc):
     return [doc["image"].convert("RGB")]
@@ -75,6 +77,24 @@ def write_task(folder: Path, targets: list[str]) -> None:
     (folder / "utils.py").write_text(UTILS)
 
 
+def write_referring_tasks(folder: Path) -> None:
+    """The tasks `box` and `polygon` over two pictures and three expressions."""
+    regions = {"bbox": [[1, 1, 4, 4]] * 2, "segmentation": [[1, 1, 5, 1, 5, 5]] * 2}
+    rows = {"image": pictures(2), "answer": [["red", "blue"], ["dogs"]], **regions}
+    data = datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image())
+    data.to_parquet(folder / "regions.parquet")
+    for kind in ("box", "polygon"):
+        config = {
+            "task": kind,
+            "include": str(TASKS / f"_{kind}"),
+            "dataset_path": "parquet",
+            "dataset_kwargs": {"data_files": {"val": str(folder / "regions.parquet")}},
+            "test_split": "val",
+            "generation_kwargs": {"max_new_tokens": 6},  # as much as fits into the tiny model
+        }
+        (folder / f"{kind}.yaml").write_text(yaml.safe_dump(config))
+
+
 def found(folder: Path, pattern: str) -> str:
     (file,) = folder.rglob(pattern)
     return file.read_text()
@@ -84,8 +104,10 @@ def found(folder: Path, pattern: str) -> str:
 def test_lmms_eval_runs_a_task_end_to_end(
     mova: Mova, checkpoint: Path, alone: list[Any], tmp_path: Path
 ) -> None:
+    write_referring_tasks(tmp_path)
     write_task(tmp_path, [a.text if i < 3 else "something else" for i, a in enumerate(alone)])
-    command = [sys.executable, "-c", RUN, "eval", "--model", "openmova", "--tasks", "shown"]
+    command = [sys.executable, "-c", RUN, "eval", "--model", "openmova"]
+    command += ["--tasks", "shown,box,polygon"]
     command += ["--model_args", f"pretrained={checkpoint},output=journal", "--batch_size", "3"]
     command += ["--include_path", ".", "--output_path", "results", "--log_samples"]
     done = subprocess.run(
@@ -106,16 +128,32 @@ def test_lmms_eval_runs_a_task_end_to_end(
     assert results["results"]["shown"]["exact_match,none"] == 0.6
     samples = map(json.loads, found(tmp_path, "*samples_shown.jsonl").splitlines())
     assert [s["filtered_resps"] for s in samples] == [a.text for a in alone]
+    assert results["results"]["box"]["Acc@0.5,none"] == 0.0
+    assert results["results"]["polygon"]["gIoU,none"] == 0.0
+    assert results["results"]["polygon"]["cIoU,none"] == 0.0
     usage = expert_usage([a.routing.experts for a in alone], mova.experts)
     logged = results["throughput"]
     assert logged["avg_routing/shown/questions"] == 5
     assert logged["avg_routing/shown/mean_experts"] == usage["mean_experts"]
     for name in mova.experts:
         assert logged[f"avg_routing/shown/share/{name}"] == usage["share"][name]
-    assert json.loads(found(tmp_path, "journal/result.json")) == {"routing": {"shown": usage}}
+    assert json.loads(found(tmp_path, "journal/result.json"))["routing"]["shown"] == usage
+    rows = [json.loads(line) for line in found(tmp_path, "journal/samples.jsonl").splitlines()]
+    boxes = [row["question"] for row in rows if row["sample"].startswith("box/")]
+    assert [question.rpartition(": ")[2] for question in boxes] == ["red", "blue", "dogs"]
     run = json.loads(found(tmp_path, "journal/run.json"))
-    assert run["command"].startswith("lmms-eval eval --model openmova --tasks shown ")
+    assert run["command"].startswith("lmms-eval eval --model openmova --tasks shown,")
     assert run["settings"]["questions"]["shown"].startswith("5, SHA-256 ")
+
+
+def test_referring_tasks_are_named_after_their_files() -> None:
+    files = sorted(TASKS.glob("*.yaml"))
+    assert len(files) == 2 * (3 + 3 + 2)
+    for file in files:
+        config = yaml.safe_load(file.read_text())
+        assert config["task"] == f"openmova_{file.stem}"
+        assert config["test_split"] == file.stem.rpartition("_")[2]
+        assert config["include"] == {"rec": "_box", "res": "_polygon"}[file.stem.split("_")[-2]]
 
 
 class Stopped(Exception):
