@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +92,10 @@ class OpenMova(lmms):
         UserError for a document without exactly one picture, and for a journal of other settings.
         """
         rows: dict[str, Row] = {}
-        usage: dict[str, Any] = {}
-        by_task = {task: list(asked) for task, asked in groupby(requests, lambda r: r.task_name)}
+        chosen: list[tuple[str, list[str]]] = []
+        by_task: dict[str, list[Instance]] = {}
+        for request in requests:
+            by_task.setdefault(request.task_name, []).append(request)
         with Journal.opened(
             self.output, self._settings(by_task), model=self.pretrained, program="lmms-eval eval"
         ) as journal:
@@ -107,7 +108,8 @@ class OpenMova(lmms):
                 answer = partial(self._answers, wanted)
                 made = journal.complete(documents, answer, batch=self.batch_size, name=task)
                 rows |= dict(zip(documents, made, strict=True))
-                usage[task] = expert_usage([row["experts"] for row in made], self.mova.experts)
+                chosen += [(task, row["experts"]) for row in made]
+            usage = self._usage(chosen)
             journal.finish({"routing": usage})
         _log(list(rows.values()), usage)
         return [_result(rows[_key(request)]) for request in requests]
@@ -137,6 +139,16 @@ class OpenMova(lmms):
             **self.loading,
             **self.asking,
             "questions": {task: _checksum(asked) for task, asked in by_task.items()},
+        }
+
+    def _usage(self, chosen: list[tuple[str, list[str]]]) -> dict[str, dict[str, Any]]:
+        """By task, over the questions of all processes: task and experts of each."""
+        from accelerate.utils import gather_object
+
+        everywhere = gather_object(chosen)
+        return {
+            task: expert_usage([names for of, names in everywhere if of == task], self.mova.experts)
+            for task in dict.fromkeys(task for task, _ in everywhere)
         }
 
     def _answers(self, wanted: dict[str, Any], requests: list[Instance]) -> Iterator[Row]:
