@@ -59,9 +59,9 @@ data() {
   make "$run/data/routing.json" openmova data routing "$asked" "$run/data/routing.json" \
     --model "$start" --count 800 --seed 1 --no-augmentation
   make "$run/data/routing-augmented.json" openmova data routing "$asked" \
-    "$run/data/routing-augmented.json" --model "$start" --count 1200 --seed 2
+    "$run/data/routing-augmented.json" --model "$start" --count 600 --seed 2
   make "$run/data/open-world.json" openmova data open-world "$run/data/open-world.json" \
-    --model "$start" --count 1000 --seed 1
+    --model "$start" --count 700 --turns 6 --seed 1
 }
 
 evaluate() {

@@ -29,9 +29,10 @@ def at_a_terminal() -> Iterator[None]:
 
 @pytest.fixture
 def press(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Ctrl-C in the midst of the step after `after`, so often, as the terminal sends it."""
+    """Ctrl-C in the midst of the step after `after`, so often, as the terminal sends it; or another
+    signal."""
 
-    def press(after: int, times: int) -> None:
+    def press(after: int, times: int, number: int = signal.SIGINT) -> None:
         original = MovaTrainer.training_step
 
         def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -39,8 +40,10 @@ def press(monkeypatch: pytest.MonkeyPatch) -> Any:
                 monkeypatch.undo()
                 workers = [child.pid or 0 for child in torch.multiprocessing.active_children()]
                 assert workers
-                for process in [*workers, *([os.getpid()] * times)]:
-                    os.kill(process, signal.SIGINT)
+                # A terminal's Ctrl-C reaches the workers too, a SIGTERM the run alone.
+                reached = workers if number == signal.SIGINT else []
+                for process in [*reached, *([os.getpid()] * times)]:
+                    os.kill(process, number)
             return original(self, *args, **kwargs)
 
         monkeypatch.setattr(MovaTrainer, "training_step", step)
@@ -61,7 +64,7 @@ def test_the_step_is_ended_and_kept_and_the_end_is_the_same(tmp_path: Path, pres
     run(tmp_path / "whole")
     press(after=5, times=1)
     said = run(tmp_path / "stopped")
-    assert said[-4] == "stopping after this step, with a checkpoint; Ctrl-C again: at once"
+    assert said[-4] == "stopping after this step, with a checkpoint; again: at once"
     assert said[-2:] == [
         "stopped after step 6: --resume goes on from checkpoint-6",
         "interrupted",
@@ -70,6 +73,15 @@ def test_the_step_is_ended_and_kept_and_the_end_is_the_same(tmp_path: Path, pres
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_cluster_that_takes_its_machine_back_loses_no_step(tmp_path: Path, press: Any) -> None:
+    press(after=5, times=1, number=signal.SIGTERM)
+    assert run(tmp_path)[-2:] == [
+        "stopped after step 6: --resume goes on from checkpoint-6",
+        "interrupted",
+    ]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_second_one_stops_at_once(tmp_path: Path, press: Any) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from openmova.cli import annotate, ask, assemble, convert, data, doctor, experts, train
 from openmova.cli import eval as eval_
+from openmova.cli import inspect as inspect_
 from openmova.cli.console import OneLineErrors
 
 app = typer.Typer(
@@ -53,3 +54,4 @@ app.add_typer(data.app, name="data")
 app.command("annotate", epilog=annotate.EXAMPLES)(annotate.annotate)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("eval", epilog=eval_.EXAMPLES)(eval_.evaluate)
+app.command("inspect", epilog=inspect_.EXAMPLES)(inspect_.inspect)

@@ -37,6 +37,10 @@ class Expert(nn.Module, ABC):
     """What the router reads about it; the first is used, the others are for training."""
     channels: int
     """C of the map that `forward` returns."""
+    frame: Literal["pad", "crop", "corner", "stretch", "none"] = "pad"
+    """Where the picture lies in the map if it isn't square: centred on a square of its longer side;
+    cut to one of its shorter side; in the upper left corner; stretched; "none": it can't be said.
+    Whoever draws on the picture what was seen of it asks for this."""
     on_meta: ClassVar[bool] = False
     """Whether it can be built under torch.device("meta"): it computes nothing and reads no file
     while it is built, and all its buffers are saved."""

@@ -1,4 +1,5 @@
-"""Ctrl-C: the step is ended, a checkpoint written, the run stops. A second one stops at once."""
+"""Ctrl-C, or the SIGTERM of a cluster that takes its machine back: the step is ended, a checkpoint
+written, the run stops. A second one stops at once."""
 
 from __future__ import annotations
 
@@ -12,9 +13,11 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupt(TrainerCallback):
-    """`asked`: whether Ctrl-C came while it was listened for."""
+    """`asked`: whether one of them came while it was listened for."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.tell = tell
@@ -22,26 +25,29 @@ class Interrupt(TrainerCallback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """In the main thread, and where Ctrl-C is for us; elsewhere nothing changes."""
-        before = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is not threading.main_thread() or not callable(before):
+        """In the main thread, and to signals that would end us; elsewhere nothing changes."""
+        if threading.current_thread() is not threading.main_thread():
             yield
             return
         process = os.getpid()
+        before = {number: signal.getsignal(number) for number in STOPPING}
 
         def stop(number: int, frame: FrameType | None) -> None:
             if os.getpid() != process:
                 return  # a worker that prepares samples lives on until its run has ended
-            signal.signal(signal.SIGINT, before)
+            signal.signal(number, before[signal.Signals(number)])
             self.asked = True
             with suppress(RuntimeError):  # in the midst of another line
-                self.tell("stopping after this step, with a checkpoint; Ctrl-C again: at once")
+                self.tell("stopping after this step, with a checkpoint; again: at once")
 
-        signal.signal(signal.SIGINT, stop)
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, stop)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.asked:

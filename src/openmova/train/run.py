@@ -82,6 +82,9 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
     encoder = encoder_of(recipe, processor, model.config)
     dtype = model.dtype
     compute = torch.bfloat16 if recipe.precision == "bfloat16" else None
+    if compute is not None and not torch.accelerator.is_available():
+        # On a CPU, PyTorch's fused attention is the slower one in bfloat16.
+        model.model.language_model.set_attn_implementation("eager")
     lora = give_lora(model, recipe)
     # Before anything learns in float32: no process then holds more than its share of that.
     sharding = Sharding(model, compute) if recipe.sharding == "fsdp" and processes() > 1 else None

@@ -24,7 +24,7 @@ from openmova.data.synthetic import (
 from openmova.data.synthetic import Sample as Drawn
 from openmova.data.synthetic.questions import ask
 
-COUNTS = {"text": 1800, "chart": 1300, "location": 1600, "object": 600}
+COUNTS = {"text": 900, "chart": 650, "location": 800, "object": 250}
 """Images of each domain."""
 TURNS = 5
 """Questions behind an image, at most: as long as a routing prompt, so that little is padded."""
@@ -79,7 +79,12 @@ def conversation(drawn: Drawn, file: Path, rng: random.Random) -> Sample:
 
 def _family(facts: list[Fact], rng: random.Random) -> list[Fact]:
     """Facts that need the same experts, in random order."""
-    expert_needed = rng.random() >= NONE_SHARE
-    chosen = rng.choice([fact for fact in facts if bool(fact.experts) == expert_needed])
+    chosen = a_fact(facts, rng)
     same = [fact for fact in facts if fact.experts == chosen.experts]
     return rng.sample(same, len(same))
+
+
+def a_fact(facts: list[Fact], rng: random.Random) -> Fact:
+    """One of an image's facts; at times (NONE_SHARE) one about the image as a whole."""
+    expert_needed = rng.random() >= NONE_SHARE
+    return rng.choice([fact for fact in facts if bool(fact.experts) == expert_needed])

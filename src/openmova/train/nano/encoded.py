@@ -17,7 +17,7 @@ from openmova.train.nano.experts import DRAW, train_expert
 from openmova.train.nano.loop import read_tensors, write_tensors
 from openmova.train.nano.picture_expert import train_picture_expert
 
-STEPS = {"text": 1000, "chart": 600, "location": 820, "object": 300}
+STEPS = {"text": 2800, "chart": 600, "location": 1800, "object": 300}
 IMAGES = {"text": 1800, "chart": 1800, "location": 1800, "object": 1500}
 """Images of each domain, for the alignment."""
 

@@ -23,7 +23,8 @@ from openmova.data.synthetic.words import INDEX, WORDS
 from openmova.experts.cell import CellExpert
 from openmova.train.nano.loop import fit
 
-BLANK_WEIGHT = 0.3
+BLANK_WEIGHT, CHARACTER_WEIGHT = 0.3, 3.0
+"""In the loss, beside 1.0 for a word: blanks are many, and single characters hard to tell apart."""
 SIDE = 224
 
 
@@ -36,6 +37,13 @@ def images_tensor(samples: list[Sample]) -> Tensor:
 def cells_tensor(samples: list[Sample]) -> Tensor:
     """Word indices, int64 [B, ROWS, COLUMNS]."""
     return torch.tensor([[[INDEX[w] for w in row] for row in s.cells] for s in samples])
+
+
+def word_weights() -> Tensor:
+    """The weight of every word in a loss over cells, [words]."""
+    weights = [CHARACTER_WEIGHT if len(word) == 1 else 1.0 for word in WORDS]
+    weights[INDEX[""]] = BLANK_WEIGHT
+    return torch.tensor(weights)
 
 
 IGNORED = -100
@@ -80,8 +88,7 @@ def train_expert(
     torch.manual_seed(seed)
     model = Pretext(CellExpert(name=name, descriptions=(name,)))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    weight = torch.ones(len(WORDS))
-    weight[0] = BLANK_WEIGHT
+    weight = word_weights()
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         model.train()

@@ -1,0 +1,298 @@
+"""openmova inspect: one answer, or those to a data set, looked at from all sides."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from openmova.cli.console import (
+    MODEL_HELP,
+    YES_HELP,
+    fetched,
+    muted,
+    quiet_libraries,
+    status,
+)
+from openmova.errors import UserError
+from openmova.images import load_image
+from openmova.questions import check_question
+
+if TYPE_CHECKING:
+    from openmova.data.samples import Samples
+    from openmova.evaluate.inspection import Inspection
+    from openmova.evaluate.journal import Journal
+    from openmova.mova import Mova
+
+EXAMPLES = """\b
+Examples:
+  openmova inspect chart.png "What value does bar L reach?" -o report.html
+  openmova inspect chart.png "What value does bar L reach?" --json
+  openmova inspect --data held-out.json -o report.html --samples 500
+  openmova inspect --data 'shards/*.tar' --model path/to/checkpoint --json"""
+ENDINGS = (".html", ".htm")
+KEPT = ".run"
+"""The ending of the folder beside a page that has the answers to its data."""
+
+
+def inspect(
+    image: Annotated[
+        str | None,
+        typer.Argument(metavar="IMAGE", help="Path of the image.", show_default=False),
+    ] = None,
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="In place of IMAGE and QUESTION: LLaVA JSON, JSONL, parquet, tar shards "
+            "('shards/*.tar'), a folder of one of them, or hub:owner/name.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="HTML",
+            help="Write one page that needs nothing else. With --data the answers are kept beside "
+            f"it, in a folder that ends with {KEPT}, and the same command goes on where it was "
+            "stopped.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Of --data: where paths of pictures start. [default: its folder]"
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(help="Of --data: ask only so many, evenly spaced.", min=1, show_default=False),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Of --data: asked at once.", min=1)] = 8,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 128,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The last line is one JSON object with all figures.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+) -> None:
+    """Show how an answer came about: routing, gates, attention, and what each expert is worth.
+
+    One question: the routing prompt, the router's answer with scores, the gate weights of each
+    block, where the adapter looks in each chosen expert's map, and the answers with experts
+    switched off.
+
+    --data: how often each expert is used and how it is weighed in each domain, annotated against
+    chosen experts, the accuracy lost without each expert, and the calibration of the scores.
+    """
+    if output is not None:
+        _check_target(output)
+    if data is None:
+        if image is None or question is None:
+            raise UserError("what should be inspected? Give IMAGE and QUESTION, or --data FILE")
+        if images is not None or samples is not None:
+            raise UserError("--images and --samples belong to --data: leave them out")
+        _one(image, question, output, model, max_new_tokens, as_json=as_json, yes=yes)
+        return
+    if image is not None:
+        raise UserError("give either IMAGE and QUESTION or --data, not both")
+    options = {
+        "data": data,
+        "images": None if images is None else str(images),
+        "samples": samples,
+        "max_new_tokens": max_new_tokens,
+    }
+    _many(data, output, model, options, batch, as_json=as_json, yes=yes)
+
+
+def _one(
+    image: str,
+    question: str,
+    output: Path | None,
+    model: str,
+    max_new_tokens: int,
+    *,
+    as_json: bool,
+    yes: bool,
+) -> None:
+    question = check_question(question)
+    with muted():
+        picture = load_image(image)
+    mova = _loaded(fetched(model, yes=yes), model)
+    from openmova.evaluate.inspection import inspect as inspect_
+
+    with status("thinking"):
+        found = inspect_(mova, picture, question, max_new_tokens=max_new_tokens)
+    if output is not None:
+        from openmova.evaluate.report import question_page
+
+        _write(output, question_page(found, image=image, model=model))
+    if as_json:
+        line = {"image": image, **found.to_dict()}
+        typer.echo(json.dumps(line, ensure_ascii=False))
+    else:
+        _show_one(found)
+
+
+def _many(
+    data: str,
+    output: Path | None,
+    model: str,
+    options: dict[str, Any],
+    batch: int,
+    *,
+    as_json: bool,
+    yes: bool,
+) -> None:
+    with status(f"opening {data}"):
+        from openmova.checkpoints.locate import checkpoint_folder
+        from openmova.data.formats import read_samples
+        from openmova.evaluate.journal import Journal, fingerprint
+
+        samples = read_samples(data, images=options["images"])
+    folder = fetched(model, yes=yes)
+    settings = dict(options)
+    if output is not None:
+        with status(f"reading {model}"):
+            settings |= {
+                "checksums": [fingerprint(path) for path in _files(data)],
+                "weights": fingerprint(checkpoint_folder(folder)),
+            }
+    kept = None if output is None else output.with_suffix(KEPT)
+    with Journal.opened(kept, settings, model=model) as journal:
+        found = journal.result
+        if found is None:
+            found = _measured(_loaded(folder, model), samples, options, batch, journal)
+            journal.finish(found)
+    if output is not None:
+        from openmova.evaluate.report import data_page
+
+        _write(output, data_page(found, data=data, model=model))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        _show_many(found)
+
+
+def _measured(
+    mova: Mova, samples: Samples, options: dict[str, Any], batch: int, journal: Journal
+) -> dict[str, Any]:
+    from openmova.evaluate.data_inspection import inspect_data
+
+    return inspect_data(
+        mova,
+        samples,
+        most=options["samples"],
+        max_new_tokens=options["max_new_tokens"],
+        batch=batch,
+        journal=journal,
+    )
+
+
+def _loaded(folder: str, model: str) -> Mova:
+    with status(f"loading {model}"):
+        from openmova.mova import Mova
+
+        quiet_libraries()
+        return Mova.from_pretrained(folder)
+
+
+def _files(data: str) -> list[Path]:
+    """The files that the data is in; none where it is on the hub."""
+    if data.startswith(("hub:", "stream:")):
+        return []
+    path = Path(data).expanduser()
+    return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
+
+
+def _check_target(output: Path) -> None:
+    """Raises UserError where the page can't be written, before anything is asked."""
+    if output.suffix.lower() not in ENDINGS:
+        raise _refused(output, f"end its name with {' or '.join(ENDINGS)}")
+    try:
+        if output.is_dir():
+            raise _refused(output, "it is a folder, add the name of a file")
+        if not output.parent.is_dir():
+            raise _refused(output, f"there is no folder {str(output.parent)!r}, make it first")
+        if not os.access(output if output.exists() else output.parent, os.W_OK):
+            raise _refused(output, "no permission to write there, give another path")
+    except OSError as error:  # such as a name that is too long
+        raise _refused(output, f"{error.strerror}, give another path") from error
+
+
+def _write(output: Path, page: str) -> None:
+    try:
+        output.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise _refused(output, f"{error.strerror}, give another path") from error
+
+
+def _refused(output: Path, reason: str) -> UserError:
+    return UserError(f"cannot write the page {str(output)[:200]!r}: {reason}")
+
+
+def _show_one(found: Inspection) -> None:
+    """The answer and what becomes of it; the router's scores and the gates."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from openmova.routing import expert_letters
+
+    console, answer = Console(), found.answer
+    routing = answer.routing
+    typer.echo(answer.text)
+    blocks = [f"gate {number + 1}" for number in range(len(answer.gates))]
+    table = Table("", "expert", "runs", "score", *blocks)
+    for letter, name in zip(expert_letters(len(found.pool)), found.pool, strict=True):
+        chosen = name in routing.experts
+        gates = answer.gates[:, routing.experts.index(name)].tolist() if chosen else []
+        cells = [f"{routing.scores[name]:.3f}", *(f"{gate:.3f}" for gate in gates)]
+        table.add_row(letter, name, "yes" if chosen else "", *cells)
+    table.caption = f"the router wrote: {routing.raw!r}; {answer.timings['total']:.2f} s"
+    console.print(table)
+    others = Table("experts", "answer")
+    for other in found.switched:
+        others.add_row(other.what, other.text)
+    console.print(others)
+
+
+def _show_many(found: dict[str, Any]) -> None:
+    """Accuracy and use of the experts by domain, and what each is worth."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from openmova.evaluate.report import points, share
+
+    console = Console()
+    groups = [*found["domains"].items(), ("all samples", found["overall"])]
+    exact = Table("exact answers", "n", "routed", "base only", "all experts")
+    used = Table("chosen for", *found["pool"])
+    for name, group in groups if len(groups) > 2 else groups[-1:]:
+        accuracy = (share(group["accuracy"][mode]) for mode in ("routed", "none", "all"))
+        exact.add_row(name, str(group["n"]), *accuracy)
+        chosen = (f"{100 * chosen['value']:.1f}" for chosen in group["chosen"].values())
+        used.add_row(name, *chosen)
+    console.print(exact)
+    console.print(used)
+    worth = Table("without", "points lost where chosen", "n", "points lost over all")
+    for name, lost in found["overall"]["contribution"].items():
+        where = points(lost["drop_where_chosen"]) if lost["chosen"] else ""
+        worth.add_row(name, where, str(lost["chosen"]), points(lost["drop"]))
+    console.print(worth)
+    told = [f"{found['asked']} of {found['samples']} samples; all shares in per cent"]
+    if left_out := found["left_out"]["n"]:
+        told.append(f"{left_out} left out")
+    if found["routing"]:
+        told.append(f"routed as annotated: {share(found['routing']['exact'])}")
+    if found["calibration"]:
+        told.append(f"calibration error of the scores: {found['calibration']['error']:.3f}")
+    console.print("; ".join(told), highlight=False)

@@ -1,0 +1,77 @@
+"""Where the adapter looks in an expert's map: its cross-attention, block by block (eq. 2).
+
+The adapter computes its attention fused and keeps no weights, and it is not changed for this: what
+goes into each cross-attention is caught on its way in, and the weights are computed once more.
+
+Shapes: b pictures that chose an expert, N = H * W cells of the base map's grid, C width of the
+adapter, c channels of the expert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from openmova.adapter import (
+    AdapterBlock,
+    ExpertKnowledgeExtractor,
+    MoVAdapter,
+    RotaryAttention,
+    RotaryGrid,
+)
+
+Attention = dict[tuple[int, int], Tensor]
+"""(block, expert), both from 0 -> float32 [b, H, W]: the share of the attention that each cell of
+the expert's map gets, as the mean over the base map's cells and over the heads; sums to 1."""
+
+
+@contextmanager
+def watched(adapter: MoVAdapter) -> Iterator[Attention]:
+    """While this is open, each pass through the adapter notes its cross-attention, on the CPU.
+
+    What an earlier pass noted for the same block and expert is replaced.
+    """
+    found: Attention = {}
+    with ExitStack() as hooks:
+        for i, block in enumerate(adapter.blocks):
+            assert isinstance(block, AdapterBlock)
+            for j, extractor in enumerate(block.extractors):
+                assert isinstance(extractor, ExpertKnowledgeExtractor)
+                hooks.enter_context(_noting(extractor.attention, (i, j), found))
+        yield found
+
+
+@torch.no_grad()
+def attention_received(
+    attention: RotaryAttention, x: Tensor, value: Tensor, rotary: RotaryGrid
+) -> Tensor:
+    """What the cells of `value` [b, N, c] get of the attention of x [b, N, C], as the mean over x
+    and the heads: float32 [b, N]. Never more than one head's [b, N, N] is in memory."""
+    q, k = (
+        rotary(projected.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)).float()
+        for projected in (attention.q_proj(x), attention.k_proj(value))
+    )  # [b, heads, N, head_dim]
+    scale = attention.head_dim**-0.5
+    heads = [
+        (scale * q_h @ k_h.mT).softmax(dim=-1).mean(dim=1)
+        for q_h, k_h in zip(q.unbind(1), k.unbind(1), strict=True)
+    ]
+    return torch.stack(heads).mean(dim=0)
+
+
+@contextmanager
+def _noting(attention: nn.Module, place: tuple[int, int], found: Attention) -> Iterator[None]:
+    def note(module: nn.Module, given: tuple[Tensor, Tensor, RotaryGrid], output: Tensor) -> None:
+        x, value, rotary = given
+        assert isinstance(module, RotaryAttention)
+        received = attention_received(module, x, value, rotary)
+        found[place] = received.unflatten(1, rotary.grid).cpu()
+
+    handle = attention.register_forward_hook(note)
+    try:
+        yield
+    finally:
+        handle.remove()

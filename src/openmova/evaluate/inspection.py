@@ -1,0 +1,114 @@
+"""One question, looked at from all sides: how it was routed, where the experts were looked at, what
+each of them is worth to the answer.
+
+Shapes: H x W the base map's grid.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from openmova.answer import Answer
+from openmova.evaluate.attention import watched
+from openmova.evaluate.masking import Names, ask_masked, without
+from openmova.images import ImageSource, load_image
+from openmova.mova import Mova
+from openmova.questions import check_question
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switched:
+    """The answer with other experts than the router's."""
+
+    what: str
+    """Such as "without chart"."""
+    experts: Names
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What is known of one answer."""
+
+    picture: Image.Image
+    question: str
+    prompt: str
+    """What the router read, special tokens included."""
+    pool: dict[str, str]
+    """The experts' names, and what the router read of each."""
+    answer: Answer
+    attention: dict[str, list[Tensor]]
+    """Of each chosen expert, for each block: how the attention lies on its map, float [H, W]."""
+    frames: dict[str, str]
+    """Of each chosen expert: how the picture lies in its map."""
+    switched: tuple[Switched, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types: those of the answer, and what the page shows beside them."""
+        return {
+            "question": self.question,
+            "routing_prompt": self.prompt,
+            **self.answer.to_dict(),
+            "attention": {
+                name: [[[round(v, 6) for v in row] for row in block.tolist()] for block in blocks]
+                for name, blocks in self.attention.items()
+            },
+            "switched": [
+                {
+                    "what": other.what,
+                    "experts": list(other.experts),
+                    "answer": other.text,
+                    "changed": other.text != self.answer.text,
+                }
+                for other in self.switched
+            ],
+        }
+
+
+def inspect(
+    mova: Mova, image: ImageSource, question: str, *, max_new_tokens: int = 128
+) -> Inspection:
+    """Ask one question, watch the adapter, and ask again with each chosen expert switched off, with
+    none and with all. Raises UserError as `Mova.ask` does."""
+    question = check_question(question)
+    picture = load_image(image)
+    # First of all, because this reads the experts' weights, which no question should be timed with.
+    with watched(mova.model.model.adapter) as seen:
+        mova.ask(picture, question, max_new_tokens=1)
+    (masked,) = ask_masked(mova, [(picture, question)], max_new_tokens=max_new_tokens)
+    answer, texts = masked.routed, masked.texts
+    places = {name: mova.experts.index(name) for name in answer.routing.experts}
+    asked = {
+        **{f"without {n}": without(answer.routing.experts, n) for n in answer.routing.experts},
+        "no expert, the base encoder alone": (),
+        "all experts": mova.experts,
+    }
+    blocks = range(len(mova.model.model.adapter.blocks))
+    experts = mova.model.model.experts
+    return Inspection(
+        picture=picture,
+        question=question,
+        prompt=_prompt(mova, picture, question),
+        pool=dict(zip(mova.experts, mova.processor.descriptions, strict=True)),
+        answer=answer,
+        attention={name: [seen[i, j][0] for i in blocks] for name, j in places.items()},
+        frames={name: experts.get(j).frame for name, j in places.items()},
+        switched=tuple(
+            Switched(what=what, experts=names, text=texts[names]) for what, names in asked.items()
+        ),
+    )
+
+
+def _prompt(mova: Mova, picture: Image.Image, question: str) -> str:
+    """The routing prompt out of its ids; the tokens of the picture are counted, not repeated."""
+    processor = mova.processor
+    ids = processor(images=[picture], questions=[question])["routing_input_ids"][0]
+    token = processor.image_token
+    run = re.compile(rf"(?:{re.escape(token)}\s*)+")
+    text = processor.tokenizer.decode(ids)
+    return run.sub(lambda found: f"{token} × {found[0].count(token)}\n", text)

@@ -1,0 +1,84 @@
+"""The pages of `openmova inspect`: one HTML file each, with everything in it.
+
+No scripts, nothing fetched from anywhere (the page itself forbids it), tables for everything that
+is drawn, and a description of every picture.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from importlib.metadata import version
+from io import BytesIO
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from openmova.evaluate.heatmap import LONGEST, drawn, in_words
+from openmova.evaluate.inspection import Inspection
+from openmova.routing import expert_letters
+
+
+def question_page(inspection: Inspection, *, image: str, model: str) -> str:
+    """The page of one question; image and model: what the user called them."""
+    picture, answer = inspection.picture, inspection.answer
+    small = picture.copy()
+    small.thumbnail((LONGEST, LONGEST))
+    attention = {
+        name: [
+            {
+                "picture": _inlined(drawn(picture, weights, inspection.frames[name])),
+                "said": in_words(weights, inspection.frames[name], picture.size),
+            }
+            for weights in blocks
+        ]
+        for name, blocks in inspection.attention.items()
+    }
+    return _rendered(
+        "question.html",
+        inspection=inspection,
+        answer=answer,
+        gates=answer.gates.tolist(),
+        letters=expert_letters(len(inspection.pool)),
+        image=image,
+        model=model,
+        picture=_inlined(small),
+        attention=attention,
+    )
+
+
+def data_page(found: Mapping[str, Any], *, data: str, model: str) -> str:
+    """The page of a data set's summary; data and model: what the user called them."""
+    return _rendered("data.html", found=found, data=data, model=model)
+
+
+def share(value: Mapping[str, Any]) -> str:
+    """A share in per cent with its interval."""
+    low, high = value["ci95"]
+    return f"{100 * value['value']:.1f} ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def points(value: Mapping[str, Any]) -> str:
+    """A difference of shares in points with its interval."""
+    low, high = value["ci95"]
+    return f"{100 * value['value']:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})"
+
+
+def _rendered(template: str, **values: Any) -> str:
+    environment = Environment(
+        loader=PackageLoader("openmova.evaluate"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"share": share, "points": points, "zip": zip}
+    return environment.get_template(template).render(version=version("openmova"), **values)
+
+
+def _inlined(picture: Image.Image) -> str:
+    """As a data URL."""
+    data = BytesIO()
+    picture.save(data, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"

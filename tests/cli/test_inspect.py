@@ -1,0 +1,128 @@
+"""openmova inspect: the pages and the JSON from a checkpoint, and every mistake as one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.cli import app
+from pages import Page
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["inspect", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    for part in tiny_mova():
+        part.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "0.png"
+    Image.effect_noise((40, 30), 60).save(path)
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path, picture: Path) -> Path:
+    records = [
+        {
+            "image": picture.name,
+            "conversations": [
+                {"from": "human", "value": f"<image>\nWhich {number}?"},
+                {"from": "gpt", "value": "x"},
+            ],
+            "experts": ["chart"],
+        }
+        for number in range(6)
+    ]
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps(records))
+    return path
+
+
+def test_one_question(model: Path, picture: Path, tmp_path: Path) -> None:
+    options = ("--model", model, "--max-new-tokens", 4)
+    page = tmp_path / "report.html"
+    result = run(picture, "What is shown?", "-o", page, "--json", *options)
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout.splitlines()[-1])
+    assert told["image"] == str(picture)
+    assert [other["what"] for other in told["switched"]][-1] == "all experts"
+    assert "What is shown?" in Page(page.read_text()).text
+    shown = run(picture, "What is shown?", *options)
+    assert shown.exit_code == 0, shown.stderr
+    assert "the router wrote" in shown.stdout
+
+
+def test_a_data_set_goes_on_and_is_shown_again_without_the_model(
+    model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "report.html"
+    command = ("--data", data, "--model", model, "--max-new-tokens", 3, "-o", page, "--json")
+    first = run(*command)
+    assert first.exit_code == 0, first.stderr
+    told = json.loads(first.stdout.splitlines()[-1])
+    assert (told["asked"], told["routing"]["n"]) == (6, 6)
+    before = page.read_text()
+    page.unlink()
+    monkeypatch.setattr("openmova.mova.Mova.from_pretrained", None)
+    again = run(*command)
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert page.read_text() == before
+
+    other = run(*command, "--samples", 2)
+    assert (other.exit_code, other.stderr.count("\n")) == (2, 1)
+    assert "samples: None -> 2" in other.stderr
+
+
+def test_a_data_set_without_a_page_leaves_nothing(model: Path, data: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    result = run("--data", data, "--model", model, "--max-new-tokens", 3, "--samples", 2)
+    assert result.exit_code == 0, result.stderr
+    assert "2 of 6 samples" in result.stdout
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_help_has_an_example() -> None:
+    assert "openmova inspect --data held-out.json -o report.html" in run("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "Give IMAGE and QUESTION, or --data FILE"),
+        (("PICTURE",), "Give IMAGE and QUESTION, or --data FILE"),
+        (("PICTURE", "What?", "--data", "DATA"), "not both"),
+        (("PICTURE", "What?", "--samples", "3"), "belong to --data"),
+        (("PICTURE", " "), "the question is empty"),
+        (("ghost.png", "What?"), "there is no file 'ghost.png'"),
+        (("--data", "ghost.json"), "there is no data 'ghost.json'"),
+        (("PICTURE", "What?", "--model", "nono"), "there is no model 'nono'"),
+        (("PICTURE", "What?", "-o", "report.pdf"), "end its name with .html"),
+        (("PICTURE", "What?", "-o", "ghost/report.html"), "there is no folder 'ghost'"),
+        (("PICTURE", "What?", "-o", "FOLDER.html"), "it is a folder"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    picture: Path, data: Path, tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    folder = tmp_path / "folder.html"
+    folder.mkdir()
+    places = {"PICTURE": picture, "DATA": data, "FOLDER.html": folder}
+    result = run(*(places.get(option, option) for option in options))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("openmova: ")
+    assert result.stderr.count("\n") == 1
+    assert told in result.stderr

@@ -1,0 +1,125 @@
+"""What answers say together, against hand-made rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from openmova.evaluate.data_summary import LEFT_OUT, summary
+
+POOL = ("text", "chart")
+
+
+def row(
+    domain: str,
+    annotated: list[str] | None,
+    chosen: list[str],
+    gates: list[list[float]],
+    **right: bool,
+) -> dict[str, Any]:
+    """right: of each set of experts ("text_chart", "text", "chart", "none"), whether its answer
+    is the expected one."""
+    keys = {"text_chart": "text,chart", "none": ""}
+    return {
+        "id": "1",
+        "domain": domain,
+        "annotated": annotated,
+        "expected": "Yes.",
+        "chosen": chosen,
+        "scores": {name: 0.9 if name in chosen else 0.1 for name in POOL},
+        "gates": [dict(zip(chosen, block, strict=True)) for block in gates],
+        "answers": {keys.get(k, k): "yes" if is_right else "no" for k, is_right in right.items()},
+    }
+
+
+ROWS = [
+    row("bars", ["text", "chart"], ["text", "chart"], [[0.5, 0.5], [0.0, 1.0]],
+        text_chart=True, none=False, text=False, chart=True),
+    row("bars", ["chart"], ["chart"], [[1.0], [1.0]], chart=True, none=False, text_chart=True),
+    row("bars", ["chart"], ["text"], [[1.0], [1.0]], text=False, none=False, text_chart=True),
+    row("", None, [], [[], []], none=True, text_chart=True),
+    {LEFT_OUT: "without a picture"},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    return summary(ROWS, POOL)
+
+
+def value(share: dict[str, Any]) -> tuple[float, int]:
+    return share["value"], share["n"]
+
+
+def test_who_is_counted(found: dict[str, Any]) -> None:
+    assert found["asked"] == 4
+    assert found["left_out"] == {"n": 1, "reasons": {"without a picture": 1}}
+    assert {name: group["n"] for name, group in found["domains"].items()} == {
+        "none given": 1,
+        "bars": 3,
+    }
+
+
+def test_accuracy_and_use_by_domain(found: dict[str, Any]) -> None:
+    bars = found["domains"]["bars"]
+    assert {mode: value(share) for mode, share in bars["accuracy"].items()} == {
+        "routed": (0.6667, 3),
+        "none": (0.0, 3),
+        "all": (1.0, 3),
+    }
+    assert {name: value(share) for name, share in bars["chosen"].items()} == {
+        "text": (0.6667, 3),
+        "chart": (0.6667, 3),
+    }
+    assert bars["chosen_each"] == {"1": 2, "2": 1}
+    assert found["overall"]["chosen_each"] == {"0": 1, "1": 2, "2": 1}
+
+
+def test_gates_are_means_over_those_who_chose(found: dict[str, Any]) -> None:
+    assert found["domains"]["bars"]["gates"] == {"text": [0.75, 0.5], "chart": [0.75, 1.0]}
+    assert found["domains"]["none given"]["gates"] == {}
+
+
+def test_what_is_lost_without_each(found: dict[str, Any]) -> None:
+    lost = found["overall"]["contribution"]
+    # Without chart the first two of its two samples become wrong; without text nothing does.
+    assert value(lost["chart"]["drop_where_chosen"]) == (1.0, 2)
+    assert value(lost["chart"]["drop"]) == (0.5, 4)
+    assert value(lost["text"]["drop_where_chosen"]) == (0.0, 2)
+    assert value(lost["chart"]["changed"]) == (1.0, 2)
+    assert found["domains"]["none given"]["contribution"]["text"]["chosen"] == 0
+
+
+def test_annotation_against_choice(found: dict[str, Any]) -> None:
+    routing = found["routing"]
+    assert value(routing["exact"]) == (0.6667, 3)
+    assert routing["confusion"] == {
+        "text": {"n": 1, "chosen": {"text": 1.0, "chart": 1.0, "none": 0.0}},
+        "chart": {"n": 3, "chosen": {"text": 0.6667, "chart": 0.6667, "none": 0.0}},
+    }
+    assert value(routing["experts"]["text"]["precision"]) == (0.5, 2)
+    assert value(routing["experts"]["text"]["recall"]) == (1.0, 1)
+    assert value(routing["experts"]["chart"]["recall"]) == (0.6667, 3)
+    assert routing["mistakes"] == [{"annotated": ["chart"], "chosen": ["text"], "n": 1}]
+    assert found["domains"]["none given"]["routed_as_annotated"] is None
+
+
+def test_calibration_is_over_annotated_samples(found: dict[str, Any]) -> None:
+    # Six scores: four of 0.9, of which three are right; two of 0.1, of which one is annotated.
+    calibration = found["calibration"]
+    assert calibration["n"] == 6
+    assert calibration["error"] == pytest.approx((4 * 0.15 + 2 * 0.4) / 6, abs=1e-4)
+    assert set(calibration["experts"]) == set(POOL)
+
+
+def test_without_annotations_there_is_nothing_to_compare() -> None:
+    found = summary([ROWS[3]], POOL)
+    assert found["routing"] is None
+    assert found["calibration"] is None
+
+
+def test_samples_that_need_none_are_a_row_of_the_confusion() -> None:
+    rows = [{**ROWS[3], "annotated": []}, {**ROWS[1], "annotated": []}]
+    confusion = summary(rows, POOL)["routing"]["confusion"]
+    assert confusion == {"none": {"n": 2, "chosen": {"text": 0.0, "chart": 0.5, "none": 0.5}}}

@@ -1,0 +1,111 @@
+"""The page of one question: it shows what was computed, needs nothing else, and trusts no text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.evaluate.inspection import Inspection, inspect
+from openmova.evaluate.report import question_page
+from openmova.mova import Mova
+from openmova.routing import RoutingResult
+from pages import Page
+
+QUESTION = 'What <script>alert("x")</script> & <image> is shown?'
+CHOSEN = ("text", "location")
+
+
+@pytest.fixture(scope="module")
+def mova() -> Mova:
+    mova = Mova(*tiny_mova())
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in mova.model.model.adapter.parameters():
+            weight.normal_(0, 0.2)
+    return mova
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    return Image.effect_noise((96, 48), 60).convert("RGB")
+
+
+def routed(mova: Mova, chosen: tuple[str, ...], patch: pytest.MonkeyPatch) -> None:
+    routing = torch.tensor([[name in chosen for name in mova.experts]])
+    result = RoutingResult(routing, torch.tensor([[0.9, 0.2, 0.7]]), ["A, C" if chosen else "none"])
+    patch.setattr(mova.model, "route", lambda *given, **options: result)
+
+
+@pytest.fixture
+def found(mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch) -> Inspection:
+    routed(mova, CHOSEN, monkeypatch)
+    return inspect(mova, picture, QUESTION, max_new_tokens=4)
+
+
+def test_it_holds_what_asking_gives(found: Inspection, mova: Mova, picture: Image.Image) -> None:
+    asked = mova.ask(picture, QUESTION, experts=CHOSEN, max_new_tokens=4)
+    assert (found.answer.text, found.answer.routing.experts) == (asked.text, CHOSEN)
+    torch.testing.assert_close(found.answer.gates, asked.gates)
+    assert {other.what: other.experts for other in found.switched} == {
+        "without text": ("location",),
+        "without location": ("text",),
+        "no expert, the base encoder alone": (),
+        "all experts": mova.experts,
+    }
+    for other in found.switched:
+        text = mova.ask(picture, QUESTION, experts=other.experts, max_new_tokens=4).text
+        assert other.text == text
+    assert {name: len(blocks) for name, blocks in found.attention.items()} == {
+        "text": 2,
+        "location": 2,
+    }
+    told = found.to_dict()
+    assert told["routing"]["scores"]["text"] == pytest.approx(0.9)
+    assert len(told["attention"]["location"][1]) == 8
+
+
+def test_the_prompt_is_what_the_router_read(found: Inspection, mova: Mova) -> None:
+    assert "<image> × 4\n" in found.prompt
+    assert all(description in found.prompt for description in found.pool.values())
+    assert found.prompt.endswith("&  is shown?<end><assistant>")
+
+
+def test_the_page_needs_nothing_else_and_describes_its_pictures(found: Inspection) -> None:
+    html = question_page(found, image="a<b>.png", model="tiny")
+    page = Page(html)
+    assert page.tags["script"] == 0
+    assert page.links
+    assert all(link.startswith("data:image/jpeg;base64,") for link in page.links)
+    assert len(page.alts) == 1 + 2 * 2
+    assert all(page.alts)
+    assert page.alts[1].startswith("Attention over the map of text in block 1: strongest ")
+    assert page.tags["caption"] == page.tags["table"]
+    assert (page.tags["h1"], page.tags["main"]) == (1, 1)
+    assert QUESTION in page.text
+    assert "a<b>.png" in page.text
+    assert found.prompt in page.text
+    for weights in found.answer.gates.tolist():
+        assert all(f"{weight:.3f}" in page.text for weight in weights)
+
+
+def test_a_page_without_experts_says_so(
+    mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routed(mova, (), monkeypatch)
+    found = inspect(mova, picture, QUESTION, max_new_tokens=2)
+    assert found.attention == {}
+    page = Page(question_page(found, image="a.png", model="tiny"))
+    assert "no expert looked at the picture" in page.text
+    assert [other.what for other in found.switched] == [
+        "no expert, the base encoder alone",
+        "all experts",
+    ]
+
+
+def test_an_answer_of_the_model_is_only_text(found: Inspection) -> None:
+    bold = replace(found, answer=replace(found.answer, text="<b>bold</b>"))
+    assert Page(question_page(bold, image="a.png", model="tiny")).tags["b"] == 0
