@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from nano_shaped import nano_shaped, write_untrained
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.errors import UserError
 from openmova.evaluate import open_world_suite
 from openmova.evaluate.journal import Journal
 from openmova.evaluate.mini import report as reports
@@ -92,3 +94,9 @@ def test_a_variant_that_changed_is_asked_anew_and_others_are_not(
     (folder / "base-1.safetensors").write_bytes((folder / "linear-1.safetensors").read_bytes())
     with pytest.raises(KeyError):  # other weights do not fit; but they were asked for
         suite.run(lambda _: mova, folder, journal, seed=0, n=1)
+
+
+def test_a_model_that_is_no_nano_is_refused(variants: Path) -> None:
+    other = Mova(*tiny_mova())
+    with pytest.raises(UserError, match="give --model nano"):
+        suite.run(lambda _: other, variants, Journal(), seed=0, n=1)

@@ -45,6 +45,7 @@ def task(monkeypatch: pytest.MonkeyPatch) -> Task:
 
 
 def test_a_finished_variant_says_what_it_was_trained_on(tmp_path: Path, task: Task) -> None:
+    write_untrained(tmp_path, [], [])
     train_variant(tmp_path, "text", 2, task)
     about = read_metadata(variant_file(tmp_path, "text", 2))
     told = {key: about[key] for key in ("variant", "seed", "steps", "batch", "images")}

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from openmova.answer import matches
-from openmova.checkpoints.nano_spec import EXPERTS
+from openmova.checkpoints.nano_spec import EXPERTS, adapter_config
 from openmova.disk import checksum
+from openmova.errors import UserError
 from openmova.evaluate.journal import Journal, Row
 from openmova.evaluate.mini.questions import Question
 from openmova.mova import Mova
@@ -52,7 +53,15 @@ class Asker:
 
     @cached_property
     def mova(self) -> Mova:
-        return self.load(None)
+        """The model under evaluation. Raises UserError if it is no nano."""
+        mova = self.load(None)
+        width = adapter_config().output_width
+        if mova.experts != EXPERTS or mova.model.config.adapter.output_width != width:
+            raise UserError(
+                "the suite mini asks through visual sides of nano: give --model nano, or a nano "
+                "that recipes/nano.sh made"
+            )
+        return mova
 
     @cached_property
     def encoded(self) -> Encoded:

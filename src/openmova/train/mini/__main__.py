@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from openmova.__main__ import INTERRUPTED
 from openmova.checkpoints.nano import nano_parts
 from openmova.disk import claimed
 from openmova.errors import UserError
@@ -79,6 +80,8 @@ def main() -> None:
             train(given.folder, given.nano, names=given.only, seeds=given.seeds, steps=given.steps)
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

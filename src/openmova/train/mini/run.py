@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from openmova.errors import UserError
+from openmova.train.mini.encoders import FILE
 from openmova.train.mini.variants import VARIANTS
 from openmova.train.nano.align import Encoded, GateText, align
 from openmova.train.nano.loop import load_trained, read_metadata, read_tensors, write_tensors
@@ -53,7 +54,7 @@ def variant_file(folder: Path, name: str, seed: int) -> Path:
 def finished(folder: Path) -> dict[str, list[int]]:
     """The seeds of every variant that is there, in the order of VARIANTS.
 
-    Raises UserError if there is none.
+    Raises UserError if there is none, or not their encoders.
     """
     found: dict[str, list[int]] = {}
     for name in VARIANTS:
@@ -61,7 +62,7 @@ def finished(folder: Path) -> dict[str, list[int]]:
         numbers = [stem.removeprefix(f"{name}-") for stem in stems]
         if seeds := sorted(int(number) for number in numbers if number.isdigit()):
             found[name] = seeds
-    if not found:
+    if not (found and (folder / FILE).exists()):
         raise UserError(
             f"{str(folder)!r} has no trained variants: train them first, with python -m "
             "openmova.train.mini"
