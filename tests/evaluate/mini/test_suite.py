@@ -7,14 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from nano_shaped import nano_shaped, write_untrained
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
 from openmova.evaluate import open_world_suite
 from openmova.evaluate.journal import Journal
+from openmova.evaluate.mini import answers, routers, suite
 from openmova.evaluate.mini import report as reports
-from openmova.evaluate.mini import routers, suite
 from openmova.evaluate.mini.questions import GROUPS
 from openmova.mova import Mova
 
@@ -33,6 +34,8 @@ def mova() -> Mova:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routers, "COUNT", 64)
     monkeypatch.setattr(routers, "IMAGES", 2)
+    words = torch.randn(9, 576, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(answers, "word_embeddings", lambda *_: words)
     items = open_world_suite.items
     monkeypatch.setattr(open_world_suite, "items", lambda seed: items(seed)[::21])
 
@@ -100,3 +103,10 @@ def test_a_model_that_is_no_nano_is_refused(variants: Path) -> None:
     other = Mova(*tiny_mova())
     with pytest.raises(UserError, match="give --model nano"):
         suite.run(lambda _: other, variants, Journal(), seed=0, n=1)
+
+
+def test_every_token_becomes_the_word_in_whose_direction_it_lies() -> None:
+    words = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]])
+    tokens = torch.tensor([[[5.0, 1.0], [-0.1, 0.05], [0.2, 0.3]]])
+    found = answers.nearest_words(tokens, words)
+    assert torch.equal(found, words[torch.tensor([[0, 2, 1]])])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from openmova.answer import matches
 from openmova.checkpoints.nano_spec import EXPERTS, adapter_config
@@ -23,7 +24,7 @@ from openmova.evaluate.mini.questions import Question
 from openmova.mova import Mova
 from openmova.train.mini.encoders import FILE, read_encoders
 from openmova.train.mini.run import load_variant, variant_file
-from openmova.train.nano.align import Encoded, GateText, encode
+from openmova.train.nano.align import Encoded, GateText, encode, word_embeddings
 
 MOST_TOKENS = 8
 """Of an answer; the longest right one has three."""
@@ -75,6 +76,12 @@ class Asker:
         model, processor = self.mova.model.model, self.mova.processor
         texts = GateText(processor.question_tokenizer, model.gate_text_encoder)
         return texts([question.text for question in self.asked])
+
+    @cached_property
+    def words(self) -> Tensor:
+        """What the alignment aims at: the words' embeddings in the language model, [words, D]."""
+        embeddings = self.mova.model.get_input_embeddings().weight.detach()
+        return word_embeddings(self.mova.processor.tokenizer, embeddings.float().cpu())
 
     def routed(self, grid: tuple[int, int] | None = None) -> list[Row]:
         """Whom nano's router chooses for every question, and its scores.
@@ -133,7 +140,7 @@ class Asker:
         mova = self.mova
         rows = torch.tensor([number for number, _ in asked])
         routing = torch.tensor([[name in chosen for name in EXPERTS] for _, chosen in asked])
-        tokens = model(self.encoded, rows, routing, self.gate_text[rows])
+        tokens = nearest_words(model(self.encoded, rows, routing, self.gate_text[rows]), self.words)
         turns = [{"type": "text", "text": self.asked[number].text} for number, _ in asked]
         prompts = [
             mova.processor.render([{"role": "user", "content": [{"type": "image"}, turn]}])
@@ -161,6 +168,16 @@ class Asker:
                 "answer": text.strip(),
                 "right": matches(text, expected),
             }
+
+
+def nearest_words(tokens: Tensor, words: Tensor) -> Tensor:
+    """Every token [B, N, D] as the word [words, D] that it is nearest to by direction.
+
+    So the language model reads pages of its own words from every side, and is not better used to
+    one side's tokens, or to the lengths that tokens have only after a long training.
+    """
+    cosines = F.normalize(tokens, dim=-1) @ F.normalize(words, dim=-1).T  # [B, N, words]
+    return words[cosines.argmax(dim=-1)]
 
 
 @contextmanager

@@ -25,8 +25,9 @@ phrasings. `text+chart` are bars named by their letters, which need two experts 
 Every row is another visual side of nano, trained alike: by nano's alignment, on the same images,
 for the same steps, from each of the seeds named. They differ in which frozen encoders enter and
 how they are fused, and in nothing after that. Nano's one router chooses the experts and its one
-language model answers all of them; neither was trained for any of these sides. Numbers are percent
-exactly right, with the 95% interval of a bootstrap over seeds and questions.
+language model answers all of them, from the words that the image tokens are nearest to; neither was
+trained for any of these sides. Numbers are percent exactly right, with the 95% interval of a
+bootstrap over seeds and questions.
 """
 
 
