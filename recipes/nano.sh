@@ -12,12 +12,12 @@ run=${1:-runs/nano}
 python=${PYTHON:-.venv/bin/python}
 cat <<TEXT
 Nano's training into $run: about 3 hours on 2 cores with bfloat16 arithmetic (added up from parts, not
-run in one piece yet), 6 GB of memory, some GB of disk, pictures fetched once (Debian, npm). No
+run in one piece yet), 9 GB of memory, some GB of disk, pictures fetched once (Debian, npm). No
 accelerator and nothing to pay for.
-  experts   pretext of text, chart, location, object      40 minutes, one core each
-  align     6,900 images encoded, tokens aligned          30 minutes
-  data      conversations and routing instructions         5 minutes
-  finetune  the language model by LoRA                     90 minutes
+  experts   pretext of text, chart, location, object      85 minutes, as on one core
+  align     6,900 images encoded, tokens aligned          25 minutes
+  data      conversations and routing instructions         3 minutes
+  finetune  the language model by LoRA                     65 minutes
   evaluate  150 questions, 105 of the open world            4 minutes
 TEXT
 mkdir -p "$run"
