@@ -21,10 +21,14 @@ CHANGES = [*FAST, "save_steps=4", "workers=1"]
 
 @pytest.fixture(autouse=True)
 def at_a_terminal() -> Iterator[None]:
-    """A test run in the background of a shell is started with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A test run in the background of a shell is started with SIGINT ignored, and other tests leave
+    a handler of SIGTERM behind."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

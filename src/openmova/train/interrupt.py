@@ -30,7 +30,9 @@ class Interrupt(TrainerCallback):
             yield
             return
         process = os.getpid()
-        before = {number: signal.getsignal(number) for number in STOPPING}
+        handlers = {number: signal.getsignal(number) for number in STOPPING}
+        # None is a handler that Python does not know, and could not put back.
+        before = {n: h for n, h in handlers.items() if h not in (None, signal.SIG_IGN)}
 
         def stop(number: int, frame: FrameType | None) -> None:
             if os.getpid() != process:
@@ -40,9 +42,8 @@ class Interrupt(TrainerCallback):
             with suppress(RuntimeError):  # in the midst of another line
                 self.tell("stopping after this step, with a checkpoint; again: at once")
 
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, stop)
+        for number in before:
+            signal.signal(number, stop)
         try:
             yield
         finally:
