@@ -67,11 +67,12 @@ def random_encoded(count: int, seed: int = 0) -> Encoded:
     """What encoders might say of so many images, of nano's domains in turn."""
     random = torch.Generator().manual_seed(seed)
     colour = Fact(kind="highest_colour", slots={}, answer="red", experts=("chart",))
+    kind = Fact(kind="kind", slots={}, answer="chart", experts=())
     return Encoded(
         base=torch.randn(count, 320, 7, 7, generator=random).bfloat16(),
         maps=[torch.randn(count, c, 14, 14, generator=random).bfloat16() for c in CHANNELS],
         cells=torch.randint(0, 9, (count, *TOKEN_GRID), generator=random),
-        facts=[[colour]] * count,
+        facts=[[colour, kind]] * count,
         domains=[EXPERTS[i % len(EXPERTS)] for i in range(count)],
     )
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nano_shaped import random_encoded, write_untrained
+from openmova.data.synthetic.words import WORDS
 from openmova.errors import UserError
 from openmova.train.mini import run
 from openmova.train.mini.encoders import FILE, read_encoders, write_encoders
@@ -38,7 +39,7 @@ def task(monkeypatch: pytest.MonkeyPatch) -> Task:
 
     return Task(
         data=random_encoded(8),
-        targets=torch.randn(9, 576, generator=random),
+        targets=torch.randn(len(WORDS), 576, generator=random),
         gate=gate,  # type: ignore[arg-type]
         steps=3,
     )
