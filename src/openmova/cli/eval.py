@@ -174,9 +174,11 @@ def _loaded(model: str) -> Mova:
 def _nano(report: dict[str, Any]) -> tuple[Table, str]:
     from rich.table import Table
 
+    from openmova.evaluate.statistics import percent
+
     table = Table("group", *(name.replace("_", " ") for name in FIGURES))
     for group, shares in report["domains"].items():
-        table.add_row(group, *(_cell(shares[name]) for name in FIGURES))
+        table.add_row(group, *(percent(shares[name]) for name in FIGURES))
     gain = 100 * report["gain_over_base"]
     return table, f"routed minus base only, mean over domains: {gain:+.1f} points"
 
@@ -184,16 +186,13 @@ def _nano(report: dict[str, Any]) -> tuple[Table, str]:
 def _open_world(report: dict[str, Any]) -> tuple[Table, str]:
     from rich.table import Table
 
+    from openmova.evaluate.statistics import percent
+
     table = Table("expert", "exact")
     for name, share in report["experts"].items():
-        table.add_row(name, _cell(share))
-    table.add_row("all", _cell(report["exact"]))
+        table.add_row(name, percent(share))
+    table.add_row("all", percent(report["exact"]))
     return table, (
-        f"the right one, others or not: {_cell(report['included'])}; nobody: "
-        f"{_cell(report['none'])}; chance: {100 * report['chance']:.1f}"
+        f"the right one, others or not: {percent(report['included'])}; nobody: "
+        f"{percent(report['none'])}; chance: {100 * report['chance']:.1f}"
     )
-
-
-def _cell(share: dict[str, Any]) -> str:
-    low, high = share["ci95"]
-    return f"{100 * share['value']:.1f} ({100 * low:.0f} to {100 * high:.0f})"

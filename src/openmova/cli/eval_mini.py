@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from openmova.evaluate.mini.report import percent, points
+from openmova.evaluate.mini.report import points
+from openmova.evaluate.statistics import percent
 
 
 def show(console: Console, report: Mapping[str, Any], written: Path | None) -> None:

@@ -270,14 +270,15 @@ def _show_many(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from openmova.evaluate.report import points, share
+    from openmova.evaluate.report import points
+    from openmova.evaluate.statistics import percent
 
     console = Console()
     groups = [*found["domains"].items(), ("all samples", found["overall"])]
     exact = Table("exact answers", "n", "routed", "base only", "all experts")
     used = Table("chosen for", *found["pool"])
     for name, group in groups if len(groups) > 2 else groups[-1:]:
-        accuracy = (share(group["accuracy"][mode]) for mode in ("routed", "none", "all"))
+        accuracy = (percent(group["accuracy"][mode]) for mode in ("routed", "none", "all"))
         exact.add_row(name, str(group["n"]), *accuracy)
         chosen = (f"{100 * chosen['value']:.1f}" for chosen in group["chosen"].values())
         used.add_row(name, *chosen)
@@ -292,7 +293,7 @@ def _show_many(found: dict[str, Any]) -> None:
     if left_out := found["left_out"]["n"]:
         told.append(f"{left_out} left out")
     if found["routing"]:
-        told.append(f"routed as annotated: {share(found['routing']['exact'])}")
+        told.append(f"routed as annotated: {percent(found['routing']['exact'])}")
     if found["calibration"]:
         told.append(f"calibration error of the scores: {found['calibration']['error']:.3f}")
     console.print("; ".join(told), highlight=False)

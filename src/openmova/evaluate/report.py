@@ -17,6 +17,7 @@ from PIL import Image
 
 from openmova.evaluate.heatmap import LONGEST, drawn, in_words
 from openmova.evaluate.inspection import Inspection
+from openmova.evaluate.statistics import percent
 from openmova.routing import expert_letters
 
 
@@ -53,12 +54,6 @@ def data_page(found: Mapping[str, Any], *, data: str, model: str) -> str:
     return _rendered("data.html", found=found, data=data, model=model)
 
 
-def share(value: Mapping[str, Any]) -> str:
-    """A share in per cent with its interval."""
-    low, high = value["ci95"]
-    return f"{100 * value['value']:.1f} ({100 * low:.0f} to {100 * high:.0f})"
-
-
 def points(value: Mapping[str, Any]) -> str:
     """A difference of shares in points with its interval."""
     low, high = value["ci95"]
@@ -73,7 +68,7 @@ def _rendered(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "points": points, "zip": zip}
+    environment.filters |= {"share": percent, "points": points, "zip": zip}
     return environment.get_template(template).render(version=version("openmova"), **values)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,3 +139,9 @@ class Mean:
             "n": self.questions,
             "seeds": self.seeds,
         }
+
+
+def percent(share: Mapping[str, Any]) -> str:
+    """A share's dictionary as people read it: "74.0 (68 to 79)", per cent with the interval."""
+    low, high = share["ci95"]
+    return f"{100 * share['value']:.1f} ({100 * low:.0f} to {100 * high:.0f})"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from openmova.disk import write_text
+from openmova.evaluate.statistics import percent
 from openmova.train.plot import can_draw
 
 Report = Mapping[str, Any]
@@ -39,12 +40,6 @@ def write_report(report: Report, folder: Path) -> None:
     write_text(folder / "results.json", json.dumps(report, indent=1))
     if can_draw():
         draw(report, picture)
-
-
-def percent(cell: Mapping[str, Any]) -> str:
-    """ "74.0 (68 to 79)"."""
-    low, high = cell["ci95"]
-    return f"{100 * cell['value']:.1f} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def points(difference: Mapping[str, Any]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from openmova.errors import UserError
 from openmova.evaluate.nano_suite import GROUPS
+from openmova.evaluate.statistics import percent
 
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
 NAMES = {
@@ -55,7 +55,7 @@ def report(file: Path) -> dict[str, Any]:
 def _suite(run: Path) -> str:
     read = report(run / "eval.json")
     rows = [
-        f"| {NAMES[group]} | {' | '.join(_share(read['domains'][group][c]) for c in COLUMNS)} |"
+        f"| {NAMES[group]} | {' | '.join(percent(read['domains'][group][c]) for c in COLUMNS)} |"
         for group in (*GROUPS, "overall")
     ]
     return (
@@ -72,7 +72,7 @@ def _open_world(run: Path) -> str:
     read = report(run / "open-world.json")
     return (
         "`openmova eval --suite open-world --json`, experts that no training saw, described in "
-        f"words:\n{_share(read['exact'])}% of {read['exact']['n']} questions routed exactly "
+        f"words:\n{percent(read['exact'])}% of {read['exact']['n']} questions routed exactly "
         f"(a letter drawn blindly: {100 * read['chance']:.1f}%).\n"
     )
 
@@ -85,8 +85,3 @@ def _times(run: Path) -> str:
         seconds[name] += int(taken)
     rows = [f"| {name} | {taken / 60:.0f} |" for name, taken in seconds.items() if taken >= 30]
     return "| stage | minutes |\n|---|---|\n" + "\n".join(rows) + "\n"
-
-
-def _share(share: Mapping[str, Any]) -> str:
-    low, high = share["ci95"]
-    return f"{100 * share['value']:.1f} ({100 * low:.0f} to {100 * high:.0f})"
