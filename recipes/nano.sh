@@ -61,7 +61,7 @@ data() {
   make "$run/data/routing-augmented.json" openmova data routing "$asked" \
     "$run/data/routing-augmented.json" --model "$start" --count 600 --seed 2
   make "$run/data/open-world.json" openmova data open-world "$run/data/open-world.json" \
-    --model "$start" --count 700 --turns 6 --seed 1
+    --model "$start" --count 800 --turns 4 --seed 1
 }
 
 evaluate() {

@@ -49,3 +49,12 @@ def test_what_is_there_is_not_drawn_again(written: Path) -> None:
     before = written.stat().st_mtime_ns
     write_conversations(written.parent, PICTURES, seed=4)
     assert written.stat().st_mtime_ns == before
+
+
+def test_yes_and_no_are_asked_for_equally_often(written: Path) -> None:
+    answers = [
+        turn["value"]
+        for record in json.loads(written.read_text())
+        for turn in record["conversations"][1::2]
+    ]
+    assert answers.count("yes") == answers.count("no") > 0

@@ -76,11 +76,16 @@ KINDS = {"object": "picture", "text": "form", "chart": "chart", "location": "sha
 def kind_facts(domain: str, rng: random.Random) -> list[Fact]:
     """Questions about the image as a whole, which need no expert."""
     asked = rng.choice([KINDS[domain], rng.choice(list(KINDS.values()))])
-    answer = "yes" if asked == KINDS[domain] else "no"
     return [
         Fact(kind="kind", slots={}, answer=KINDS[domain], experts=()),
-        Fact(kind="is_kind", slots={"kind": asked}, answer=answer, experts=()),
+        is_kind(asked, KINDS[domain]),
     ]
+
+
+def is_kind(asked: str, kind: str) -> Fact:
+    """Whether an image of this kind is of the one asked for."""
+    answer = "yes" if asked == kind else "no"
+    return Fact(kind="is_kind", slots={"kind": asked}, answer=answer, experts=())
 
 
 @lru_cache(maxsize=512)

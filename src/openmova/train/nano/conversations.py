@@ -23,8 +23,9 @@ from openmova.data.synthetic import (
 )
 from openmova.data.synthetic import Sample as Drawn
 from openmova.data.synthetic.questions import ask
+from openmova.data.synthetic.sample import KINDS, is_kind
 
-COUNTS = {"text": 900, "chart": 650, "location": 800, "object": 250}
+COUNTS = {"text": 900, "chart": 650, "location": 800, "object": 350}
 """Images of each domain."""
 TURNS = 5
 """Questions behind an image, at most: as long as a routing prompt, so that little is padded."""
@@ -78,9 +79,16 @@ def conversation(drawn: Drawn, file: Path, rng: random.Random) -> Sample:
 
 
 def _family(facts: list[Fact], rng: random.Random) -> list[Fact]:
-    """Facts that need the same experts, in random order."""
+    """Facts that need the same experts, in random order.
+
+    Of the image as a whole: its kind, and one question each to be answered by yes and by no.
+    """
     chosen = a_fact(facts, rng)
     same = [fact for fact in facts if fact.experts == chosen.experts]
+    if not chosen.experts:
+        (kind,) = (fact for fact in same if fact.kind == "kind")
+        other = rng.choice([name for name in KINDS.values() if name != kind.answer])
+        same = [kind, is_kind(kind.answer, kind.answer), is_kind(other, kind.answer)]
     return rng.sample(same, len(same))
 
 
