@@ -6,7 +6,7 @@ import signal
 import sys
 from types import FrameType
 
-INTERRUPTED = 128 + 2  # as shells report a program that ended by SIGINT
+from openmova.errors import INTERRUPTED
 
 
 def main() -> None:

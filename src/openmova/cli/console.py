@@ -16,8 +16,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from openmova.__main__ import INTERRUPTED
-from openmova.errors import UserError
+from openmova.errors import INTERRUPTED, UserError
 
 MISUSED = 2
 CHATTY = ("bitsandbytes", "torch.utils._pytree", "torchao")

@@ -12,10 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from openmova.__main__ import INTERRUPTED
 from openmova.checkpoints.nano import nano_parts
 from openmova.disk import claimed
-from openmova.errors import UserError
+from openmova.errors import INTERRUPTED, UserError
 from openmova.train.mini.encoders import FILE, write_encoders
 from openmova.train.mini.run import (
     SEEDS,
