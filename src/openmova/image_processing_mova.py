@@ -39,7 +39,7 @@ class MovaImageProcessor(BaseImageProcessor):
         images: paths, URLs, bytes, PIL images, uint8 arrays or tensors [3, h, w] or [h, w, 3];
         one or a (nested) list. Raises UserError for what is no picture.
         """
-        rgb = [np.array(self._picture(image)) for image in _flat(images)]  # [h, w, 3] each
+        rgb = [np.array(self.picture(image)) for image in _flat(images)]  # [h, w, 3] each
         sizes = torch.tensor([picture.shape[:2] for picture in rgb])
         height, width = sizes.amax(dim=0).tolist()
         pixels = torch.zeros(len(rgb), 3, height, width, dtype=torch.uint8)
@@ -49,7 +49,8 @@ class MovaImageProcessor(BaseImageProcessor):
         data = {"pixel_values": pixels, "image_sizes": sizes}
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def _picture(self, image: Any) -> Image.Image:
+    def picture(self, image: Any) -> Image.Image:
+        """One picture, upright, RGB, its longest side capped."""
         if isinstance(image, str) and image.startswith(REMOTE):
             image = fetch_image(image)
         elif isinstance(image, np.ndarray | torch.Tensor):

@@ -1,19 +1,12 @@
 """Mova: a picture and a question in, an answer with its routing and gates out.
 
-The Python surface over model and processor. It runs the two passes of the paper as stages, each
-timed: the base encoder; the coarse pass, in which the language model names experts; the chosen
-experts; the adapter; the answer.
-
-Shapes: B batch, E experts of the pool.
+The Python surface over model and processor. Shapes: B batch, T tokens.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any, Self
 
@@ -34,12 +27,20 @@ from openmova.errors import UserError
 from openmova.images import ImageSource, load_image
 from openmova.loading.model import DAMAGED, check_options, damaged, load_model
 from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.passes import (
+    Clock,
+    Message,
+    Seen,
+    answer_from,
+    assistant_turn,
+    check_room,
+    look,
+    prepare,
+    user_turn,
+)
 from openmova.processing_mova import MovaProcessor
 from openmova.questions import check_question
-from openmova.referring import Size, boxes_in, polygons_in
-from openmova.routing import Routing
-
-Message = dict[str, Any]
+from openmova.referring import Size
 
 
 class Mova:
@@ -140,10 +141,10 @@ class Mova:
         choice = Choice.of(experts, max_experts, self.experts)
         answers: list[Answer] = []
         for start in range(0, len(pairs), batch_size):
-            clock = _Clock(self.model.device)
+            clock = Clock(self.model.device)
             with clock("prepare"):
                 part = [(load_image(i), q) for i, q in pairs[start : start + batch_size]]
-                conversations = [[_user_turn(question, picture)] for picture, question in part]
+                conversations = [[user_turn(question, picture)] for picture, question in part]
                 inputs = self._inputs(conversations, choice, limits)
             sizes = [picture.size for picture, _ in part]
             answers += self._answer(inputs, sizes, choice, limits, clock)
@@ -166,8 +167,8 @@ class Mova:
         """
         limits = Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
         choice = Choice.of(experts, max_experts, self.experts)
-        turn = _user_turn(check_question(question), load_image(image))
-        clock = _Clock(self.model.device)
+        turn = user_turn(check_question(question), load_image(image))
+        clock = Clock(self.model.device)
         inputs = self._inputs([[turn]], choice, limits)
         seen = self._look(inputs, choice, clock)
         return self._pieces(inputs, seen, limits, clock)
@@ -180,63 +181,15 @@ class Mova:
         self, conversations: list[list[Message]], choice: Choice, limits: Limits
     ) -> BatchFeature:
         """One processor call; the prompts must leave room for the answer."""
-        inputs = self.processor.apply_chat_template(
-            conversations,
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            processor_kwargs={"with_routing": choice.fixed is None},
-        )
-        text = self.model.config.text_config
-        room = text.max_position_embeddings - limits.max_new_tokens
-        longest = inputs["input_ids"].shape[1]
-        if longest > room:
-            raise UserError(
-                f"the prompt takes {longest} tokens and the model has room for {max(room, 0)} "
-                "beside the answer: shorten the question, start a new chat, or lower "
-                "max_new_tokens"
-            )
-        return inputs.to(self.model.device)
+        inputs = prepare(self.model, self.processor, conversations, [choice] * len(conversations))
+        check_room(self.model, inputs["input_ids"].shape[1], limits)
+        return inputs
 
-    @torch.no_grad()
-    def _look(self, inputs: BatchFeature, choice: Choice, clock: _Clock) -> _Seen:
-        """All that comes before the answer: base encoder, routing, experts, adapter."""
-        model = self.model
-        pictures = (inputs["pixel_values"], inputs["image_sizes"])
-        with clock("base"):
-            base_map = model.model.encode_base(*pictures)
-        with clock("routing"):
-            if choice.fixed is None:
-                result = model.route(
-                    None,
-                    None,
-                    inputs["routing_input_ids"],
-                    inputs["routing_attention_mask"],
-                    base_map=base_map,
-                    max_experts=choice.max_experts,
-                )
-                routing = result.routing
-                told = [result.row(row, self.experts) for row in range(len(routing))]
-            else:
-                routing = torch.tensor([choice.fixed] * len(base_map), device=model.device)
-                chosen = tuple(n for n, c in zip(self.experts, choice.fixed, strict=True) if c)
-                told = [Routing(experts=chosen, scores={}, raw="")] * len(base_map)
-        with clock("experts"):
-            expert_maps = model.model.encode_experts(*pictures, routing)
-        with clock("adapter"):
-            tokens, gates = model.model.image_tokens(
-                *pictures,
-                routing,
-                inputs["question_input_ids"],
-                inputs["question_attention_mask"],
-                base_map=base_map,
-                expert_maps=expert_maps,
-            )
-        weights = [row[:, chosen].float().cpu() for row, chosen in zip(gates, routing, strict=True)]
-        return _Seen(tokens=tokens, routing=told, gates=weights)
+    def _look(self, inputs: BatchFeature, choice: Choice, clock: Clock) -> Seen:
+        return look(self.model, inputs, [choice] * len(inputs["input_ids"]), clock)
 
     def _generate(
-        self, inputs: BatchFeature, seen: _Seen, limits: Limits, clock: _Clock, **options: Any
+        self, inputs: BatchFeature, seen: Seen, limits: Limits, clock: Clock, **options: Any
     ) -> Tensor:
         """The answers' new ids [B, T], greedy, ending at the end token."""
         if limits.max_seconds is not None:
@@ -259,7 +212,7 @@ class Mova:
         sizes: Sequence[Size],
         choice: Choice,
         limits: Limits,
-        clock: _Clock,
+        clock: Clock,
     ) -> list[Answer]:
         """One answer a row; sizes: of the pictures as they were given."""
         seen = self._look(inputs, choice, clock)
@@ -267,23 +220,15 @@ class Mova:
             new_ids = self._generate(inputs, seen, limits, clock)
             texts = self.processor.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
         timings = {**clock.seconds, "total": clock.total()}
-        frame = self.model.config.box_frame
         return [
-            Answer(
-                text=text.strip(),
-                boxes=boxes_in(text, size, frame),
-                polygons=polygons_in(text, size, frame),
-                routing=routing,
-                gates=gates,
-                timings=dict(timings),
-            )
+            answer_from(self.model, text.strip(), size, routing, gates, dict(timings))
             for text, size, routing, gates in zip(
                 texts, sizes, seen.routing, seen.gates, strict=True
             )
         ]
 
     def _pieces(
-        self, inputs: BatchFeature, seen: _Seen, limits: Limits, clock: _Clock
+        self, inputs: BatchFeature, seen: Seen, limits: Limits, clock: Clock
     ) -> Iterator[str]:
         """Generate in a thread; hand over its pieces, and its error if there was one."""
         streamer = TextIteratorStreamer(
@@ -343,48 +288,16 @@ class Chat:
         limits = Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
         choice = Choice.of(experts, max_experts, mova.experts)
         question = check_question(question)
-        clock = _Clock(mova.model.device)
+        clock = Clock(mova.model.device)
         with clock("prepare"):
             before = [] if image is not None else self.messages
             picture = None if image is None else load_image(image)
             size = self._size if picture is None else picture.size
-            messages = [*before, _user_turn(question, picture)]
+            messages = [*before, user_turn(question, picture)]
             inputs = mova._inputs([messages], choice, limits)
         (answer,) = mova._answer(inputs, [size], choice, limits, clock)
-        said = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
-        self.messages, self._size = [*messages, said], size
+        self.messages, self._size = [*messages, assistant_turn(answer.text)], size
         return answer
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """What the answer is written from, and how it came about."""
-
-    tokens: Tensor
-    """[B, N, D]"""
-    routing: list[Routing]
-    gates: list[Tensor]
-    """for each row [blocks, chosen experts]"""
-
-
-@dataclass
-class _Clock:
-    """Seconds by stage; waits for the device, so that work is counted where it was asked for."""
-
-    device: torch.device
-    seconds: dict[str, float] = field(default_factory=dict)
-    started: float = field(default_factory=time.perf_counter)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        self.seconds[stage] = time.perf_counter() - start
-
-    def total(self) -> float:
-        return time.perf_counter() - self.started
 
 
 class _Stop(StoppingCriteria):
@@ -407,9 +320,3 @@ def _stripped(pieces: Iterable[str]) -> Iterator[str]:
             yield kept
             begun = True
         held = text[len(kept) :]
-
-
-def _user_turn(question: str, picture: Any) -> Message:
-    """A user's message, with the picture in front of the text if there is one."""
-    shown = [] if picture is None else [{"type": "image", "image": picture}]
-    return {"role": "user", "content": [*shown, {"type": "text", "text": question}]}

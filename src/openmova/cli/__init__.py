@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli import annotate, ask, assemble, convert, data, doctor, experts, train
+from openmova.cli import annotate, ask, assemble, convert, data, doctor, experts, serve, train
 from openmova.cli import eval as eval_
 from openmova.cli import inspect as inspect_
 from openmova.cli.console import OneLineErrors
@@ -53,5 +53,6 @@ app.command("train", epilog=train.EXAMPLES)(train.train)
 app.add_typer(data.app, name="data")
 app.command("annotate", epilog=annotate.EXAMPLES)(annotate.annotate)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("eval", epilog=eval_.EXAMPLES)(eval_.evaluate)
 app.command("inspect", epilog=inspect_.EXAMPLES)(inspect_.inspect)

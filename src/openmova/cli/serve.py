@@ -1,0 +1,159 @@
+"""openmova serve: an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.errors import UserError
+
+KEYS_VARIABLE = "OPENMOVA_API_KEYS"
+LOCAL = ("127.0.0.1", "localhost", "::1")
+EXAMPLES = """\b
+Examples:
+  openmova serve
+  openmova serve --model path/to/mova-8b --quantize 4bit --port 9000
+  openmova serve --host 0.0.0.0 --api-key-file keys.txt --cors https://example.org
+  curl http://127.0.0.1:8000/v1/chat/completions -F image=@photo.jpg \\
+    -F 'request={"model": "nano", "messages": [{"role": "user", "content": "What is shown?"}]}'"""
+
+
+def serve(
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8000,
+    places: Annotated[int, typer.Option(help="Answers that are written at once.", min=1)] = 8,
+    waiting: Annotated[
+        int, typer.Option(help="Questions that may wait; more are told to come back.", min=0)
+    ] = 64,
+    max_tokens: Annotated[
+        int, typer.Option(help="Longest answer that may be asked for, in tokens.", min=1)
+    ] = 1024,
+    max_seconds: Annotated[
+        float, typer.Option(help="Time for an answer, with waiting; then it is cut short.")
+    ] = 120.0,
+    max_megabytes: Annotated[float, typer.Option(help="Largest file of an image.")] = 20.0,
+    max_megapixels: Annotated[float, typer.Option(help="Largest image.")] = 40.0,
+    remote_images: Annotated[
+        bool,
+        typer.Option("--remote-images", help="Fetch images from public https addresses."),
+    ] = False,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"One key a line, of which clients send one; or keys with commas in "
+            f"{KEYS_VARIABLE}.",
+            show_default=False,
+        ),
+    ] = None,
+    cors: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="A web page's origin that may ask from a browser; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.", show_default=False),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="bfloat16, float16 or float32; as in the checkpoint.", show_default=False
+        ),
+    ] = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            help="The language model in '8bit', '4bit' or 'torchao-8bit'.", show_default=False
+        ),
+    ] = None,
+    offload: Annotated[
+        bool, typer.Option("--offload", help="Keep experts that don't run in host memory.")
+    ] = False,
+    device_map: Annotated[
+        str | None,
+        typer.Option(
+            help="'auto' spreads the model over GPUs and host memory.", show_default=False
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+) -> None:
+    """Answer questions over HTTP, as OpenAI's chat completions do.
+
+    SIGTERM or Ctrl-C end it, once the requests in hand are answered.
+    """
+    if importlib.util.find_spec("fastapi") is None:
+        raise UserError("serving needs more packages: pip install 'openmova[serve]'")
+    for name, value in (
+        ("--max-seconds", max_seconds),
+        ("--max-megabytes", max_megabytes),
+        ("--max-megapixels", max_megapixels),
+    ):
+        if not value > 0:
+            raise UserError(f"{name} is {value:g}: give more than 0")
+    keys = _keys(api_key_file)
+    from openmova.serve.run import bound_socket, run
+
+    with bound_socket(host, port) as listening:
+        folder = fetched(model, yes=yes)
+        with status(f"loading {model}"):
+            from openmova.images import ImageLimits
+            from openmova.mova import Mova
+            from openmova.serve.app import Options, create_app
+            from openmova.serve.conversation import Rules
+
+            quiet_libraries()
+            mova = Mova.from_pretrained(
+                folder,
+                device=device,
+                dtype=dtype,
+                quantization=quantize,
+                offload=offload,
+                device_map=device_map,
+            )
+        images = ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6))
+        rules = Rules(
+            images=images,
+            remote_images=remote_images,
+            max_tokens=max_tokens,
+            default_tokens=min(Rules.default_tokens, max_tokens),
+            max_seconds=max_seconds,
+        )
+        options = Options(
+            model=Path(model).name if Path(model).exists() else model,
+            rules=rules,
+            places=places,
+            waiting=waiting,
+            api_keys=keys,
+            origins=cors or (),
+        )
+        if host not in LOCAL and not keys:
+            typer.echo("openmova: without API keys, whoever reaches this port may ask", err=True)
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{listening.getsockname()[1]}"
+        run(
+            create_app(mova, options),
+            listening,
+            lambda: typer.echo(f"openmova: {options.model} answers at {address}/v1", err=True),
+        )
+
+
+def _keys(file: Path | None) -> list[str]:
+    """The keys of the file and of the environment."""
+    keys = os.environ.get(KEYS_VARIABLE, "").split(",")
+    if file is not None:
+        try:
+            keys += file.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read the keys in {file}: check the path") from error
+        if not any(map(str.strip, keys)):
+            raise UserError(f"there is no key in {file}: write one per line")
+    return [key.strip() for key in keys if key.strip()]

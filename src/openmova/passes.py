@@ -1,0 +1,182 @@
+"""The two passes as stages, each timed: what `Mova` and the server do with a batch of questions.
+
+Prompts and pictures are prepared; the base encoder looks; the router names experts (the coarse
+pass); the chosen experts look; the adapter fuses what they saw (the fine pass). What follows is
+the answer itself. Shapes: B batch, E experts, N image tokens, D width of the language model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import BatchFeature
+
+from openmova.answer import Answer
+from openmova.asking import Choice, Limits
+from openmova.errors import UserError
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.processing_mova import MovaProcessor
+from openmova.referring import Size, boxes_in, polygons_in
+from openmova.routing import Routing, limit_experts
+
+Message = dict[str, Any]
+
+
+def user_turn(question: str, picture: Any = None) -> Message:
+    """A user's message, with the picture in front of the text if there is one."""
+    shown = [] if picture is None else [{"type": "image", "image": picture}]
+    return {"role": "user", "content": [*shown, {"type": "text", "text": question}]}
+
+
+def assistant_turn(text: str) -> Message:
+    return {"role": "assistant", "content": [{"type": "text", "text": text}]}
+
+
+@dataclass
+class Clock:
+    """Seconds by stage; waits for the device, so that work is counted where it was asked for."""
+
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.seconds[stage] = time.perf_counter() - start
+
+    def total(self) -> float:
+        return time.perf_counter() - self.started
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the answers are written from, and how it came about."""
+
+    tokens: Tensor
+    """[B, N, D]"""
+    routing: list[Routing]
+    gates: list[Tensor]
+    """for each row [blocks, chosen experts]"""
+
+
+def check_room(model: MovaForConditionalGeneration, tokens: int, limits: Limits) -> None:
+    """Raises UserError if a prompt of so many tokens leaves no room for the answer."""
+    room = model.config.text_config.max_position_embeddings - limits.max_new_tokens
+    if tokens > room:
+        raise UserError(
+            f"the prompt takes {tokens} tokens and the model has room for {max(room, 0)} "
+            "beside the answer: shorten the question, start a new chat, or lower "
+            "max_new_tokens"
+        )
+
+
+def prepare(
+    model: MovaForConditionalGeneration,
+    processor: MovaProcessor,
+    conversations: Sequence[Sequence[Message]],
+    choices: Sequence[Choice],
+) -> BatchFeature:
+    """The model's inputs for a batch of conversations, on its device: one processor call."""
+    inputs = processor.apply_chat_template(
+        conversations,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        processor_kwargs={"with_routing": any(choice.fixed is None for choice in choices)},
+    )
+    return inputs.to(model.device)
+
+
+@torch.no_grad()
+def look(
+    model: MovaForConditionalGeneration,
+    inputs: Mapping[str, Tensor],
+    choices: Sequence[Choice],
+    clock: Clock,
+) -> Seen:
+    """All that comes before the answers: base encoder, routing, experts, adapter.
+
+    choices: who decides on the experts of each row; the router is asked about its rows alone.
+    """
+    pictures = (inputs["pixel_values"], inputs["image_sizes"])
+    with clock("base"):
+        base_map = model.model.encode_base(*pictures)
+    with clock("routing"):
+        routing, told = _route(model, inputs, choices, base_map)
+    with clock("experts"):
+        expert_maps = model.model.encode_experts(*pictures, routing)
+    with clock("adapter"):
+        tokens, gates = model.model.image_tokens(
+            *pictures,
+            routing,
+            inputs["question_input_ids"],
+            inputs["question_attention_mask"],
+            base_map=base_map,
+            expert_maps=expert_maps,
+        )
+    weights = [row[:, chosen].float().cpu() for row, chosen in zip(gates, routing, strict=True)]
+    return Seen(tokens=tokens, routing=told, gates=weights)
+
+
+def _route(
+    model: MovaForConditionalGeneration,
+    inputs: Mapping[str, Tensor],
+    choices: Sequence[Choice],
+    base_map: Tensor,
+) -> tuple[Tensor, list[Routing]]:
+    """The experts of each row: bool [B, E], and with their scores."""
+    pool = model.config.expert_names
+    nobody = (False,) * len(pool)
+    fixed = [choice.fixed or nobody for choice in choices]
+    routing = torch.tensor(fixed, device=model.device, dtype=torch.bool)
+    told = [
+        Routing(experts=tuple(n for n, c in zip(pool, row, strict=True) if c), scores={}, raw="")
+        for row in fixed
+    ]
+    asked = [row for row, choice in enumerate(choices) if choice.fixed is None]
+    if asked:
+        result = model.route(
+            None,
+            None,
+            inputs["routing_input_ids"][asked],
+            inputs["routing_attention_mask"][asked],
+            base_map=base_map[asked],
+            max_experts=len(pool),  # all that it names; each row has a limit of its own
+        )
+        for at, row in enumerate(asked):
+            most = choices[row].max_experts
+            most = model.config.routing.max_experts if most is None else most
+            kept = limit_experts(result.routing[at, None], result.scores[at, None], most)
+            routing[row] = result.routing[at] = kept[0]
+            told[row] = result.row(at, pool)
+    return routing, told
+
+
+def answer_from(
+    model: MovaForConditionalGeneration,
+    text: str,
+    size: Size,
+    routing: Routing,
+    gates: Tensor,
+    timings: dict[str, float],
+) -> Answer:
+    """The answer that a text is, about a picture of this size as it was given."""
+    frame: Any = model.config.box_frame  # the config has checked it
+    return Answer(
+        text=text,
+        boxes=boxes_in(text, size, frame),
+        polygons=polygons_in(text, size, frame),
+        routing=routing,
+        gates=gates,
+        timings=timings,
+    )

@@ -1,0 +1,137 @@
+"""A request to a question for the engine: which turns are possible, and where its picture is.
+
+What `Mova.chat` does is what the server does: one picture, with the first message; questions and
+answers in turn; the last word is the user's.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from openmova.asking import Choice, Limits
+from openmova.errors import UserError
+from openmova.images import ImageLimits, load_image
+from openmova.mova import Mova
+from openmova.passes import Message, assistant_turn, user_turn
+from openmova.questions import check_question
+from openmova.serve.engine import Question
+from openmova.serve.protocol import ChatRequest, ImagePart, Refused, TextPart, Turn, Wish
+from openmova.serve.remote import RemoteLimits, fetch
+from openmova.serve.sampling import Sampling
+
+DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
+ALTERNATE = "messages alternate between user and assistant, and the user has the first and the last"
+
+
+IMAGES = ImageLimits(file_bytes=20_000_000, pixels=40_000_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the operator allows a request."""
+
+    images: ImageLimits = IMAGES
+    remote_images: bool = False
+    max_tokens: int = 1024
+    default_tokens: int = 128
+    max_seconds: float = 120.0
+
+
+def question_of(
+    request: ChatRequest, upload: bytes | None, mova: Mova, rules: Rules, places: int
+) -> Question:
+    """What the engine is asked. upload: a picture that came beside the request.
+
+    Opens the picture, and fetches it if it is elsewhere. Raises Refused, or another UserError.
+    """
+    wish = request.mova or Wish()
+    tokens = request.max_completion_tokens or request.max_tokens or rules.default_tokens
+    if tokens > rules.max_tokens:
+        raise Refused(f"max_tokens is {tokens}: give at most {rules.max_tokens}", "max_tokens")
+    answers = request.n or 1
+    if answers > places:
+        raise Refused(f"n is {answers}: give at most {places}", "n")
+    choice = Choice.of(_experts(wish.experts), wish.max_experts, mova.experts)
+    sampling = Sampling(
+        temperature=request.temperature or 0.0,
+        top_p=1.0 if request.top_p is None else request.top_p,
+        seed=request.seed,
+    )
+    url = _picture_url(request.messages, upload is not None)
+    texts = [_text(number, turn) for number, turn in enumerate(request.messages)]
+    picture = load_image(_bytes_of(url, rules) if upload is None else upload, rules.images)
+    messages: list[Message] = []
+    for number, (turn, text) in enumerate(zip(request.messages, texts, strict=True)):
+        shown = mova.processor.image_processor.picture(picture) if number == 0 else None
+        messages.append(user_turn(text, shown) if turn.role == "user" else assistant_turn(text))
+    return Question(
+        messages=messages,
+        size=picture.size,
+        choice=choice,
+        limits=Limits(max_new_tokens=tokens, max_seconds=rules.max_seconds),
+        sampling=sampling,
+        stops=tuple(request.stop or ()),
+        answers=answers,
+        watched=bool(request.stream),
+    )
+
+
+def _experts(names: Sequence[str] | None) -> str | Sequence[str] | None:
+    """ "all" and "none" are words only where they stand alone."""
+    return names[0] if names is not None and len(names) == 1 else names
+
+
+def _text(number: int, turn: Turn) -> str:
+    """What a message says, checked. Raises Refused for a message out of turn, too."""
+    where = f"messages.{number}"
+    if turn.role != ("user", "assistant")[number % 2]:
+        raise Refused(f"{where} is of the {turn.role}: {ALTERNATE}", where)
+    text = "\n".join(part.text for part in turn.content if isinstance(part, TextPart))
+    if turn.role == "assistant":
+        return text.strip()
+    try:
+        return check_question(text)
+    except UserError as error:
+        raise Refused(f"{where}: {error}", where) from error
+
+
+def _picture_url(turns: Sequence[Turn], uploaded: bool) -> str:
+    """Where the one picture is; empty if it was uploaded."""
+    if turns[-1].role != "user":
+        raise Refused(f"the last message is of the assistant: {ALTERNATE}", "messages")
+    urls: list[str] = []
+    for number, turn in enumerate(turns):
+        for part in turn.content:
+            if isinstance(part, ImagePart):
+                if number:
+                    raise Refused(
+                        f"messages.{number} has an image: a conversation is about the image of its "
+                        "first message; start a new one",
+                        f"messages.{number}",
+                    )
+                urls.append(part.image_url.url)
+    if len(urls) + uploaded != 1:
+        raise Refused(
+            f"the first message has {len(urls) + uploaded} images: MoVA talks about exactly one",
+            "messages.0",
+        )
+    return urls[0] if urls else ""
+
+
+def _bytes_of(url: str, rules: Rules) -> bytes:
+    """The picture's file. Raises Refused for a URL that is not read."""
+    if head := DATA_URL.match(url[:100]):
+        try:
+            return base64.b64decode(url[head.end() :], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise Refused("the image's data URL is not base64: encode it again") from error
+    if not rules.remote_images:
+        raise Refused(
+            "an image's URL is data:image/...;base64,...: this server reads no others; send the "
+            "image itself"
+        )
+    return fetch(url, RemoteLimits(file_bytes=rules.images.file_bytes))

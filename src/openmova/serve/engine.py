@@ -1,0 +1,356 @@
+"""The engine: concurrent questions share the model's passes. No HTTP here.
+
+One thread owns the model. It takes what waits, as far as there are places, runs base encoder,
+routing, experts and adapter for all of it at once, and lets the answers join the shared decode.
+Then every answer gets a token, and the thread looks again at what waits. Callers are told of
+everything by events, from that thread.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Condition, Thread
+
+from torch import Tensor
+
+from openmova.answer import Answer
+from openmova.asking import Choice, Limits
+from openmova.errors import UserError
+from openmova.mova import Mova
+from openmova.passes import Clock, Message, answer_from, check_room, look, prepare
+from openmova.referring import Size
+from openmova.routing import Routing
+from openmova.serve.decode import SharedDecode
+from openmova.serve.sampling import Sampler, Sampling
+from openmova.serve.writing import Ending, Finish, Writing
+
+GREEDY = Sampling()
+
+
+class Unavailable(Exception):
+    """No answer now: the queue is full, the time is up, or the engine is closing.
+
+    full: whether it is the queue; retry_after: seconds after which asking again makes sense.
+    """
+
+    def __init__(self, message: str, *, retry_after: int, full: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.full = full
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked, and how. max_seconds of the limits count from the moment it is handed in."""
+
+    messages: Sequence[Message]
+    """A conversation with one picture, as `Mova.chat` would have it; the user has the last word."""
+    size: Size
+    """Of the picture as it was given."""
+    choice: Choice
+    limits: Limits
+    sampling: Sampling = GREEDY
+    stops: Sequence[str] = ()
+    answers: int = 1
+    """How many; each with a seed of its own."""
+    watched: bool = False
+    """Whether pieces of text are wanted."""
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The picture was looked at: which experts, and how much of each."""
+
+    routing: Routing
+    gates: Tensor
+    """[blocks, chosen experts]"""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """More text of one of the answers."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One of the answers is whole."""
+
+    number: int
+    answer: Answer
+    finish: Finish
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """There will be no answer, or no more of them."""
+
+    error: Exception
+
+
+Event = Routed | Piece | Reply | Failure
+"""Routed comes first; the last one is Failure, or the Reply that makes them complete."""
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A question that was handed in."""
+
+    question: Question
+    prompt_tokens: int
+    deliver: Callable[[Event], None]
+    handed_in: float = field(default_factory=time.perf_counter)
+    cancelled: bool = False
+    """Set it when nobody wants the answer any more; its place is free before the next token."""
+    missing: int = 0
+    """Answers that are still to come."""
+    routed: Routed | None = None
+    clock: Clock | None = None
+    waited: float = 0.0
+
+    @property
+    def deadline(self) -> float | None:
+        seconds = self.question.limits.max_seconds
+        return None if seconds is None else self.handed_in + seconds
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Whose answer a row of the decode is."""
+
+    ticket: Ticket
+    number: int
+    writing: Writing
+
+
+class Engine:
+    """Answers questions together.
+
+    places: answers that are written at once; waiting: questions that may wait for one.
+    on_batch: is told the stage ("look" or "decode") and how many shared it.
+    """
+
+    def __init__(
+        self,
+        mova: Mova,
+        *,
+        places: int = 8,
+        waiting: int = 64,
+        on_batch: Callable[[str, int], None] = lambda stage, size: None,
+    ) -> None:
+        self.mova = mova
+        self.places = places
+        self.most_waiting = waiting
+        self._on_batch = on_batch
+        self._decode = SharedDecode(mova.model)
+        self._running: list[_Place] = []
+        self._queue: deque[Ticket] = deque()
+        self._condition = Condition()
+        self._closing = False
+        self._last_seconds = 1.0
+        end = mova.model.generation_config.eos_token_id
+        self._end = frozenset([end] if isinstance(end, int) else end or ())
+        self._thread = Thread(target=self._work, name="openmova-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def ready(self) -> bool:
+        return self._thread.is_alive() and not self._closing
+
+    @property
+    def waiting(self) -> int:
+        """Questions that wait for a place."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """Answers that are being written."""
+        return len(self._running)
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which a refused question may find a place: what the last answer took."""
+        return max(1, math.ceil(self._last_seconds))
+
+    def submit(self, question: Question, deliver: Callable[[Event], None]) -> Ticket:
+        """Hand in a question; `deliver` gets its events, from the engine's thread.
+
+        Raises UserError if the prompt is too long or there are not so many places; Unavailable if
+        the queue is full or the engine is closing.
+        """
+        if not 1 <= question.answers <= self.places:
+            raise UserError(f"{question.answers} answers are asked for: give 1 to {self.places}")
+        processor = self.mova.processor
+        tokens = len(processor.prompt_ids(processor.render(question.messages)))
+        check_room(self.mova.model, tokens, question.limits)
+        ticket = Ticket(question, tokens, deliver)
+        with self._condition:
+            if self._closing:
+                raise Unavailable("the server is closing: ask again", retry_after=1)
+            if len(self._queue) >= self.most_waiting:
+                raise Unavailable(
+                    f"{self.most_waiting} questions wait already: ask again later",
+                    retry_after=self.retry_after,
+                    full=True,
+                )
+            self._queue.append(ticket)
+            self._condition.notify()
+        return ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Nobody wants the answer any more. May be called twice, or after the end."""
+        with self._condition:
+            ticket.cancelled = True
+            if ticket in self._queue:
+                self._queue.remove(ticket)
+
+    def close(self) -> None:
+        """Take no more questions, answer those that were taken, and end."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._condition:
+                while not (self._queue or self._running or self._closing):
+                    self._condition.wait()
+                if not (self._queue or self._running):
+                    return
+                admitted = self._take()
+            if admitted:
+                self._admit(admitted)
+            self._leave()
+            if self._running:
+                self._step()
+
+    def _take(self) -> list[Ticket]:
+        """What waits, in its order, as far as there are places."""
+        free = self.places - len(self._running)
+        admitted = []
+        while self._queue and self._queue[0].question.answers <= free:
+            ticket = self._queue.popleft()
+            free -= ticket.question.answers
+            admitted.append(ticket)
+        return admitted
+
+    def _admit(self, tickets: Sequence[Ticket]) -> None:
+        """Look at the pictures of these questions together, and begin their answers."""
+        now = time.perf_counter()
+        for ticket in tickets:
+            ticket.waited = now - ticket.handed_in
+            if ticket.deadline is not None and now >= ticket.deadline:
+                late = f"no place was free for {ticket.waited:.0f} s: ask again later"
+                ticket.cancelled = True
+                ticket.deliver(Failure(Unavailable(late, retry_after=1)))
+        tickets = [ticket for ticket in tickets if not ticket.cancelled]
+        if not tickets:
+            return
+        try:
+            places = self._begin(tickets)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            if len(tickets) == 1:
+                tickets[0].deliver(Failure(error))
+            else:  # one question's fault is not its neighbours'
+                for ticket in tickets:
+                    self._admit([ticket])
+            return
+        self._running += places
+        self._tell()
+
+    def _begin(self, tickets: Sequence[Ticket]) -> list[_Place]:
+        mova, questions = self.mova, [ticket.question for ticket in tickets]
+        choices = [question.choice for question in questions]
+        clock = Clock(mova.model.device)
+        with clock("prepare"):
+            messages = [question.messages for question in questions]
+            inputs = prepare(mova.model, mova.processor, messages, choices)
+        seen = look(mova.model, inputs, choices, clock)
+        self._on_batch("look", len(tickets))
+        places = [
+            _Place(ticket, number, self._writing(ticket, number))
+            for ticket in tickets
+            for number in range(ticket.question.answers)
+        ]
+        rows = [[place.writing for place in places if place.ticket is t] for t in tickets]
+        self._decode.join(rows, inputs["input_ids"], inputs["attention_mask"], seen.tokens)
+        for ticket, routing, gates in zip(tickets, seen.routing, seen.gates, strict=True):
+            ticket.missing = ticket.question.answers
+            ticket.routed, ticket.clock = Routed(routing, gates), clock
+            ticket.deliver(ticket.routed)
+        return places
+
+    def _writing(self, ticket: Ticket, number: int) -> Writing:
+        question = ticket.question
+        ending = Ending(
+            tokens=self._end,
+            stops=question.stops,
+            max_new_tokens=question.limits.max_new_tokens,
+            deadline=ticket.deadline,
+        )
+        sampler = Sampler(question.sampling, number)
+        tokenizer = self.mova.processor.tokenizer
+        return Writing(tokenizer, sampler, ending, watched=question.watched)
+
+    def _step(self) -> None:
+        self._on_batch("decode", len(self._running))
+        try:
+            self._decode.step()
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            for ticket in {place.ticket for place in self._running}:
+                ticket.cancelled = True
+                ticket.deliver(Failure(error))
+            self._leave()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Hand out what was written."""
+        for place in self._running:
+            ticket, writing = place.ticket, place.writing
+            if ticket.cancelled:
+                continue
+            if piece := writing.piece():
+                ticket.deliver(Piece(place.number, piece))
+            if writing.finish is not None:
+                ticket.missing -= 1
+                ticket.deliver(self._reply(place, writing.finish))
+        self._leave()
+
+    def _leave(self) -> None:
+        """The places of finished and of unwanted answers are free."""
+        self._running = [
+            place
+            for place in self._running
+            if place.writing.finish is None and not place.ticket.cancelled
+        ]
+        self._decode.keep([place.writing for place in self._running])
+
+    def _reply(self, place: _Place, finish: Finish) -> Reply:
+        ticket, writing = place.ticket, place.writing
+        assert ticket.routed is not None and ticket.clock is not None
+        total = time.perf_counter() - ticket.handed_in
+        looked = ticket.clock.seconds
+        self._last_seconds = total
+        timings = {
+            "waiting": ticket.waited,
+            **looked,
+            "answer": total - ticket.waited - sum(looked.values()),
+            "total": total,
+        }
+        answer = answer_from(
+            self.mova.model,
+            writing.text(),
+            ticket.question.size,
+            ticket.routed.routing,
+            ticket.routed.gates,
+            timings,
+        )
+        return Reply(place.number, answer, finish, len(writing.ids))

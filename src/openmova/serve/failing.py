@@ -1,0 +1,58 @@
+"""Everything that goes wrong, in OpenAI's shape of an error."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from openmova.errors import UserError
+from openmova.serve.engine import Unavailable
+from openmova.serve.protocol import ErrorAnswer, ErrorInfo, Refused
+from openmova.serve.reading import TooLarge
+
+CLIENT_GONE = 499
+"""As proxies log it; nobody reads it."""
+INVALID = "invalid_request_error"
+log = logging.getLogger(__name__)
+
+
+def error_info(error: Exception) -> tuple[int, ErrorInfo]:
+    """The status of an error and what is said about it; our own mistakes are logged, not shown."""
+    match error:
+        case TooLarge():
+            return 413, ErrorInfo(message=str(error), type=INVALID, code="request_too_large")
+        case UserError():
+            param = error.param if isinstance(error, Refused) else None
+            return 400, ErrorInfo(message=str(error), type=INVALID, param=param)
+        case Unavailable():
+            if error.full:
+                kind, code = "rate_limit_error", "queue_full"
+                return 429, ErrorInfo(message=str(error), type=kind, code=code)
+            return 503, ErrorInfo(message=str(error), type="server_error")
+        case TimeoutError():
+            message = "the request came too slowly: send it again"
+            return 408, ErrorInfo(message=message, type=INVALID)
+        case HTTPException():
+            known = {401: "invalid_api_key", 404: "not_found"}
+            code = known.get(error.status_code, "")
+            return error.status_code, ErrorInfo(
+                message=error.detail, type=INVALID, code=code or None
+            )
+        case _:
+            log.error("a request failed", exc_info=error)
+            message = "the model failed on this request; the server's log says why"
+            return 500, ErrorInfo(message=message, type="server_error")
+
+
+async def error_response(request: Request, error: Exception) -> Response:
+    """The answer to a request that failed with this error."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=CLIENT_GONE)
+    status, info = error_info(error)
+    headers = dict(getattr(error, "headers", None) or {})
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after)
+    return JSONResponse(ErrorAnswer(error=info).model_dump(), status, headers)

@@ -1,0 +1,236 @@
+"""What is said over HTTP: OpenAI's chat completions as far as MoVA has them, and `mova`.
+
+Fields that would change the answer and are not supported are refused, not passed over; other
+unknown fields are ignored, as a newer client may send them. `mova` is what OpenAI's API has no
+word for, in the request and in the answer; a client may ignore it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from openmova.errors import UserError
+
+MAX_STOPS = 4
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "audio": (),
+    "frequency_penalty": (0,),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "modalities": (["text"],),
+    "prediction": (),
+    "presence_penalty": (0,),
+    "response_format": ({"type": "text"},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "top_logprobs": (0,),
+    "web_search_options": (),
+}
+"""Fields of OpenAI's API that MoVA does not have, with the values that ask for nothing."""
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class TextPart(_Said):
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(_Said):
+    url: str = Field(description="data:image/...;base64,... or, where allowed, https://...")
+
+
+class ImagePart(_Said):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+Content = Annotated[
+    list[Part],
+    BeforeValidator(
+        lambda value: [{"type": "text", "text": value}] if isinstance(value, str) else value,
+        json_schema_input_type=str | list[Part],
+    ),
+]
+Strings = Annotated[
+    list[str],
+    BeforeValidator(
+        lambda value: [value] if isinstance(value, str) else value,
+        json_schema_input_type=str | list[str],
+    ),
+]
+
+
+class Turn(_Said):
+    role: Literal["user", "assistant"]
+    content: Content
+
+
+class StreamOptions(_Said):
+    include_usage: bool | None = None
+
+
+class Wish(BaseModel):
+    """Who decides on the experts."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    experts: Strings | None = Field(
+        default=None, description="In place of the router's choice: names, or 'all' or 'none'."
+    )
+    max_experts: int | None = Field(
+        default=None, ge=0, description="At most so many of the router's choice."
+    )
+
+
+class ChatRequest(_Said):
+    """A conversation about one picture, which comes with the first message."""
+
+    model: str
+    messages: list[Turn] = Field(min_length=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Default: 0, greedy.")
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    n: int | None = Field(default=None, ge=1)
+    stop: Annotated[Strings, Field(max_length=MAX_STOPS)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    mova: Wish | None = None
+
+
+class Refused(UserError):
+    """A request that is answered with 400; param: the field that is to blame."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+def read_request(body: bytes | str) -> ChatRequest:
+    """The request in a JSON text. Raises Refused for what is none or is not supported."""
+    try:
+        request = ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        param = ".".join(str(step) for step in first["loc"]) or None
+        where = f"{param}: " if param else ""
+        hint = ""
+        if param and param.endswith(".role"):
+            hint = "; put what a system message would say into the first question"
+        raise Refused(f"{where}{first['msg']}{hint}", param) from error
+    for name, neutral in NEUTRAL.items():
+        value = (request.model_extra or {}).get(name)
+        if value is not None and value not in neutral:
+            raise Refused(f"{name} is not supported: leave it out", name)
+    if any(not stop for stop in request.stop or ()):
+        raise Refused("a stop string is empty: leave it out", "stop")
+    return request
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class RoutingInfo(BaseModel):
+    experts: list[str]
+    scores: dict[str, float]
+    raw: str
+
+
+class MovaInfo(BaseModel):
+    """How the answer came about; of a stream, routing and gates come first, timings last."""
+
+    routing: RoutingInfo | None = None
+    gates: list[dict[str, float]] | None = Field(
+        default=None, description="For each block of the adapter, the weight of each expert."
+    )
+    timings: dict[str, float] | None = Field(
+        default=None, description="Seconds of each stage, shared with the batch, and in total."
+    )
+
+
+class AnswerMessage(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class AnswerChoice(BaseModel):
+    index: int
+    message: AnswerMessage
+    finish_reason: Literal["stop", "length"]
+    logprobs: None = None
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[AnswerChoice]
+    usage: Usage
+    mova: MovaInfo
+
+
+class Delta(BaseModel):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(BaseModel):
+    index: int
+    delta: Delta
+    finish_reason: Literal["stop", "length"] | None = None
+    logprobs: None = None
+
+
+class ChatChunk(BaseModel):
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None
+    mova: MovaInfo | None = None
+
+    def to_json(self) -> str:
+        """On one line, without what the chunk does not say."""
+        said = self.model_dump(exclude_none=True)
+        for choice, whole in zip(said["choices"], self.choices, strict=True):
+            choice["finish_reason"] = whole.finish_reason  # clients expect the field
+        return json.dumps(said, ensure_ascii=False)
+
+
+class ModelInfo(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: Literal["openmova"] = "openmova"
+    experts: list[str]
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelInfo]
+
+
+class ErrorInfo(BaseModel):
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorAnswer(BaseModel):
+    error: ErrorInfo

@@ -1,0 +1,101 @@
+"""An answer while it is written: its tokens, the text that is certain so far, and why it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from openmova.serve.sampling import Sampler
+
+Finish = Literal["stop", "length"]
+"""At its own end or a stop string; or cut short by the number of tokens or the time."""
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+"""What a tokenizer writes for a character whose last bytes are still to come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """When an answer ends."""
+
+    tokens: Collection[int]
+    """The model's own."""
+    stops: Sequence[str] = ()
+    """Strings before which the text is cut."""
+    max_new_tokens: int
+    deadline: float | None = None
+    """On time.perf_counter."""
+
+    def is_late(self) -> bool:
+        return self.deadline is not None and time.perf_counter() >= self.deadline
+
+
+class Writing:
+    """One answer. watched: whether its text is wanted piece by piece."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        sampler: Sampler,
+        ending: Ending,
+        *,
+        watched: bool = False,
+    ) -> None:
+        self.ids: list[int] = []
+        self.finish: Finish | None = None
+        self._tokenizer = tokenizer
+        self._sampler = sampler
+        self._ending = ending
+        self._watched = watched
+        self._sent = 0
+
+    def add(self, logits: Tensor) -> None:
+        """Write the next token, from logits [V]; sets `finish` if it is the last one."""
+        ending = self._ending
+        token = self._sampler(logits)
+        self.ids.append(token)
+        if token in ending.tokens or (ending.stops and self._stop_in(self._raw()) is not None):
+            self.finish = "stop"
+        elif len(self.ids) >= ending.max_new_tokens or ending.is_late():
+            self.finish = "length"
+
+    def text(self) -> str:
+        """What is written, up to the first stop string, without white space at its ends."""
+        text = self._raw()
+        return text[: self._stop_in(text)].strip()
+
+    def piece(self) -> str:
+        """What became certain since the last piece; together they are the text."""
+        if not self._watched:
+            return ""
+        if self.finish is not None:
+            certain = self.text()
+        else:
+            text = self._raw().rstrip(INCOMPLETE)
+            certain = text[: len(text) - self._held(text)].strip()
+        piece, self._sent = certain[self._sent :], max(self._sent, len(certain))
+        return piece
+
+    def _raw(self) -> str:
+        text: str = self._tokenizer.decode(self.ids, skip_special_tokens=True)
+        return text
+
+    def _stop_in(self, text: str) -> int | None:
+        """Where the first stop string begins."""
+        places = [place for stop in self._ending.stops if (place := text.find(stop)) >= 0]
+        return min(places, default=None)
+
+    def _held(self, text: str) -> int:
+        """How many characters at the end may yet turn out to begin a stop string.
+
+        A tokenizer that tidies the space before a full stop may change the last word, too.
+        """
+        beginnings = (stop[:n] for stop in self._ending.stops for n in range(1, len(stop)))
+        held = max((len(part) for part in beginnings if text.endswith(part)), default=0)
+        if self._tokenizer.clean_up_tokenization_spaces:
+            held = max(held, len(text) - len(text.rstrip().rpartition(" ")[0]))
+        return held

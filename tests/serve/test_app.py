@@ -1,0 +1,447 @@
+"""The server: OpenAI's own client gets what `Mova` would say, and everybody else a clear error."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.client
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import openai
+import pytest
+from PIL import Image
+
+from openmova import Mova
+from openmova.images import ImageLimits
+from openmova.serve.app import Options, create_app
+from openmova.serve.conversation import Rules
+from openmova.serve.run import _Server, bound_socket
+from serve.asking import tiny_mova
+from tiny import pictures
+
+MODEL = "tiny"
+QUESTION = "what is this ?"
+SECONDS = 60
+
+
+def png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def data_url(picture: Image.Image) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
+
+
+def asked(picture: Image.Image, text: str = QUESTION) -> list[Any]:
+    shown = {"type": "image_url", "image_url": {"url": data_url(picture)}}
+    return [{"role": "user", "content": [{"type": "text", "text": text}, shown]}]
+
+
+class Served:
+    """A server on a port of this machine, in a thread."""
+
+    def __init__(self, mova: Mova, **options: Any) -> None:
+        import uvicorn
+
+        self.app = create_app(mova, Options(model=MODEL, **options))
+        self.engine = self.app.state.server.engine
+        self._socket = bound_socket("127.0.0.1", 0)
+        self.port = self._socket.getsockname()[1]
+        started = threading.Event()
+        config = uvicorn.Config(self.app, log_level="warning", access_log=False)
+        self._server = _Server(config, started.set)
+        run = self._server.serve(sockets=[self._socket])
+        self._thread = threading.Thread(target=asyncio.run, args=[run], daemon=True)
+        self._thread.start()
+        assert started.wait(SECONDS)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    def client(self, key: str = "none") -> openai.OpenAI:
+        return openai.OpenAI(
+            base_url=f"http://127.0.0.1:{self.port}/v1",
+            api_key=key,
+            max_retries=0,
+            timeout=SECONDS,
+        )
+
+    def raw(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, sent)
+        response = connection.getresponse()
+        data = response.read()
+        connection.close()
+        return response, data
+
+    def post(self, body: Any) -> tuple[int, dict[str, Any]]:
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        path = "/v1/chat/completions"
+        response, data = self.raw("POST", path, text, Content_Type="application/json")
+        return response.status, json.loads(data)
+
+
+@contextmanager
+def serving(mova: Mova, **options: Any) -> Iterator[Served]:
+    served = Served(mova, **options)
+    try:
+        yield served
+    finally:
+        served.stop()
+
+
+@pytest.fixture(scope="module")
+def mova() -> Mova:
+    return tiny_mova()
+
+
+@pytest.fixture(scope="module")
+def served(mova: Mova) -> Iterator[Served]:
+    rules = Rules(images=ImageLimits(file_bytes=100_000, pixels=10_000), max_tokens=200)
+    with serving(mova, rules=rules) as served:
+        yield served
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    return pictures(1)[0]
+
+
+class TestTheOpenaiClient:
+    def test_gets_what_ask_says(self, served: Served, mova: Mova, picture: Image.Image) -> None:
+        completion = served.client().chat.completions.create(
+            model=MODEL, messages=asked(picture), max_tokens=20
+        )
+        expected = mova.ask(picture, QUESTION, max_new_tokens=20)
+        (choice,) = completion.choices
+        assert choice.message.content == expected.text
+        assert choice.finish_reason == "length"
+        assert completion.usage is not None and completion.usage.completion_tokens == 20
+        told: Any = completion.model_extra
+        assert told["mova"]["routing"]["experts"] == list(expected.routing.experts)
+        assert told["mova"]["routing"]["scores"] == pytest.approx(expected.routing.scores)
+        assert [list(block) for block in told["mova"]["gates"]] == [
+            list(expected.routing.experts)
+        ] * 2
+        assert told["mova"]["timings"]["total"] > 0
+
+    def test_streams_the_same(self, served: Served, mova: Mova, picture: Image.Image) -> None:
+        stream = served.client().chat.completions.create(
+            model=MODEL,
+            messages=asked(picture),
+            max_tokens=20,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        chunks = list(stream)
+        pieces = [c.choices[0].delta.content or "" for c in chunks if c.choices]
+        assert "".join(pieces) == mova.ask(picture, QUESTION, max_new_tokens=20).text
+        assert len(pieces) > 5
+        assert chunks[-2].choices[0].finish_reason == "length"
+        assert chunks[-1].usage is not None and chunks[-1].usage.completion_tokens == 20
+        first: Any = chunks[0].model_extra
+        assert set(first["mova"]) == {"routing", "gates"}
+
+    @pytest.mark.parametrize(
+        ("wish", "options"),
+        [
+            ({"experts": "none"}, {"experts": "none"}),
+            ({"experts": ["one", "three"]}, {"experts": "one,three"}),
+            ({"max_experts": 0}, {"max_experts": 0}),
+        ],
+    )
+    def test_may_wish_for_experts(
+        self, served: Served, mova: Mova, picture: Image.Image, wish: Any, options: Any
+    ) -> None:
+        completion = served.client().chat.completions.create(
+            model=MODEL, messages=asked(picture), max_tokens=9, extra_body={"mova": wish}
+        )
+        expected = mova.ask(picture, QUESTION, max_new_tokens=9, **options)
+        told: Any = completion.model_extra
+        assert completion.choices[0].message.content == expected.text
+        assert told["mova"]["routing"]["experts"] == list(expected.routing.experts)
+
+    def test_goes_on_with_a_conversation(
+        self, served: Served, mova: Mova, picture: Image.Image
+    ) -> None:
+        chat = mova.chat()
+        first = chat.ask(QUESTION, picture, max_new_tokens=5)
+        second = chat.ask("how many dogs ?", max_new_tokens=5)
+        messages = [
+            *asked(picture),
+            {"role": "assistant", "content": first.text},
+            {"role": "user", "content": "how many dogs ?"},
+        ]
+        completion = served.client().chat.completions.create(
+            model=MODEL, messages=messages, max_tokens=5
+        )
+        assert completion.choices[0].message.content == second.text
+
+    def test_draws_several_answers_by_a_seed(self, served: Served, picture: Image.Image) -> None:
+        def draw(seed: int) -> list[str | None]:
+            completion = served.client().chat.completions.create(
+                model=MODEL,
+                messages=asked(picture),
+                max_tokens=15,
+                n=3,
+                seed=seed,
+                temperature=1.3,
+                top_p=0.95,
+            )
+            return [choice.message.content for choice in completion.choices]
+
+        assert draw(3) == draw(3) != draw(4)
+        assert len(set(draw(3))) > 1
+
+    def test_stops_at_a_string(self, served: Served, mova: Mova, picture: Image.Image) -> None:
+        whole = mova.ask(picture, QUESTION, max_new_tokens=20).text
+        stop = whole.split()[2]
+        completion = served.client().chat.completions.create(
+            model=MODEL, messages=asked(picture), max_tokens=20, stop=stop
+        )
+        assert completion.choices[0].message.content == whole.partition(stop)[0].strip()
+        assert completion.choices[0].finish_reason == "stop"
+
+    def test_lists_the_model(self, served: Served) -> None:
+        (model,) = served.client().models.list().data
+        assert model.id == MODEL
+        assert served.client().models.retrieve(MODEL).id == MODEL
+
+    def test_many_at_once_get_their_own_answers(self, served: Served, mova: Mova) -> None:
+        shown = pictures(3)
+        texts = [QUESTION, "how many dogs ?", "what red ?", "blue cat ?"]
+        wanted = [(shown[i % 3], texts[i % 4], 3 + i) for i in range(24)]
+
+        def ask(number: int) -> str | None:
+            picture, text, tokens = wanted[number]
+            completion = served.client().chat.completions.create(
+                model=MODEL, messages=asked(picture, text), max_tokens=tokens
+            )
+            return completion.choices[0].message.content
+
+        with ThreadPoolExecutor(12) as clients:
+            answers = list(clients.map(ask, range(len(wanted))))
+        for (picture, text, tokens), answer in zip(wanted, answers, strict=True):
+            assert answer == mova.ask(picture, text, max_new_tokens=tokens).text
+
+
+def test_a_picture_may_be_uploaded(served: Served, mova: Mova, picture: Image.Image) -> None:
+    request = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 5}
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="request"\r\n\r\n'
+        + json.dumps(request).encode()
+        + b'\r\n--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n'
+        + b"Content-Type: image/png\r\n\r\n"
+        + png(picture)
+        + b"\r\n--x--\r\n"
+    )
+    kind = "multipart/form-data; boundary=x"
+    response, data = served.raw("POST", "/v1/chat/completions", body, Content_Type=kind)
+    assert response.status == 200
+    answer = json.loads(data)["choices"][0]["message"]["content"]
+    assert answer == mova.ask(picture, QUESTION, max_new_tokens=5).text
+
+
+def turns(*messages: Any, **fields: Any) -> dict[str, Any]:
+    return {"model": MODEL, "messages": list(messages), **fields}
+
+
+def first(**fields: Any) -> dict[str, Any]:
+    return turns(*asked(pictures(1)[0]), **fields)
+
+
+def pointing(url: str) -> dict[str, Any]:
+    shown = {"type": "image_url", "image_url": {"url": url}}
+    return turns({"role": "user", "content": [shown, {"type": "text", "text": QUESTION}]})
+
+
+LARGE = Image.new("RGB", (200, 200))
+SAID = {"role": "assistant", "content": "a cat"}
+NEXT = {"role": "user", "content": "what red ?"}
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"{", "Invalid JSON"),
+        (b"\xff\xfe", "Invalid JSON"),
+        (b"[" * 100_000, "Invalid JSON"),
+        (b"[]", "should be an object"),
+        ({}, "model: Field required"),
+        (turns(), "messages: List should have at least 1 item"),
+        (turns({"role": "system", "content": "be kind"}), "into the first question"),
+        (turns(NEXT), "the first message has 0 images"),
+        (turns(*asked(LARGE)), "too large"),
+        (turns(*asked(pictures(1)[0]), SAID), "the last message is of the assistant"),
+        (turns(*asked(pictures(1)[0]), NEXT), "messages.1 is of the user"),
+        (turns(*asked(pictures(1)[0]), SAID, *asked(pictures(1)[0])), "messages.2 has an image"),
+        (turns(*asked(pictures(1)[0], " ")), "the question is empty"),
+        (turns(*asked(pictures(1)[0], "what " * 2000)), "4,000"),
+        (pointing("data:image/png;base64,%%%"), "not base64"),
+        (pointing("data:image/png;base64,aGVsbG8="), "not a picture"),
+        (pointing("https://example.org/a.png"), "this server reads no others"),
+        (pointing("file:///etc/passwd"), "this server reads no others"),
+        (pointing("/etc/passwd"), "this server reads no others"),
+        (first(max_tokens=0), "greater than or equal to 1"),
+        (first(max_tokens=201), "give at most 200"),
+        (first(temperature=3), "less than or equal to 2"),
+        (first(top_p=0), "greater than 0"),
+        (first(n=100), "give at most 8"),
+        (first(seed=2**70), "seed"),
+        (first(stop=["a", "b", "c", "d", "e"]), "at most 4 items"),
+        (first(stop=""), "a stop string is empty"),
+        (first(tools=[{"type": "function"}]), "tools is not supported"),
+        (first(response_format={"type": "json_object"}), "response_format is not supported"),
+        (first(logprobs=True), "logprobs is not supported"),
+        (first(mova={"experts": "seven"}), "there is no expert 'seven'"),
+        (first(mova={"experts": "one", "max_experts": 1}), "give only one"),
+        (first(mova={"expert": "one"}), "mova.expert: Extra inputs are not permitted"),
+    ],
+)
+def test_a_mistake_is_told_in_openais_shape(served: Served, body: Any, told: str) -> None:
+    status, answer = served.post(body)
+    assert status == 400
+    assert told in answer["error"]["message"]
+    assert answer["error"]["type"] == "invalid_request_error"
+    assert set(answer["error"]) == {"message", "type", "param", "code"}
+
+
+def test_neutral_fields_are_passed_over(served: Served) -> None:
+    fields = {"tools": [], "presence_penalty": 0, "logprobs": None, "user": "me", "store": True}
+    assert served.post(first(max_tokens=1, **fields))[0] == 200
+
+
+def test_the_image_token_in_a_question_is_text(served: Served, picture: Image.Image) -> None:
+    status, _ = served.post(turns(*asked(picture, "what is <image> this ?"), max_tokens=1))
+    assert status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/v1/chat/completions", 405),
+        ("GET", "/v1/models/other", 404),
+    ],
+)
+def test_other_paths(served: Served, method: str, path: str, status: int) -> None:
+    response, data = served.raw(method, path)
+    assert response.status == status
+    assert json.loads(data)["error"]["message"]
+
+
+def test_an_unknown_model(served: Served) -> None:
+    status, answer = served.post({**first(), "model": "gpt"})
+    assert status == 404
+    assert "this server has 'tiny'" in answer["error"]["message"]
+
+
+def test_a_body_over_the_limit(served: Served) -> None:
+    status, answer = served.post(pointing("data:image/png;base64," + "A" * 2_000_000))
+    assert status == 413
+    assert answer["error"]["code"] == "request_too_large"
+
+
+def test_says_how_it_is(served: Served) -> None:
+    assert served.raw("GET", "/health")[1] == b"ok"
+    assert served.raw("GET", "/ready")[1] == b"ready"
+    served.post(first(max_tokens=2))
+    figures = served.raw("GET", "/metrics")[1].decode()
+    assert 'openmova_requests_total{path="/v1/chat/completions",status="200"}' in figures
+    assert "openmova_waiting 0.0" in figures
+    assert 'openmova_batch_size_count{stage="decode"}' in figures
+
+
+def test_describes_itself(served: Served) -> None:
+    document = json.loads(served.raw("GET", "/openapi.json")[1])
+    assert set(document["paths"]) >= {"/v1/chat/completions", "/v1/models", "/health", "/metrics"}
+    text = json.dumps(document)
+    schemas = document["components"]["schemas"]
+    references = {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert references <= set(schemas)
+
+
+def test_a_full_queue_answers_429(mova: Mova, picture: Image.Image) -> None:
+    with serving(mova, places=1, waiting=0) as served:
+        slow = served.client().chat.completions.create(
+            model=MODEL, messages=asked(picture), max_tokens=150, stream=True
+        )
+        next(iter(slow))
+        with pytest.raises(openai.RateLimitError) as refused:
+            served.client().chat.completions.create(model=MODEL, messages=asked(picture))
+        assert int(refused.value.response.headers["Retry-After"]) >= 1
+        slow.close()
+        _until_free(served)
+        assert served.post(first(max_tokens=1))[0] == 200
+
+
+def test_who_hangs_up_frees_the_place(mova: Mova, picture: Image.Image) -> None:
+    with serving(mova, places=1) as served:
+        body = json.dumps(first(max_tokens=200))
+        connection = http.client.HTTPConnection("127.0.0.1", served.port)
+        kind = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", body, kind)
+        while not served.engine.running:
+            time.sleep(0.001)
+        connection.close()
+        started = time.perf_counter()
+        _until_free(served)
+        assert time.perf_counter() - started < 0.5 * SECONDS
+
+
+def _until_free(served: Served) -> None:
+    for _ in range(SECONDS * 100):
+        if not served.engine.running and not served.app.state.server._in_hand:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the place is still taken")
+
+
+def test_keys(mova: Mova, picture: Image.Image) -> None:
+    with serving(mova, api_keys=["open", "sesame"]) as served:
+        assert served.client("sesame").models.list().data
+        with pytest.raises(openai.AuthenticationError):
+            served.client("opensesame").chat.completions.create(
+                model=MODEL, messages=asked(picture)
+            )
+        assert served.raw("GET", "/v1/models")[0].status == 401
+        assert served.raw("GET", "/health")[0].status == 200
+
+
+def test_web_pages_are_named(mova: Mova) -> None:
+    preflight = {"Access_Control_Request_Method": "POST"}
+    with serving(mova, origins=["https://here.org"]) as served:
+        for origin, allowed in (("https://here.org", True), ("https://there.org", False)):
+            response, _ = served.raw(
+                "OPTIONS", "/v1/chat/completions", None, Origin=origin, **preflight
+            )
+            assert (response.getheader("Access-Control-Allow-Origin") == origin) is allowed
+
+
+def test_our_own_mistake_is_not_shown(
+    mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*inputs: Any) -> None:
+        raise RuntimeError("secret")
+
+    with serving(mova) as served:
+        monkeypatch.setattr(mova.model.model, "encode_base", fail)
+        for stream in (False, True):
+            status, answer = served.post(first(stream=stream))
+            assert status == 500
+            assert "secret" not in answer["error"]["message"]
+        monkeypatch.undo()
+        assert served.post(first(max_tokens=1))[0] == 200
