@@ -290,6 +290,8 @@ NEXT = {"role": "user", "content": "what red ?"}
         (turns(*asked(pictures(1)[0]), SAID, *asked(pictures(1)[0])), "messages.2 has an image"),
         (turns(*asked(pictures(1)[0], " ")), "the question is empty"),
         (turns(*asked(pictures(1)[0], "what " * 2000)), "4,000"),
+        (turns(*asked(pictures(1)[0], "what " * 300)), "the model has room for"),
+        (turns(*asked(pictures(1)[0], "what " * 300), stream=True), "the model has room for"),
         (pointing("data:image/png;base64,%%%"), "not base64"),
         (pointing("data:image/png;base64,aGVsbG8="), "not a picture"),
         (pointing("https://example.org/a.png"), "this server reads no others"),

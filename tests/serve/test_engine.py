@@ -274,7 +274,7 @@ class TestFaults:
 
     def test_a_prompt_that_leaves_no_room(self, mova: Mova, picture: Image.Image) -> None:
         with running(mova) as engine, pytest.raises(UserError, match="has room for 6"):
-            Asked(engine, question(mova, picture, max_new_tokens=250))
+            Asked(engine, question(mova, picture, max_new_tokens=250)).reply()
 
 
 class TestClosing:

@@ -106,7 +106,6 @@ class Completion:
                 loop.call_soon_threadsafe(told.put_nowait, event)
 
         ticket = await run_in_threadpool(self._engine.submit, self._question, deliver)
-        self._prompt_tokens = ticket.prompt_tokens
         gone = asyncio.ensure_future(_disconnected(self._request))
         missing = self._question.answers
         try:
@@ -115,6 +114,7 @@ class Completion:
                     raise event.error
                 if isinstance(event, Reply):
                     missing -= 1
+                    self._prompt_tokens = ticket.prompt_tokens
                     first = self._written == 0
                     self._metrics.reply(event, ticket.prompt_tokens if first else 0)
                     self._written += event.tokens

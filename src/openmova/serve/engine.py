@@ -104,16 +104,19 @@ class Ticket:
     """A question that was handed in."""
 
     question: Question
-    prompt_tokens: int
     deliver: Callable[[Event], None]
     handed_in: float = field(default_factory=time.perf_counter)
     cancelled: bool = False
     """Set it when nobody wants the answer any more; its place is free before the next token."""
-    missing: int = 0
-    """Answers that are still to come."""
+    prompt_tokens: int = 0
     routed: Routed | None = None
     clock: Clock | None = None
     waited: float = 0.0
+
+    def fail(self, error: Exception) -> None:
+        """The last event: what went wrong."""
+        self.cancelled = True
+        self.deliver(Failure(error))
 
     @property
     def deadline(self) -> float | None:
@@ -152,6 +155,7 @@ class Engine:
         self._decode = SharedDecode(mova.model)
         self._running: list[_Place] = []
         self._queue: deque[Ticket] = deque()
+        self._taken = 0  # places of answers whose pictures are being looked at
         self._condition = Condition()
         self._closing = False
         self._last_seconds = 1.0
@@ -182,19 +186,16 @@ class Engine:
     def submit(self, question: Question, deliver: Callable[[Event], None]) -> Ticket:
         """Hand in a question; `deliver` gets its events, from the engine's thread.
 
-        Raises UserError if the prompt is too long or there are not so many places; Unavailable if
-        the queue is full or the engine is closing.
+        Raises UserError if there are not so many places; Unavailable if the queue is full or the
+        engine is closing.
         """
         if not 1 <= question.answers <= self.places:
             raise UserError(f"{question.answers} answers are asked for: give 1 to {self.places}")
-        processor = self.mova.processor
-        tokens = len(processor.prompt_ids(processor.render(question.messages)))
-        check_room(self.mova.model, tokens, question.limits)
-        ticket = Ticket(question, tokens, deliver)
+        ticket = Ticket(question, deliver)
         with self._condition:
             if self._closing:
                 raise Unavailable("the server is closing: ask again", retry_after=1)
-            if len(self._queue) >= self.most_waiting:
+            if len(self._queue) >= self.most_waiting + self._free():
                 raise Unavailable(
                     f"{self.most_waiting} questions wait already: ask again later",
                     retry_after=self.retry_after,
@@ -226,15 +227,20 @@ class Engine:
                 if not (self._queue or self._running):
                     return
                 admitted = self._take()
+                self._taken = sum(ticket.question.answers for ticket in admitted)
             if admitted:
                 self._admit(admitted)
+                self._taken = 0
             self._leave()
             if self._running:
                 self._step()
 
+    def _free(self) -> int:
+        return max(0, self.places - len(self._running) - self._taken)
+
     def _take(self) -> list[Ticket]:
         """What waits, in its order, as far as there are places."""
-        free = self.places - len(self._running)
+        free = self._free()
         admitted = []
         while self._queue and self._queue[0].question.answers <= free:
             ticket = self._queue.popleft()
@@ -249,8 +255,9 @@ class Engine:
             ticket.waited = now - ticket.handed_in
             if ticket.deadline is not None and now >= ticket.deadline:
                 late = f"no place was free for {ticket.waited:.0f} s: ask again later"
-                ticket.cancelled = True
-                ticket.deliver(Failure(Unavailable(late, retry_after=1)))
+                ticket.fail(Unavailable(late, retry_after=1))
+            else:
+                self._measure(ticket)
         tickets = [ticket for ticket in tickets if not ticket.cancelled]
         if not tickets:
             return
@@ -258,13 +265,22 @@ class Engine:
             places = self._begin(tickets)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             if len(tickets) == 1:
-                tickets[0].deliver(Failure(error))
+                tickets[0].fail(error)
             else:  # one question's fault is not its neighbours'
                 for ticket in tickets:
                     self._admit([ticket])
             return
         self._running += places
         self._tell()
+
+    def _measure(self, ticket: Ticket) -> None:
+        """Whether the prompt leaves room; here, as a tokenizer does not stand several threads."""
+        processor, question = self.mova.processor, ticket.question
+        try:
+            ticket.prompt_tokens = len(processor.prompt_ids(processor.render(question.messages)))
+            check_room(self.mova.model, ticket.prompt_tokens, question.limits)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            ticket.fail(error)
 
     def _begin(self, tickets: Sequence[Ticket]) -> list[_Place]:
         mova, questions = self.mova, [ticket.question for ticket in tickets]
@@ -283,7 +299,6 @@ class Engine:
         rows = [[place.writing for place in places if place.ticket is t] for t in tickets]
         self._decode.join(rows, inputs["input_ids"], inputs["attention_mask"], seen.tokens)
         for ticket, routing, gates in zip(tickets, seen.routing, seen.gates, strict=True):
-            ticket.missing = ticket.question.answers
             ticket.routed, ticket.clock = Routed(routing, gates), clock
             ticket.deliver(ticket.routed)
         return places
@@ -306,9 +321,7 @@ class Engine:
             self._decode.step()
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             for ticket in {place.ticket for place in self._running}:
-                ticket.cancelled = True
-                ticket.deliver(Failure(error))
-            self._leave()
+                ticket.fail(error)
         self._tell()
 
     def _tell(self) -> None:
@@ -317,11 +330,13 @@ class Engine:
             ticket, writing = place.ticket, place.writing
             if ticket.cancelled:
                 continue
-            if piece := writing.piece():
-                ticket.deliver(Piece(place.number, piece))
-            if writing.finish is not None:
-                ticket.missing -= 1
-                ticket.deliver(self._reply(place, writing.finish))
+            try:
+                if piece := writing.piece():
+                    ticket.deliver(Piece(place.number, piece))
+                if writing.finish is not None:
+                    ticket.deliver(self._reply(place, writing.finish))
+            except Exception as error:  # noqa: BLE001 - told to whoever asked
+                ticket.fail(error)
         self._leave()
 
     def _leave(self) -> None:

@@ -1,0 +1,119 @@
+"""openmova serve: a process that answers, ends on a signal, and tells mistakes in one line."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from typer.testing import CliRunner
+
+from openmova import Mova
+from openmova.cli import app
+from serve.asking import tiny_mova
+from serve.test_app import asked
+from tiny import pictures
+
+COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
+SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("tiny-model")
+    mova = tiny_mova()
+    mova.model.save_pretrained(folder)
+    mova.processor.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def served(folder: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command as a process, and its address."""
+    keys = tmp_path / "keys"
+    keys.write_text("sesame\n")
+    options = ["--model", folder, "--port", "0", "--device", "cpu", "--api-key-file", str(keys)]
+    process = subprocess.Popen(
+        [*COMMAND, "serve", *options, "--places", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert "answers at http://127.0.0.1:" in line, line + process.stderr.read()
+    yield process, line.split()[-1]
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_lets_accepted_requests_be_answered(
+    served: tuple[subprocess.Popen[str], str], folder: str, number: int, code: int
+) -> None:
+    process, address = served
+    client = openai.OpenAI(base_url=address, api_key="sesame", max_retries=0, timeout=SECONDS)
+    picture = pictures(1)[0]
+    model = Path(folder).name
+
+    def ask(_: int) -> Any:
+        messages = asked(picture)
+        stream = client.chat.completions.create(
+            model=model, messages=messages, max_tokens=60, stream=True
+        )
+        return stream
+
+    def read(stream: Any) -> str:
+        return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+
+    with ThreadPoolExecutor(2) as clients:
+        streams = list(clients.map(ask, range(2)))  # their first events are here
+        process.send_signal(number)
+        answers = list(clients.map(read, streams))
+    expected = Mova.from_pretrained(folder, device="cpu").ask(
+        picture, "what is this ?", max_new_tokens=60
+    )
+    assert answers == [expected.text] * 2
+    assert process.wait(SECONDS) == code
+    assert process.stderr is not None and process.stderr.read() == ""
+
+
+def complaint(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["serve", *arguments])
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    return result.stderr
+
+
+class TestMistakes:
+    def test_a_port_that_is_taken(self, folder: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            assert "give another --host or --port" in complaint("--model", folder, "--port", port)
+
+    def test_a_host_that_is_not_ours(self, folder: str) -> None:
+        told = complaint("--model", folder, "--host", "203.0.113.1", "--port", "0")
+        assert "cannot listen on 203.0.113.1" in told
+
+    def test_no_time(self) -> None:
+        assert "give more than 0" in complaint("--max-seconds", "0")
+
+    def test_no_keys(self, tmp_path: Path) -> None:
+        (tmp_path / "keys").write_text("\n")
+        assert "there is no key" in complaint("--api-key-file", str(tmp_path / "keys"))
+        assert "cannot read the keys" in complaint("--api-key-file", str(tmp_path / "none"))
+
+    def test_no_model(self) -> None:
+        assert "nowhere" in complaint("--model", "nowhere", "--port", "0")
+
+
+def test_help_shows_how_to_ask() -> None:
+    text = CliRunner().invoke(app, ["serve", "--help"]).output
+    assert "/v1/chat/completions" in text

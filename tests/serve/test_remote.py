@@ -1,0 +1,192 @@
+"""Remote pictures: https and public addresses only, whatever a name or a redirect says."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmova.errors import UserError
+from openmova.serve import remote
+from openmova.serve.remote import RemoteLimits, fetch, is_public
+
+LIMITS = RemoteLimits(file_bytes=1000, seconds=2.0, redirects=2)
+PUBLIC = ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"]
+PRIVATE = [
+    *("127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "0.0.0.0"),
+    *("100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fd00::1"),
+    *("::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:7f00:1::", "ff02::1"),
+]
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/a.png",
+        "https://localhost/a.png",
+        "https://[::1]/a.png",
+        "https://2130706433/a.png",
+        "https://0x7f.1/a.png",
+        "https://169.254.169.254/latest",
+    ],
+)
+def test_an_address_of_ours_is_not_read(url: str) -> None:
+    with pytest.raises(UserError, match=r"private network|cannot be read"):
+        fetch(url, LIMITS)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/a.png",
+        "ftp://example.org",
+        "https:///a",
+        "https://me:secret@example.org",
+    ],
+)
+def test_other_urls_are_not_read(url: str) -> None:
+    with pytest.raises(UserError, match="https://host/path"):
+        fetch(url, LIMITS)
+
+
+@pytest.mark.parametrize("url", ["https://example.org:port/", "https://a b.org/", "https://x/\n"])
+def test_broken_urls(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", _nowhere)
+    with pytest.raises(UserError, match="cannot be read"):
+        fetch(url, LIMITS)
+
+
+def _nowhere(*arguments: Any, **options: Any) -> Any:
+    raise socket.gaierror("unknown name")
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        match self.path:
+            case "/picture?small":
+                self._send(200, b"picture")
+            case "/large":
+                self._send(200, b"x" * 1001)
+            case "/missing":
+                self._send(404, b"")
+            case "/moved":
+                self._send(302, b"", "/picture?small")
+            case "/round":
+                self._send(302, b"", "/round")
+            case "/inside":
+                self._send(302, b"", "https://10.0.0.1/")
+            case "/down":
+                self._send(302, b"", "http://localhost/picture")
+            case "/slow":
+                self.send_response(200)
+                self.end_headers()
+                for _ in range(100):
+                    self.wfile.write(b"x")
+                    time.sleep(0.1)
+
+    def _send(self, status: int, body: bytes, location: str = "") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if location:
+            self.send_header("Location", location)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key)]
+    subprocess.run([*command, "-out", str(certificate)], check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.fixture
+def site(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server of https on this machine, which counts as public and is trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server.daemon_threads = True
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    trusting = ssl.create_default_context(cafile=str(certificate[0]))
+    monkeypatch.setattr(ssl, "create_default_context", lambda: trusting)
+    monkeypatch.setattr(remote, "is_public", lambda address: is_public(address) or _local(address))
+    yield f"https://localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def _local(address: str) -> bool:
+    return address in ("127.0.0.1", "::1")
+
+
+@pytest.fixture(autouse=True)
+def only_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine's "localhost" may have two addresses; the site listens on one."""
+    resolve = socket.getaddrinfo
+
+    def ipv4_first(host: str, *arguments: Any, **options: Any) -> Any:
+        return sorted(resolve(host, *arguments, **options), key=lambda found: found[0])
+
+    monkeypatch.setattr(socket, "getaddrinfo", ipv4_first)
+
+
+@pytest.mark.parametrize("path", ["/picture?small", "/moved"])
+def test_a_picture_is_read(site: str, path: str) -> None:
+    assert fetch(site + path, LIMITS) == b"picture"
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/large", "over 0.001 MB"),
+        ("/missing", "answers 404"),
+        ("/round", "more than 2 times"),
+        ("/inside", "private network"),
+        ("/down", "https://host/path"),
+    ],
+)
+def test_what_is_not_read(site: str, path: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        fetch(site + path, LIMITS)
+
+
+def test_a_slow_server_is_cut_off(site: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(UserError, match="more than 2 s"):
+        fetch(f"{site}/slow", LIMITS)
+    assert time.monotonic() - started < 8
+
+
+def test_a_certificate_must_be_right(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        ssl, "create_default_context", lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
+    with pytest.raises(UserError, match="SSLCertVerificationError"):
+        fetch(f"{site}/picture?small", LIMITS)
