@@ -251,7 +251,8 @@ class EventStream(StreamingResponse):
     def __init__(
         self, first: ChatChunk, rest: AsyncIterator[ChatChunk], held: AsyncExitStack
     ) -> None:
-        super().__init__(self._events(first, rest), media_type="text/event-stream")
+        headers = {"Cache-Control": "no-cache"}
+        super().__init__(self._events(first, rest), headers=headers, media_type="text/event-stream")
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
