@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from openmova import Mova
 from openmova.cli import app
 from serve.asking import tiny_mova
-from serve.test_app import asked
+from serve.served import asked
 from tiny import pictures
 
 COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import http.client
-import io
 import json
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import openai
@@ -20,87 +15,10 @@ from PIL import Image
 
 from openmova import Mova
 from openmova.images import ImageLimits
-from openmova.serve.app import Options, create_app
 from openmova.serve.conversation import Rules
-from openmova.serve.run import _Server, bound_socket
 from serve.asking import tiny_mova
+from serve.served import MODEL, QUESTION, SECONDS, Served, asked, png, serving
 from tiny import pictures
-
-MODEL = "tiny"
-QUESTION = "what is this ?"
-SECONDS = 60
-
-
-def png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
-
-
-def data_url(picture: Image.Image) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
-
-
-def asked(picture: Image.Image, text: str = QUESTION) -> list[Any]:
-    shown = {"type": "image_url", "image_url": {"url": data_url(picture)}}
-    return [{"role": "user", "content": [{"type": "text", "text": text}, shown]}]
-
-
-class Served:
-    """A server on a port of this machine, in a thread."""
-
-    def __init__(self, mova: Mova, **options: Any) -> None:
-        import uvicorn
-
-        self.app = create_app(mova, Options(model=MODEL, **options))
-        self.engine = self.app.state.server.engine
-        self._socket = bound_socket("127.0.0.1", 0)
-        self.port = self._socket.getsockname()[1]
-        started = threading.Event()
-        config = uvicorn.Config(self.app, log_level="warning", access_log=False)
-        self._server = _Server(config, started.set)
-        run = self._server.serve(sockets=[self._socket])
-        self._thread = threading.Thread(target=asyncio.run, args=[run], daemon=True)
-        self._thread.start()
-        assert started.wait(SECONDS)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-
-    def client(self, key: str = "none") -> openai.OpenAI:
-        return openai.OpenAI(
-            base_url=f"http://127.0.0.1:{self.port}/v1",
-            api_key=key,
-            max_retries=0,
-            timeout=SECONDS,
-        )
-
-    def raw(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body, sent)
-        response = connection.getresponse()
-        data = response.read()
-        connection.close()
-        return response, data
-
-    def post(self, body: Any) -> tuple[int, dict[str, Any]]:
-        text = body if isinstance(body, bytes) else json.dumps(body).encode()
-        path = "/v1/chat/completions"
-        response, data = self.raw("POST", path, text, Content_Type="application/json")
-        return response.status, json.loads(data)
-
-
-@contextmanager
-def serving(mova: Mova, **options: Any) -> Iterator[Served]:
-    served = Served(mova, **options)
-    try:
-        yield served
-    finally:
-        served.stop()
 
 
 @pytest.fixture(scope="module")
@@ -386,7 +304,7 @@ def test_a_full_queue_answers_429(mova: Mova, picture: Image.Image) -> None:
             served.client().chat.completions.create(model=MODEL, messages=asked(picture))
         assert int(refused.value.response.headers["Retry-After"]) >= 1
         slow.close()
-        _until_free(served)
+        served.until_free()
         assert served.post(first(max_tokens=1))[0] == 200
 
 
@@ -400,16 +318,8 @@ def test_who_hangs_up_frees_the_place(mova: Mova, picture: Image.Image) -> None:
             time.sleep(0.001)
         connection.close()
         started = time.perf_counter()
-        _until_free(served)
+        served.until_free()
         assert time.perf_counter() - started < 0.5 * SECONDS
-
-
-def _until_free(served: Served) -> None:
-    for _ in range(SECONDS * 100):
-        if not served.engine.running and not served.app.state.server._in_hand:
-            return
-        time.sleep(0.01)
-    raise AssertionError("the place is still taken")
 
 
 def test_keys(mova: Mova, picture: Image.Image) -> None:

@@ -190,3 +190,13 @@ def test_a_certificate_must_be_right(site: str, monkeypatch: pytest.MonkeyPatch)
     )
     with pytest.raises(UserError, match="SSLCertVerificationError"):
         fetch(f"{site}/picture?small", LIMITS)
+
+
+def test_a_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *name, **kind: answered.wait(60))
+    started = time.monotonic()
+    with pytest.raises(UserError, match=r"more than 0\.2 s"):
+        fetch("https://example.org/a.png", RemoteLimits(file_bytes=1000, seconds=0.2))
+    answered.set()
+    assert time.monotonic() - started < 30

@@ -84,23 +84,27 @@ class Server:
         self.info = ModelInfo(
             id=options.model, created=int(time.time()), experts=list(mova.experts)
         )
-        self._in_hand = 0
+        self.closing = False
+        """Set to take no more requests; those in hand are answered."""
+        self.in_hand = 0
 
     @contextmanager
-    def in_hand(self) -> Iterator[None]:
+    def taken(self) -> Iterator[None]:
         """Counts a request from its first byte, so that pictures in memory are bounded, too."""
         most = self.options.places + self.options.waiting
-        if self._in_hand >= most:
+        if self.closing:
+            raise Unavailable("the server is closing: ask again", retry_after=1)
+        if self.in_hand >= most:
             raise Unavailable(
                 f"{most} requests are in hand: ask again later",
                 retry_after=self.engine.retry_after,
                 full=True,
             )
-        self._in_hand += 1
+        self.in_hand += 1
         try:
             yield
         finally:
-            self._in_hand -= 1
+            self.in_hand -= 1
 
     def check_model(self, name: str) -> None:
         if name != self.options.model:
@@ -193,7 +197,7 @@ def _add_chat(app: FastAPI, server: Server) -> None:
     async def create_chat_completion(request: Request) -> Response:
         """Answer the last question of a conversation about an image."""
         async with AsyncExitStack() as held:
-            held.enter_context(server.in_hand())
+            held.enter_context(server.taken())
             wanted, upload = await read_chat(request, options.body_bytes)
             server.check_model(wanted.model)
             question = await run_in_threadpool(
@@ -232,7 +236,7 @@ def _add_state(app: FastAPI, server: Server) -> None:
     @app.get("/ready", response_class=PlainTextResponse, responses={503: {}})
     async def ready() -> Response:
         """Whether it takes questions."""
-        if server.engine.ready:
+        if server.engine.ready and not server.closing:
             return PlainTextResponse("ready")
         return PlainTextResponse("closing", 503)
 

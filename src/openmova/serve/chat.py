@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from openmova.serve.engine import Engine, Event, Failure, Piece, Question, Reply, Routed
@@ -105,7 +104,7 @@ class Completion:
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
                 loop.call_soon_threadsafe(told.put_nowait, event)
 
-        ticket = await run_in_threadpool(self._engine.submit, self._question, deliver)
+        ticket = self._engine.submit(self._question, deliver)
         gone = asyncio.ensure_future(_disconnected(self._request))
         missing = self._question.answers
         try:

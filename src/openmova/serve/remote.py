@@ -13,7 +13,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
-from threading import Timer
+from queue import Empty, Queue
+from threading import Thread, Timer
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from openmova.errors import UserError
@@ -100,14 +102,12 @@ class _PublicConnection(http.client.HTTPSConnection):
         super().__init__(host, port, context=self._tls)
 
     def connect(self) -> None:
-        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        found = _resolve(self.host, self.port, self._deadline)
         for *_, address in found:
             if not is_public(str(address[0])):
                 raise UserError("the image's URL leads into a private network: it is not read")
         family, kind, protocol, _, address = found[0]
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
+        left = _left(self._deadline)
         plain = socket.socket(family, kind, protocol)
         plain.settimeout(left)
         try:
@@ -126,6 +126,34 @@ class _PublicConnection(http.client.HTTPSConnection):
         self._watch.cancel()
         if self._watched is not None:
             self._watched.close()
+
+
+def _resolve(host: str, port: int, deadline: float) -> list[Any]:
+    """The addresses of a name. A resolver that takes longer is left to itself."""
+    told: Queue[list[Any] | OSError | ValueError] = Queue()
+
+    def ask() -> None:
+        try:
+            told.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, ValueError) as error:  # no such name; one that cannot be a name
+            told.put(error)
+
+    Thread(target=ask, name="openmova-resolver", daemon=True).start()
+    try:
+        found = told.get(timeout=_left(deadline))
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _left(deadline: float) -> float:
+    """Seconds; raises TimeoutError if there are none."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _cut(connected: socket.socket) -> None:
