@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli import annotate, ask, assemble, convert, data, doctor, experts, serve, train
+from openmova.cli import annotate, ask, assemble, chat, convert, data, doctor, experts, serve, train
 from openmova.cli import eval as eval_
 from openmova.cli import inspect as inspect_
 from openmova.cli.console import OneLineErrors
@@ -46,6 +46,7 @@ def openmova(
 
 
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
+app.command("chat", epilog=chat.EXAMPLES)(chat.chat)
 app.command("assemble", epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command("experts", epilog=experts.EXAMPLES)(experts.experts)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)

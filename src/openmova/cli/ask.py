@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, muted, quiet_libraries, status
+from openmova.cli.console import muted, status
+from openmova.cli.model_options import (
+    Device,
+    DeviceMap,
+    Dtype,
+    ModelName,
+    Offload,
+    Quantize,
+    Yes,
+    loaded,
+)
+from openmova.cli.routing_table import routing_table
 from openmova.drawing import Region, check_target, draw_regions, save_picture
 from openmova.errors import UserError
 from openmova.images import load_image
 from openmova.questions import check_question
-
-if TYPE_CHECKING:
-    from openmova.mova import Answer
 
 STANDARD_INPUT = "-"
 EXAMPLES = """\b
@@ -40,7 +48,7 @@ def ask(
             help="What to ask; '-' reads one question per line from standard input.",
         ),
     ],
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
+    model: ModelName = "nano",
     experts: Annotated[
         str | None,
         typer.Option(
@@ -57,31 +65,11 @@ def ask(
         float | None,
         typer.Option(help="Cut an answer short after so many seconds.", show_default=False),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.", show_default=False),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="bfloat16, float16 or float32; as in the checkpoint.", show_default=False
-        ),
-    ] = None,
-    quantize: Annotated[
-        str | None,
-        typer.Option(
-            help="The language model in '8bit', '4bit' or 'torchao-8bit'.", show_default=False
-        ),
-    ] = None,
-    offload: Annotated[
-        bool, typer.Option("--offload", help="Keep experts that don't run in host memory.")
-    ] = False,
-    device_map: Annotated[
-        str | None,
-        typer.Option(
-            help="'auto' spreads the model over GPUs and host memory.", show_default=False
-        ),
-    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    quantize: Quantize = None,
+    offload: Offload = False,
+    device_map: DeviceMap = None,
     json_lines: Annotated[
         bool,
         typer.Option(
@@ -101,7 +89,7 @@ def ask(
             show_default=False,
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    yes: Yes = False,
 ) -> None:
     """Answer questions about an image; the answers come one to a line.
 
@@ -112,19 +100,17 @@ def ask(
         check_target(draw, image)
     with muted():
         picture = load_image(image)
-    folder = fetched(model, yes=yes)
-    with status(f"loading {model}"):
-        from openmova.mova import Mova
+    mova = loaded(
+        model,
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        offload=offload,
+        device_map=device_map,
+        yes=yes,
+    )
+    from rich.console import Console
 
-        quiet_libraries()
-        mova = Mova.from_pretrained(
-            folder,
-            device=device,
-            dtype=dtype,
-            quantization=quantize,
-            offload=offload,
-            device_map=device_map,
-        )
     named: list[tuple[str, tuple[Region, ...]]] = []
     several = len(given) > 1 or STANDARD_INPUT in given
     for question in _each(given):
@@ -145,7 +131,7 @@ def ask(
             text = " ".join(answer.text.splitlines())
             typer.echo(f"{question}\t{text}" if several else answer.text)
             if show_routing:
-                _show_routing(answer, mova.experts)
+                Console().print(routing_table(answer, mova.experts))
         sys.stdout.flush()
     if draw is not None:
         save_picture(draw_regions(picture, named), draw)
@@ -167,22 +153,3 @@ def _each(given: list[str]) -> Iterator[str]:
                 yield check_question(line)
     if not asked:
         raise UserError("no question on standard input: write one per line")
-
-
-def _show_routing(answer: Answer, pool: tuple[str, ...]) -> None:
-    """A table: each expert, whether it ran, its score, and its gate in each block."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from openmova.routing import expert_letters
-
-    routing, blocks = answer.routing, len(answer.gates)
-    table = Table("", "expert", "runs", "score", *(f"gate {i + 1}" for i in range(blocks)))
-    for letter, name in zip(expert_letters(len(pool)), pool, strict=True):
-        chosen = name in routing.experts
-        gates = answer.gates[:, routing.experts.index(name)].tolist() if chosen else []
-        score = f"{routing.scores[name]:.3f}" if name in routing.scores else ""
-        table.add_row(letter, name, "yes" if chosen else "", score, *(f"{g:.3f}" for g in gates))
-    decided = f"the router wrote: {routing.raw!r}" if routing.scores else "chosen by --experts"
-    table.caption = f"{decided}; {answer.timings['total']:.2f} s"
-    Console().print(table)

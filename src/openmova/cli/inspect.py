@@ -17,6 +17,7 @@ from openmova.cli.console import (
     quiet_libraries,
     status,
 )
+from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images import load_image
 from openmova.questions import check_question
@@ -245,20 +246,9 @@ def _show_one(found: Inspection) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from openmova.routing import expert_letters
-
     console, answer = Console(), found.answer
-    routing = answer.routing
     typer.echo(answer.text)
-    blocks = [f"gate {number + 1}" for number in range(len(answer.gates))]
-    table = Table("", "expert", "runs", "score", *blocks)
-    for letter, name in zip(expert_letters(len(found.pool)), found.pool, strict=True):
-        chosen = name in routing.experts
-        gates = answer.gates[:, routing.experts.index(name)].tolist() if chosen else []
-        cells = [f"{routing.scores[name]:.3f}", *(f"{gate:.3f}" for gate in gates)]
-        table.add_row(letter, name, "yes" if chosen else "", *cells)
-    table.caption = f"the router wrote: {routing.raw!r}; {answer.timings['total']:.2f} s"
-    console.print(table)
+    console.print(routing_table(answer, tuple(found.pool)))
     others = Table("experts", "answer")
     for other in found.switched:
         others.add_row(other.what, other.text)

@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.cli.model_options import (
+    Device,
+    DeviceMap,
+    Dtype,
+    ModelName,
+    Offload,
+    Quantize,
+    Yes,
+    loaded,
+)
 from openmova.errors import UserError
 
 KEYS_VARIABLE = "OPENMOVA_API_KEYS"
@@ -24,7 +33,7 @@ Examples:
 
 
 def serve(
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
+    model: ModelName = "nano",
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8000,
     places: Annotated[int, typer.Option(help="Answers that are written at once.", min=1)] = 8,
@@ -59,32 +68,12 @@ def serve(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.", show_default=False),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="bfloat16, float16 or float32; as in the checkpoint.", show_default=False
-        ),
-    ] = None,
-    quantize: Annotated[
-        str | None,
-        typer.Option(
-            help="The language model in '8bit', '4bit' or 'torchao-8bit'.", show_default=False
-        ),
-    ] = None,
-    offload: Annotated[
-        bool, typer.Option("--offload", help="Keep experts that don't run in host memory.")
-    ] = False,
-    device_map: Annotated[
-        str | None,
-        typer.Option(
-            help="'auto' spreads the model over GPUs and host memory.", show_default=False
-        ),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    quantize: Quantize = None,
+    offload: Offload = False,
+    device_map: DeviceMap = None,
+    yes: Yes = False,
 ) -> None:
     """Answer questions over HTTP, as OpenAI's chat completions do.
 
@@ -103,22 +92,19 @@ def serve(
     from openmova.serve.run import bound_socket, run
 
     with bound_socket(host, port) as listening:
-        folder = fetched(model, yes=yes)
-        with status(f"loading {model}"):
-            from openmova.images import ImageLimits
-            from openmova.mova import Mova
-            from openmova.serve.app import Options, create_app
-            from openmova.serve.conversation import Rules
+        mova = loaded(
+            model,
+            device=device,
+            dtype=dtype,
+            quantize=quantize,
+            offload=offload,
+            device_map=device_map,
+            yes=yes,
+        )
+        from openmova.images import ImageLimits
+        from openmova.serve.app import Options, create_app
+        from openmova.serve.conversation import Rules
 
-            quiet_libraries()
-            mova = Mova.from_pretrained(
-                folder,
-                device=device,
-                dtype=dtype,
-                quantization=quantize,
-                offload=offload,
-                device_map=device_map,
-            )
         images = ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6))
         rules = Rules(
             images=images,

@@ -1,0 +1,88 @@
+"""openmova chat: a conversation about an image, in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from openmova.cli.console import muted, status
+from openmova.cli.conversing import Conversing
+from openmova.cli.model_options import (
+    Device,
+    DeviceMap,
+    Dtype,
+    ModelName,
+    Offload,
+    Quantize,
+    Yes,
+    loaded,
+)
+from openmova.images import load_image
+
+EXAMPLES = """\b
+Examples:
+  openmova chat
+  openmova chat photo.jpg
+  openmova chat chart.png --experts chart,text
+  openmova chat photo.jpg --model path/to/mova-8b --quantize 4bit
+  openmova chat form.png < questions.txt"""
+
+
+def chat(
+    image: Annotated[
+        str | None,
+        typer.Argument(metavar="[IMAGE]", help="Path of the image.", show_default=False),
+    ] = None,
+    model: ModelName = "nano",
+    experts: Annotated[
+        str | None,
+        typer.Option(
+            help="Experts in place of the router's choice: names with commas, 'all' or 'none'.",
+            show_default=False,
+        ),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 256,
+    device: Device = None,
+    dtype: Dtype = None,
+    quantize: Quantize = None,
+    offload: Offload = False,
+    device_map: DeviceMap = None,
+    yes: Yes = False,
+) -> None:
+    """Talk about an image: answers appear as they are written, and see what was said before.
+
+    A conversation is about one image: another one (/image FILE) starts a new conversation. The
+    experts are chosen for every question anew. /help lists the commands; Ctrl-C stops an answer,
+    /quit or Ctrl-D end.
+
+    Without a terminal: one question or command a line on standard input, one answer a line.
+    """
+    picture = None
+    if image is not None:
+        with muted():
+            picture = load_image(image)
+    mova = loaded(
+        model,
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        offload=offload,
+        device_map=device_map,
+        yes=yes,
+    )
+    with status("starting"):
+        from openmova.serve.engine import Engine
+        from openmova.serve.talk import Talk
+    engine = Engine(mova, places=1)
+    try:
+        conversing = Conversing(Talk(engine), experts=experts, max_new_tokens=max_new_tokens)
+        if picture is not None:
+            conversing.show(picture)
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            conversing.in_a_terminal(model, image)
+        else:
+            conversing.by_line(sys.stdin)
+    finally:
+        engine.close()

@@ -1,0 +1,196 @@
+"""What a line of `openmova chat` does: a question, or a command that begins with a slash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import typer
+
+from openmova.asking import Choice, Limits
+from openmova.cache import cache_dir
+from openmova.cli.console import muted, status
+from openmova.cli.routing_table import routing_table
+from openmova.errors import UserError
+
+if TYPE_CHECKING:
+    from openmova.answer import Answer
+    from openmova.images import ImageSource
+    from openmova.serve.engine import Reply
+    from openmova.serve.talk import Talk
+
+ROUTER = "router"
+COMMANDS = {
+    "/image FILE": "talk about another image; a new conversation",
+    "/experts NAMES": "use these in place of the router's choice: names with commas, all or none",
+    f"/experts {ROUTER}": "let the router choose again",
+    "/routing": "how the last answer came about: scores and gates of the experts",
+    "/reset": "forget what was said, and keep the image",
+    "/help": "these commands",
+    "/quit": "end (Ctrl-D, too)",
+}
+PROMPT = "> "
+REMEMBERED = 1000
+"""Lines of the history that are kept for the next time."""
+
+
+class Conversing:
+    """A talk and its settings.
+
+    experts: as `--experts`. Raises UserError if they are not in the pool.
+    """
+
+    def __init__(self, talk: Talk, *, experts: str | None, max_new_tokens: int) -> None:
+        self._talk = talk
+        self._pool = talk.engine.mova.experts
+        self._choice = Choice.of(experts, None, self._pool)
+        self._limits = Limits(max_new_tokens=max_new_tokens, max_seconds=None)
+        self._last: Answer | None = None
+        self._over = False
+
+    def show(self, image: ImageSource) -> None:
+        with muted():
+            self._talk.show(image)
+        self._last = None
+
+    def by_line(self, lines: Iterable[str]) -> None:
+        """Each line, until /quit; a mistake ends it. Answers are one line each."""
+        for line in lines:
+            if line.strip():
+                self._take(line, streamed=False)
+            if self._over:
+                return
+
+    def in_a_terminal(self, model: str, image: str | None) -> None:
+        """Lines from the keyboard, until /quit or Ctrl-D; mistakes are told, and it goes on."""
+        about = f"about {image}" if image else "/image FILE opens an image"
+        typer.echo(f"{model}, {about}; /help lists the commands")
+        with _history(), _own_interrupts():
+            while not self._over:
+                try:
+                    line = input(PROMPT)
+                except EOFError:
+                    typer.echo()
+                    return
+                except KeyboardInterrupt:
+                    typer.echo("\n(/quit or Ctrl-D end)")
+                    continue
+                try:
+                    if line.strip():
+                        self._take(line, streamed=True)
+                except UserError as error:
+                    typer.echo(str(error), err=True)
+                except KeyboardInterrupt:
+                    typer.echo("\n(stopped; this question is not remembered)")
+
+    def _take(self, line: str, *, streamed: bool) -> None:
+        """Raises UserError for what is no command, and for what a command or question lacks."""
+        if not line.startswith("/"):
+            return self._answer(line, streamed=streamed)
+        command, _, rest = line.strip().partition(" ")
+        match command, rest.strip():
+            case "/image", path if path:
+                self.show(os.path.expanduser(_unquoted(path)))
+            case "/experts", names:
+                self._experts(names)
+            case "/routing", "":
+                self._routing()
+            case "/reset", "":
+                self._talk.forget()
+                self._last = None
+            case "/help", "":
+                width = max(map(len, COMMANDS))
+                for name, does in COMMANDS.items():
+                    typer.echo(f"{name:{width}}  {does}")
+            case "/quit", "":
+                self._over = True
+            case _:
+                raise UserError(f"{line.strip()[:80]!r} is no command: /help lists them")
+
+    def _answer(self, question: str, *, streamed: bool) -> None:
+        from openmova.serve.engine import Piece, Reply
+
+        with closing(self._talk.ask(question, self._choice, self._limits)) as events:
+            with status("thinking"):
+                event = next(event for event in events if isinstance(event, Piece | Reply))
+            while isinstance(event, Piece):
+                if streamed:
+                    sys.stdout.write(_printable(event.text))
+                    sys.stdout.flush()
+                event = next(e for e in events if isinstance(e, Piece | Reply))
+        self._last = event.answer
+        if streamed:
+            typer.echo()
+            typer.secho(self._in_short(event), dim=True)
+        else:
+            typer.echo(_printable(" ".join(event.answer.text.splitlines())))
+            sys.stdout.flush()
+
+    def _in_short(self, reply: Reply) -> str:
+        """Which experts looked, and why the answer ended if it is not whole."""
+        answer = reply.answer
+        scores = answer.routing.scores
+        named = [f"{n} {scores[n]:.2f}" if scores else n for n in answer.routing.experts]
+        cut = "; cut short: see --max-new-tokens" if reply.finish == "length" else ""
+        return f"({', '.join(named) or 'no expert'}; {answer.timings['total']:.1f} s{cut})"
+
+    def _experts(self, names: str) -> None:
+        if names:
+            self._choice = Choice.of(None if names == ROUTER else names, None, self._pool)
+        fixed = self._choice.fixed
+        chosen = [n for n, c in zip(self._pool, fixed or (), strict=False) if c]
+        who = "the router chooses" if fixed is None else f"you chose {', '.join(chosen) or 'none'}"
+        typer.echo(f"{who}; the pool is {', '.join(self._pool)}")
+
+    def _routing(self) -> None:
+        from rich.console import Console
+
+        if self._last is None:
+            raise UserError("there is no answer yet: ask something first")
+        Console().print(routing_table(self._last, self._pool))
+
+
+def _printable(text: str) -> str:
+    """Without the characters that would command the terminal."""
+    return "".join(char for char in text if char.isprintable() or char in "\n\t")
+
+
+def _unquoted(path: str) -> str:
+    """A path as terminals paste it, in quotes."""
+    quoted = len(path) > 1 and path[0] == path[-1] and path[0] in "'\""
+    return path[1:-1] if quoted else path
+
+
+@contextmanager
+def _history() -> Iterator[None]:
+    """Earlier lines under the arrow keys, also those of the last time.
+
+    A history that cannot be read or kept is no reason not to talk.
+    """
+    import readline
+
+    file = cache_dir() / "chat-history"
+    with suppress(OSError):
+        readline.read_history_file(file)
+    try:
+        yield
+    finally:
+        readline.set_history_length(REMEMBERED)
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            readline.write_history_file(file)
+            file.chmod(0o600)
+
+
+@contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Ctrl-C stops what is being done here, and the program ends as it otherwise would."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,67 @@
+"""A conversation whose answers an engine writes: what the terminal and the page talk through.
+
+As `Mova.chat` holds it: one picture, with the first question; every answer sees what was said
+before. Here the answer comes in events, and may be stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from queue import SimpleQueue
+
+from openmova.asking import Choice, Limits
+from openmova.errors import UserError
+from openmova.images import DEFAULT_LIMITS, ImageLimits, ImageSource, load_image
+from openmova.passes import Message, assistant_turn, user_turn
+from openmova.questions import check_question
+from openmova.referring import Size
+from openmova.serve.engine import Engine, Event, Failure, Question, Reply
+
+
+class Talk:
+    """Questions about one picture, one after the other."""
+
+    def __init__(self, engine: Engine, limits: ImageLimits = DEFAULT_LIMITS) -> None:
+        self.engine = engine
+        self.messages: list[Message] = []
+        """What was said; the picture is in the first message."""
+        self.size: Size = (0, 0)
+        """Of the picture as it was given."""
+        self._picture: object = None
+        self._limits = limits
+
+    def show(self, image: ImageSource) -> None:
+        """A new conversation, about this picture. Raises UserError for what is no picture."""
+        picture = load_image(image, self._limits)
+        self._picture = self.engine.mova.processor.image_processor.picture(picture)
+        self.size = picture.size
+        self.forget()
+
+    def forget(self) -> None:
+        """A new conversation about the same picture."""
+        self.messages = []
+
+    def ask(self, question: str, choice: Choice, limits: Limits) -> Generator[Event, None, None]:
+        """The next answer as it comes about: Routed, Pieces of text, and at last the Reply.
+
+        Only a whole answer is remembered. Closing the iterator stops the model. Raises UserError
+        for a question that does not do, Unavailable, and what went wrong in the model.
+        """
+        text = check_question(question)
+        if self._picture is None:
+            raise UserError("a conversation is about a picture: give one first")
+        messages = [*self.messages, user_turn(text, None if self.messages else self._picture)]
+        events: SimpleQueue[Event] = SimpleQueue()
+        asked = Question(
+            messages=messages, size=self.size, choice=choice, limits=limits, watched=True
+        )
+        ticket = self.engine.submit(asked, events.put)
+        try:
+            while not isinstance(event := events.get(), Reply):
+                if isinstance(event, Failure):
+                    raise event.error
+                yield event
+        finally:
+            self.engine.cancel(ticket)
+        self.messages = [*messages, assistant_turn(event.answer.text)]
+        yield event

@@ -1,0 +1,181 @@
+"""openmova chat: a conversation in a terminal, and by lines."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from openmova import Mova
+from openmova.asking import Choice, Limits
+from openmova.cli import app
+from openmova.cli.conversing import Conversing
+from openmova.serve.engine import Engine, Piece
+from openmova.serve.talk import Talk
+from serve.asking import tiny_mova
+from terminal import CTRL_C, CTRL_D, UP, Terminal
+from tiny import pictures
+
+COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    mova = tiny_mova()
+    mova.model.save_pretrained(folder)
+    mova.processor.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("a folder") / "a picture.png"
+    pictures(1)[0].save(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def mova() -> Mova:
+    return tiny_mova()
+
+
+def line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
+class TestByLine:
+    def run(self, model: str, stdin: str, *arguments: str) -> Result:
+        options = ("--model", model, "--max-new-tokens", "5", "--device", "cpu")
+        return CliRunner().invoke(app, ["chat", *arguments, *options], input=stdin)
+
+    def test_the_answers_of_a_conversation(self, model: str, image: str, mova: Mova) -> None:
+        chat = mova.chat()
+        first = chat.ask("what is this ?", image, max_new_tokens=5)
+        second = chat.ask("how many dogs ?", max_new_tokens=5)
+        result = self.run(
+            model,
+            "what is this ?\n\nhow many dogs ?\n/reset\nwhat is this ?\n/quit\nhow many dogs ?\n",
+            image,
+        )
+        assert result.exit_code == 0, result.stderr
+        said = [line(answer.text) for answer in (first, second, first)]
+        assert result.stdout.splitlines() == said
+        assert first.text != second.text
+
+    def test_another_image_is_a_new_conversation(
+        self, model: str, image: str, mova: Mova, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other.png"
+        pictures(2, seed=1)[1].save(other)
+        result = self.run(model, f"what is this ?\n/image '{other}'\nwhat is this ?\n", image)
+        asked = [mova.ask(path, "what is this ?", max_new_tokens=5) for path in (image, other)]
+        assert result.stdout.splitlines() == [line(answer.text) for answer in asked]
+
+    def test_experts_in_place_of_the_router(self, model: str, image: str, mova: Mova) -> None:
+        stdin = "/experts one,three\nwhat is this ?\n/routing\n/experts router\n"
+        result = self.run(model, stdin, image)
+        answer = mova.ask(image, "what is this ?", experts="one,three", max_new_tokens=5)
+        told = result.stdout.splitlines()
+        assert told[0].startswith("you chose one, three")
+        assert told[1] == line(answer.text)
+        assert "gate 2" in told[3]
+        assert told[-1].startswith("the router chooses")
+
+    @pytest.mark.parametrize(
+        ("stdin", "told"),
+        [
+            ("what is this ?\n", "give one first"),
+            ("/image nowhere.png\n", "no file 'nowhere.png'"),
+            ("/experts tow\n", "did you mean two"),
+            ("/image\n", "is no command"),
+            ("/dance\n", "is no command: /help"),
+            ("/routing\n", "no answer yet"),
+        ],
+    )
+    def test_a_mistake_is_one_line(self, model: str, stdin: str, told: str) -> None:
+        result = self.run(model, stdin)
+        assert result.exit_code == 2
+        assert result.stderr.count("\n") == 1
+        assert told in result.stderr
+
+    def test_no_such_picture(self, model: str) -> None:
+        result = self.run(model, "", "nowhere.png")
+        assert (result.exit_code, result.stdout) == (2, "")
+
+
+@pytest.fixture
+def terminal(model: str, image: str, tmp_path: Path) -> Iterator[Terminal]:
+    tests = Path(__file__).parents[1]
+    options = ["--model", model, "--max-new-tokens", "5", "--device", "cpu"]
+    path = f"{tests.parent / 'src'}:{tests}"
+    terminal = Terminal(
+        [*COMMAND, "chat", image, *options],
+        {"PYTHONPATH": path, "OPENMOVA_CACHE": str(tmp_path / "cache")},
+    )
+    yield terminal
+    terminal.close()
+
+
+def test_in_a_terminal(terminal: Terminal, image: str, mova: Mova, tmp_path: Path) -> None:
+    answer = mova.ask(image, "what is this ?", max_new_tokens=5)
+    terminal.until("/help lists the commands")
+    terminal.until("> ")
+    terminal.press("what is this ?\n")
+    shown = terminal.until("; cut short: see --max-new-tokens)")
+    assert line(answer.text) in line(shown)
+    assert all(f"{name} 0." in shown for name in answer.routing.experts)
+    terminal.until("> ")
+    terminal.press("/dance\n")
+    terminal.until("is no command: /help lists them")
+    terminal.press(CTRL_C)
+    terminal.until("(/quit or Ctrl-D end)")
+    terminal.until("> ")
+    terminal.press(UP + UP + "\n")  # the question again, out of the history
+    terminal.until("cut short")
+    terminal.until("> ")
+    terminal.press(CTRL_D)
+    assert terminal.process.wait(60) == 0
+    kept = tmp_path / "cache" / "chat-history"
+    assert kept.read_text().splitlines() == ["what is this ?", "/dance", "what is this ?"]
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_ctrl_c_stops_an_answer_and_forgets_its_question(
+    mova: Mova, image: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Ctrl-C would, where the first piece is written out."""
+    engine = Engine(mova, places=1)
+    talk = Talk(engine)
+    talk.show(image)
+
+    def interrupted(text: str) -> str:
+        raise KeyboardInterrupt
+
+    lines = iter(["what is this ?", "/quit"])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+    monkeypatch.setattr("openmova.cli.conversing._printable", interrupted)
+    Conversing(talk, experts=None, max_new_tokens=200).in_a_terminal("tiny", None)
+    engine.close()
+    assert "stopped" in capsys.readouterr().out
+    assert talk.messages == []
+    assert engine.running == 0
+
+
+def test_a_talk_says_what_mova_chat_says(mova: Mova, image: str) -> None:
+    engine = Engine(mova, places=1)
+    talk, chat = Talk(engine), mova.chat()
+    talk.show(image)
+    choice = Choice.of(None, None, mova.experts)
+    limits = Limits(max_new_tokens=7, max_seconds=None)
+    for number, question in enumerate(("what is this ?", "how many dogs ?")):
+        *events, reply = talk.ask(question, choice, limits)
+        expected = chat.ask(question, None if number else image, max_new_tokens=7)
+        assert reply.answer.text == expected.text
+        assert "".join(event.text for event in events if isinstance(event, Piece)) == expected.text
+    engine.close()
+    assert [turn["role"] for turn in talk.messages] == ["user", "assistant"] * 2
