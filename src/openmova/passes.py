@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import BatchFeature
 
+from openmova.adapter import ExpertMap
 from openmova.answer import Answer
 from openmova.asking import Choice, Limits
 from openmova.errors import UserError
@@ -69,6 +70,16 @@ class Seen:
     """for each row [blocks, chosen experts]"""
 
 
+class Encoders(Protocol):
+    """What gives the maps of pictures, as `MovaModel` does."""
+
+    def encode_base(self, pixel_values: Tensor, image_sizes: Tensor) -> Tensor: ...
+
+    def encode_experts(
+        self, pixel_values: Tensor, image_sizes: Tensor, routing: Tensor
+    ) -> dict[int, ExpertMap]: ...
+
+
 def check_room(model: MovaForConditionalGeneration, tokens: int, limits: Limits) -> None:
     """Raises UserError if a prompt of so many tokens leaves no room for the answer."""
     room = model.config.text_config.max_position_embeddings - limits.max_new_tokens
@@ -103,18 +114,21 @@ def look(
     inputs: Mapping[str, Tensor],
     choices: Sequence[Choice],
     clock: Clock,
+    encoders: Encoders | None = None,
 ) -> Seen:
     """All that comes before the answers: base encoder, routing, experts, adapter.
 
     choices: who decides on the experts of each row; the router is asked about its rows alone.
+    encoders: what looks at the pictures, if it is not the model itself.
     """
+    encoders = encoders or model.model
     pictures = (inputs["pixel_values"], inputs["image_sizes"])
     with clock("base"):
-        base_map = model.model.encode_base(*pictures)
+        base_map = encoders.encode_base(*pictures)
     with clock("routing"):
         routing, told = _route(model, inputs, choices, base_map)
     with clock("experts"):
-        expert_maps = model.model.encode_experts(*pictures, routing)
+        expert_maps = encoders.encode_experts(*pictures, routing)
     with clock("adapter"):
         tokens, gates = model.model.image_tokens(
             *pictures,

@@ -80,7 +80,7 @@ class Server:
             waiting=options.waiting,
             on_batch=self.metrics.batch,
         )
-        self.metrics.watch(self.engine)
+        self.metrics.watch(self.engine, lambda: self.in_hand)
         self.info = ModelInfo(
             id=options.model, created=int(time.time()), experts=list(mova.experts)
         )
@@ -186,7 +186,14 @@ def _add_chat(app: FastAPI, server: Server) -> None:
             },
         },
     }
-    stream = {"text/event-stream": {"schema": {"$ref": f"{SCHEMAS}ChatChunk"}}}
+    chunk = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": f"{SCHEMAS}ChatChunk"},
+        "description": "A chunk; of the last event: [DONE].",
+    }
+    event = {"type": "object", "required": ["data"], "properties": {"data": chunk}}
+    stream = {"text/event-stream": {"itemSchema": event}}
 
     @app.post(
         "/v1/chat/completions",
@@ -287,6 +294,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             made = model.model_json_schema(ref_template=SCHEMAS + "{model}")
             schemas |= made.pop("$defs", {})
             schemas[model.__name__] = made
+        schemas["ChatRequest"]["properties"]["model"]["enum"] = [app.state.server.options.model]
         app.openapi_schema = document
     return app.openapi_schema
 

@@ -19,6 +19,7 @@ from openmova.mova import Mova
 from openmova.passes import Message, assistant_turn, user_turn
 from openmova.questions import check_question
 from openmova.serve.engine import Question
+from openmova.serve.features import fingerprint
 from openmova.serve.protocol import ChatRequest, ImagePart, Refused, TextPart, Turn, Wish
 from openmova.serve.remote import RemoteLimits, fetch
 from openmova.serve.sampling import Sampling
@@ -64,9 +65,10 @@ def question_of(
     url = _picture_url(request.messages, upload is not None)
     texts = [_text(number, turn) for number, turn in enumerate(request.messages)]
     picture = load_image(_bytes_of(url, rules) if upload is None else upload, rules.images)
+    seen = mova.processor.image_processor.picture(picture)
     messages: list[Message] = []
     for number, (turn, text) in enumerate(zip(request.messages, texts, strict=True)):
-        shown = mova.processor.image_processor.picture(picture) if number == 0 else None
+        shown = seen if number == 0 else None
         messages.append(user_turn(text, shown) if turn.role == "user" else assistant_turn(text))
     return Question(
         messages=messages,
@@ -77,6 +79,7 @@ def question_of(
         stops=tuple(request.stop or ()),
         answers=answers,
         watched=bool(request.stream),
+        fingerprint=fingerprint(seen),
     )
 
 

@@ -25,10 +25,12 @@ from openmova.passes import Clock, Message, answer_from, check_room, look, prepa
 from openmova.referring import Size
 from openmova.routing import Routing
 from openmova.serve.decode import SharedDecode
+from openmova.serve.features import MEGABYTE, Features, Remembering
 from openmova.serve.sampling import Sampler, Sampling
 from openmova.serve.writing import Ending, Finish, Writing
 
 GREEDY = Sampling()
+FEATURES = 256 * MEGABYTE
 
 
 class Unavailable(Exception):
@@ -59,6 +61,8 @@ class Question:
     """How many; each with a seed of its own."""
     watched: bool = False
     """Whether pieces of text are wanted."""
+    fingerprint: bytes | None = None
+    """Of the picture, if its features may be kept for questions to come."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class Engine:
     """Answers questions together.
 
     places: answers that are written at once; waiting: questions that may wait for one.
+    features: bytes of what the encoders made of pictures, kept for further questions about them.
     on_batch: is told the stage ("look" or "decode") and how many shared it.
     """
 
@@ -146,11 +151,13 @@ class Engine:
         *,
         places: int = 8,
         waiting: int = 64,
+        features: int = FEATURES,
         on_batch: Callable[[str, int], None] = lambda stage, size: None,
     ) -> None:
         self.mova = mova
         self.places = places
         self.most_waiting = waiting
+        self.features = Features(features)
         self._on_batch = on_batch
         self._decode = SharedDecode(mova.model)
         self._running: list[_Place] = []
@@ -289,7 +296,9 @@ class Engine:
         with clock("prepare"):
             messages = [question.messages for question in questions]
             inputs = prepare(mova.model, mova.processor, messages, choices)
-        seen = look(mova.model, inputs, choices, clock)
+        known = self.features.of([question.fingerprint for question in questions])
+        seen = look(mova.model, inputs, choices, clock, Remembering(mova.model.model, known))
+        self.features.trim()
         self._on_batch("look", len(tickets))
         places = [
             _Place(ticket, number, self._writing(ticket, number))

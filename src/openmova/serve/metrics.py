@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from openmova.serve.engine import Engine, Reply
@@ -31,12 +33,16 @@ class Metrics:
         self._tokens = counter("tokens", "Tokens read and written.", "kind")
         self._experts = counter("expert_choices", "Answers that an expert had a part in.", "expert")
 
-    def watch(self, engine: Engine) -> None:
-        """Read an engine's queue whenever the figures are read."""
-        waiting = Gauge("openmova_waiting", "Questions in the queue.", registry=self._registry)
-        waiting.set_function(lambda: engine.waiting)
-        running = Gauge("openmova_running", "Answers being written.", registry=self._registry)
-        running.set_function(lambda: engine.running)
+    def watch(self, engine: Engine, in_hand: Callable[[], int]) -> None:
+        """Read an engine's queue, and how many requests are in hand, whenever figures are read."""
+
+        def gauge(name: str, help: str, value: Callable[[], int]) -> None:
+            made = Gauge(f"openmova_{name}", help, registry=self._registry)
+            made.set_function(value)
+
+        gauge("waiting", "Questions in the queue.", lambda: engine.waiting)
+        gauge("running", "Answers being written.", lambda: engine.running)
+        gauge("in_hand", "Requests taken and not answered.", in_hand)
 
     def batch(self, stage: str, size: int) -> None:
         self._batch.labels(stage).observe(size)

@@ -44,7 +44,10 @@ class TextPart(_Said):
 
 
 class ImageUrl(_Said):
-    url: str = Field(description="data:image/...;base64,... or, where allowed, https://...")
+    url: str = Field(
+        description="data:image/...;base64,... or, where allowed, https://...",
+        json_schema_extra={"format": "uri"},
+    )
 
 
 class ImagePart(_Said):

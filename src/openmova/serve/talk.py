@@ -16,6 +16,7 @@ from openmova.passes import Message, assistant_turn, user_turn
 from openmova.questions import check_question
 from openmova.referring import Size
 from openmova.serve.engine import Engine, Event, Failure, Question, Reply
+from openmova.serve.features import fingerprint
 
 
 class Talk:
@@ -28,12 +29,14 @@ class Talk:
         self.size: Size = (0, 0)
         """Of the picture as it was given."""
         self._picture: object = None
+        self._fingerprint: bytes | None = None
         self._limits = limits
 
     def show(self, image: ImageSource) -> None:
         """A new conversation, about this picture. Raises UserError for what is no picture."""
         picture = load_image(image, self._limits)
-        self._picture = self.engine.mova.processor.image_processor.picture(picture)
+        seen = self.engine.mova.processor.image_processor.picture(picture)
+        self._picture, self._fingerprint = seen, fingerprint(seen)
         self.size = picture.size
         self.forget()
 
@@ -53,7 +56,12 @@ class Talk:
         messages = [*self.messages, user_turn(text, None if self.messages else self._picture)]
         events: SimpleQueue[Event] = SimpleQueue()
         asked = Question(
-            messages=messages, size=self.size, choice=choice, limits=limits, watched=True
+            messages=messages,
+            size=self.size,
+            choice=choice,
+            limits=limits,
+            watched=True,
+            fingerprint=self._fingerprint,
         )
         ticket = self.engine.submit(asked, events.put)
         try:
