@@ -17,7 +17,7 @@ accelerator and nothing to pay for.
   experts   pretext of text, chart, location, object      85 minutes, as on one core
   align     6,900 images encoded, tokens aligned          25 minutes
   data      conversations and routing instructions         3 minutes
-  finetune  the language model by LoRA                     65 minutes
+  finetune  the language model by LoRA                     80 minutes, one core for a part
   evaluate  150 questions, 105 of the open world            4 minutes
 TEXT
 mkdir -p "$run"
