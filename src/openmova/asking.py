@@ -29,10 +29,16 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Who decides on the experts: `fixed` (one bool for each of the pool), or the router."""
+    """Who decides on the experts: `fixed` (one bool for each of the pool), or the router.
+
+    forced: run, whatever the router says, and beside the max_experts of its choice; forbidden:
+    don't run.
+    """
 
     fixed: tuple[bool, ...] | None
     max_experts: int | None
+    forced: frozenset[str] = frozenset()
+    forbidden: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, experts: Experts, max_experts: int | None, pool: Sequence[str]) -> Self:

@@ -1,9 +1,10 @@
-"""Files that come beside the code: nano's weights, the suites' pictures, faces and experts."""
+"""Files that come beside the code: nano's weights, examples, the suites' pictures and experts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+EXAMPLES = "examples"
 NANO_WEIGHTS = "models/nano"
 NANO_SUITE = "suites/nano"
 OPEN_WORLD_SUITE = "suites/open-world"

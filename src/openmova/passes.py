@@ -168,10 +168,16 @@ def _route(
             max_experts=len(pool),  # all that it names; each row has a limit of its own
         )
         for at, row in enumerate(asked):
-            most = choices[row].max_experts
+            choice = choices[row]
+            most = choice.max_experts
             most = model.config.routing.max_experts if most is None else most
-            kept = limit_experts(result.routing[at, None], result.scores[at, None], most)
-            routing[row] = result.routing[at] = kept[0]
+            forced, forbidden = (
+                torch.tensor([name in names for name in pool], device=model.device)
+                for names in (choice.forced, choice.forbidden)
+            )
+            allowed = result.routing[at, None] & ~forbidden
+            kept = limit_experts(allowed, result.scores[at, None], most)
+            routing[row] = result.routing[at] = kept[0] | forced
             told[row] = result.row(at, pool)
     return routing, told
 

@@ -11,10 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from openmova import Mova
-from openmova.asking import Choice, Limits
 from openmova.cli import app
 from openmova.cli.conversing import Conversing
-from openmova.serve.engine import Engine, Piece
+from openmova.serve.engine import Engine
 from openmova.serve.talk import Talk
 from serve.asking import tiny_mova
 from terminal import CTRL_C, CTRL_D, UP, Terminal
@@ -146,7 +145,11 @@ def test_in_a_terminal(terminal: Terminal, image: str, mova: Mova, tmp_path: Pat
 
 
 def test_ctrl_c_stops_an_answer_and_forgets_its_question(
-    mova: Mova, image: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    mova: Mova,
+    image: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As Ctrl-C would, where the first piece is written out."""
     engine = Engine(mova, places=1)
@@ -157,6 +160,7 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
         raise KeyboardInterrupt
 
     lines = iter(["what is this ?", "/quit"])
+    monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path))
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
     monkeypatch.setattr("openmova.cli.conversing._printable", interrupted)
     Conversing(talk, experts=None, max_new_tokens=200).in_a_terminal("tiny", None)
@@ -164,18 +168,3 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     assert "stopped" in capsys.readouterr().out
     assert talk.messages == []
     assert engine.running == 0
-
-
-def test_a_talk_says_what_mova_chat_says(mova: Mova, image: str) -> None:
-    engine = Engine(mova, places=1)
-    talk, chat = Talk(engine), mova.chat()
-    talk.show(image)
-    choice = Choice.of(None, None, mova.experts)
-    limits = Limits(max_new_tokens=7, max_seconds=None)
-    for number, question in enumerate(("what is this ?", "how many dogs ?")):
-        *events, reply = talk.ask(question, choice, limits)
-        expected = chat.ask(question, None if number else image, max_new_tokens=7)
-        assert reply.answer.text == expected.text
-        assert "".join(event.text for event in events if isinstance(event, Piece)) == expected.text
-    engine.close()
-    assert [turn["role"] for turn in talk.messages] == ["user", "assistant"] * 2

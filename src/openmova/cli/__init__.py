@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli import annotate, ask, assemble, chat, convert, data, doctor, experts, serve, train
+from openmova.cli import (
+    annotate,
+    ask,
+    assemble,
+    chat,
+    convert,
+    data,
+    doctor,
+    experts,
+    serve,
+    train,
+    ui,
+)
 from openmova.cli import eval as eval_
 from openmova.cli import inspect as inspect_
 from openmova.cli.console import OneLineErrors
@@ -57,3 +69,4 @@ app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("eval", epilog=eval_.EXAMPLES)(eval_.evaluate)
 app.command("inspect", epilog=inspect_.EXAMPLES)(inspect_.inspect)
+app.command("ui", epilog=ui.EXAMPLES)(ui.ui)

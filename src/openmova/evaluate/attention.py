@@ -9,7 +9,7 @@ adapter, c channels of the expert.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -42,6 +42,19 @@ def watched(adapter: MoVAdapter) -> Iterator[Attention]:
                 assert isinstance(extractor, ExpertKnowledgeExtractor)
                 hooks.enter_context(_noting(extractor.attention, (i, j), found))
         yield found
+
+
+def of_rows(
+    found: Attention, chosen: Sequence[Sequence[str]], pool: Sequence[str]
+) -> list[dict[str, list[Tensor]]]:
+    """For each row of the batch that was watched: of each chosen expert, [H, W] of each block."""
+    blocks = sorted({i for i, _ in found})
+    rows: list[dict[str, list[Tensor]]] = [{} for _ in chosen]
+    for j, name in enumerate(pool):
+        choosers = (row for row, names in zip(rows, chosen, strict=True) if name in names)
+        for b, row in enumerate(choosers):
+            row[name] = [found[i, j][b] for i in blocks]
+    return rows
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from io import BytesIO
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from openmova.evaluate.heatmap import LONGEST, drawn, in_words
@@ -29,7 +29,7 @@ def question_page(inspection: Inspection, *, image: str, model: str) -> str:
     attention = {
         name: [
             {
-                "picture": _inlined(drawn(picture, weights, inspection.frames[name])),
+                "picture": inlined(drawn(picture, weights, inspection.frames[name])),
                 "said": in_words(weights, inspection.frames[name], picture.size),
             }
             for weights in blocks
@@ -44,7 +44,7 @@ def question_page(inspection: Inspection, *, image: str, model: str) -> str:
         letters=expert_letters(len(inspection.pool)),
         image=image,
         model=model,
-        picture=_inlined(small),
+        picture=inlined(small),
         attention=attention,
     )
 
@@ -60,20 +60,25 @@ def points(value: Mapping[str, Any]) -> str:
     return f"{100 * value['value']:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})"
 
 
-def _rendered(template: str, **values: Any) -> str:
-    environment = Environment(
-        loader=PackageLoader("openmova.evaluate"),
+def environment(*packages: str) -> Environment:
+    """What renders the templates of these packages, and those of this one."""
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "openmova.evaluate")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": percent, "points": points, "zip": zip}
-    return environment.get_template(template).render(version=version("openmova"), **values)
+    made.filters |= {"share": percent, "points": points, "zip": zip}
+    return made
 
 
-def _inlined(picture: Image.Image) -> str:
-    """As a data URL."""
+def _rendered(template: str, **values: Any) -> str:
+    return environment().get_template(template).render(version=version("openmova"), **values)
+
+
+def inlined(picture: Image.Image) -> str:
+    """The picture as a data URL."""
     data = BytesIO()
     picture.save(data, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"

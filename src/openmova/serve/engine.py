@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from openmova.answer import Answer
 from openmova.asking import Choice, Limits
 from openmova.errors import UserError
+from openmova.evaluate.attention import of_rows, watched
 from openmova.mova import Mova
 from openmova.passes import Clock, Message, answer_from, check_room, look, prepare
 from openmova.referring import Size
@@ -63,6 +65,8 @@ class Question:
     """Whether pieces of text are wanted."""
     fingerprint: bytes | None = None
     """Of the picture, if its features may be kept for questions to come."""
+    attended: bool = False
+    """Whether it is wanted where the adapter looks."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Routed:
     routing: Routing
     gates: Tensor
     """[blocks, chosen experts]"""
+    attention: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+    """Of each chosen expert, for each block: [H, W] of its map; empty unless it was wanted."""
 
 
 @dataclass(frozen=True)
@@ -297,8 +303,14 @@ class Engine:
             messages = [question.messages for question in questions]
             inputs = prepare(mova.model, mova.processor, messages, choices)
         known = self.features.of([question.fingerprint for question in questions])
-        seen = look(mova.model, inputs, choices, clock, Remembering(mova.model.model, known))
+        encoders = Remembering(mova.model.model, known)
+        attended = any(question.attended for question in questions)
+        with ExitStack() as watching:
+            found = watching.enter_context(watched(mova.model.model.adapter)) if attended else {}
+            seen = look(mova.model, inputs, choices, clock, encoders)
         self.features.trim()
+        chosen = [routing.experts for routing in seen.routing]
+        attention = of_rows(found, chosen, mova.experts) if attended else [{} for _ in tickets]
         self._on_batch("look", len(tickets))
         places = [
             _Place(ticket, number, self._writing(ticket, number))
@@ -307,8 +319,9 @@ class Engine:
         ]
         rows = [[place.writing for place in places if place.ticket is t] for t in tickets]
         self._decode.join(rows, inputs["input_ids"], inputs["attention_mask"], seen.tokens)
-        for ticket, routing, gates in zip(tickets, seen.routing, seen.gates, strict=True):
-            ticket.routed, ticket.clock = Routed(routing, gates), clock
+        told = zip(tickets, seen.routing, seen.gates, attention, strict=True)
+        for ticket, routing, gates, received in told:
+            ticket.routed, ticket.clock = Routed(routing, gates, received), clock
             ticket.deliver(ticket.routed)
         return places
 

@@ -1,0 +1,77 @@
+"""openmova ui: a chat page in the browser."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Annotated
+
+import typer
+
+from openmova.cli.model_options import (
+    Device,
+    DeviceMap,
+    Dtype,
+    ModelName,
+    Offload,
+    Quantize,
+    Yes,
+    loaded,
+)
+from openmova.cli.serve import LOCAL
+from openmova.errors import UserError
+
+EXAMPLES = """\b
+Examples:
+  openmova ui
+  openmova ui --model path/to/mova-8b --quantize 4bit --port 9000
+  openmova ui --host 0.0.0.0"""
+
+
+def ui(
+    model: ModelName = "nano",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 7860,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 256,
+    device: Device = None,
+    dtype: Dtype = None,
+    quantize: Quantize = None,
+    offload: Offload = False,
+    device_map: DeviceMap = None,
+    yes: Yes = False,
+) -> None:
+    """Show a page on which to talk about images.
+
+    Beside an answer it shows which experts were chosen, how much of each, and where they were
+    looked at; experts can be forced or forbidden, and answers compared. Nothing is fetched from
+    elsewhere, and nothing is sent there. SIGTERM or Ctrl-C end it.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("the page needs more packages: pip install 'openmova[ui]'")
+    from openmova.serve.run import bound_socket
+
+    with bound_socket(host, port) as listening:
+        mova = loaded(
+            model,
+            device=device,
+            dtype=dtype,
+            quantize=quantize,
+            offload=offload,
+            device_map=device_map,
+            yes=yes,
+        )
+        from openmova.ui.app import create_page, run_page
+
+        if host not in LOCAL:
+            typer.echo("openmova: whoever reaches this port may ask", err=True)
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{listening.getsockname()[1]}"
+        run_page(
+            create_page(
+                mova,
+                model=model,
+                max_new_tokens=max_new_tokens,
+                hosts=LOCAL[:2] if host in LOCAL[:2] else (),
+            ),
+            listening,
+            lambda: typer.echo(f"openmova: the page is at {address}", err=True),
+        )

@@ -1,0 +1,139 @@
+"""The page on a socket; nothing of it is fetched from elsewhere, and nothing is sent there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported, too
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from openmova.asking import Limits
+from openmova.mova import Mova
+from openmova.serve.conversation import IMAGES
+from openmova.serve.engine import Engine
+from openmova.ui.answering import Answering
+from openmova.ui.page import build
+
+FONT = ["system-ui", "sans-serif"]
+MONO = ["ui-monospace", "monospace"]
+PATIENCE = 5
+"""Seconds that open pages get at the end."""
+SECONDS = 120.0
+"""Time for an answer, with waiting."""
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "media-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+"""The browser itself refuses whatever is elsewhere."""
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def create_page(
+    mova: Mova, *, model: str, max_new_tokens: int, places: int = 8, hosts: tuple[str, ...] = ()
+) -> FastAPI:
+    """The app; its engine runs at once, and ends, drained, with the app's lifespan.
+
+    model: what the user called it; hosts: the only names under which it may be asked for, if any.
+    """
+    engine = Engine(mova, places=places)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(engine.close)
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.engine = engine
+    answering = Answering(
+        engine, Limits(max_new_tokens=max_new_tokens, max_seconds=SECONDS), IMAGES
+    )
+    gr.mount_gradio_app(
+        app,
+        build(answering, engine, model=model),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        max_file_size=IMAGES.file_bytes,
+        theme=_theme(),
+        css=files("openmova.ui").joinpath("page.css").read_text(encoding="utf-8"),
+    )
+    app.add_middleware(_Guarded)
+    if hosts:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    return app
+
+
+def run_page(app: FastAPI, listening: socket.socket, started: Callable[[], None]) -> None:
+    """Serve until SIGTERM (the process ends with 0) or Ctrl-C; `started` is called once pages are
+    served."""
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=PATIENCE,
+    )
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # uvicorn raises it again
+    _PageServer(config, started).run(sockets=[listening])
+
+
+def _theme() -> gr.themes.Base:
+    """Fonts of the visitor's machine; colours that are told apart by 4.5 to 1 or more."""
+    return gr.themes.Default(primary_hue="blue", font=FONT, font_mono=MONO).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+    )
+
+
+class _PageServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
+
+
+class _Guarded:
+    """Adds HEADERS to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, guarded)

@@ -1,0 +1,135 @@
+"""What the page says of an answer: routing, gates, attention, boxes; and answers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment
+from PIL import Image
+
+from openmova.answer import Answer
+from openmova.drawing import Region, draw_regions
+from openmova.evaluate.heatmap import drawn, in_words
+from openmova.evaluate.report import environment, inlined
+from openmova.mova import Mova
+from openmova.referring import Box, Polygon, Size
+from openmova.routing import expert_letters
+from openmova.serve.engine import Reply, Routed
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#f0e442")
+"""Of the experts in the gates' picture, by Okabe and Ito: told apart with any colour vision."""
+DARK = ("#0072b2", "#d55e00", "#009e73")
+"""Those on which white is read."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One of the answers side by side; reply: None while it is being written."""
+
+    what: str
+    reply: Reply | None
+
+
+def about(
+    mova: Mova,
+    picture: Image.Image,
+    question: str,
+    routed: Routed,
+    answer: Answer | None = None,
+    size: Size = (0, 0),
+) -> str:
+    """HTML on how the answer comes about.
+
+    picture: a small copy will do; answer: once it is whole; size: of the picture as it was given,
+    in whose pixels the answer's boxes are.
+    """
+    routing = routed.routing
+    places = {name: mova.experts.index(name) for name in routing.experts}
+    frames = {name: mova.model.model.experts.get(j).frame for name, j in places.items()}
+    attention = {
+        name: [
+            {
+                "picture": inlined(drawn(picture, weights, frames[name])),
+                "said": in_words(weights, frames[name], picture.size),
+            }
+            for weights in blocks
+        ]
+        for name, blocks in routed.attention.items()
+    }
+    return _rendered(
+        "answer.html",
+        question=question,
+        routing=routing,
+        pool=list(
+            zip(
+                expert_letters(len(mova.experts)),
+                mova.experts,
+                mova.processor.descriptions,
+                strict=True,
+            )
+        ),
+        gates=routed.gates.tolist(),
+        bars=[_bar(mova, routing.experts, block) for block in routed.gates.tolist()],
+        attention=attention,
+        answer=answer,
+        boxes=None if answer is None else _boxes(picture, size, question, answer),
+    )
+
+
+def side_by_side(question: str, cards: Sequence[Card]) -> str:
+    """HTML of the same question's answers; the first card is what the others are held against."""
+    return _rendered("comparison.html", question=question, cards=cards)
+
+
+def nothing_yet(what: str) -> str:
+    """HTML of an empty place on the page."""
+    return _rendered("empty.html", what=what)
+
+
+def _bar(mova: Mova, names: Sequence[str], weights: Sequence[float]) -> list[dict[str, Any]]:
+    """The segments of a block's bar: where they begin, how long they are (0 to 1), the colour."""
+    segments: list[dict[str, Any]] = []
+    start = 0.0
+    for name, weight in zip(names, weights, strict=True):
+        colour = COLOURS[mova.experts.index(name) % len(COLOURS)]
+        ink = "#ffffff" if colour in DARK else "#000000"
+        segments.append({"name": name, "x": start, "share": weight, "colour": colour, "ink": ink})
+        start += weight
+    return segments
+
+
+def _boxes(
+    picture: Image.Image, size: Size, question: str, answer: Answer
+) -> dict[str, str] | None:
+    """The picture with what the answer gives as coordinates, and the same in words."""
+    regions: list[Region] = [*answer.boxes, *answer.polygons]
+    if not regions:
+        return None
+    across, down = picture.width / size[0], picture.height / size[1]
+    scaled = [_scaled(region, across, down) for region in regions]
+    said = [
+        *(f"a box from ({b.x1:.0f}, {b.y1:.0f}) to ({b.x2:.0f}, {b.y2:.0f})" for b in answer.boxes),
+        *(f"a polygon of {len(p.points)} points" for p in answer.polygons),
+    ]
+    return {
+        "picture": inlined(draw_regions(picture, [(question, scaled)])),
+        "said": f"{'; '.join(said)}, in {size[0]} × {size[1]} pixels",
+    }
+
+
+def _scaled(region: Region, across: float, down: float) -> Region:
+    if isinstance(region, Polygon):
+        return Polygon(tuple((x * across, y * down) for x, y in region.points))
+    return Box(region.x1 * across, region.y1 * down, region.x2 * across, region.y2 * down)
+
+
+def _rendered(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    return environment("openmova.ui")

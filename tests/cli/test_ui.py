@@ -1,0 +1,91 @@
+"""openmova ui: a process that shows the page, ends on a signal, and tells mistakes in one line."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from openmova.cli import app
+from serve.asking import tiny_mova
+
+COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
+SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("tiny-model")
+    mova = tiny_mova()
+    mova.model.save_pretrained(folder)
+    mova.processor.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def page(folder: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The command as a process, and its port."""
+    pytest.importorskip("gradio")
+    process = subprocess.Popen(
+        [*COMMAND, "ui", "--model", folder, "--port", "0", "--device", "cpu"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith("openmova: the page is at http://127.0.0.1:"), line
+    yield process, int(line.rpartition(":")[2])
+    process.kill()
+    process.wait()
+
+
+def test_the_page_until_a_signal(page: tuple[subprocess.Popen[str], int]) -> None:
+    process, port = page
+
+    def get(path: str, host: str = "127.0.0.1") -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        connection.request("GET", path, headers={"Host": host})
+        return connection.getresponse()
+
+    answer = get("/")
+    assert answer.status == 200
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert get("/", host="elsewhere.example").status == 400
+    config = json.loads(get("/config").read())
+    assert config["analytics_enabled"] is False
+    stylesheets = [sheet for sheet in config["stylesheets"] or [] if "//" in sheet]
+    assert stylesheets == []  # no fonts of Google's
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == 0
+    assert process.stderr is not None and process.stderr.read() == ""
+
+
+def complaint(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["ui", *arguments])
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    return result.stderr
+
+
+class TestMistakes:
+    def test_a_port_that_is_taken(self, folder: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            assert "give another --host or --port" in complaint("--model", folder, "--port", port)
+
+    def test_no_gradio(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        assert "pip install 'openmova[ui]'" in complaint()
+
+    def test_no_model(self) -> None:
+        assert "nowhere" in complaint("--model", "nowhere", "--port", "0")
