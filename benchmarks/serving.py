@@ -45,7 +45,7 @@ from openmova.serve.run import bound_socket, run
 
 NAME = "nano"
 NEW_TOKENS = 32
-CLIENTS, CROWD, EACH = 16, 200, 5
+CLIENTS, CROWD = 16, 200
 PART = 32
 """Questions between two turns."""
 SECONDS = 600
@@ -188,7 +188,9 @@ def measure_overhead(server: Server, mova: Mova, asked: Sequence[Item], tokens: 
     )
 
 
-def measure_crowd(server: Server, mova: Mova, asked: Sequence[Item], tokens: int) -> None:
+def measure_crowd(
+    server: Server, mova: Mova, asked: Sequence[Item], tokens: int, each: int
+) -> None:
     expected = []
     for item in asked:
         answer = mova.ask(item.image, item.question, max_new_tokens=tokens)
@@ -203,7 +205,7 @@ def measure_crowd(server: Server, mova: Mova, asked: Sequence[Item], tokens: int
             most = max(most, server.memory())
 
     def client(number: int) -> list[tuple[int, Told]]:
-        which = [(number * EACH + turn) % len(asked) for turn in range(EACH)]
+        which = [(number * each + turn) % len(asked) for turn in range(each)]
         return [(i, server.ask(sent[i])) for i in which]
 
     threading.Thread(target=watch, daemon=True).start()
@@ -217,7 +219,7 @@ def measure_crowd(server: Server, mova: Mova, asked: Sequence[Item], tokens: int
         (one.answer, one.experts) != expected[i] for i, one in told if one.status == 200
     )
     print(
-        f"{CROWD} clients with {EACH} questions: {len(told)} in {seconds:.0f} s, {lost} lost, "
+        f"{CROWD} clients with {each} questions: {len(told)} in {seconds:.0f} s, {lost} lost, "
         f"{differing} differing from single answers ({len(asked)} different questions); memory "
         f"{before:.0f} MB before, {most:.0f} MB at most",
         flush=True,
@@ -264,6 +266,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=128)
     parser.add_argument("--places", type=int, default=16)
     parser.add_argument("--length", type=int, default=0)
+    parser.add_argument("--each", type=int, default=5, help="questions of a client of the crowd")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -288,7 +291,7 @@ def main() -> None:
             if "overhead" in options.parts:
                 measure_overhead(server, mova, asked, tokens)
             if "crowd" in options.parts:
-                measure_crowd(server, mova, asked, tokens)
+                measure_crowd(server, mova, asked, tokens, options.each)
         if "end" in options.parts:
             measure_end(server, sent)
 

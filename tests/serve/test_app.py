@@ -79,6 +79,7 @@ class TestTheOpenaiClient:
             ({"experts": "none"}, {"experts": "none"}),
             ({"experts": ["one", "three"]}, {"experts": "one,three"}),
             ({"max_experts": 0}, {"max_experts": 0}),
+            ({"max_experts": 10**30}, {}),
         ],
     )
     def test_may_wish_for_experts(

@@ -90,4 +90,4 @@ def limit_experts(routing: Tensor, scores: Tensor, most: int | None) -> Tensor:
         raise ValueError(f"max_experts must be 0 or more, not {most}")
     order = scores.masked_fill(~routing, -torch.inf).argsort(dim=1, descending=True, stable=True)
     rank = order.argsort(dim=1)  # [B, E], 0 for the best
-    return routing & (rank < most)
+    return routing & (rank < min(most, routing.shape[1]))  # most may be beyond 64 bits

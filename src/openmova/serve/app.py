@@ -190,9 +190,9 @@ def _add_chat(app: FastAPI, server: Server) -> None:
         "type": "string",
         "contentMediaType": "application/json",
         "contentSchema": {"$ref": f"{SCHEMAS}ChatChunk"},
-        "description": "A chunk; of the last event: [DONE].",
     }
-    event = {"type": "object", "required": ["data"], "properties": {"data": chunk}}
+    data = {"anyOf": [{"const": "[DONE]", "description": "The last event."}, chunk]}
+    event = {"type": "object", "required": ["data"], "properties": {"data": data}}
     stream = {"text/event-stream": {"itemSchema": event}}
 
     @app.post(
