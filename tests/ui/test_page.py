@@ -152,6 +152,12 @@ def test_mistakes_are_told_on_the_page(visitor: Visitor, tmp_path: Path, image: 
     page = visitor.page
     visitor.ask(ASKED)
     expect(page.get_by_text("there is no image: upload or paste one")).to_be_visible()
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(image.read_bytes()[:60])
+    visitor.upload(damaged)
+    visitor.ask(ASKED)
+    expect(page.get_by_text("the image is damaged or cut off")).to_be_visible()
+    page.get_by_role("button", name="Remove Image").click()
     visitor.upload(image)
     visitor.ask(" ")
     expect(page.get_by_text("the question is empty")).to_be_visible()

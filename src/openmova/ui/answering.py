@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -136,7 +137,11 @@ class Answering:
 
     def _visit(self, path: str) -> Visit:
         """A new conversation about the picture in this file."""
-        picture = load_image(path, self._images)
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise UserError("the image is not kept any more: upload it again") from error
+        picture = load_image(data, self._images)
         talk = Talk(self._engine, self._images)
         talk.show(picture)
         picture.thumbnail((SHOWN, SHOWN))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import gradio as gr
+from gradio.data_classes import ImageData
 
 from openmova.assets import EXAMPLES, asset_folder
 from openmova.serve.engine import Engine
@@ -39,6 +40,8 @@ def build(answering: Answering, engine: Engine, *, model: str) -> gr.Blocks:
                     height=280,
                     buttons=[],
                 )
+                # Opened by `load_image`, whose faults are told as a sentence; Gradio's are not.
+                image.preprocess = _file  # type: ignore[method-assign, assignment]
                 conversation = gr.Chatbot(
                     label="Conversation",
                     height=260,
@@ -111,6 +114,11 @@ def build(answering: Answering, engine: Engine, *, model: str) -> gr.Blocks:
         )
     page.state_session_capacity = VISITS
     return page
+
+
+def _file(given: ImageData | None) -> str | None:
+    """Where Gradio keeps what was uploaded."""
+    return None if given is None else given.path
 
 
 def _places(name: str) -> list[tuple[str, str]]:
