@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from openmova.annotate.cluster import Chunk, ClusterLosses, _cluster, _Worker
+from openmova import ray_cluster
+from openmova.annotate.cluster import Chunk, ClusterLosses, _Worker
 from openmova.annotate.folder import Settings
 from openmova.data.bad import BadSamples
 from openmova.data.formats import read_samples
@@ -70,5 +71,8 @@ def test_an_address_where_no_cluster_is_is_the_users_mistake(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(UserError, match=rf"no Ray cluster answers at {address}"), _cluster():
+    with (
+        pytest.raises(UserError, match=rf"no Ray cluster answers at {address}"),
+        ray_cluster.cluster(),
+    ):
         pass

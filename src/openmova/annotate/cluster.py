@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from typing import Any
 
 import ray
@@ -24,6 +23,7 @@ from openmova.annotate.shards import Shard, missing_chunks
 from openmova.data.bad import BadSample, BadSamples
 from openmova.data.samples import Samples
 from openmova.errors import UserError
+from openmova.ray_cluster import cluster
 
 Chunk = tuple[Probe, range]
 
@@ -52,7 +52,8 @@ def annotate_on_cluster(
             for rows in missing_chunks(folder.losses(probe), shard, len(samples))
         ]
 
-    with _cluster(), closing(ClusterLosses(chunks, opened, settings, bad)) as losses:
+    _quiet()
+    with cluster(), closing(ClusterLosses(chunks, opened, settings, bad)) as losses:
         annotate_shard(folder, samples, settings, shard, compute=losses, tell=tell)
 
 
@@ -164,33 +165,9 @@ class _Kept(BadSamples):
         self.kept.append(bad)
 
 
-@contextmanager
-def _cluster() -> Iterator[None]:
+def _quiet() -> None:
+    """Ray Data's own messages and bars are for its log."""
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):  # its file is kept
             handler.setLevel(logging.CRITICAL)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    ours = not ray.is_initialized()
-    if ours:
-        address = os.environ.get("RAY_ADDRESS", "this machine")
-        try:
-            _connect(address)  # Ray itself would try for minutes
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"no Ray cluster answers at {address}: start one (ray start --head), set "
-                "RAY_AUTH_MODE=token if it asks for its token, or unset RAY_ADDRESS (and ray stop "
-                "what is left of a killed one) to compute on this machine alone"
-            ) from error
-    try:
-        yield
-    finally:
-        if ours:
-            ray.shutdown()
-
-
-def _connect(address: str) -> None:
-    """Raises OSError if nothing listens at an address of the kind host:port."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=10).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ EXAMPLES = """\b
 Examples:
   openmova serve
   openmova serve --model path/to/mova-8b --quantize 4bit --port 9000
+  RAY_ADDRESS=10.0.0.1:6379 openmova serve --ray --replicas 4
   openmova serve --host 0.0.0.0 --api-key-file keys.txt --cors https://example.org
   curl http://127.0.0.1:8000/v1/chat/completions -F image=@photo.jpg \\
     -F 'request={"model": "nano", "messages": [{"role": "user", "content": "What is shown?"}]}'"""
@@ -74,6 +76,15 @@ def serve(
     offload: Offload = False,
     device_map: DeviceMap = None,
     yes: Yes = False,
+    on_ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray", help="Serve from a Ray cluster: that of RAY_ADDRESS, or this machine as one."
+        ),
+    ] = False,
+    replicas: Annotated[
+        int, typer.Option(help="With --ray: copies of the model that answer.", min=1)
+    ] = 1,
 ) -> None:
     """Answer questions over HTTP, as OpenAI's chat completions do.
 
@@ -89,47 +100,74 @@ def serve(
         if not value > 0:
             raise UserError(f"{name} is {value:g}: give more than 0")
     keys = _keys(api_key_file)
+    if on_ray and not _has_ray_serve():
+        raise UserError("--ray needs Ray Serve: pip install 'openmova[ray-serve]' first")
+    if on_ray and port == 0:
+        raise UserError("--ray needs a port: give one with --port")
+    if replicas > 1 and not on_ray:
+        raise UserError("--replicas goes with --ray")
+    from openmova.images import ImageLimits
+    from openmova.serve.app import Options, create_app
+    from openmova.serve.conversation import Rules
     from openmova.serve.run import bound_socket, run
 
-    with bound_socket(host, port) as listening:
-        mova = loaded(
-            model,
-            device=device,
-            dtype=dtype,
-            quantize=quantize,
-            offload=offload,
-            device_map=device_map,
-            yes=yes,
-        )
-        from openmova.images import ImageLimits
-        from openmova.serve.app import Options, create_app
-        from openmova.serve.conversation import Rules
+    images = ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6))
+    rules = Rules(
+        images=images,
+        remote_images=remote_images,
+        max_tokens=max_tokens,
+        default_tokens=min(Rules.default_tokens, max_tokens),
+        max_seconds=max_seconds,
+    )
+    options = Options(
+        model=Path(model).name if Path(model).exists() else model,
+        rules=rules,
+        places=places,
+        waiting=waiting,
+        api_keys=keys,
+        origins=cors or (),
+    )
+    load = partial(
+        loaded,
+        str(Path(model).resolve()) if Path(model).exists() else model,  # for a worker of Ray, too
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        offload=offload,
+        device_map=device_map,
+        yes=yes,
+    )
+    shown = f"[{host}]" if ":" in host else host
 
-        images = ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6))
-        rules = Rules(
-            images=images,
-            remote_images=remote_images,
-            max_tokens=max_tokens,
-            default_tokens=min(Rules.default_tokens, max_tokens),
-            max_seconds=max_seconds,
-        )
-        options = Options(
-            model=Path(model).name if Path(model).exists() else model,
-            rules=rules,
-            places=places,
-            waiting=waiting,
-            api_keys=keys,
-            origins=cors or (),
-        )
+    def tell(port: int) -> None:
         if host not in LOCAL and not keys:
             typer.echo("openmova: without API keys, whoever reaches this port may ask", err=True)
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listening.getsockname()[1]}"
-        run(
-            create_app(mova, options),
-            listening,
-            lambda: typer.echo(f"openmova: {options.model} answers at {address}/v1", err=True),
+        typer.echo(f"openmova: {options.model} answers at http://{shown}:{port}/v1", err=True)
+
+    with bound_socket(host, port) as listening:
+        bound = listening.getsockname()[1]
+        if not on_ray:
+            run(create_app(load(), options), listening, lambda: tell(bound))
+    if on_ray:  # the port is free again, for Ray's proxy
+        from openmova.cli.console import fetched
+        from openmova.serve.on_ray import run_on_ray
+
+        fetched(model, yes=yes)  # asked about here, not in a replica
+        run_on_ray(
+            lambda: create_app(load(), options),
+            host=host,
+            port=port,
+            replicas=replicas,
+            at_once=places + waiting,
+            on_gpu=device != "cpu",
+            drain_seconds=max_seconds,
+            started=lambda: tell(port),
         )
+
+
+def _has_ray_serve() -> bool:
+    """Whether Ray is there with what its extra `serve` adds."""
+    return all(map(importlib.util.find_spec, ("ray", "aiohttp_cors", "grpc_reflection")))
 
 
 def _keys(file: Path | None) -> list[str]:
