@@ -41,6 +41,7 @@ from openmova import Mova
 from openmova.cli.console import quiet_libraries
 from openmova.evaluate.nano_suite import GROUPS, Item, items
 from openmova.serve.app import Options, create_app
+from openmova.serve.conversation import Rules
 from openmova.serve.run import bound_socket, run
 
 NAME = "nano"
@@ -140,7 +141,10 @@ def serve(options: argparse.Namespace) -> None:
     settings = mova.model.generation_config
     if options.length:
         settings.suppress_tokens = [settings.eos_token_id]  # the engine reads it once
-    app = create_app(mova, Options(model=NAME, places=options.places, waiting=CROWD))
+    app = create_app(
+        mova,
+        Options(model=NAME, places=options.places, waiting=CROWD, rules=Rules(max_seconds=SECONDS)),
+    )
     settings.suppress_tokens = None  # the router ends where it wants
     listening = bound_socket("127.0.0.1", 0)
     run(app, listening, lambda: print(listening.getsockname()[1], flush=True))
