@@ -131,6 +131,7 @@ def test_in_a_terminal(terminal: Terminal, image: str, mova: Mova, tmp_path: Pat
     terminal.until("> ")
     terminal.press("/dance\n")
     terminal.until("is no command: /help lists them")
+    terminal.until("> ")
     terminal.press(CTRL_C)
     terminal.until("(/quit or Ctrl-D end)")
     terminal.until("> ")
