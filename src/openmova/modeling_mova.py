@@ -1,9 +1,9 @@
 """The MoVA model: encoders, MoV-Adapter and language model, native to transformers.
 
-`MovaModel` turns pictures, questions and a routing into image tokens and runs the decoder over text
-and image tokens. `MovaForConditionalGeneration` adds the head, the loss, the routing pass (coarse:
-the language model reads few base tokens and names experts) and generation (fine: only these experts
-run, the adapter fuses them, the language model answers).
+`MovaModel` runs the decoder over text and the image tokens that `MovaVision` makes of pictures,
+questions and a routing. `MovaForConditionalGeneration` adds the head, the loss, the routing pass
+(coarse: the language model reads few base tokens and names experts) and generation (fine: only
+these experts run, the adapter fuses them, the language model answers).
 
 Shapes: B batch, T tokens of the text, C base channels, H x W the base map, E experts of the pool,
 N image tokens, D width of the language model, V vocabulary.
@@ -11,7 +11,7 @@ N image tokens, D width of the language model, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoModelForMultimodalLM,
     AutoTokenizer,
-    BertModel,
     Cache,
     GenerationConfig,
     GenerationMixin,
@@ -35,10 +34,8 @@ from transformers import (
 from transformers.modeling_outputs import ModelOutput
 from transformers.utils import can_return_tuple
 
-from openmova.adapter import ExpertMap, MoVAdapter
 from openmova.configuration_mova import MovaConfig
-from openmova.experts.pool import ExpertPool, expert_map
-from openmova.pretrained import MovaPreTrainedModel, build_base
+from openmova.pretrained import MovaPreTrainedModel
 from openmova.routing import (
     RouterLora,
     RouterLoraConfig,
@@ -49,6 +46,7 @@ from openmova.routing import (
     pool_tokens,
 )
 from openmova.routing.decoding import RoutingConstraint, active_steps, letter_scores
+from openmova.vision_mova import MovaVision
 
 # How some language models change their logits after the head: field of their config -> the change.
 LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
@@ -56,8 +54,6 @@ LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "logit_scale": lambda logits, scale: logits * scale,
     "logits_scaling": lambda logits, scale: logits / scale,
 }
-
-NO_PICTURES = "pass pixel_values together with image_sizes, as the processor makes them"
 
 
 @dataclass
@@ -111,7 +107,7 @@ def merge_image_tokens(
     return torch.where(places[..., None], picked.to(embeddings.dtype), embeddings)
 
 
-class MovaModel(MovaPreTrainedModel):
+class MovaModel(MovaVision):
     """Encoders, adapter and decoder, without the language model's head.
 
     folder: the checkpoint folder that experts and files named in the config are read from.
@@ -120,11 +116,7 @@ class MovaModel(MovaPreTrainedModel):
     _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]
 
     def __init__(self, config: MovaConfig, folder: Path | None = None):
-        super().__init__(config)
-        self.base = build_base(config, folder)
-        self.experts = ExpertPool(config.experts, folder)
-        self.adapter = MoVAdapter(config.adapter)
-        self.gate_text_encoder = BertModel(config.gate_text_config, add_pooling_layer=False)
+        super().__init__(config, folder)
         language_model = AutoModel.from_config(config.text_config)
         self.router_lora: RouterLora | None = None
         if config.routing.lora is not None:
@@ -148,82 +140,6 @@ class MovaModel(MovaPreTrainedModel):
         made = RouterLora(self.language_model, lora)
         self.router_lora = made.to(self.adapter.position)  # its device and dtype
         self.config.routing = replace(self.config.routing, lora=lora)
-
-    def encode_base(self, pixel_values: Tensor | None, image_sizes: Tensor | None) -> Tensor:
-        """The base map [B, C, H, W] of raw pictures uint8 [B, 3, h, w] with sizes [B, 2].
-
-        Raises ValueError without pictures or sizes.
-        """
-        if pixel_values is None or image_sizes is None:
-            raise ValueError(NO_PICTURES)
-        return expert_map(self.base, pixel_values, image_sizes).to(self.adapter.position.dtype)
-
-    def encode_experts(
-        self, pixel_values: Tensor | None, image_sizes: Tensor | None, routing: Tensor
-    ) -> dict[int, ExpertMap]:
-        """Run each chosen expert once, on the rows that chose it.
-
-        pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], routing bool [B, E].
-        Returns expert index -> its maps; an expert that no row chose is not even built.
-        Raises ValueError if an expert is chosen without pictures or sizes.
-        """
-        maps = {}
-        for j in range(len(self.experts)):
-            rows = routing[:, j].nonzero()[:, 0]
-            if len(rows):
-                if pixel_values is None or image_sizes is None:
-                    raise ValueError(NO_PICTURES)
-                with self.experts.running(j) as expert:
-                    features = expert_map(expert, pixel_values[rows], image_sizes[rows])
-                maps[j] = ExpertMap(rows, features)
-        return maps
-
-    def encode_question(
-        self, question_input_ids: Tensor, question_attention_mask: Tensor | None = None
-    ) -> Tensor:
-        """The question feature of the gate [B, text width]: the encoder's first token."""
-        encoded = self.gate_text_encoder(
-            input_ids=question_input_ids, attention_mask=question_attention_mask
-        )
-        return encoded.last_hidden_state[:, 0]
-
-    def image_tokens(
-        self,
-        pixel_values: Tensor | None,
-        image_sizes: Tensor | None,
-        routing: Tensor,
-        question_input_ids: Tensor | None = None,
-        question_attention_mask: Tensor | None = None,
-        base_map: Tensor | None = None,
-        expert_maps: Mapping[int, ExpertMap] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Image tokens [B, N, D] and gates [B, blocks, E] of pictures with a given routing.
-
-        pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], routing bool [B, E],
-        question_input_ids [B, t] and its mask: the question for the gate, needed only where an
-        expert is chosen. base_map and expert_maps, if given, save their encoders' run.
-        Raises ValueError if the question or the routing's width does not fit.
-        """
-        routing = routing.to(self.adapter.position.device, torch.bool)
-        if routing.shape[1] != len(self.experts):
-            raise ValueError(
-                f"the routing has {routing.shape[1]} columns but the pool has "
-                f"{len(self.experts)} experts: pass a bool tensor [batch, experts]"
-            )
-        if base_map is None:
-            base_map = self.encode_base(pixel_values, image_sizes)
-        if expert_maps is None:
-            expert_maps = self.encode_experts(pixel_values, image_sizes, routing)
-        if question_input_ids is not None:
-            text = self.encode_question(question_input_ids, question_attention_mask)
-        elif routing.any():
-            raise ValueError(
-                "an expert is chosen, so the gate needs the question: pass question_input_ids, as "
-                "the processor makes them"
-            )
-        else:  # without an expert the gate has no influence
-            text = base_map.new_zeros(len(base_map), self.config.adapter.text_width)
-        return self.adapter(base_map, expert_maps, routing, text.to(base_map.dtype))
 
     @can_return_tuple
     def forward(
