@@ -219,15 +219,19 @@ def measure_crowd(
     seconds = time.perf_counter() - started
     done.set()
     lost = sum(one.status != 200 for _, one in told)
-    differing = sum(
-        (one.answer, one.experts) != expected[i] for i, one in told if one.status == 200
-    )
+    differing = [
+        (asked[i].question, expected[i], (one.answer, one.experts))
+        for i, one in told
+        if one.status == 200 and (one.answer, one.experts) != expected[i]
+    ]
     print(
         f"{CROWD} clients with {each} questions: {len(told)} in {seconds:.0f} s, {lost} lost, "
-        f"{differing} differing from single answers ({len(asked)} different questions); memory "
-        f"{before:.0f} MB before, {most:.0f} MB at most",
+        f"{len(differing)} differing from single answers ({len(asked)} different questions); "
+        f"memory {before:.0f} MB before, {most:.0f} MB at most",
         flush=True,
     )
+    for question, single, shared in differing:
+        print(f"{question!r}: alone {single}, in the crowd {shared}", flush=True)
 
 
 def measure_end(server: Server, sent: Sequence[bytes]) -> None:

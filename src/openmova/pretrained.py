@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +26,6 @@ from openmova.experts.pool import ExpertPool, key_faults
 from openmova.experts.registry import build_expert, expert_class
 from openmova.hub import download
 from openmova.loading.quantization import keep_parts
-
-if TYPE_CHECKING:
-    from openmova.modeling_mova import MovaModel
 
 DOWNLOAD_OPTIONS = ("revision", "cache_dir", "token", "force_download", "local_files_only")
 ALIGNMENT = 64  # bytes; torch's own allocations have it
@@ -50,8 +47,8 @@ class MovaPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
 
     @property
-    def core(self) -> MovaModel:
-        """The model without a head."""
+    def core(self) -> Any:
+        """The model without a head, which has the encoders: base and experts."""
         return self.base_model
 
     @torch.no_grad()

@@ -9,8 +9,8 @@ import torch
 
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
-from openmova.train.lora import Lora, lora_matrices
-from openmova.train.recipe import LoraSettings, load_recipe
+from openmova.train.lora import Lora, LoraSettings, lora_matrices
+from openmova.train.recipe import load_recipe
 from openmova.train.run import train
 from train.runs import FAST, SMOKE, weights
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.train.lora import Lora, give_router_lora
-from openmova.train.recipe import LoraSettings
+from openmova.train.lora import Lora, LoraSettings, give_router_lora
 from openmova.train.stages import PARTS, STAGES, set_stage
 
 MODULES = {

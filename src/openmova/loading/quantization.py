@@ -21,8 +21,6 @@ from openmova.errors import UserError
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, TorchAoConfig
 
-    from openmova.modeling_mova import MovaForConditionalGeneration
-
 BLOCK, SUPERBLOCK = 64, 256
 """bitsandbytes' 4 bits: weights that share a scale, scales that share a scale of their own."""
 TABLES = 4 * (16 + 256 + 2)
@@ -108,7 +106,7 @@ def keep_parts(config: object) -> None:
         config.modules_to_not_convert = list(KEPT)
 
 
-def quantized_weights(model: MovaForConditionalGeneration) -> set[str]:
+def quantized_weights(model: nn.Module) -> set[str]:
     """Names of the parameters that quantisation changes."""
     start = "model.language_model"
     return {

@@ -6,6 +6,7 @@ apart (`openmova.routing.lora`): it is on for the routing pass only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,9 +17,21 @@ from openmova.routing import RouterLoraConfig
 
 if TYPE_CHECKING:
     from openmova.modeling_mova import MovaForConditionalGeneration
-    from openmova.train.recipe import LoraSettings
 
 MATRICES = ("lora_A", "lora_B")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """Of the stages lora and router-lora."""
+
+    rank: int = 16
+    alpha: int = 32
+    """What was learned counts alpha / rank."""
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    """Layers of the language model, by the ends of their names."""
+    quantize: str | None = None
+    """In the stage lora: the frozen weights of the language model in "4bit" or "8bit" (QLoRA)."""
 
 
 class Lora:

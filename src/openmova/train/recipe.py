@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from openmova.errors import UserError
+from openmova.train.lora import LoraSettings
 from openmova.train.stages import STAGES
 
 SCHEDULES = ("cosine", "linear", "constant_with_warmup")
@@ -41,19 +42,6 @@ class DataSource:
     """Of the data; found out."""
     samples: int | None = None
     """Of synthetic data: how many to generate."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoraSettings:
-    """Of the stages lora and router-lora."""
-
-    rank: int = 16
-    alpha: int = 32
-    """What was learned counts alpha / rank."""
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    """Layers of the language model, by the ends of their names."""
-    quantize: str | None = None
-    """In the stage lora: the frozen weights of the language model in "4bit" or "8bit" (QLoRA)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +82,7 @@ class TrainingRecipe:
     clip: float = 1.0
     """Largest norm of the gradient."""
 
-    lora: LoraSettings = LoraSettings()
+    lora: LoraSettings = field(default_factory=LoraSettings)
 
     epochs: float = 1.0
     steps: int | None = None
