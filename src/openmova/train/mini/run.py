@@ -23,7 +23,8 @@ from openmova.train.mini.variants import VARIANTS
 from openmova.train.nano.align import Encoded, GateText, align
 from openmova.train.nano.loop import load_trained, read_metadata, read_tensors, write_tensors
 
-BATCH = 32
+BATCH = 16
+"""In the same time a MoVA learned more from 400 batches of 16 than from 800 of 8."""
 STEPS = 400
 SEEDS = (1, 2, 3)
 PROBED = 3
