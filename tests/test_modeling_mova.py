@@ -25,6 +25,7 @@ from transformers import (
 from openmova import MovaConfig, MovaForConditionalGeneration, MovaModel, MovaProcessor
 from openmova.errors import UserError
 from openmova.modeling_mova import merge_image_tokens
+from openmova.vision_mova import PlainTokens
 from tiny import (
     MORE_TEXT_CONFIGS,
     TEXT_CONFIGS,
@@ -195,6 +196,36 @@ def test_the_base_runs_once_for_both_passes() -> None:
     model = ready()
     answer(model, inputs_of(model, [0, 1]))
     assert model.model.base.batches == [2]
+
+
+@torch.no_grad()
+def test_tokens_that_the_router_saw_serve_rows_without_expert(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = ready()
+    inputs = inputs_of(model, [0, 1, 2, 3])
+    names = ("pixel_values", "image_sizes", "question_input_ids", "question_attention_mask")
+    given = [inputs[name] for name in names]
+    everything = model.model.image_tokens(*given[:2], ROUTING, *given[2:])
+    nothing, _ = model.model.image_tokens(*given[:2], torch.zeros_like(ROUTING), *given[2:])
+    adapted: list[int] = []
+    adapter = model.model.adapter.forward
+
+    def counted(base: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+        adapted.append(len(base))
+        return adapter(base, *others)
+
+    monkeypatch.setattr(model.model.adapter, "forward", counted)
+    for known, left in (([0, 1, 3], 3), ([0, 2], 4), ([1], 3)):
+        plain = PlainTokens(torch.tensor(known), nothing[known])
+        found = model.model.image_tokens(*given[:2], ROUTING, *given[2:], plain=plain)
+        for a, b in zip(found, everything, strict=True):
+            same(a, b)
+        assert adapted.pop() == left
+    plain = PlainTokens(torch.arange(4), nothing)
+    none = torch.zeros_like(ROUTING)
+    tokens, gates = model.model.image_tokens(*given[:2], none, *given[2:], plain=plain)
+    assert torch.equal(tokens, nothing) and not gates.any() and not adapted
 
 
 @torch.no_grad()

@@ -46,7 +46,7 @@ from openmova.routing import (
     pool_tokens,
 )
 from openmova.routing.decoding import RoutingConstraint, active_steps, letter_scores
-from openmova.vision_mova import MovaVision
+from openmova.vision_mova import MovaVision, PlainTokens
 
 # How some language models change their logits after the head: field of their config -> the change.
 LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
@@ -369,10 +369,10 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         if base_map is None:
             base_map = self.model.encode_base(pixel_values, image_sizes)
         chosen = base_map.new_zeros(len(base_map), len(letters), dtype=torch.bool)
-        if not letters:
-            return RoutingResult(chosen, chosen.float(), [""] * len(chosen))
         none = base_map.new_zeros(len(base_map), experts, dtype=torch.bool)
         tokens, _ = self.model.image_tokens(None, None, none, base_map=base_map)
+        if not letters:
+            return RoutingResult(chosen, chosen.float(), [""] * len(chosen), tokens)
         answer = self.generation_config
         end = answer.eos_token_id if answer.eos_token_id is not None else []
         processors = LogitsProcessorList([self._no_image_tokens()])
@@ -416,7 +416,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         active = active_steps(new_ids, end)
         scores = letter_scores(generated.logits, self.tokenizer, letters, active)
         most = rules.max_experts if max_experts is None else max_experts
-        return RoutingResult(limit_experts(chosen, scores, most), scores, texts)
+        return RoutingResult(limit_experts(chosen, scores, most), scores, texts, tokens)
 
     @torch.no_grad()
     def generate(
@@ -441,10 +441,11 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         """Answer: both passes over a picture, or only the second with routing= or image_tokens=.
 
         Takes what the processor returns and every option of transformers' generate. The base
-        encoder runs once for both passes. Raises ValueError if a picture comes with neither a
-        routing nor a routing prompt.
+        encoder runs once for both passes, and the adapter once for a row that chose no expert.
+        Raises ValueError if a picture comes with neither a routing nor a routing prompt.
         """
         if image_tokens is None and (pixel_values is not None or base_map is not None):
+            plain = None
             if base_map is None:
                 base_map = self.model.encode_base(pixel_values, image_sizes)
             if routing is None:
@@ -453,7 +454,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
                         "to find a routing, generate needs routing_input_ids, as the processor "
                         "makes them; or pass routing= (bool [batch, experts])"
                     )
-                routing = self.route(
+                result = self.route(
                     None,
                     None,
                     routing_input_ids,
@@ -461,7 +462,9 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
                     base_map=base_map,
                     max_experts=max_experts,
                     constrained=constrained,
-                ).routing
+                )
+                rows = torch.arange(len(base_map), device=result.tokens.device)
+                routing, plain = result.routing, PlainTokens(rows, result.tokens)
             image_tokens, _ = self.model.image_tokens(
                 pixel_values,
                 image_sizes,
@@ -469,6 +472,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
                 question_input_ids,
                 question_attention_mask,
                 base_map=base_map,
+                plain=plain,
             )
         processors = LogitsProcessorList([self._no_image_tokens(), *(logits_processor or ())])
         return super().generate(

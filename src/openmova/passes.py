@@ -25,6 +25,7 @@ from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.referring import Size, boxes_in, polygons_in
 from openmova.routing import Routing, limit_experts
+from openmova.vision_mova import PlainTokens
 
 Message = dict[str, Any]
 
@@ -126,7 +127,7 @@ def look(
     with clock("base"):
         base_map = encoders.encode_base(*pictures)
     with clock("routing"):
-        routing, told = _route(model, inputs, choices, base_map)
+        routing, told, plain = _route(model, inputs, choices, base_map)
     with clock("experts"):
         expert_maps = encoders.encode_experts(*pictures, routing)
     with clock("adapter"):
@@ -137,6 +138,7 @@ def look(
             inputs["question_attention_mask"],
             base_map=base_map,
             expert_maps=expert_maps,
+            plain=plain,
         )
     weights = [row[:, chosen].float().cpu() for row, chosen in zip(gates, routing, strict=True)]
     return Seen(tokens=tokens, routing=told, gates=weights)
@@ -147,8 +149,8 @@ def _route(
     inputs: Mapping[str, Tensor],
     choices: Sequence[Choice],
     base_map: Tensor,
-) -> tuple[Tensor, list[Routing]]:
-    """The experts of each row: bool [B, E], and with their scores."""
+) -> tuple[Tensor, list[Routing], PlainTokens | None]:
+    """The experts of each row: bool [B, E], and with their scores; the tokens the router saw."""
     pool = model.config.expert_names
     nobody = (False,) * len(pool)
     fixed = [choice.fixed or nobody for choice in choices]
@@ -157,6 +159,7 @@ def _route(
         Routing(experts=tuple(n for n, c in zip(pool, row, strict=True) if c), scores={}, raw="")
         for row in fixed
     ]
+    plain = None
     asked = [row for row, choice in enumerate(choices) if choice.fixed is None]
     if asked:
         result = model.route(
@@ -167,6 +170,7 @@ def _route(
             base_map=base_map[asked],
             max_experts=len(pool),  # all that it names; each row has a limit of its own
         )
+        plain = PlainTokens(torch.tensor(asked, device=model.device), result.tokens)
         for at, row in enumerate(asked):
             choice = choices[row]
             most = choice.max_experts
@@ -179,7 +183,7 @@ def _route(
             kept = limit_experts(allowed, result.scores[at, None], most)
             routing[row] = result.routing[at] = kept[0] | forced
             told[row] = result.row(at, pool)
-    return routing, told
+    return routing, told, plain
 
 
 def answer_from(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +23,13 @@ from openmova.experts.pool import ExpertPool, expert_map
 from openmova.pretrained import MovaPreTrainedModel, build_base
 
 NO_PICTURES = "pass pixel_values together with image_sizes, as the processor makes them"
+
+
+class PlainTokens(NamedTuple):
+    """What the adapter makes of pictures without any expert, for some rows of a batch."""
+
+    rows: Tensor  # long [b]
+    tokens: Tensor  # [b, N, D]
 
 
 class MovaVision(MovaPreTrainedModel):
@@ -84,12 +92,14 @@ class MovaVision(MovaPreTrainedModel):
         question_attention_mask: Tensor | None = None,
         base_map: Tensor | None = None,
         expert_maps: Mapping[int, ExpertMap] | None = None,
+        plain: PlainTokens | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Image tokens [B, N, D] and gates [B, blocks, E] of pictures with a given routing.
 
         pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], routing bool [B, E],
         question_input_ids [B, t] and its mask: the question for the gate, needed only where an
-        expert is chosen. base_map and expert_maps, if given, save their encoders' run.
+        expert is chosen. base_map and expert_maps, if given, save their encoders' run; plain, the
+        run of the adapter for those of its rows that chose no expert.
         Raises ValueError if the question or the routing's width does not fit.
         """
         routing = routing.to(self.adapter.position.device, torch.bool)
@@ -102,6 +112,10 @@ class MovaVision(MovaPreTrainedModel):
             base_map = self.encode_base(pixel_values, image_sizes)
         if expert_maps is None:
             expert_maps = self.encode_experts(pixel_values, image_sizes, routing)
+        if plain is not None and not routing[plain.rows].any(dim=1).all():
+            return self._beside_plain(
+                plain, base_map, expert_maps, routing, question_input_ids, question_attention_mask
+            )
         if question_input_ids is not None:
             text = self.encode_question(question_input_ids, question_attention_mask)
         elif routing.any():
@@ -112,3 +126,31 @@ class MovaVision(MovaPreTrainedModel):
         else:  # without an expert the gate has no influence
             text = base_map.new_zeros(len(base_map), self.config.adapter.text_width)
         return self.adapter(base_map, expert_maps, routing, text.to(base_map.dtype))
+
+    def _beside_plain(
+        self,
+        plain: PlainTokens,
+        base_map: Tensor,
+        expert_maps: Mapping[int, ExpertMap],
+        routing: Tensor,
+        question_input_ids: Tensor | None,
+        question_attention_mask: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """As `image_tokens`, where some rows that chose no expert are known."""
+        unknown = torch.ones(len(routing), dtype=torch.bool, device=routing.device)
+        unknown[plain.rows] = routing[plain.rows].any(dim=1)
+        rows, place = unknown.nonzero()[:, 0], unknown.cumsum(dim=0) - 1
+        tokens = plain.tokens.new_empty(len(routing), *plain.tokens.shape[1:])
+        tokens[plain.rows] = plain.tokens
+        gates = tokens.new_zeros(len(routing), len(self.adapter.blocks), routing.shape[1])
+        if len(rows):
+            tokens[rows], gates[rows] = self.image_tokens(
+                None,
+                None,
+                routing[rows],
+                None if question_input_ids is None else question_input_ids[rows],
+                None if question_attention_mask is None else question_attention_mask[rows],
+                base_map=base_map[rows],
+                expert_maps={j: ExpertMap(place[r], maps) for j, (r, maps) in expert_maps.items()},
+            )
+        return tokens, gates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -36,8 +37,14 @@ def picture() -> Image.Image:
 
 def routed(mova: Mova, chosen: tuple[str, ...], patch: pytest.MonkeyPatch) -> None:
     routing = torch.tensor([[name in chosen for name in mova.experts]])
-    result = RoutingResult(routing, torch.tensor([[0.9, 0.2, 0.7]]), ["A, C" if chosen else "none"])
-    patch.setattr(mova.model, "route", lambda *given, **options: result)
+    scores, texts = torch.tensor([[0.9, 0.2, 0.7]]), ["A, C" if chosen else "none"]
+
+    def route(*given: Any, base_map: torch.Tensor, **options: Any) -> RoutingResult:
+        none = torch.zeros_like(routing)
+        tokens, _ = mova.model.model.image_tokens(None, None, none, base_map=base_map)
+        return RoutingResult(routing, scores, texts, tokens)
+
+    patch.setattr(mova.model, "route", route)
 
 
 @pytest.fixture

@@ -37,7 +37,9 @@ def routed(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:
         routing = torch.tensor(
             [[n in next_ for n in POOL] for next_ in [next(rows) for _ in base_map]]
         )
-        return RoutingResult(routing, routing.float(), [""] * len(routing))
+        none = torch.zeros_like(routing)
+        tokens, _ = mova.model.model.image_tokens(None, None, none, base_map=base_map)
+        return RoutingResult(routing, routing.float(), [""] * len(routing), tokens)
 
     monkeypatch.setattr(mova.model, "route", route)
 

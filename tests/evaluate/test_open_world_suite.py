@@ -36,7 +36,7 @@ def router(mova: Mova, choose: Callable[[list[str], str], list[bool]]) -> Callab
             assert len(descriptions) == pool_size
             rows.append(choose(descriptions, question))
         routing = torch.tensor(rows)
-        return RoutingResult(routing, routing.float(), [""] * len(rows))
+        return RoutingResult(routing, routing.float(), [""] * len(rows), torch.empty(0))
 
     return route
 

@@ -21,6 +21,7 @@ def test_a_row_of_a_batch_has_names_and_scores() -> None:
         routing=torch.tensor([[True, False], [False, False]]),
         scores=torch.tensor([[0.75, 0.25], [0.0, 0.5]]),
         texts=["A", "none"],
+        tokens=torch.zeros(2, 1, 1),
     )
     first = result.row(0, ["text", "chart"])
     assert first.experts == ("text",)

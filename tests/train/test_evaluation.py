@@ -84,7 +84,7 @@ def test_the_router_s_choice_answers_and_is_held_against_the_annotation(
         wrong = [right[q][2] == "chart" for q in asked(ids)]
         routing = torch.tensor([right[q][0] for q in asked(ids)])
         routing ^= torch.tensor(wrong)[:, None]
-        return RoutingResult(routing, routing.float(), [""] * len(ids))
+        return RoutingResult(routing, routing.float(), [""] * len(ids), torch.empty(0))
 
     def generate(ids: Tensor, *, routing: Tensor, **keywords: Any) -> Tensor:
         """The answer in capitals with a full stop, if the experts are the right ones."""

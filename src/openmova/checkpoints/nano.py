@@ -20,6 +20,8 @@ from torch import Tensor
 from openmova.assets import NANO_WEIGHTS, asset_folder
 from openmova.cache import build_once
 from openmova.checkpoints import nano_spec
+from openmova.checkpoints.alignment import align_file
+from openmova.checkpoints.plan import MAIN_FILE
 from openmova.errors import UserError
 from openmova.experts.lite import convert_lite0
 
@@ -28,6 +30,8 @@ IMAGE_TOKEN = "<image>"
 UNUSED_TOKEN = "<empty_output>"
 """A special token of SmolLM2 that chats never use; it becomes the image token."""
 LANGUAGE_MODEL_BYTES, NANO_BYTES = 560_000_000, 720_000_000
+LAYOUT = b"aligned"
+"""How the assembled files are laid out; another layout makes another folder."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -106,7 +110,7 @@ def nano_folder() -> Path:
             f"nano's weights are missing in {assets}: install openmova from a full clone"
         )
     nano_parts()
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(LAYOUT)
     for file in files:
         digest.update(file.read_bytes())
     return build_once(
@@ -156,6 +160,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)
+    align_file(folder / MAIN_FILE)
     processor = MovaProcessor.from_config(
         config,
         tokenizer,

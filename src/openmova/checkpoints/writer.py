@@ -23,15 +23,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from openmova.cache import size_text
+from openmova.checkpoints.alignment import STORED, aligned_order, header
 from openmova.checkpoints.plan import MAKES, Entry, Plan
-from openmova.checkpoints.tensor_file import (
-    DTYPES,
-    LENGTH_BYTES,
-    Tensors,
-    dtype_name,
-    raw_bytes,
-    torch_dtype,
-)
+from openmova.checkpoints.tensor_file import Tensors, raw_bytes, torch_dtype
 from openmova.disk import flush, is_full, write_text
 from openmova.errors import UserError
 
@@ -41,8 +35,6 @@ FORMAT = 1
 JOURNAL = "conversion.partial.json"
 LOCK = ".lock"
 INDEX = "model.safetensors.index.json"
-ALIGNMENT = 64  # bytes; where torch's own tensors begin, so that a loaded one need not be copied
-_STORED = {dtype_name(dtype): name for name, dtype in DTYPES.items()}
 
 
 def write_checkpoint(
@@ -189,12 +181,16 @@ def _write_file(
     path: Path, entries: Sequence[Entry], tensors: Tensors, bar: tqdm, hashing: ThreadPoolExecutor
 ) -> dict[str, str]:
     """One safetensors file; returns the checksums by name."""
-    # Those that would leave the next one at an odd place go to the end.
-    ordered = sorted(entries, key=lambda entry: entry.nbytes % ALIGNMENT != 0)
+    named = {entry.name: entry for entry in entries}
+    for entry in entries:
+        if entry.dtype not in STORED:
+            raise UserError(f"{entry.source} is of the type {entry.dtype}: give a --dtype for it")
+    infos = {name: entry.info for name, entry in named.items()}
+    order = aligned_order(infos)
     checksums = {}
     with path.open("wb", buffering=0) as file:
-        _write_all(file, _header(ordered))
-        for entry in ordered:
+        _write_all(file, header(order, infos))
+        for entry in map(named.__getitem__, order):
             tensor = made(entry, tensors)
             if tuple(tensor.shape) != entry.shape:
                 raise UserError(
@@ -208,25 +204,6 @@ def _write_file(
             bar.update(entry.nbytes)
         os.fsync(file.fileno())
     return checksums
-
-
-def _header(entries: Sequence[Entry]) -> bytes:
-    """Length and JSON, filled with spaces so that the data begins at a round place."""
-    fields: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    start = 0
-    for entry in entries:
-        if entry.dtype not in _STORED:
-            raise UserError(f"{entry.source} is of the type {entry.dtype}: give a --dtype for it")
-        end = start + entry.nbytes
-        fields[entry.name] = {
-            "dtype": _STORED[entry.dtype],
-            "shape": list(entry.shape),
-            "data_offsets": [start, end],
-        }
-        start = end
-    text = json.dumps(fields, separators=(",", ":")).encode()
-    text += b" " * (-(LENGTH_BYTES + len(text)) % ALIGNMENT)
-    return len(text).to_bytes(LENGTH_BYTES, "little") + text
 
 
 def _write_all(file: Any, data: bytes | memoryview) -> None:

@@ -66,6 +66,8 @@ class RoutingResult(NamedTuple):
     """float32 [B, E]"""
     texts: list[str]
     """What the router wrote for each row."""
+    tokens: Tensor
+    """[B, N, D], the image tokens without any expert, which the router saw pooled"""
 
     def row(self, index: int, names: Sequence[str]) -> Routing:
         """One row with the names of the pool's experts."""
