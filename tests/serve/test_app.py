@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from openmova import Mova
-from openmova.images import ImageLimits
+from openmova.images import ImageLimits, load_image
+from openmova.serve import app, conversation
 from openmova.serve.conversation import Rules
 from serve.asking import tiny_mova
 from serve.served import MODEL, QUESTION, SECONDS, Served, asked, png, serving
@@ -307,6 +308,26 @@ def test_a_full_queue_answers_429(mova: Mova, picture: Image.Image) -> None:
         slow.close()
         served.until_free()
         assert served.post(first(max_tokens=1))[0] == 200
+
+
+def test_few_images_are_opened_at_once(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests are in hand: an open image takes all its pixels' memory."""
+    opened, most = 0, 0
+
+    def opening(*given: Any) -> Image.Image:
+        nonlocal opened, most
+        opened += 1
+        most = max(most, opened)
+        time.sleep(0.05)
+        opened -= 1
+        return load_image(*given)
+
+    monkeypatch.setattr(app, "OPENED", 2)
+    monkeypatch.setattr(conversation, "load_image", opening)
+    with serving(mova) as served, ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(served.post, [first(max_tokens=1)] * 12))
+    assert [status for status, _ in answers] == [200] * 12
+    assert most == 2
 
 
 def test_who_hangs_up_frees_the_place(mova: Mova, picture: Image.Image) -> None:

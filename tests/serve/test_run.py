@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from openmova import Mova
-from openmova.serve import run
+from openmova.serve import reading, run
 from serve.asking import tiny_mova
 from serve.served import MODEL, QUESTION, SECONDS, asked, serving
 from tiny import pictures
@@ -52,6 +53,74 @@ def test_who_takes_nothing_is_hung_up_on(mova: Mova, monkeypatch: pytest.MonkeyP
             received += more
     assert received.startswith(b"HTTP/1.1 200")
     assert b"[DONE]" not in received
+
+
+CHAT = "POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "drops", "answered"),
+    [
+        ("", "", b""),  # says nothing at all
+        (f"{CHAT}X-More: ", "a", b""),  # headers that never end
+        (f"{CHAT}Content-Length: 900\r\n\r\n", "{", b"HTTP/1.1 401"),  # a body, refused
+        ("GET /health HTTP/1.1\r\nHost: here\r\nContent-Length: 900\r\n\r\n", "a", b"HTTP/1.1 200"),
+    ],
+)
+def test_who_never_finishes_a_request_is_hung_up_on(
+    mova: Mova, monkeypatch: pytest.MonkeyPatch, sent: str, drops: str, answered: bytes
+) -> None:
+    """Also who goes on in drops, and who was answered before the body was there."""
+    monkeypatch.setattr(run, "ARRIVAL", 1.0)
+    with serving(mova, api_keys=["secret"]) as served:
+        with socket.create_connection(("127.0.0.1", served.port)) as client:
+            started = time.monotonic()
+            client.sendall(sent.encode())
+            client.settimeout(0.05)
+            received = b""
+            while time.monotonic() < started + SECONDS:
+                try:
+                    client.sendall(drops.encode())
+                    received += (more := client.recv(1 << 16))
+                except TimeoutError:
+                    continue
+                except ConnectionError:
+                    break
+                if not more:
+                    break
+            assert 0.9 < time.monotonic() - started < SECONDS
+            assert received.startswith(answered)
+        assert served.raw("GET", "/health")[0].status == 200
+
+
+def test_a_body_that_never_ends_is_told_of_first(
+    mova: Mova, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "SECONDS", 0.3)
+    monkeypatch.setattr(run, "ARRIVAL", 1.0)
+    head = f"{CHAT}Content-Length: 900\r\n\r\n"
+    with serving(mova) as served:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS) as client:
+            client.sendall(head.encode() + b"{")
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 408")
+        served.until_free()
+
+
+def test_one_connection_asks_again_and_again(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request has the time for itself, and answering has none of it."""
+    monkeypatch.setattr(run, "ARRIVAL", 1.0)
+    body = {"model": MODEL, "messages": asked(pictures(1)[0]), "max_tokens": 60}
+    with serving(mova) as served:
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)
+        started = time.monotonic()
+        while time.monotonic() < started + 2.5:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            assert (response.status, answer["object"]) == (200, "chat.completion")
+        assert connection.sock is not None  # the same one all the time
+        connection.close()
 
 
 def test_the_end_comes_when_all_in_hand_is_answered(mova: Mova) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from threading import BoundedSemaphore
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI
@@ -37,6 +38,8 @@ from openmova.serve.protocol import (
 )
 from openmova.serve.reading import read_chat
 
+OPENED = 4
+"""Images that are opened at once; each takes its pixels' memory while it is."""
 SCHEMAS = "#/components/schemas/"
 FAILURES: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The request is not right; the message says why."},
@@ -87,6 +90,7 @@ class Server:
         self.closing = False
         """Set to take no more requests; those in hand are answered."""
         self.in_hand = 0
+        self.opening = BoundedSemaphore(OPENED)
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -208,7 +212,13 @@ def _add_chat(app: FastAPI, server: Server) -> None:
             wanted, upload = await read_chat(request, options.body_bytes)
             server.check_model(wanted.model)
             question = await run_in_threadpool(
-                question_of, wanted, upload, server.mova, options.rules, options.places
+                question_of,
+                wanted,
+                upload,
+                server.mova,
+                options.rules,
+                options.places,
+                server.opening,
             )
             completion = Completion(request, server.engine, question, options.model, server.metrics)
             if not wanted.stream:

@@ -10,7 +10,11 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
 
 from openmova.asking import Choice, Limits
 from openmova.errors import UserError
@@ -18,6 +22,7 @@ from openmova.images import ImageLimits, load_image
 from openmova.mova import Mova
 from openmova.passes import Message, assistant_turn, user_turn
 from openmova.questions import check_question
+from openmova.referring import Size
 from openmova.serve.engine import Question
 from openmova.serve.features import fingerprint
 from openmova.serve.protocol import ChatRequest, ImagePart, Refused, TextPart, Turn, Wish
@@ -43,11 +48,17 @@ class Rules:
 
 
 def question_of(
-    request: ChatRequest, upload: bytes | None, mova: Mova, rules: Rules, places: int
+    request: ChatRequest,
+    upload: bytes | None,
+    mova: Mova,
+    rules: Rules,
+    places: int,
+    opening: AbstractContextManager[Any],
 ) -> Question:
     """What the engine is asked. upload: a picture that came beside the request.
 
-    Opens the picture, and fetches it if it is elsewhere. Raises Refused, or another UserError.
+    Fetches the picture if it is elsewhere, and opens it while it holds `opening`, as its pixels may
+    take a thousand times the memory of its file. Raises Refused, or another UserError.
     """
     wish = request.mova or Wish()
     tokens = request.max_completion_tokens or request.max_tokens or rules.default_tokens
@@ -64,15 +75,16 @@ def question_of(
     )
     url = _picture_url(request.messages, upload is not None)
     texts = [_text(number, turn) for number, turn in enumerate(request.messages)]
-    picture = load_image(_bytes_of(url, rules) if upload is None else upload, rules.images)
-    seen = mova.processor.image_processor.picture(picture)
+    data = _bytes_of(url, rules) if upload is None else upload
+    with opening:
+        size, seen = _opened(data, mova, rules.images)
     messages: list[Message] = []
     for number, (turn, text) in enumerate(zip(request.messages, texts, strict=True)):
         shown = seen if number == 0 else None
         messages.append(user_turn(text, shown) if turn.role == "user" else assistant_turn(text))
     return Question(
         messages=messages,
-        size=picture.size,
+        size=size,
         choice=choice,
         limits=Limits(max_new_tokens=tokens, max_seconds=rules.max_seconds),
         sampling=sampling,
@@ -81,6 +93,12 @@ def question_of(
         watched=bool(request.stream),
         fingerprint=fingerprint(seen),
     )
+
+
+def _opened(data: bytes, mova: Mova, limits: ImageLimits) -> tuple[Size, Image.Image]:
+    """Its size as it was given, and what the model sees of it."""
+    picture = load_image(data, limits)
+    return picture.size, mova.processor.image_processor.picture(picture)
 
 
 def _experts(names: Sequence[str] | None) -> str | Sequence[str] | None:

@@ -9,15 +9,20 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from openmova.errors import UserError
+from openmova.serve import reading
 from openmova.serve.app import Server
 
 PATIENCE = 30.0
 """Seconds in which a client takes what it is sent; one that does not is hung up on."""
+ARRIVAL = reading.SECONDS + 10.0
+"""Seconds in which the headers of a request arrive, and then its body, which is answered with 408
+before; after them the client is hung up on."""
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -49,7 +54,7 @@ class HttpServer(uvicorn.Server):
     def __init__(self, app: FastAPI, started: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
-                app, http=_Connection, log_level="warning", access_log=False, server_header=False
+                app, http=Connection, log_level="warning", access_log=False, server_header=False
             )
         )
         self._state: Server = app.state.server
@@ -77,27 +82,46 @@ class HttpServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-class _Connection(H11Protocol):
-    """A connection; what was written to it must be taken within PATIENCE seconds."""
+class Connection(H11Protocol):
+    """A connection that no client holds for ever, by sending nothing or by taking nothing."""
 
-    _hang_up: asyncio.TimerHandle | None = None
+    _untaken: asyncio.TimerHandle | None = None
+    _arriving: asyncio.TimerHandle | None = None
+    _stage: object = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)  # writing pauses whenever something is left
+        self._watch_arrival()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._watch_arrival()
+
+    def _watch_arrival(self) -> None:
+        """The time begins with the wait for headers, and again with that for a body."""
+        client = self.conn.their_state
+        stage = (client, self.cycle)  # uvicorn makes a cycle for every request
+        if stage != self._stage:
+            self._stage = stage
+            _cancel(self._arriving)
+            if client in (h11.IDLE, h11.SEND_BODY):
+                self._arriving = self.loop.call_later(ARRIVAL, self.transport.abort)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._hang_up = self.loop.call_later(PATIENCE, self.transport.abort)
+        self._untaken = self.loop.call_later(PATIENCE, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._keep()
+        _cancel(self._untaken)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._keep()
+        _cancel(self._untaken)
+        _cancel(self._arriving)
 
-    def _keep(self) -> None:
-        if self._hang_up is not None:
-            self._hang_up.cancel()
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

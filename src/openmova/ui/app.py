@@ -24,6 +24,7 @@ from openmova.asking import Limits
 from openmova.mova import Mova
 from openmova.serve.conversation import IMAGES
 from openmova.serve.engine import Engine
+from openmova.serve.run import Connection
 from openmova.ui.answering import Answering
 from openmova.ui.page import build
 
@@ -90,6 +91,7 @@ def run_page(app: FastAPI, listening: socket.socket, started: Callable[[], None]
     served."""
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_level="error",
         access_log=False,
         server_header=False,
