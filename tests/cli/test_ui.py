@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from openmova.cli import app
+from openmova.errors import INTERRUPTED
 from serve.asking import tiny_mova
 
 COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
@@ -68,6 +70,36 @@ def test_the_page_until_a_signal(page: tuple[subprocess.Popen[str], int]) -> Non
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) == 0
     assert process.stderr is not None and process.stderr.read() == ""
+
+
+def test_ctrl_c_ends_it_quietly(page: tuple[subprocess.Popen[str], int]) -> None:
+    process, _ = page
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SECONDS) == INTERRUPTED
+    assert process.stderr is not None and process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "password", "warned"),
+    [("0.0.0.0", "", True), ("0.0.0.0", "sesame", False), ("127.0.0.1", "", False)],
+)
+def test_who_opens_it_to_the_network_is_told_of_the_password(
+    folder: str, monkeypatch: pytest.MonkeyPatch, host: str, password: str, warned: bool
+) -> None:
+    pytest.importorskip("gradio")
+    from openmova.ui import app as ui_app
+
+    made: dict[str, Any] = {}
+    monkeypatch.setenv("OPENMOVA_UI_PASSWORD", password)
+    monkeypatch.setattr(ui_app, "create_page", lambda mova, **options: made.update(options))
+    monkeypatch.setattr(ui_app, "run_page", lambda page, listening, started: None)
+    result = CliRunner().invoke(
+        app, ["ui", "--model", folder, "--host", host, "--port", "0", "--device", "cpu"]
+    )
+    assert result.exit_code == 0
+    assert made["password"] == password
+    told = "openmova: without a password (OPENMOVA_UI_PASSWORD), whoever reaches this port may ask"
+    assert (told in result.stderr.splitlines()) is warned
 
 
 def complaint(*arguments: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import socket
 import time
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -27,6 +30,11 @@ from ui.visiting import NO_BROWSER, PHONE, Visitor, browser, browser_path, serve
 pytestmark = pytest.mark.skipif(browser_path() is None, reason=NO_BROWSER)
 TOKENS = 6
 ASKED = "what is this ?"
+COPY = """async data => {
+    const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+    const picture = new Blob([bytes], {type: 'image/png'});
+    await navigator.clipboard.write([new ClipboardItem({'image/png': picture})]);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +141,20 @@ def test_ask_see_the_routing_force_an_expert_and_see_the_answer_change(
     assert "Another answer" in cards.filter(has_text="With your switches").inner_text()
 
 
+def test_an_image_from_the_clipboard(
+    page: tuple[str, Engine], chromium: Browser, mova: Mova, image: Path
+) -> None:
+    allowed = ["clipboard-read", "clipboard-write"]
+    visitor = Visitor(chromium, page[0], permissions=allowed)
+    visitor.page.evaluate(COPY, base64.b64encode(image.read_bytes()).decode())
+    visitor.page.get_by_role("button", name="Paste from clipboard").click()
+    visitor.page.get_by_role("button", name="Remove Image").wait_for()
+    visitor.ask(ASKED)
+    answer = mova.ask(image, ASKED, max_new_tokens=TOKENS)
+    expect(visitor.told.locator("p.answer")).to_have_text(answer.text)
+    visitor.close()
+
+
 def test_a_conversation_and_a_new_one(visitor: Visitor, mova: Mova, image: Path) -> None:
     chat = mova.chat()
     first = chat.ask(ASKED, image, max_new_tokens=TOKENS)
@@ -234,6 +256,27 @@ def test_everything_has_a_name(visitor: Visitor, image: Path) -> None:
         assert len(picture.get_attribute("alt") or "") > 20
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.title() == "openmova"
+
+
+def test_a_password(chromium: Browser, mova: Mova, elsewhere: list[Any]) -> None:
+    with served(mova, password="open sesame") as (address, _):
+        for path in ("/config", "/gradio_api/info", "/gradio_api/queue/data?session_hash=it"):
+            with pytest.raises(HTTPError, match="401"):
+                urlopen(address + path)
+        page = chromium.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        told = page.get_by_text("Incorrect Credentials")
+        inside = page.get_by_role("heading", name="openmova")
+        for password, seen in (("sesame", told), ("open sesame", inside)):
+            page.get_by_label("username").fill("anybody")
+            page.get_by_label("password").fill(password)
+            page.get_by_role("button", name="Login").click()
+            expect(seen).to_be_visible()
+        page.close()
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
+    assert elsewhere == []
 
 
 def test_nothing_leaves_the_machine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from typing import Annotated
 
 import typer
@@ -20,11 +21,12 @@ from openmova.cli.model_options import (
 from openmova.cli.serve import LOCAL
 from openmova.errors import UserError
 
-EXAMPLES = """\b
+PASSWORD_VARIABLE = "OPENMOVA_UI_PASSWORD"
+EXAMPLES = f"""\b
 Examples:
   openmova ui
   openmova ui --model path/to/mova-8b --quantize 4bit --port 9000
-  openmova ui --host 0.0.0.0"""
+  {PASSWORD_VARIABLE}=... openmova ui --host 0.0.0.0"""
 
 
 def ui(
@@ -43,7 +45,8 @@ def ui(
 
     Beside an answer it shows which experts were chosen, how much of each, and where they were
     looked at; experts can be forced or forbidden, and answers compared. Nothing is fetched from
-    elsewhere, and nothing is sent there. SIGTERM or Ctrl-C end it.
+    elsewhere, and nothing is sent there. With OPENMOVA_UI_PASSWORD set, visitors are asked for it.
+    SIGTERM or Ctrl-C end it.
     """
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the page needs more packages: pip install 'openmova[ui]'")
@@ -61,8 +64,13 @@ def ui(
         )
         from openmova.ui.app import create_page, run_page
 
-        if host not in LOCAL:
-            typer.echo("openmova: whoever reaches this port may ask", err=True)
+        password = os.environ.get(PASSWORD_VARIABLE, "")
+        if host not in LOCAL and not password:
+            typer.echo(
+                f"openmova: without a password ({PASSWORD_VARIABLE}), whoever reaches this port "
+                "may ask",
+                err=True,
+            )
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}"
         run_page(
@@ -71,6 +79,7 @@ def ui(
                 model=model,
                 max_new_tokens=max_new_tokens,
                 hosts=LOCAL[:2] if host in LOCAL[:2] else (),
+                password=password,
             ),
             listening,
             lambda: typer.echo(f"openmova: the page is at {address}", err=True),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported, too
@@ -49,11 +51,18 @@ HEADERS = {
 
 
 def create_page(
-    mova: Mova, *, model: str, max_new_tokens: int, places: int = 8, hosts: tuple[str, ...] = ()
+    mova: Mova,
+    *,
+    model: str,
+    max_new_tokens: int,
+    places: int = 8,
+    hosts: tuple[str, ...] = (),
+    password: str = "",
 ) -> FastAPI:
     """The app; its engine runs at once, and ends, drained, with the app's lifespan.
 
-    model: what the user called it; hosts: the only names under which it may be asked for, if any.
+    model: what the user called it; hosts: the only names under which it may be asked for, if any;
+    password: what a visitor has to know, with any name; if empty, nothing.
     """
     engine = Engine(mova, places=places)
 
@@ -71,6 +80,8 @@ def create_page(
         app,
         build(answering, engine, model=model),
         path="/",
+        auth=partial(_knows, password) if password else None,
+        auth_message="Give any name, and the password.",
         footer_links=[],
         run_history=False,
         ssr_mode=False,
@@ -99,6 +110,10 @@ def run_page(app: FastAPI, listening: socket.socket, started: Callable[[], None]
     )
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # uvicorn raises it again
     _PageServer(config, started).run(sockets=[listening])
+
+
+def _knows(password: str, name: str, given: str) -> bool:
+    return hmac.compare_digest(password.encode(), given.encode())
 
 
 def _theme() -> gr.themes.Base:
