@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from openmova import Mova
 from openmova.cli import app
+from openmova.serve import app as serve_app
+from openmova.serve import run as serve_run
 from serve.asking import tiny_mova
 from serve.served import asked
 from tiny import pictures
@@ -83,6 +85,24 @@ def test_a_signal_lets_accepted_requests_be_answered(
     assert answers == [expected.text] * 2
     assert process.wait(SECONDS) == code
     assert process.stderr is not None and process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "warned"),
+    [("0.0.0.0", "", True), ("0.0.0.0", "sesame", False), ("127.0.0.1", "", False)],
+)
+def test_who_opens_it_to_the_network_is_told_of_keys(
+    folder: str, monkeypatch: pytest.MonkeyPatch, host: str, keys: str, warned: bool
+) -> None:
+    monkeypatch.setenv("OPENMOVA_API_KEYS", keys)
+    monkeypatch.setattr(serve_app, "create_app", lambda mova, options: None)
+    monkeypatch.setattr(serve_run, "run", lambda app, listening, started: started())
+    result = CliRunner().invoke(
+        app, ["serve", "--model", folder, "--host", host, "--port", "0", "--device", "cpu"]
+    )
+    assert result.exit_code == 0
+    told = "openmova: without API keys, whoever reaches this port may ask"
+    assert (told in result.stderr.splitlines()) is warned
 
 
 def complaint(*arguments: str) -> str:
