@@ -26,6 +26,7 @@ from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images import ImageSource, load_image
 from openmova.loading.model import DAMAGED, check_options, damaged, load_model
+from openmova.loading.single_row import quicken_single_rows
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.passes import (
     Clock,
@@ -52,6 +53,8 @@ class Mova:
 
     def __init__(self, model: MovaForConditionalGeneration, processor: MovaProcessor) -> None:
         self.model = model.eval()
+        for part in (model.model.language_model, model.lm_head):
+            quicken_single_rows(part)
         self.processor = processor
         self.model.tokenizer = processor.tokenizer
 
