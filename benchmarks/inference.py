@@ -3,6 +3,7 @@
     python benchmarks/inference.py stages --plot stages.png     # nano at batch 1, 4 and 16
     python benchmarks/inference.py stages --size reduced --batch 1 4
     python benchmarks/inference.py flow                         # against the released flow
+    python benchmarks/inference.py flow --size reduced-bfloat16 # as the released code computes
     python benchmarks/inference.py pool                         # of 7, 14 and 28 experts
     python benchmarks/inference.py cold                         # from the start of a process
 
@@ -49,6 +50,7 @@ ROUTES = ("A, D", "B, E", "C, G", "A, F")
 SIZES: dict[str, Callable[[], Mova]] = {
     "nano": lambda: Mova.from_pretrained("nano"),
     "reduced": reduced,
+    "reduced-bfloat16": lambda: reduced(dtype=torch.bfloat16),
     "8b": full,
 }
 

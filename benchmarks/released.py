@@ -8,12 +8,13 @@ released code depends on its accelerator (the language model's attention), ours 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from sizes import Script
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from openmova.adapter import ExpertMap
 from openmova.asking import Choice
@@ -24,6 +25,30 @@ from openmova.passes import prepare, user_turn
 VIEW_OF = {0: 0, 1: 1, 2: 1, 3: 3, 4: 3, 6: 1}
 """Whose view an expert shares: DINOv2's, that of the encoders of 1024 pixels, and Pix2Struct's;
 these are prepared for every question. BiomedCLIP takes the base's."""
+
+
+def plain_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    scale: float | None = None,
+    **others: Any,
+) -> Tensor:
+    """Two products and a softmax between them, in the numbers that are given."""
+    assert not (others.get("is_causal") or others.get("dropout_p"))  # no encoder asks for these
+    width: int = query.shape[-1]
+    scores = query * (width**-0.5 if scale is None else scale) @ key.mT
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return scores.softmax(dim=-1) @ value
+
+
+def unfused() -> AbstractContextManager[Any]:
+    """Encoders and adapter attend so meanwhile."""
+    return patch.object(torch.nn.functional, "scaled_dot_product_attention", plain_attention)
 
 
 @torch.no_grad()
@@ -37,7 +62,7 @@ def released(mova: Mova, script: Script, picture: Any, question: str, words: int
     routing = torch.zeros(1, len(mova.experts), dtype=torch.bool, device=model.device)
 
     def adapted(maps: Mapping[int, ExpertMap]) -> Tensor:
-        with sdpa_kernel(SDPBackend.MATH):
+        with unfused():
             return core.image_tokens(None, None, routing, *asking, base_map, maps)[0]
 
     def written(prompt: str, tokens: Tensor, new: int, **options: Any) -> str:
@@ -53,7 +78,7 @@ def released(mova: Mova, script: Script, picture: Any, question: str, words: int
         decoded = mova.processor.tokenizer.decode(said[0, ids.shape[1] :], skip_special_tokens=True)
         return str(decoded).strip()
 
-    with sdpa_kernel(SDPBackend.MATH):
+    with unfused():
         base_map = core.encode_base(*pictures)
     with script.writing():
         pooled = torch.ones(1, dtype=torch.bool, device=model.device)
@@ -62,7 +87,7 @@ def released(mova: Mova, script: Script, picture: Any, question: str, words: int
     for j, letter in enumerate("ABCDEFG"):
         if letter in letters:
             routing[0, j] = True
-            with sdpa_kernel(SDPBackend.MATH):
+            with unfused():
                 features = expert_map(core.experts.get(j), *pictures)
             maps[j] = ExpertMap(torch.tensor([0], device=model.device), features)
     for j in set(VIEW_OF.values()) - {VIEW_OF.get(j) for j in maps}:  # of nobody who was chosen

@@ -42,6 +42,7 @@ from openmova.cli.console import quiet_libraries
 from openmova.evaluate.nano_suite import GROUPS, Item, items
 from openmova.serve.app import Options, create_app
 from openmova.serve.conversation import Rules
+from openmova.serve.loading import load_apart
 from openmova.serve.run import bound_socket, run
 
 NAME = "nano"
@@ -137,7 +138,7 @@ def serving(options: argparse.Namespace) -> Iterator[Server]:
 def serve(options: argparse.Namespace) -> None:
     """What the process does."""
     quiet_libraries()
-    mova = Mova.from_pretrained(options.model)
+    mova = load_apart(lambda: Mova.from_pretrained(options.model))
     settings = mova.model.generation_config
     if options.length:
         settings.suppress_tokens = [settings.eos_token_id]  # the engine reads it once

@@ -33,7 +33,7 @@ def thin(spec: dict[str, Any], by: int) -> dict[str, Any]:
     return made
 
 
-def reduced(pool: int = 7) -> Mova:
+def reduced(pool: int = 7, dtype: torch.dtype = torch.float32) -> Mova:
     """The adapter at full size (width 1024, 48 x 48, three blocks); all beside it is small.
 
     The experts are the paper's seven, over and over up to `pool`; they keep their views, and their
@@ -45,6 +45,7 @@ def reduced(pool: int = 7) -> Mova:
     text = AutoConfig.from_pretrained(language_model_folder())
     seven, channels = full["experts"], full["adapter"]["expert_channels"]
     return random_model(
+        dtype=dtype,
         text_config=text,
         base={**full["base"], "layers": 3},  # of which the last is not used
         experts=[

@@ -109,6 +109,7 @@ def serve(
     from openmova.images import ImageLimits
     from openmova.serve.app import Options, create_app
     from openmova.serve.conversation import Rules
+    from openmova.serve.loading import load_apart
     from openmova.serve.run import bound_socket, run
 
     images = ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6))
@@ -147,14 +148,14 @@ def serve(
     with bound_socket(host, port) as listening:
         bound = listening.getsockname()[1]
         if not on_ray:
-            run(create_app(load(), options), listening, lambda: tell(bound))
+            run(create_app(load_apart(load), options), listening, lambda: tell(bound))
     if on_ray:  # the port is free again, for Ray's proxy
         from openmova.cli.console import fetched
         from openmova.serve.on_ray import run_on_ray
 
         fetched(model, yes=yes)  # asked about here, not in a replica
         run_on_ray(
-            lambda: create_app(load(), options),
+            lambda: create_app(load_apart(load), options),
             host=host,
             port=port,
             replicas=replicas,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -50,18 +51,21 @@ def ui(
     """
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the page needs more packages: pip install 'openmova[ui]'")
+    from openmova.serve.loading import load_apart
     from openmova.serve.run import bound_socket
 
+    load = partial(
+        loaded,
+        model,
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        offload=offload,
+        device_map=device_map,
+        yes=yes,
+    )
     with bound_socket(host, port) as listening:
-        mova = loaded(
-            model,
-            device=device,
-            dtype=dtype,
-            quantize=quantize,
-            offload=offload,
-            device_map=device_map,
-            yes=yes,
-        )
+        mova = load_apart(load)
         from openmova.ui.app import create_page, run_page
 
         password = os.environ.get(PASSWORD_VARIABLE, "")
