@@ -19,9 +19,7 @@ class SingleRowLinear(nn.Linear):
         if input.numel() != self.in_features:
             return super().forward(input)
         halves = self.weight.view(2, -1, self.in_features)
-        row = (
-            input.reshape(1, -1).t().expand(2, -1, -1)
-        )  # a transposed row: the layout that is fast
+        row = input.reshape(1, -1).t().expand(2, -1, -1)  # transposed: the layout that is fast
         product = torch.bmm(halves, row).view(*input.shape[:-1], self.out_features)
         return product if self.bias is None else product + self.bias
 
