@@ -1,4 +1,5 @@
-"""The server on nano: many clients against one, its cost over `Mova.ask`, a crowd, and the end.
+"""The server on nano: many clients against one, its cost over `Mova.ask`, a second question about
+an image, a crowd, and the end.
 
     python benchmarks/serving.py                         # everything; about 20 minutes on two cores
     python benchmarks/serving.py ratio overhead --questions 64
@@ -6,11 +7,13 @@
 
 The questions are nano's suite, each about an image of its own, sent as data URLs; the server is a
 process of its own, with the same number of threads as `Mova.ask` here. What is compared is measured
-in turns, part by part, so that the machine's other work meets both alike.
+in turns, part by part, so that the machine's other work meets both alike, and with images that the
+server has not seen, but where it says otherwise.
 
 ratio      questions a second with 16 clients against one, by the clock and by the server's
            processor time; --length: every answer is so long, as its end token is never written
 overhead   one client against `Mova.ask`: median of the difference, question by question
+again      the first token of a second question about an image, against that of the first
 crowd      200 clients with five questions each: lost, differing from single answers, memory
 end        SIGTERM while 64 clients wait and others come
 """
@@ -51,15 +54,19 @@ CLIENTS, CROWD = 16, 200
 PART = 32
 """Questions between two turns."""
 SECONDS = 600
-PARTS = ("ratio", "overhead", "crowd", "end")
+PARTS = ("ratio", "overhead", "again", "crowd", "end")
+TYPE = "Which type of image is this?"
 
 
-def body(item: Item, tokens: int) -> bytes:
-    """The request about an item."""
-    url = f"data:image/png;base64,{base64.b64encode(png(item.image)).decode()}"
+def body(item: Item, tokens: int, *, copy: int = 0, question: str = "") -> bytes:
+    """The request about an item. copy: one corner's colour, so that the server knows it for new."""
+    image = item.image.convert("RGB")
+    if copy:
+        image.putpixel((0, 0), (copy, copy, copy))
+    url = f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
     content = [
         {"type": "image_url", "image_url": {"url": url}},
-        {"type": "text", "text": item.question},
+        {"type": "text", "text": question or item.question},
     ]
     messages = [{"role": "user", "content": content}]
     return json.dumps({"model": NAME, "messages": messages, "max_tokens": tokens}).encode()
@@ -151,19 +158,20 @@ def serve(options: argparse.Namespace) -> None:
     run(app, listening, lambda: print(listening.getsockname()[1], flush=True))
 
 
-def measure_ratio(server: Server, sent: Sequence[bytes]) -> None:
+def measure_ratio(server: Server, asked: Sequence[Item], tokens: int) -> None:
     clock: dict[int, float] = defaultdict(float)
     processor: dict[int, float] = defaultdict(float)
-    parts = [sent[i : i + PART] for i in range(0, len(sent), PART)]
+    parts = [asked[i : i + PART] for i in range(0, len(asked), PART)]
     for number, part in enumerate(parts):
         for clients in (1, CLIENTS) if number % 2 else (CLIENTS, 1):
+            sent = [body(item, tokens, copy=clients) for item in part]
             started, used = time.perf_counter(), server.processor()
             with ThreadPoolExecutor(clients) as pool:
-                assert all(told.status == 200 for told in pool.map(server.ask, part))
+                assert all(told.status == 200 for told in pool.map(server.ask, sent))
             clock[clients] += time.perf_counter() - started
             processor[clients] += server.processor() - used
     for name, seconds in (("clock", clock), ("processor", processor)):
-        one, many = len(sent) / seconds[1], len(sent) / seconds[CLIENTS]
+        one, many = len(asked) / seconds[1], len(asked) / seconds[CLIENTS]
         print(
             f"by the {name}: 1 client {one:.2f} questions/s, {CLIENTS} clients {many:.2f}: "
             f"{many / one:.2f} times",
@@ -189,6 +197,28 @@ def measure_overhead(server: Server, mova: Mova, asked: Sequence[Item], tokens: 
     print(
         f"overhead over ask, {len(more)} questions: median {median(more):.1f} ms "
         f"(quartiles {more[quarter]:.1f} to {more[-1 - quarter]:.1f})",
+        flush=True,
+    )
+
+
+def measure_again(server: Server, asked: Sequence[Item]) -> None:
+    """Each item is asked its own question and its type, in turns the one or the other first."""
+    times: tuple[list[float], list[float]] = ([], [])
+    ratios = []
+    for number, item in enumerate(asked):
+        both = (item.question, TYPE) if number % 2 else (TYPE, item.question)
+        for kept, question in zip(times, both, strict=True):
+            sent = body(item, 1, copy=255 - CLIENTS, question=question)
+            started = time.perf_counter()
+            assert server.ask(sent).status == 200
+            kept.append(time.perf_counter() - started)
+        ratios.append(times[1][-1] / times[0][-1])
+    ratios.sort()
+    quarter = len(ratios) // 4
+    print(
+        f"first token, {len(asked)} images: {median(times[0]):.2f} s of the first question, "
+        f"{median(times[1]):.2f} s of the second: {median(ratios):.2f} times "
+        f"(quartiles {ratios[quarter]:.2f} to {ratios[-1 - quarter]:.2f})",
         flush=True,
     )
 
@@ -289,10 +319,12 @@ def main() -> None:
     tokens = options.length or NEW_TOKENS
     sent = [body(item, tokens) for item in asked]
     with serving(options) as server:
-        for one in sent[:CLIENTS]:
-            server.ask(one)  # the experts are read
+        for item in asked[:CLIENTS]:
+            server.ask(body(item, tokens, copy=255))  # the experts are read
         if "ratio" in options.parts:
-            measure_ratio(server, sent)
+            measure_ratio(server, asked, tokens)
+        if "again" in options.parts:
+            measure_again(server, asked)
         if {"overhead", "crowd"} & set(options.parts):
             quiet_libraries()
             mova = Mova.from_pretrained(options.model)

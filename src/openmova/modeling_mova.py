@@ -354,14 +354,16 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         max_experts: int | None = None,
         constrained: bool | None = None,
         pool_size: int | None = None,
+        past_key_values: Cache | None = None,
     ) -> RoutingResult:
         """Ask the language model which experts these pictures and questions need (the coarse pass).
 
         pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], or base_map [B, C, H, W] instead;
         routing_input_ids [B, T]: the routing prompts. max_experts and constrained as in the
         config's routing, where not given. pool_size: how many experts the prompts' pool has, if it
-        is not the model's own. An empty pool is not asked about. Raises ValueError if the model has
-        no tokenizer.
+        is not the model's own. past_key_values: of the prompts' first places, with all of their
+        image tokens, which are not read again. An empty pool is not asked about. Raises ValueError
+        if the model has no tokenizer.
         """
         rules = self.config.routing
         experts = len(self.model.experts)
@@ -405,6 +407,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
             attention_mask=routing_attention_mask,
             image_tokens=tokens,
             pooled=none.new_ones(len(none)),
+            past_key_values=past_key_values,
             logits_processor=processors,
         )
         new_ids = generated.sequences[:, routing_input_ids.shape[1] :]
@@ -416,7 +419,8 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
         active = active_steps(new_ids, end)
         scores = letter_scores(generated.logits, self.tokenizer, letters, active)
         most = rules.max_experts if max_experts is None else max_experts
-        return RoutingResult(limit_experts(chosen, scores, most), scores, texts, tokens)
+        kept = limit_experts(chosen, scores, most)
+        return RoutingResult(kept, scores, texts, tokens, generated.past_key_values)
 
     @torch.no_grad()
     def generate(

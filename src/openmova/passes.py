@@ -8,14 +8,14 @@ the answer itself. Shapes: B batch, E experts, N image tokens, D width of the la
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import BatchFeature
+from transformers import BatchFeature, Cache
 
 from openmova.adapter import ExpertMap
 from openmova.answer import Answer
@@ -24,7 +24,7 @@ from openmova.errors import UserError
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
 from openmova.referring import Size, boxes_in, polygons_in
-from openmova.routing import Routing, limit_experts
+from openmova.routing import Routing, RoutingResult, limit_experts
 from openmova.vision_mova import PlainTokens
 
 Message = dict[str, Any]
@@ -81,6 +81,29 @@ class Encoders(Protocol):
     ) -> dict[int, ExpertMap]: ...
 
 
+Route = Callable[[Sequence[int], Tensor, Tensor, Tensor], RoutingResult]
+"""Asks the router about some rows of a batch: their numbers, and as `ask_router`."""
+
+
+def ask_router(
+    model: MovaForConditionalGeneration,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    base_map: Tensor,
+    past_key_values: Cache | None = None,
+) -> RoutingResult:
+    """As the model's `route`, with all experts that it names: each row has a limit of its own."""
+    return model.route(
+        None,
+        None,
+        input_ids,
+        attention_mask,
+        base_map=base_map,
+        max_experts=len(model.config.expert_names),
+        past_key_values=past_key_values,
+    )
+
+
 def check_room(model: MovaForConditionalGeneration, tokens: int, limits: Limits) -> None:
     """Raises UserError if a prompt of so many tokens leaves no room for the answer."""
     room = model.config.text_config.max_position_embeddings - limits.max_new_tokens
@@ -116,18 +139,19 @@ def look(
     choices: Sequence[Choice],
     clock: Clock,
     encoders: Encoders | None = None,
+    route: Route | None = None,
 ) -> Seen:
     """All that comes before the answers: base encoder, routing, experts, adapter.
 
     choices: who decides on the experts of each row; the router is asked about its rows alone.
-    encoders: what looks at the pictures, if it is not the model itself.
+    encoders: what looks at the pictures, if it is not the model itself; route: who asks the router.
     """
     encoders = encoders or model.model
     pictures = (inputs["pixel_values"], inputs["image_sizes"])
     with clock("base"):
         base_map = encoders.encode_base(*pictures)
     with clock("routing"):
-        routing, told, plain = _route(model, inputs, choices, base_map)
+        routing, told, plain = _route(model, inputs, choices, base_map, route)
     with clock("experts"):
         expert_maps = encoders.encode_experts(*pictures, routing)
     with clock("adapter"):
@@ -149,6 +173,7 @@ def _route(
     inputs: Mapping[str, Tensor],
     choices: Sequence[Choice],
     base_map: Tensor,
+    route: Route | None,
 ) -> tuple[Tensor, list[Routing], PlainTokens | None]:
     """The experts of each row: bool [B, E], and with their scores; the tokens the router saw."""
     pool = model.config.expert_names
@@ -162,14 +187,11 @@ def _route(
     plain = None
     asked = [row for row, choice in enumerate(choices) if choice.fixed is None]
     if asked:
-        result = model.route(
-            None,
-            None,
-            inputs["routing_input_ids"][asked],
-            inputs["routing_attention_mask"][asked],
-            base_map=base_map[asked],
-            max_experts=len(pool),  # all that it names; each row has a limit of its own
-        )
+        prompts = inputs["routing_input_ids"][asked], inputs["routing_attention_mask"][asked]
+        if route is None:
+            result = ask_router(model, *prompts, base_map[asked])
+        else:
+            result = route(asked, *prompts, base_map[asked])
         plain = PlainTokens(torch.tensor(asked, device=model.device), result.tokens)
         for at, row in enumerate(asked):
             choice = choices[row]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from openmova.routing.lora import RouterLoraConfig
 from openmova.routing.prompt import INSTRUCTION
+
+if TYPE_CHECKING:
+    from transformers import Cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,8 @@ class RoutingResult(NamedTuple):
     """What the router wrote for each row."""
     tokens: Tensor
     """[B, N, D], the image tokens without any expert, which the router saw pooled"""
+    past_key_values: Cache | None = None
+    """What the language model kept of the prompts and of what it wrote; None: it was not asked"""
 
     def row(self, index: int, names: Sequence[str]) -> Routing:
         """One row with the names of the pool's experts."""

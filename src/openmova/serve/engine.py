@@ -147,7 +147,7 @@ class Engine:
     """Answers questions together.
 
     places: answers that are written at once; waiting: questions that may wait for one.
-    features: bytes of what the encoders made of pictures, kept for further questions about them.
+    features: bytes of what the model made of pictures, kept for further questions about them.
     on_batch: is told the stage ("look" or "decode") and how many shared it.
     """
 
@@ -303,11 +303,11 @@ class Engine:
             messages = [question.messages for question in questions]
             inputs = prepare(mova.model, mova.processor, messages, choices)
         known = self.features.of([question.fingerprint for question in questions])
-        encoders = Remembering(mova.model.model, known)
+        remembering = Remembering(mova.model, known)
         attended = any(question.attended for question in questions)
         with ExitStack() as watching:
             found = watching.enter_context(watched(mova.model.model.adapter)) if attended else {}
-            seen = look(mova.model, inputs, choices, clock, encoders)
+            seen = look(mova.model, inputs, choices, clock, remembering, remembering.route)
         self.features.trim()
         chosen = [routing.experts for routing in seen.routing]
         attention = of_rows(found, chosen, mova.experts) if attended else [{} for _ in tickets]

@@ -1,4 +1,4 @@
-"""What the encoders made of pictures that are asked about again, within a limit of bytes.
+"""What the model made of pictures that are asked about again, within a limit of bytes.
 
 Who goes on with a conversation sends its picture again. A picture is known by its pixels, so nobody
 has to say that it is the same one, and it may be another client that asks.
@@ -18,11 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 from openmova.adapter import ExpertMap
-from openmova.passes import Encoders
+from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.passes import ask_router
+from openmova.routing import RoutingResult
+from openmova.serve.prefix import ReadPrompt, begin, read_prompts
 
 MEGABYTE = 1_000_000
 ENTRY = 1_000
-"""Bytes that a picture counts without any map."""
+"""Bytes that a picture counts without anything known."""
 
 
 def fingerprint(picture: Image.Image) -> bytes:
@@ -32,26 +35,29 @@ def fingerprint(picture: Image.Image) -> bytes:
 
 
 @dataclass(eq=False)
-class Maps:
-    """What is known of one picture: maps [C, h, w]."""
+class Known:
+    """What is known of one picture: maps [C, h, w], and its routing prompt."""
 
     base: Tensor | None = None
     experts: dict[int, Tensor] = field(default_factory=dict)
     """by their index in the pool"""
+    prompt: ReadPrompt | None = None
 
     @property
     def size(self) -> int:
         """In bytes."""
-        known = [*self.experts.values(), *([] if self.base is None else [self.base])]
-        return ENTRY + sum(one.numel() * one.element_size() for one in known)
+        tensors = [*self.experts.values(), *([] if self.base is None else [self.base])]
+        if self.prompt is not None:
+            tensors += [*self.prompt.keys, *self.prompt.values]
+        return ENTRY + sum(one.numel() * one.element_size() for one in tensors)
 
 
 class Features:
-    """The maps of pictures; beyond `most` bytes those go that were longest not asked about."""
+    """What is known of pictures; beyond `most` bytes those go that were longest not asked about."""
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._known: OrderedDict[bytes, Maps] = OrderedDict()
+        self._known: OrderedDict[bytes, Known] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -59,16 +65,16 @@ class Features:
     @property
     def size(self) -> int:
         """In bytes."""
-        return sum(maps.size for maps in self._known.values())
+        return sum(known.size for known in self._known.values())
 
-    def of(self, keys: Sequence[bytes | None]) -> list[Maps]:
+    def of(self, keys: Sequence[bytes | None]) -> list[Known]:
         """What is known of these pictures, to be added to; None: one that is not remembered."""
         found = []
         for key in keys:
-            maps = Maps() if key is None else self._known.setdefault(key, Maps())
+            known = Known() if key is None else self._known.setdefault(key, Known())
             if key is not None:
                 self._known.move_to_end(key)
-            found.append(maps)
+            found.append(known)
         return found
 
     def trim(self) -> None:
@@ -80,24 +86,24 @@ class Features:
 
 
 class Remembering:
-    """Encoders that run only for what is not known of a batch's pictures; rows: its Maps.
+    """Does only what is not known of a batch's pictures, and adds it; rows: what is known of each.
 
-    Rows of the same picture share their Maps, and one run.
+    Rows of the same picture share what is known, and one run of each encoder.
     """
 
-    def __init__(self, encoders: Encoders, rows: Sequence[Maps]) -> None:
-        self._encoders = encoders
+    def __init__(self, model: MovaForConditionalGeneration, rows: Sequence[Known]) -> None:
+        self._model = model
         self._rows = rows
 
     def encode_base(self, pixel_values: Tensor, image_sizes: Tensor) -> Tensor:
         """As `MovaModel.encode_base`."""
-        new = {id(maps): row for row, maps in enumerate(self._rows) if maps.base is None}
+        new = {id(known): row for row, known in enumerate(self._rows) if known.base is None}
         if new:
             rows = list(new.values())
-            made = self._encoders.encode_base(pixel_values[rows], image_sizes[rows])
+            made = self._model.model.encode_base(pixel_values[rows], image_sizes[rows])
             for row, base in zip(rows, made, strict=True):
                 self._rows[row].base = base.clone()  # of its own, not a part of the batch
-        return torch.stack([maps.base for maps in self._rows if maps.base is not None])
+        return torch.stack([known.base for known in self._rows if known.base is not None])
 
     def encode_experts(
         self, pixel_values: Tensor, image_sizes: Tensor, routing: Tensor
@@ -105,12 +111,12 @@ class Remembering:
         """As `MovaModel.encode_experts`."""
         chosen = [(row, expert, self._rows[row]) for row, expert in routing.nonzero().tolist()]
         new = {
-            (id(maps), expert): row for row, expert, maps in chosen if expert not in maps.experts
+            (id(known), expert): row for row, expert, known in chosen if expert not in known.experts
         }
         missing = torch.zeros_like(routing)
         for (_, expert), row in new.items():
             missing[row, expert] = True
-        made = self._encoders.encode_experts(pixel_values, image_sizes, missing)
+        made = self._model.model.encode_experts(pixel_values, image_sizes, missing)
         for expert, found in made.items():
             for row, one in zip(found.rows.tolist(), found.features, strict=True):
                 self._rows[row].experts[expert] = one.clone()
@@ -124,3 +130,43 @@ class Remembering:
             )
             for expert, rows in sorted(rows_of.items())
         }
+
+    def route(
+        self, rows: Sequence[int], input_ids: Tensor, attention_mask: Tensor, base_map: Tensor
+    ) -> RoutingResult:
+        """As `openmova.passes.Route`; what is known of a picture's prompt is not read again."""
+        known = [self._rows[row] for row in rows]
+        read = [one.prompt is not None for one in known]
+        parts = []
+        for again in (False, True):
+            if group := [at for at, before in enumerate(read) if before == again]:
+                inputs = input_ids[group], attention_mask[group], base_map[group]
+                parts.append((group, self._routed([known[at] for at in group], *inputs)))
+        return _in_order(parts)
+
+    def _routed(
+        self, known: Sequence[Known], input_ids: Tensor, attention_mask: Tensor, base_map: Tensor
+    ) -> RoutingResult:
+        """Rows of whose pictures prompts are known, or of none of them."""
+        read = [one.prompt for one in known if one.prompt is not None]
+        begun = None
+        if read:
+            begun = begin(read, input_ids, attention_mask, self._model.config.image_token_id)
+        result = ask_router(self._model, input_ids, attention_mask, base_map, begun)
+        made = read_prompts(result.past_key_values, input_ids, attention_mask)
+        if made and not read:
+            for one, prompt in zip(known, made, strict=True):
+                one.prompt = prompt
+        return result
+
+
+def _in_order(parts: Sequence[tuple[Sequence[int], RoutingResult]]) -> RoutingResult:
+    """The rows of a batch from parts of it, each with the numbers of its rows."""
+    rows = [row for group, _ in parts for row in group]
+    order = sorted(range(len(rows)), key=rows.__getitem__)
+    routing, scores, tokens = (
+        torch.cat([getattr(result, name) for _, result in parts])[order]
+        for name in ("routing", "scores", "tokens")
+    )
+    texts = [text for _, result in parts for text in result.texts]
+    return RoutingResult(routing, scores, [texts[row] for row in order], tokens)
