@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from openmova import Box, Mova
+from openmova import Answer, Box, Mova
 from openmova.errors import UserError
+from openmova.features import Known
 from openmova.processing_mova import MovaProcessor
 from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
@@ -252,6 +253,30 @@ class TestChat:
         chat.ask(QUESTIONS[0], picture, max_new_tokens=1)
         chat.ask(QUESTIONS[1], picture, max_new_tokens=1)
         assert len(chat.messages) == 2
+
+    def test_looks_at_its_picture_once(
+        self, mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        base, looked = mova.model.model.encode_base, []
+
+        def counted(*pictures: Any) -> Any:
+            looked.append(pictures)
+            return base(*pictures)
+
+        def talked(*, forgetful: bool) -> list[Answer]:
+            chat, said = mova.chat(), []
+            for number, question in enumerate(QUESTIONS):
+                if forgetful:
+                    chat._known = Known()
+                said.append(chat.ask(question, None if number else picture, max_new_tokens=4))
+            return said
+
+        expected = talked(forgetful=True)
+        monkeypatch.setattr(mova.model.model, "encode_base", counted)
+        for answer, wanted in zip(talked(forgetful=False), expected, strict=True):
+            assert answer.text == wanted.text
+            assert answer.routing.scores == pytest.approx(wanted.routing.scores, abs=1e-5)
+        assert len(looked) == 1
 
     def test_needs_a_picture_first(self, mova: Mova) -> None:
         assert "starts with a picture" in fault(mova.chat().ask, QUESTIONS[0])

@@ -24,6 +24,7 @@ from openmova.answer import Answer
 from openmova.asking import Choice, Experts, Limits
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
+from openmova.features import Known, Remembering
 from openmova.images import ImageSource, load_image
 from openmova.loading.model import DAMAGED, check_options, damaged, load_model
 from openmova.loading.single_row import quicken_single_rows
@@ -188,8 +189,15 @@ class Mova:
         check_room(self.model, inputs["input_ids"].shape[1], limits)
         return inputs
 
-    def _look(self, inputs: BatchFeature, choice: Choice, clock: Clock) -> Seen:
-        return look(self.model, inputs, [choice] * len(inputs["input_ids"]), clock)
+    def _look(
+        self, inputs: BatchFeature, choice: Choice, clock: Clock, known: Known | None = None
+    ) -> Seen:
+        """known: of the picture, if there is one row."""
+        choices = [choice] * len(inputs["input_ids"])
+        if known is None:
+            return look(self.model, inputs, choices, clock)
+        remembering = Remembering(self.model, [known])
+        return look(self.model, inputs, choices, clock, remembering, remembering.route)
 
     def _generate(
         self, inputs: BatchFeature, seen: Seen, limits: Limits, clock: Clock, **options: Any
@@ -216,9 +224,10 @@ class Mova:
         choice: Choice,
         limits: Limits,
         clock: Clock,
+        known: Known | None = None,
     ) -> list[Answer]:
-        """One answer a row; sizes: of the pictures as they were given."""
-        seen = self._look(inputs, choice, clock)
+        """One answer a row; sizes: of the pictures as they were given; known: as `_look`."""
+        seen = self._look(inputs, choice, clock, known)
         with clock("answer"):
             new_ids = self._generate(inputs, seen, limits, clock)
             texts = self.processor.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
@@ -267,12 +276,16 @@ class Mova:
 
 
 class Chat:
-    """A conversation about one picture; every answer sees what was said before."""
+    """A conversation about one picture; every answer sees what was said before.
+
+    What the encoders made of the picture is kept for its next question.
+    """
 
     def __init__(self, mova: Mova) -> None:
         self._mova = mova
         self.messages: list[Message] = []
         self._size: Size = (0, 0)  # of the picture talked about
+        self._known = Known()
 
     def ask(
         self,
@@ -293,13 +306,15 @@ class Chat:
         question = check_question(question)
         clock = Clock(mova.model.device)
         with clock("prepare"):
-            before = [] if image is not None else self.messages
+            before, size, known = self.messages, self._size, self._known
             picture = None if image is None else load_image(image)
-            size = self._size if picture is None else picture.size
+            if picture is not None:
+                before, size, known = [], picture.size, Known()
             messages = [*before, user_turn(question, picture)]
             inputs = mova._inputs([messages], choice, limits)
-        (answer,) = mova._answer(inputs, [size], choice, limits, clock)
-        self.messages, self._size = [*messages, assistant_turn(answer.text)], size
+        (answer,) = mova._answer(inputs, [size], choice, limits, clock, known)
+        self.messages = [*messages, assistant_turn(answer.text)]
+        self._size, self._known = size, known
         return answer
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from openmova import Mova
-from openmova.serve.features import ENTRY, Features, fingerprint
+from openmova.features import ENTRY, Features, fingerprint
 from serve.asking import Asked, question, running, tiny_mova
 from serve.served import MODEL, QUESTION, asked, serving
 from tiny import pictures

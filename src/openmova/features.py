@@ -20,8 +20,8 @@ from torch import Tensor
 from openmova.adapter import ExpertMap
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.passes import ask_router
+from openmova.prefix import ReadPrompt, begin, read_prompts
 from openmova.routing import RoutingResult
-from openmova.serve.prefix import ReadPrompt, begin, read_prompts
 
 MEGABYTE = 1_000_000
 ENTRY = 1_000

@@ -14,10 +14,10 @@ from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from openmova import Mova
 from openmova.asking import Choice
+from openmova.features import Known, Remembering
 from openmova.passes import ask_router, prepare, user_turn
+from openmova.prefix import ReadPrompt, begin, read_prompts
 from openmova.routing import RoutingResult
-from openmova.serve.features import Known, Remembering
-from openmova.serve.prefix import ReadPrompt, begin, read_prompts
 from serve.asking import tiny_mova
 from tiny import pictures
 
