@@ -105,8 +105,8 @@ def test_any_company_and_any_past_give_the_same_routing(
 
 
 def prompt(*ids: int) -> ReadPrompt:
-    kept = torch.tensor([ids], dtype=torch.float)[..., None]  # [1, t, 1]
-    return ReadPrompt(list(ids), [kept], [-kept])
+    keys = torch.tensor(ids, dtype=torch.float)[None, :, None]  # [H, t, d]
+    return ReadPrompt(list(ids), torch.stack([keys, -keys])[None])
 
 
 def test_places_that_all_rows_know_are_laid_behind_their_padding() -> None:
@@ -141,6 +141,17 @@ def test_the_last_token_is_read_again_for_its_logits() -> None:
 def test_a_sliding_window_is_not_kept() -> None:
     cache = DynamicCache()
     cache.layers = [DynamicSlidingWindowLayer(sliding_window=4)]
+    kept = torch.zeros(1, 1, 3, 2)
+    cache.update(kept, kept, 0)
+    ids = torch.tensor([[1, 2, 3]])
+    assert read_prompts(cache, ids, torch.ones_like(ids)) is None
+
+
+def test_layers_of_different_shapes_are_not_kept() -> None:
+    cache = DynamicCache()
+    for layer, heads in enumerate((1, 2)):
+        kept = torch.zeros(1, heads, 3, 2)
+        cache.update(kept, kept, layer)
     ids = torch.tensor([[1, 2, 3]])
     assert read_prompts(cache, ids, torch.ones_like(ids)) is None
 

@@ -48,12 +48,15 @@ class Known:
         """In bytes."""
         tensors = [*self.experts.values(), *([] if self.base is None else [self.base])]
         if self.prompt is not None:
-            tensors += [*self.prompt.keys, *self.prompt.values]
+            tensors.append(self.prompt.kept)
         return ENTRY + sum(one.numel() * one.element_size() for one in tensors)
 
 
 class Features:
-    """What is known of pictures; beyond `most` bytes those go that were longest not asked about."""
+    """What is known of pictures; beyond `most` bytes what was longest not asked about goes.
+
+    Prompts go before maps, which take little of the room and are dearer to make.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -80,6 +83,12 @@ class Features:
     def trim(self) -> None:
         """Keep to the limit."""
         size = self.size
+        for known in self._known.values():
+            if size <= self.most:
+                return
+            size -= known.size
+            known.prompt = None
+            size += known.size
         while size > self.most:
             _, gone = self._known.popitem(last=False)
             size -= gone.size

@@ -3,7 +3,7 @@
 The routing prompts of a picture share what stands in front of the question, with nano nine tenths.
 What an image token is, no id tells: only prompts of the same picture may be compared.
 
-Shapes: B rows, T places, t tokens of one prompt, H heads, d width of a head.
+Shapes: B rows, T places, t tokens of one prompt, L layers, H heads, d width of a head.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from itertools import takewhile
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 
 @dataclass(frozen=True, eq=False)
 class ReadPrompt:
-    """What the language model kept of one prompt: for each layer keys and values [H, t, d]."""
+    """What the language model kept of one prompt: keys and values [L, 2, H, t, d].
+
+    One tensor, as many small ones that come and go would leave the memory in pieces.
+    """
 
     ids: list[int]
-    keys: list[Tensor]
-    values: list[Tensor]
+    kept: Tensor
 
     def same(self, ids: Sequence[int]) -> int:
         """How many tokens from the first on these ids have in common with the prompt's."""
@@ -38,16 +39,20 @@ def read_prompts(
 ) -> list[ReadPrompt] | None:
     """What was kept of each row of prompts [B, T], padded on the left.
 
-    None for a language model that keeps something else than keys and values of all places.
+    None for a language model that keeps something else than keys and values of all places, alike
+    in all layers and on one device.
     """
-    if cache is None or any(type(layer) is not DynamicLayer for layer in cache.layers):
+    layers = [] if cache is None else cache.layers
+    if any(type(layer) is not DynamicLayer for layer in layers):
+        return None
+    tensors = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
+    if len({(tensor.shape, tensor.device) for tensor in tensors}) != 1:
         return None
     end = input_ids.shape[1]
     return [
         ReadPrompt(
             input_ids[row, blank:].tolist(),
-            [layer.keys[row, :, blank:end].clone() for layer in cache.layers],  # not a part of
-            [layer.values[row, :, blank:end].clone() for layer in cache.layers],  # the batch
+            torch.stack([tensor[row, :, blank:end] for tensor in tensors]).unflatten(0, (-1, 2)),
         )
         for row, blank in enumerate(_blanks(attention_mask))
     ]
@@ -70,15 +75,14 @@ def begin(
     if first < 1 or bool((input_ids[:, first:] == image_token_id).any()):
         return None
 
-    def laid(kept: Sequence[Tensor]) -> Tensor:
-        """Keys or values of each row [H, t, d] at their places, [B, H, first, d]."""
-        rows = zip(kept, (min(blank, first) for blank in blanks), strict=True)
-        return torch.stack([pad(row[:, : first - blank], (0, 0, blank, 0)) for row, blank in rows])
-
+    layers, both, heads, _, width = read[0].kept.shape
     cache = DynamicCache()
-    for layer in range(len(read[0].keys)):
-        keys, values = ([row.keys[layer] for row in read], [row.values[layer] for row in read])
-        cache.update(laid(keys), laid(values), layer)
+    for layer in range(layers):
+        rows = read[0].kept.new_zeros(len(read), both, heads, first, width)
+        for row, prompt, blank in zip(rows, read, blanks, strict=True):
+            if blank < first:
+                row[..., blank:, :] = prompt.kept[layer, ..., : first - blank, :]
+        cache.update(rows[:, 0], rows[:, 1], layer)
     return cache
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from openmova import Mova
 from openmova.features import ENTRY, Features, fingerprint
+from openmova.prefix import ReadPrompt
 from serve.asking import Asked, question, running, tiny_mova
 from serve.served import MODEL, QUESTION, asked, serving
 from tiny import pictures
@@ -98,6 +99,19 @@ def test_the_longest_unasked_go_first() -> None:
     kept = {key: features.of([key])[0].base is not None for key in (b"a", b"c", b"d")}
     assert all(kept.values())
     assert features.of([b"b"])[0].base is None
+
+
+def test_prompts_go_before_maps() -> None:
+    features = Features(3 * (ENTRY + 400) + 200)
+    for key in (b"a", b"b", b"c"):
+        (known,) = features.of([key])
+        known.base = torch.zeros(10, 10)
+        known.prompt = ReadPrompt([1], torch.zeros(50))
+        features.trim()
+        assert features.size <= features.most
+    kept = features.of([b"a", b"b", b"c"])
+    assert all(known.base is not None for known in kept)
+    assert [known.prompt is not None for known in kept] == [False, False, True]
 
 
 def test_what_has_no_fingerprint_is_not_kept(mova: Mova) -> None:
