@@ -162,8 +162,9 @@ class Remembering:
         if read:
             begun = begin(read, input_ids, attention_mask, self._model.config.image_token_id)
         result = ask_router(self._model, input_ids, attention_mask, base_map, begun)
-        made = read_prompts(result.past_key_values, input_ids, attention_mask)
-        if made and not read:
+        if read:
+            return result
+        if made := read_prompts(result.past_key_values, input_ids, attention_mask):
             for one, prompt in zip(known, made, strict=True):
                 one.prompt = prompt
         return result

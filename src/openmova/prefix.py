@@ -20,10 +20,7 @@ from transformers.cache_utils import DynamicLayer
 
 @dataclass(frozen=True, eq=False)
 class ReadPrompt:
-    """What the language model kept of one prompt: keys and values [L, 2, H, t, d].
-
-    One tensor, as many small ones that come and go would leave the memory in pieces.
-    """
+    """What the language model kept of one prompt: keys and values [L, 2, H, t, d]."""
 
     ids: list[int]
     kept: Tensor
