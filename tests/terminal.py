@@ -36,12 +36,31 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
+    def interrupt_until(self, text: str) -> str:
+        """Ctrl-C, as often as a person would press it.
+
+        Python's input() misses one that comes after it has written its prompt and before it waits
+        for a key.
+        """
+        for _ in range(20):
+            self.press(CTRL_C)
+            try:
+                return self.until(text, seconds=5)
+            except TimeoutError:
+                pass
+        raise AssertionError(f"Ctrl-C does not lead to {text!r}: {self._shown!r}")
+
     def until(self, text: str, seconds: float = 120) -> str:
-        """What is shown up to and with this text, from where the last call ended."""
+        """What is shown up to and with this text, from where the last call ended.
+
+        Raises:
+            TimeoutError: it does not come.
+        """
         end = time.monotonic() + seconds
         while (place := self._shown.find(text)) < 0:
             ready, _, _ = select.select([self._master], [], [], max(end - time.monotonic(), 0))
-            assert ready, f"no {text!r} in {self._shown!r}"
+            if not ready:
+                raise TimeoutError(f"no {text!r} in {self._shown!r}")
             try:
                 self._shown += CONTROL.sub("", os.read(self._master, 65536).decode())
             except OSError as error:  # the other end is closed

@@ -16,7 +16,7 @@ from openmova.cli.conversing import Conversing
 from openmova.serve.engine import Engine
 from openmova.serve.talk import Talk
 from serve.asking import tiny_mova
-from terminal import CTRL_C, CTRL_D, UP, Terminal
+from terminal import CTRL_D, UP, Terminal
 from tiny import pictures
 
 COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
@@ -132,8 +132,7 @@ def test_in_a_terminal(terminal: Terminal, image: str, mova: Mova, tmp_path: Pat
     terminal.press("/dance\n")
     terminal.until("is no command: /help lists them")
     terminal.until("> ")
-    terminal.press(CTRL_C)
-    terminal.until("(/quit or Ctrl-D end)")
+    terminal.interrupt_until("(/quit or Ctrl-D end)")
     terminal.until("> ")
     terminal.press(UP + UP + "\n")  # the question again, out of the history
     terminal.until("cut short")
