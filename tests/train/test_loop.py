@@ -39,6 +39,28 @@ def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
             assert torch.equal(tensor, resumed[name]), name
 
 
+def test_parameters_learn_at_their_own_rate(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"one": nn.Linear(2, 1), "still": nn.Linear(2, 1)})
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+        x = torch.ones(1, 2)
+        return (model["one"](x) + model["still"](x)).sum(), {}
+
+    rates = {"one": 1.0, "still": 0.0}
+    fit(
+        "toy",
+        model,
+        loss_of,
+        steps=3,
+        lr=1e-2,
+        rate=lambda name: rates[name.partition(".")[0]],
+        folder=tmp_path,
+    )
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]) == name.startswith("still"), name
+
+
 def test_the_schedule_warms_up_and_ends_near_zero() -> None:
     factors = [schedule(step, 1000) for step in range(1000)]
     assert factors[0] == pytest.approx(0.01)

@@ -9,6 +9,7 @@ import pytest
 
 from openmova.checkpoints.nano_spec import EXPERTS
 from openmova.evaluate.mini.claims import (
+    AUGMENTED,
     FAILS,
     HOLDS,
     LANGUAGE_MODEL,
@@ -94,7 +95,8 @@ def test_routers_are_compared_question_by_question() -> None:
     verdict = {
         claim.text.partition(" the language")[0]: claim.verdict
         for claim in router_claims(
-            {LANGUAGE_MODEL: right, MINILM: half}, {LANGUAGE_MODEL: half, MINILM: right}
+            {LANGUAGE_MODEL: right, MINILM: half},
+            {LANGUAGE_MODEL: half, AUGMENTED: right, MINILM: right},
         )
     }
     assert verdict["Over its own pool"] == HOLDS

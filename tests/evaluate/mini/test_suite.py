@@ -66,6 +66,7 @@ def test_the_suite_asks_each_thing_once_and_writes_its_files(
         {},
     )
     assert {row["name"] for row in tables["10"]["rows"]} == {"language model", "MiniLM", "MLP"}
+    assert {row["trained"] for row in tables["16"]["rows"]} == {"the model's own"}
     assert run() == report
     assert loads == [None]  # nothing was left to ask
     keys = [json.loads(line)["sample"] for line in (tmp_path / "samples.jsonl").open()]

@@ -14,6 +14,7 @@ from openmova.train.mini import run
 from openmova.train.mini.encoders import FILE, read_encoders, write_encoders
 from openmova.train.mini.run import (
     Task,
+    built,
     check_steps,
     finished,
     load_variant,
@@ -79,6 +80,18 @@ def test_training_that_was_stopped_ends_with_the_same_weights(
     whole = load_variant(tmp_path / "whole", "linear", 1).state_dict()
     broken = load_variant(tmp_path / "broken", "linear", 1).state_dict()
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_the_slow_gate_is_movas_and_moves_less(tmp_path: Path, task: Task) -> None:
+    began = built("mova", 1).state_dict()
+    moved = {}
+    for name in ("mova", "slow-gate"):
+        train_variant(tmp_path, name, 1, task)
+        ended = load_variant(tmp_path, name, 1).state_dict()
+        moved[name] = {key: (ended[key] - began[key]).abs().mean() for key in ended}
+    gate, other = "adapter.blocks.1.gate.hidden.weight", "adapter.blocks.1.mlp.up_proj.weight"
+    assert moved["slow-gate"][gate] < 0.2 * moved["mova"][gate]
+    assert moved["slow-gate"][other] > 0.5 * moved["mova"][other]
 
 
 def test_how_long_a_step_takes_is_measured(task: Task) -> None:

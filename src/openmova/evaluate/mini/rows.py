@@ -101,6 +101,6 @@ TABLES = (
     TableSpec(
         number=11,
         title="Blocks of the MoV-Adapter, and its gate",
-        rows=_rows("blocks-1", "mova", "blocks-3", "blocks-4", "uniform"),
+        rows=_rows("blocks-1", "mova", "blocks-3", "blocks-4", "uniform", "slow-gate"),
     ),
 )

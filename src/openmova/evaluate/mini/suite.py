@@ -19,8 +19,9 @@ from openmova.train.nano.loop import read_metadata
 
 ALL = "all"
 EXACT = "exact"
+OWN = "the model's own"
 ROUTERS = {
-    "language model": "the model's own",
+    "language model": OWN,
     "MiniLM": "not trained",
     "MLP": "2,000 questions, 50 epochs",
 }
@@ -73,7 +74,7 @@ def run(
         *(_answer_table(results, spec, folder, there) for spec in TABLES),
         _open_world_table(unseen),
         _pool_table("14", "Routers over nano's own pool: exactly the experts needed", own, results),
-        _pool_table("16", "Image tokens that the router sees", by_grid(asker), results),
+        _pool_table("16", "Image tokens that the router sees", by_grid(asker), results, OWN),
     ]
     found = [*claims(results), *router_claims(own, unseen)]
     return {
@@ -133,13 +134,15 @@ def _trained(folder: Path, variant: str, seeds: Sequence[int]) -> str:
     return "; ".join(sorted(told))
 
 
-def _pool_table(number: str, title: str, rights: Rights, results: Results) -> Table:
-    """Shares of right routings by group."""
+def _pool_table(
+    number: str, title: str, rights: Rights, results: Results, trained: str | None = None
+) -> Table:
+    """Shares of right routings by group. trained: the same of all rows, if it is."""
     rows = []
     for name, right in rights.items():
         cells = {group: Mean.of(right[:, results.groups == group]).to_dict() for group in GROUPS}
         cells[ALL] = Mean.of(right).to_dict()
-        rows.append(_router_row(name, right, cells))
+        rows.append(_router_row(name, right, cells, trained))
     return Table(number=number, title=title, columns=(*GROUPS, ALL), rows=rows)
 
 
@@ -155,8 +158,10 @@ def _open_world_table(rights: Rights) -> Table:
     )
 
 
-def _router_row(name: str, right: Any, cells: dict[str, Any]) -> TableRow:
-    trained = ROUTERS.get(name, "a checkpoint of its own")
+def _router_row(
+    name: str, right: Any, cells: dict[str, Any], trained: str | None = None
+) -> TableRow:
+    trained = trained or ROUTERS.get(name, "a checkpoint of its own")
     seeds = tuple(range(1, len(right) + 1)) if len(right) > 1 else ()
     return TableRow(name=name, trained=trained, seeds=seeds, cells=cells)
 

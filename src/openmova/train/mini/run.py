@@ -100,7 +100,7 @@ def seconds_of_a_step(names: Sequence[str], task: Task) -> dict[str, float]:
     for name in names:
         with TemporaryDirectory() as work:
             began = time.perf_counter()
-            _align(built(name, 0), replace(task, steps=PROBED), 0, Path(work))
+            _align(name, built(name, 0), replace(task, steps=PROBED), 0, Path(work))
             found[name] = (time.perf_counter() - began) / PROBED
     return found
 
@@ -109,7 +109,7 @@ def train_variant(folder: Path, name: str, seed: int, task: Task) -> None:
     """Train one to its end, or go on with it; then its file is there, whole."""
     work = folder / ".training" / f"{name}-{seed}-{task.steps}"
     model = built(name, seed)
-    _align(model, task, seed, work)
+    _align(name, model, task, seed, work)
     tensors, _ = read_tensors(work / "alignment.safetensors")
     write_tensors(
         variant_file(folder, name, seed),
@@ -124,7 +124,7 @@ def train_variant(folder: Path, name: str, seed: int, task: Task) -> None:
     shutil.rmtree(work)
 
 
-def _align(model: nn.Module, task: Task, seed: int, folder: Path) -> None:
+def _align(name: str, model: nn.Module, task: Task, seed: int, folder: Path) -> None:
     align(
         model,
         task.data,
@@ -134,4 +134,5 @@ def _align(model: nn.Module, task: Task, seed: int, folder: Path) -> None:
         folder=folder,
         seed=seed,
         batch=BATCH,
+        gate_rate=VARIANTS[name].gate_rate,
     )

@@ -150,6 +150,8 @@ class Variant:
     build: Callable[[], nn.Module]
     routed: bool = True
     """Whether the routing plays a part in it."""
+    gate_rate: float = 1.0
+    """Of the learning rate, what its gates learn at."""
 
 
 def _joined(what: str, *names: str) -> Variant:
@@ -169,5 +171,6 @@ VARIANTS: dict[str, Variant] = {
     "blocks-3": Variant(what="3 blocks", build=lambda: Fused(blocks=3)),
     "blocks-4": Variant(what="4 blocks", build=lambda: Fused(blocks=4)),
     "uniform": Variant(what="uniform gating", build=lambda: Fused(uniform=True)),
+    "slow-gate": Variant(what="gate at a tenth of the learning rate", build=Fused, gate_rate=0.1),
 }
 """By name; what a file of weights is called."""

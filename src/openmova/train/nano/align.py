@@ -215,11 +215,12 @@ def align(
     seed: int,
     batch: int = 32,
     lr: float = 2e-3,
+    gate_rate: float = 1.0,
 ) -> None:
     """Trains the alignment; every batch holds all four domains.
 
     model: (data, rows, routing, text) -> tokens, as `Aligned`. Its checkpoint, and with it the way
-    on after a kill, is in the folder.
+    on after a kill, is in the folder. gate_rate: of the learning rate, what the gates learn at.
     """
     by_domain = {name: [i for i, d in enumerate(data.domains) if d == name] for name in EXPERTS}
 
@@ -242,4 +243,7 @@ def align(
             figures[name] = right[mine].sum().item() / max((cells[mine] > 0).sum().item(), 1)
         return loss, figures
 
-    fit("alignment", model, loss_of, steps=steps, lr=lr, folder=folder)
+    def rate(name: str) -> float:
+        return gate_rate if ".gate." in name else 1.0
+
+    fit("alignment", model, loss_of, steps=steps, lr=lr, rate=rate, folder=folder)

@@ -56,6 +56,7 @@ def fit(
     lr: float,
     folder: Path,
     weight_decay: float = 0.01,
+    rate: Callable[[str], float] = lambda _: 1.0,
     save_seconds: float = 60.0,
 ) -> None:
     """Trains the parameters of ``model`` that require a gradient.
@@ -63,10 +64,15 @@ def fit(
     Args:
         name: of the stage; its checkpoint is ``folder/name.safetensors``.
         loss_of: step -> (loss, figures to show).
+        rate: of the learning rate, what the parameter of this name learns at.
     """
     path = folder / f"{name}.safetensors"
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW([p for _, p in named], lr=lr, weight_decay=weight_decay)
+    groups = [
+        {"params": [p for n, p in named if rate(n) == share], "rate": share}
+        for share in dict.fromkeys(rate(n) for n, _ in named)
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay)
     start = int(read_metadata(path)["step"]) if path.exists() else 0
     if start:
         load_trained(model, path)
@@ -76,7 +82,7 @@ def fit(
     bar = tqdm(range(start, steps), desc=name, initial=start, total=steps, mininterval=5)
     for step in bar:
         for group in optimizer.param_groups:
-            group["lr"] = lr * schedule(step, steps)
+            group["lr"] = lr * group["rate"] * schedule(step, steps)
         loss, figures = loss_of(step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
