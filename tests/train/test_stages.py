@@ -10,6 +10,7 @@ from openmova.train.stages import PARTS, STAGES, set_stage
 
 MODULES = {
     "adapter": "model.adapter.",
+    "gate": "model.adapter.",
     "base": "model.base.",
     "gate_text": "model.gate_text_encoder.",
     "language_model": ("model.language_model.", "lm_head."),
@@ -54,6 +55,30 @@ def test_a_part_has_its_own_learning_rate_and_zero_freezes_it() -> None:
     assert not any(p.requires_grad for p in model.model.gate_text_encoder.parameters())
 
 
+@pytest.mark.parametrize(
+    ("rates", "gate", "rest"),
+    [
+        ({}, 1e-3, 1e-3),
+        ({"adapter": 1e-4}, 1e-4, 1e-4),
+        ({"gate": 1e-4}, 1e-4, 1e-3),
+        ({"gate": 0.0}, None, 1e-3),
+        ({"adapter": 0.0}, None, None),
+        ({"adapter": 0.0, "gate": 1e-4}, 1e-4, None),
+    ],
+)
+def test_the_gate_learns_as_the_adapter_does_unless_it_is_named(
+    rates: dict[str, float], gate: float | None, rest: float | None
+) -> None:
+    model, _ = tiny_mova()
+    trained = set_stage(model, "pretrain", learning_rate=1e-3, learning_rates=rates)
+    rate_of = {p: group["lr"] for group in trained.groups for p in group["params"]}
+    assert len(rate_of) == sum(len(group["params"]) for group in trained.groups)
+    for name, parameter in model.model.adapter.named_parameters():
+        wanted = gate if ".gate." in name else rest
+        assert rate_of.get(parameter) == wanted, name
+        assert parameter.requires_grad == (wanted is not None), name
+
+
 def test_what_is_frozen_stays_in_evaluation_mode() -> None:
     model, _ = tiny_mova()
     trained = set_stage(model, "pretrain", learning_rate=1e-3, learning_rates={})
@@ -64,6 +89,7 @@ def test_what_is_frozen_stays_in_evaluation_mode() -> None:
     }
     assert training == {
         "adapter": True,
+        "gate": True,
         "base": True,
         "gate_text": False,
         "language_model": False,

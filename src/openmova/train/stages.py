@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from openmova.adapter import DynamicGate
 from openmova.train.lora import lora_matrices
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 PARTS: dict[str, Callable[[MovaForConditionalGeneration], tuple[nn.Module, ...]]] = {
     "adapter": lambda model: (model.model.adapter,),
+    "gate": lambda model: tuple(
+        module for module in model.model.adapter.modules() if isinstance(module, DynamicGate)
+    ),
     "base": lambda model: (model.model.base,),
     "gate_text": lambda model: (model.model.gate_text_encoder,),
     "language_model": lambda model: (model.model.language_model, model.lm_head),
@@ -29,11 +33,14 @@ PARTS: dict[str, Callable[[MovaForConditionalGeneration], tuple[nn.Module, ...]]
 }
 """The parts that can learn, by the names that a recipe gives them."""
 
+INSIDE = {"gate": "adapter"}
+"""A part of another part: where the recipe does not name it, it learns as that one does."""
+
 STAGES: dict[str, tuple[str, ...]] = {
-    "pretrain": ("adapter", "base"),
-    "finetune": ("adapter", "base", "gate_text", "language_model"),
-    "probe": ("adapter", "language_model"),
-    "lora": ("adapter", "lora"),
+    "pretrain": ("adapter", "gate", "base"),
+    "finetune": ("adapter", "gate", "base", "gate_text", "language_model"),
+    "probe": ("adapter", "gate", "language_model"),
+    "lora": ("adapter", "gate", "lora"),
     "router-lora": ("router_lora",),
 }
 """Which parts learn: the paper's two stages; the models that its routing data is made with; the
@@ -75,18 +82,26 @@ def set_stage(
     """
     model.requires_grad_(False)
     rates = {part: learning_rates.get(part, learning_rate) for part in STAGES[stage]}
+    parts = {
+        part: modules_of(model)
+        for part, modules_of in PARTS.items()
+        if part not in INSIDE or part in learning_rates
+    }
     groups: list[dict[str, Any]] = []
     frozen: list[nn.Module] = [model.model.experts]
-    for part, modules_of in PARTS.items():
-        modules = modules_of(model)
+    for part, modules in parts.items():
         rate = rates.get(part, 0.0)
         if not rate:
             frozen += modules
+            for module in modules:
+                module.requires_grad_(False)
             continue
         for module in modules:
             module.requires_grad_(True).float()
+        inner = [module for p in parts if INSIDE.get(p) == part for module in parts[p]]
+        apart = {p for module in inner for p in module.parameters()}
         # A tied head is the embedding: counted once.
-        parameters = list(dict.fromkeys(p for module in modules for p in module.parameters()))
+        parameters = dict.fromkeys(p for m in modules for p in m.parameters() if p not in apart)
         for decay, wanted in ((weight_decay, True), (0.0, False)):
             chosen = [p for p in parameters if (p.ndim > 1) == wanted]
             if chosen:
