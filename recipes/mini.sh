@@ -16,7 +16,7 @@ python=${PYTHON:-.venv/bin/python}
 cat <<TEXT
 The mini suite into $run, from the encoders and images of $nano.
   train     14 visual sides from 3 seeds, 400 steps each; says first how long this machine takes
-  evaluate  about 11,600 answers and routings of nano's language model; 50 minutes on two cores
+  evaluate  about 12,200 answers and routings of nano's language model; 55 minutes on two cores
 No accelerator and nothing to pay for; 3 GB of memory, 2 GB of disk.
 TEXT
 "$python" -m openmova.train.mini "$run" --nano "$nano"
