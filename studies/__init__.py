@@ -1,0 +1,1 @@
+"""Research beside the library: what makes and measures nano, and the paper's claims."""

@@ -1,0 +1,1 @@
+"""The embedded model, from packages to its model card."""
