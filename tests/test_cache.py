@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from openmova.cache import build_once, cache_dir
 from openmova.errors import UserError
+from openmova.runtime.cache import build_once, cache_dir
 
 # A builder in a process of its own: two files with a pause between, so that a torn entry shows.
 BUILDER = """
 import sys, time
 from pathlib import Path
-from openmova.cache import build_once
+from openmova.runtime.cache import build_once
 
 pause, log = float(sys.argv[1]), Path(sys.argv[2])
 
@@ -173,5 +173,5 @@ def test_a_read_only_cache_that_holds_the_entry_is_enough(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = build_once("entry", write_one_file, 0)
-    monkeypatch.setattr("openmova.cache.FileLock", None)
+    monkeypatch.setattr("openmova.runtime.cache.FileLock", None)
     assert build_once("entry", write_one_file, 0) == entry

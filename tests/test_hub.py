@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from checkpoints.tiny_release import write_release
-from openmova import Mova, hub
+from openmova import Mova
 from openmova.checkpoints.assemble import fetch, local
 from openmova.checkpoints.encoders import read_encoder
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.checkpoints.mova_specs import RELEASED_ORDER
 from openmova.checkpoints.recipe import Recipe
 from openmova.errors import UserError
+from openmova.runtime import hub
 from tiny import pictures
 
 RELEASE = "zongzhuofan/llama3-mova-8b"

@@ -24,8 +24,8 @@ from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.pool import ExpertPool, key_faults
 from openmova.experts.registry import build_expert, expert_class
-from openmova.hub import download
 from openmova.loading.quantization import keep_parts
+from openmova.runtime.hub import download
 
 DOWNLOAD_OPTIONS = ("revision", "cache_dir", "token", "force_download", "local_files_only")
 ALIGNMENT = 64  # bytes; torch's own allocations have it

@@ -14,8 +14,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from openmova.cache import build_once
 from openmova.errors import UserError
+from openmova.runtime.cache import build_once
 
 ROOM = 1_000_000_000
 """Bytes that must be free before a package is fetched and unpacked."""

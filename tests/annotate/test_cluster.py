@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from openmova import ray_cluster
 from openmova.annotate.cluster import Chunk, ClusterLosses, _Worker
 from openmova.annotate.folder import Settings
 from openmova.data.bad import BadSamples
 from openmova.data.formats import read_samples
 from openmova.errors import UserError
+from openmova.runtime import ray_cluster
 
 SETTINGS = Settings(data="data", samples=4, pool=("ocr",), models={"base": "a", "ocr": "b"})
 BASE, OCR = SETTINGS.probes

@@ -15,9 +15,9 @@ from openmova.data.samples import Samples
 from openmova.errors import UserError
 from openmova.evaluate import data_inspection
 from openmova.evaluate.data_inspection import inspect_data
-from openmova.evaluate.journal import Journal
 from openmova.evaluate.report import data_page
 from openmova.mova import Mova
+from openmova.runtime.run_store import Journal
 from pages import Page
 
 LONG = "ä" * 3000  # of two bytes, so of two tokens

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from openmova.errors import UserError
-from openmova.evaluate import journal as journals
-from openmova.evaluate.journal import Journal, fingerprint
+from openmova.runtime import run_store as journals
+from openmova.runtime.run_store import Journal, fingerprint
 
 SETTINGS = {"suite": "numbers", "seed": 3}
 NUMBERS = {f"number/{i}": i for i in range(40)}

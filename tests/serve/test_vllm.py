@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from openmova import Mova
-from openmova.assets import EXAMPLES, asset_folder
+from openmova.runtime.assets import EXAMPLES, asset_folder
 from openmova.serve.vllm.requests import Requests
 
 pytest.importorskip("vllm", reason="vLLM is not installed (CONTRIBUTING.md says how)")

@@ -23,7 +23,7 @@ from openmova.annotate.shards import Shard, missing_chunks
 from openmova.data.bad import BadSample, BadSamples
 from openmova.data.samples import Samples
 from openmova.errors import UserError
-from openmova.ray_cluster import cluster
+from openmova.runtime.ray_cluster import cluster
 
 Chunk = tuple[Probe, range]
 

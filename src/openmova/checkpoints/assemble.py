@@ -16,7 +16,6 @@ import torch
 from torch.random import fork_rng
 from transformers import GenerationConfig, PreTrainedConfig
 
-from openmova import hub
 from openmova.adapter import AdapterConfig, MoVAdapter
 from openmova.checkpoints.encoders import (
     BERT,
@@ -42,6 +41,7 @@ from openmova.errors import UserError
 from openmova.experts.hf import hf_spec
 from openmova.experts.registry import build_expert
 from openmova.processing_mova import MovaProcessor
+from openmova.runtime import hub
 
 BASE, ADAPTER, GATE = "model.base.", "model.adapter.", "model.gate_text_encoder."
 HF_CHANGES = ("descriptions", "size", "mean", "std", "select_layer")

@@ -22,7 +22,7 @@ from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.checkpoints.verify import verify_checkpoint
 from openmova.checkpoints.writer import write_checkpoint
 from openmova.errors import UserError
-from openmova.hub import SMALL_FILES
+from openmova.runtime.hub import SMALL_FILES
 
 CAUSAL = "ForCausalLM"
 """How transformers' names of causal language models end."""

@@ -23,7 +23,7 @@ from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.checkpoints.writer import write_checkpoint
 from openmova.errors import UserError
 from openmova.experts.registry import build_expert
-from openmova.hub import is_release
+from openmova.runtime.hub import is_release
 
 SPEC_FILE = "spec.json"
 """In the folder of one converted encoder."""

@@ -6,8 +6,8 @@ import difflib
 import os
 from pathlib import Path
 
-from openmova import hub
 from openmova.errors import UserError
+from openmova.runtime import hub
 
 EMBEDDED = ("nano",)
 """Models that come with the package, by name."""

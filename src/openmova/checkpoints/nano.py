@@ -17,13 +17,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from openmova.assets import NANO_WEIGHTS, asset_folder
-from openmova.cache import build_once
 from openmova.checkpoints import nano_spec
 from openmova.checkpoints.alignment import align_file
 from openmova.checkpoints.plan import MAIN_FILE
 from openmova.errors import UserError
 from openmova.experts.lite import convert_lite0
+from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
+from openmova.runtime.cache import build_once
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 IMAGE_TOKEN = "<image>"

@@ -11,7 +11,6 @@ from typing import Any
 
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
-from openmova import hub
 from openmova.checkpoints import mova_specs
 from openmova.checkpoints.assemble import recipe_config
 from openmova.checkpoints.locate import MODEL_TYPE, checkpoint_folder
@@ -20,6 +19,7 @@ from openmova.checkpoints.release import read_release
 from openmova.checkpoints.tensors import open_tensors
 from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
+from openmova.runtime import hub
 
 RELEASE = "zongzhuofan/llama3-mova-8b"
 """The released MoVA-8B."""

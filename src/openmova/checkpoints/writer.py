@@ -22,12 +22,12 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from openmova.cache import size_text
 from openmova.checkpoints.alignment import STORED, aligned_order, header
 from openmova.checkpoints.plan import MAKES, Entry, Plan
 from openmova.checkpoints.tensor_file import Tensors, raw_bytes, torch_dtype
-from openmova.disk import flush, is_full, write_text
 from openmova.errors import UserError
+from openmova.runtime.cache import size_text
+from openmova.runtime.files import flush, is_full, write_text
 
 REPORT = "conversion.json"
 FORMAT = 1

@@ -93,7 +93,7 @@ def fetched(model: str, *, yes: bool = False) -> str:
 
     Comes before any `status`: a download has bars of its own, and the release's asks first.
     """
-    from openmova.hub import HUB_ID
+    from openmova.runtime.hub import HUB_ID
 
     if not HUB_ID.fullmatch(model) or Path(model).exists():
         return model

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from openmova.asking import Choice, Limits
-from openmova.cache import cache_dir
 from openmova.cli.console import muted, status
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
+from openmova.runtime.cache import cache_dir
 
 if TYPE_CHECKING:
     from openmova.answer import Answer

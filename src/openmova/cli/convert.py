@@ -122,7 +122,7 @@ def convert(
 
 def _local(source: str, yes: bool) -> Path:
     """The source here; on a terminal a download is asked about."""
-    from openmova.hub import source_path
+    from openmova.runtime.hub import source_path
 
     here = Path(source).expanduser().exists()
     if not here and not yes and sys.stdin.isatty():

@@ -10,7 +10,7 @@ import typer
 
 from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
 from openmova.errors import UserError
-from openmova.evaluate.journal import Journal, fingerprint
+from openmova.runtime.run_store import Journal, fingerprint
 
 if TYPE_CHECKING:
     from rich.table import Table

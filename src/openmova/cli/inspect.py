@@ -25,8 +25,8 @@ from openmova.questions import check_question
 if TYPE_CHECKING:
     from openmova.data.samples import Samples
     from openmova.evaluate.inspection import Inspection
-    from openmova.evaluate.journal import Journal
     from openmova.mova import Mova
+    from openmova.runtime.run_store import Journal
 
 EXAMPLES = """\b
 Examples:
@@ -157,7 +157,7 @@ def _many(
     with status(f"opening {data}"):
         from openmova.checkpoints.locate import checkpoint_folder
         from openmova.data.formats import read_samples
-        from openmova.evaluate.journal import Journal, fingerprint
+        from openmova.runtime.run_store import Journal, fingerprint
 
         samples = read_samples(data, images=options["images"])
     folder = fetched(model, yes=yes)

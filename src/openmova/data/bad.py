@@ -10,8 +10,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from openmova.disk import append_text
 from openmova.errors import UserError
+from openmova.runtime.files import append_text
 
 WARM_UP = 100
 """Samples before the share of bad ones says something."""

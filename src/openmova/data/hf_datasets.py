@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from openmova.cache import cache_dir
 from openmova.data.samples import Samples
 from openmova.errors import UserError
+from openmova.runtime.cache import cache_dir
 
 HUB = re.compile(
     r"(?P<how>hub|stream):(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)"

@@ -16,13 +16,13 @@ from pathlib import Path
 import yaml
 from PIL import Image
 
-from openmova.assets import OPEN_WORLD_SUITE, asset_folder
 from openmova.data.llava import writing
 from openmova.data.routing_instructions import COUNT
 from openmova.data.sample import Sample, Turn
 from openmova.data.synthetic import draw_chart, draw_form, draw_shapes
 from openmova.routing import INSTRUCTION, expert_letters, format_routing, routing_prompt
 from openmova.routing.augment import UNCHANGED, Augmentation, augmented_pool
+from openmova.runtime.assets import OPEN_WORLD_SUITE, asset_folder
 
 POOL = 7
 """Experts a prompt shows, unless it is cut: as many as the suite holds out."""

@@ -15,10 +15,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from openmova.cache import build_once, cache_dir
 from openmova.data.bad import BadSample
 from openmova.data.samples import Samples, checked_record
 from openmova.errors import UserError
+from openmova.runtime.cache import build_once, cache_dir
 
 RECORD = "json"
 PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "avif")

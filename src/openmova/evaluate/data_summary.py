@@ -12,9 +12,9 @@ from typing import Any
 
 from openmova.answer import matches
 from openmova.evaluate.calibration import Calibration
-from openmova.evaluate.journal import Row
 from openmova.evaluate.masking import without
 from openmova.evaluate.statistics import Difference, Share
+from openmova.runtime.run_store import Row
 from openmova.train.statistics import NO_DOMAIN
 
 LEFT_OUT = "left_out"

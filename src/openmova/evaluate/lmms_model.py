@@ -20,8 +20,8 @@ from lmms_eval.protocol import ChatMessages
 from loguru import logger
 
 from openmova.errors import UserError
-from openmova.evaluate.journal import Journal, Row, fingerprint
 from openmova.evaluate.usage import expert_usage
+from openmova.runtime.run_store import Journal, Row, fingerprint
 
 if TYPE_CHECKING:
     from openmova.images import ImageSource

@@ -16,7 +16,6 @@ from typing import Any
 from PIL import Image
 
 from openmova.answer import matches
-from openmova.assets import NANO_SUITE, asset_folder
 from openmova.data.synthetic import (
     Fact,
     PictureSet,
@@ -27,9 +26,10 @@ from openmova.data.synthetic import (
     draw_shapes,
 )
 from openmova.data.synthetic.questions import ask
-from openmova.evaluate.journal import Journal, Row
 from openmova.evaluate.statistics import Share, majority
 from openmova.mova import Mova
+from openmova.runtime.assets import NANO_SUITE, asset_folder
+from openmova.runtime.run_store import Journal, Row
 
 DOMAINS = ("object", "text", "chart", "location")
 GROUPS = (*DOMAINS, "none")

@@ -16,9 +16,9 @@ from typing import Any
 from PIL import Image
 
 from openmova.data.open_world import neutral_page, open_world
-from openmova.evaluate.journal import Journal, Row
 from openmova.evaluate.statistics import Share
 from openmova.mova import Mova
+from openmova.runtime.run_store import Journal, Row
 
 
 @dataclass(frozen=True, kw_only=True)

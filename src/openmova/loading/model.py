@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 
 from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
-from openmova.hub import read_config
 from openmova.loading.placement import DeviceMap, auto_device_map, check_device
 from openmova.loading.quantization import find_quantization, quantization_config
 from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.runtime.hub import read_config
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, SafetensorError)
 """What transformers and safetensors raise for a folder that is not whole."""

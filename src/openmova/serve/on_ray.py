@@ -18,7 +18,7 @@ from ray import serve
 from ray.exceptions import RayError
 
 from openmova.errors import UserError
-from openmova.ray_cluster import cluster
+from openmova.runtime.ray_cluster import cluster
 
 NAME = "openmova"
 SPARE = 16

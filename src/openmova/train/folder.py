@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from openmova.disk import checksum, claimed, flush, is_full, write_text
 from openmova.errors import UserError
+from openmova.runtime.files import checksum, claimed, flush, is_full, write_text
 from openmova.train.log import RunLog
 from openmova.train.plot import can_draw, draw_log
 from openmova.train.recipe import differences

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from openmova.disk import append_text, write_text
+from openmova.runtime.files import append_text, write_text
 
 
 class RunLog:

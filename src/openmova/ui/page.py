@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.data_classes import ImageData
 
-from openmova.assets import EXAMPLES, asset_folder
+from openmova.runtime.assets import EXAMPLES, asset_folder
 from openmova.serve.engine import Engine
 from openmova.ui.answering import ALWAYS, NEVER, NO_ANSWER, NO_COMPARISON, ROUTER, Answering
 from openmova.ui.showing import nothing_yet

@@ -13,11 +13,11 @@ from nano_shaped import nano_shaped, write_untrained
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
 from openmova.evaluate import open_world_suite
-from openmova.evaluate.journal import Journal
 from openmova.evaluate.mini import answers, routers, suite
 from openmova.evaluate.mini import report as reports
 from openmova.evaluate.mini.questions import GROUPS
 from openmova.mova import Mova
+from openmova.runtime.run_store import Journal
 
 
 @pytest.fixture(scope="module")

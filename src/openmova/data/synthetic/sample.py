@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from openmova.assets import NANO_SUITE, asset_folder
+from openmova.runtime.assets import NANO_SUITE, asset_folder
 
 ROWS, COLUMNS = 7, 14
 """The cells: 7 rows of 32 and 14 columns of 16 canvas units."""

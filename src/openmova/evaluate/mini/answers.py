@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from openmova.answer import matches
 from openmova.checkpoints.nano_spec import EXPERTS, adapter_config
-from openmova.disk import checksum
 from openmova.errors import UserError
-from openmova.evaluate.journal import Journal, Row
 from openmova.evaluate.mini.questions import Question
 from openmova.mova import Mova
+from openmova.runtime.files import checksum
+from openmova.runtime.run_store import Journal, Row
 from openmova.train.mini.encoders import FILE, read_encoders
 from openmova.train.mini.run import load_variant, variant_file
 from openmova.train.nano.align import Encoded, GateText, encode, word_embeddings

@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from openmova.assets import NANO_SUITE, asset_folder
 from openmova.data.synthetic import Fact, PictureSet, Sample
 from openmova.data.synthetic.questions import ask
+from openmova.runtime.assets import NANO_SUITE, asset_folder
 from openmova.train.nano.conversations import draw
 
 NEEDED: dict[str, tuple[str, ...]] = {

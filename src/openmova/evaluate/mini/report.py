@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from openmova.disk import write_text
 from openmova.evaluate.statistics import percent
+from openmova.runtime.files import write_text
 from openmova.train.plot import can_draw
 
 Report = Mapping[str, Any]

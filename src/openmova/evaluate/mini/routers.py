@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.assets import NANO_SUITE, asset_folder
 from openmova.checkpoints.nano_spec import DESCRIPTIONS, EXPERTS
 from openmova.data.open_world import open_world
 from openmova.data.synthetic import PictureSet
@@ -23,6 +22,7 @@ from openmova.data.synthetic.questions import ask
 from openmova.evaluate.mini.questions import Question
 from openmova.evaluate.open_world_suite import Item
 from openmova.mova import Mova
+from openmova.runtime.assets import NANO_SUITE, asset_folder
 from openmova.train.nano.conversations import draw
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from openmova.checkpoints.nano_spec import ROUTING_GRID, TOKEN_GRID
 from openmova.evaluate import open_world_suite
-from openmova.evaluate.journal import Journal, Row, fingerprint
 from openmova.evaluate.mini import routers
 from openmova.evaluate.mini.answers import Asker
 from openmova.evaluate.mini.claims import LANGUAGE_MODEL, MINILM, MLP
 from openmova.evaluate.mini.questions import Question
 from openmova.evaluate.mini.routers import SentenceEncoder
 from openmova.mova import Mova
+from openmova.runtime.run_store import Journal, Row, fingerprint
 
 SEEDS = (1, 2, 3)
 """Of the MLPs."""

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from openmova.evaluate.journal import Journal, Row
 from openmova.evaluate.mini.answers import Asker, Load
 from openmova.evaluate.mini.claims import Claim, Results, claims, router_claims
 from openmova.evaluate.mini.questions import GROUPS, questions
 from openmova.evaluate.mini.routing import Rights, by_grid, in_open_world, in_own_pool
 from openmova.evaluate.mini.rows import TABLES, TableSpec
 from openmova.evaluate.statistics import Mean
+from openmova.runtime.run_store import Journal, Row
 from openmova.train.mini.run import finished, variant_file
 from openmova.train.nano.loop import read_metadata
 

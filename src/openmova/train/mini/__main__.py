@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openmova.checkpoints.nano import nano_parts
-from openmova.disk import claimed
 from openmova.errors import INTERRUPTED, UserError
+from openmova.runtime.files import claimed
 from openmova.train.mini.encoders import FILE, write_encoders
 from openmova.train.mini.run import (
     SEEDS,

@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 
 from openmova.adapter import MoVAdapter
-from openmova.assets import NANO_WEIGHTS, asset_folder
 from openmova.checkpoints.nano import assemble_nano, nano_parts
 from openmova.checkpoints.nano_spec import adapter_config
 from openmova.errors import UserError
+from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
 from openmova.train.nano.align import Aligned, align, look_at_same_place, words_and_gate
 from openmova.train.nano.card import report, write_card
 from openmova.train.nano.conversations import write_conversations

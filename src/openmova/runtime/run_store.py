@@ -22,8 +22,8 @@ from typing import Any, Self, TypeVar
 
 from tqdm import tqdm
 
-from openmova.disk import append_text, checksum, claimed, write_text
 from openmova.errors import UserError
+from openmova.runtime.files import append_text, checksum, claimed, write_text
 
 Row = dict[str, Any]
 """What is kept of a sample, in plain JSON types."""

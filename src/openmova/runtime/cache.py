@@ -15,8 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from openmova.disk import flush, is_full
 from openmova.errors import UserError
+from openmova.runtime.files import flush, is_full
 
 REMEDY = "set OPENMOVA_CACHE to a folder that has room and can be written"
 

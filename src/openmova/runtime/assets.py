@@ -12,6 +12,6 @@ OPEN_WORLD_SUITE = "suites/open-world"
 
 def asset_folder(name: str) -> Path:
     """A folder of the repository, or of the installed package's copy of it."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / name
     return installed if installed.is_dir() else package.parents[1] / name

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from openmova.cache import build_in_place, cache_dir, size_text
 from openmova.errors import UserError
+from openmova.runtime.cache import build_in_place, cache_dir, size_text
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 DATA_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.onnx")
