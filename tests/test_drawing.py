@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageColor
 
-from openmova.drawing import COLOURS, SUFFIXES, check_target, draw_regions, save_picture
 from openmova.errors import UserError
-from openmova.referring import Box, Polygon
+from openmova.images.boxes import Box, Polygon
+from openmova.images.drawing import COLOURS, SUFFIXES, check_target, draw_regions, save_picture
 
 BOX = Box(60.0, 80.0, 160.0, 120.0)
 TRIANGLE = Polygon(((50.0, 50.0), (150.0, 50.0), (100.0, 140.0)))

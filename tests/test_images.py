@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from openmova.errors import UserError
-from openmova.images import ImageLimits, load_image
+from openmova.images.opening import ImageLimits, load_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmova.referring import Box, Frame, Polygon, Size, box_text, boxes_in, polygons_in
+from openmova.images.boxes import Box, Frame, Polygon, Size, box_text, boxes_in, polygons_in
 
 LANDSCAPE, PORTRAIT, SQUARE = (400, 200), (101, 300), (100, 100)
 sizes = st.tuples(st.integers(1, 5000), st.integers(1, 5000))

@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from openmova.answer import Answer
     from openmova.configuration_mova import MovaConfig
     from openmova.image_processing_mova import MovaImageProcessor
+    from openmova.images.boxes import Box, Polygon
     from openmova.modeling_mova import MovaForConditionalGeneration, MovaModel
     from openmova.mova import Mova
     from openmova.processing_mova import MovaProcessor
-    from openmova.referring import Box, Polygon
 
 # Where each public name lives; a name is imported when it is first used.
 _HOMES = {
     "Answer": "openmova.answer",
-    "Box": "openmova.referring",
+    "Box": "openmova.images.boxes",
     "Mova": "openmova.mova",
     "MovaConfig": "openmova.configuration_mova",
     "MovaForConditionalGeneration": "openmova.modeling_mova",
     "MovaImageProcessor": "openmova.image_processing_mova",
     "MovaModel": "openmova.modeling_mova",
     "MovaProcessor": "openmova.processing_mova",
-    "Polygon": "openmova.referring",
+    "Polygon": "openmova.images.boxes",
 }
 
 __all__ = [

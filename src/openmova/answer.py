@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from openmova.referring import Box, Polygon
+from openmova.images.boxes import Box, Polygon
 from openmova.routing import Routing
 
 

@@ -11,7 +11,7 @@ from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 from openmova.adapter import AdapterConfig
 from openmova.errors import UserError
-from openmova.referring import FRAMES
+from openmova.images.boxes import FRAMES
 from openmova.routing import RoutingConfig
 
 

@@ -14,7 +14,7 @@ from transformers.image_utils import load_image as fetch_image
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from openmova.configuration_mova import MovaConfig
-from openmova.images import ImageSource, load_image
+from openmova.images.opening import ImageSource, load_image
 
 REMOTE = ("http://", "https://", "data:image/")
 

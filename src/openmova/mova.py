@@ -25,7 +25,8 @@ from openmova.asking import Choice, Experts, Limits
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.features import Known, Remembering
-from openmova.images import ImageSource, load_image
+from openmova.images.boxes import Size
+from openmova.images.opening import ImageSource, load_image
 from openmova.loading.model import DAMAGED, check_options, damaged, load_model
 from openmova.loading.single_row import quicken_single_rows
 from openmova.modeling_mova import MovaForConditionalGeneration
@@ -42,7 +43,6 @@ from openmova.passes import (
 )
 from openmova.processing_mova import MovaProcessor
 from openmova.questions import check_question
-from openmova.referring import Size
 
 
 class Mova:

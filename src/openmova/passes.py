@@ -21,9 +21,9 @@ from openmova.adapter import ExpertMap
 from openmova.answer import Answer
 from openmova.asking import Choice, Limits
 from openmova.errors import UserError
+from openmova.images.boxes import Size, boxes_in, polygons_in
 from openmova.modeling_mova import MovaForConditionalGeneration
 from openmova.processing_mova import MovaProcessor
-from openmova.referring import Size, boxes_in, polygons_in
 from openmova.routing import Routing, RoutingResult, limit_experts
 from openmova.vision_mova import PlainTokens
 

@@ -17,7 +17,7 @@ from openmova.evaluate.referring_tasks import (
     picture,
     polygon_results,
 )
-from openmova.referring import Box, Polygon
+from openmova.images.boxes import Box, Polygon
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from openmova.evaluate.heatmap import drawn, in_words, map_corners
+from openmova.images.heatmap import drawn, in_words, map_corners
 
 WIDE = (200, 100)
 

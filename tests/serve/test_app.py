@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from openmova import Mova
-from openmova.images import ImageLimits, load_image
+from openmova.images.opening import ImageLimits, load_image
 from openmova.serve import app, conversation
 from openmova.serve.conversation import Rules
 from serve.asking import tiny_mova

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from openmova.images import ImageLimits
+from openmova.images.opening import ImageLimits
 from openmova.serve.conversation import Rules
 from serve.asking import tiny_mova
 from serve.fuzzing import MOST_TOKENS, PICTURES, fuzz

@@ -10,7 +10,7 @@ import pytest
 
 from openmova import Mova
 from openmova.asking import Choice, Limits
-from openmova.referring import Box, Polygon
+from openmova.images.boxes import Box, Polygon
 from openmova.serve.conversation import IMAGES
 from openmova.serve.engine import Reply, Routed
 from openmova.serve.talk import Talk

@@ -21,9 +21,9 @@ from openmova.cli.model_options import (
     loaded,
 )
 from openmova.cli.routing_table import routing_table
-from openmova.drawing import Region, check_target, draw_regions, save_picture
 from openmova.errors import UserError
-from openmova.images import load_image
+from openmova.images.drawing import Region, check_target, draw_regions, save_picture
+from openmova.images.opening import load_image
 from openmova.questions import check_question
 
 STANDARD_INPUT = "-"

@@ -19,7 +19,7 @@ from openmova.cli.model_options import (
     Yes,
     loaded,
 )
-from openmova.images import load_image
+from openmova.images.opening import load_image
 
 EXAMPLES = """\b
 Examples:

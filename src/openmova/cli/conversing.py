@@ -19,7 +19,7 @@ from openmova.runtime.cache import cache_dir
 
 if TYPE_CHECKING:
     from openmova.answer import Answer
-    from openmova.images import ImageSource
+    from openmova.images.opening import ImageSource
     from openmova.serve.engine import Reply
     from openmova.serve.talk import Talk
 

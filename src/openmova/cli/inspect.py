@@ -19,7 +19,7 @@ from openmova.cli.console import (
 )
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
-from openmova.images import load_image
+from openmova.images.opening import load_image
 from openmova.questions import check_question
 
 if TYPE_CHECKING:

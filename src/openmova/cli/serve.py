@@ -106,7 +106,7 @@ def serve(
         raise UserError("--ray needs a port: give one with --port")
     if replicas > 1 and not on_ray:
         raise UserError("--replicas goes with --ray")
-    from openmova.images import ImageLimits
+    from openmova.images.opening import ImageLimits
     from openmova.serve.app import Options, create_app
     from openmova.serve.conversation import Rules
     from openmova.serve.loading import load_apart

@@ -14,7 +14,7 @@ from PIL import Image
 
 from openmova.data.bad import BadSample
 from openmova.errors import UserError
-from openmova.images import load_image
+from openmova.images.opening import load_image
 
 Role = Literal["user", "assistant"]
 

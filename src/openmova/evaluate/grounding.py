@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from openmova.referring import Box, Point, Polygon, Size
+from openmova.images.boxes import Box, Point, Polygon, Size
 
 
 def box_iou(a: Box, b: Box) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 from openmova.answer import Answer
 from openmova.evaluate.attention import watched
 from openmova.evaluate.masking import Names, ask_masked, without
-from openmova.images import ImageSource, load_image
+from openmova.images.opening import ImageSource, load_image
 from openmova.mova import Mova
 from openmova.questions import check_question
 

@@ -24,7 +24,7 @@ from openmova.evaluate.usage import expert_usage
 from openmova.runtime.run_store import Journal, Row, fingerprint
 
 if TYPE_CHECKING:
-    from openmova.images import ImageSource
+    from openmova.images.opening import ImageSource
 
 MAX_NEW_TOKENS = 1024
 """Where a task names no limit: that of the release's evaluation scripts (behaviour 3.5)."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openmova.answer import Answer
-from openmova.images import ImageSource
+from openmova.images.opening import ImageSource
 from openmova.mova import Mova
 
 Names = tuple[str, ...]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from openmova.evaluate.grounding import Overlap, box_iou
-from openmova.referring import Box, Polygon, boxes_in, polygons_in
+from openmova.images.boxes import Box, Polygon, boxes_in, polygons_in
 
 if TYPE_CHECKING:
     from datasets import Dataset

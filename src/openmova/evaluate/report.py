@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from openmova.evaluate.heatmap import LONGEST, drawn, in_words
 from openmova.evaluate.inspection import Inspection
 from openmova.evaluate.statistics import percent
+from openmova.images.heatmap import LONGEST, drawn, in_words
 from openmova.routing import expert_letters
 
 

@@ -19,11 +19,11 @@ from PIL import Image
 from openmova.asking import Choice, Limits
 from openmova.errors import UserError
 from openmova.features import fingerprint
-from openmova.images import ImageLimits, load_image
+from openmova.images.boxes import Size
+from openmova.images.opening import ImageLimits, load_image
 from openmova.mova import Mova
 from openmova.passes import Message, assistant_turn, user_turn
 from openmova.questions import check_question
-from openmova.referring import Size
 from openmova.serve.engine import Question
 from openmova.serve.protocol import ChatRequest, ImagePart, Refused, TextPart, Turn, Wish
 from openmova.serve.remote import RemoteLimits, fetch

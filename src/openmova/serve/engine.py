@@ -23,9 +23,9 @@ from openmova.asking import Choice, Limits
 from openmova.errors import UserError
 from openmova.evaluate.attention import of_rows, watched
 from openmova.features import MEGABYTE, Features, Remembering
+from openmova.images.boxes import Size
 from openmova.mova import Mova
 from openmova.passes import Clock, Message, answer_from, check_room, look, prepare
-from openmova.referring import Size
 from openmova.routing import Routing
 from openmova.serve.decode import SharedDecode
 from openmova.serve.sampling import Sampler, Sampling

@@ -13,10 +13,10 @@ from queue import SimpleQueue
 from openmova.asking import Choice, Limits
 from openmova.errors import UserError
 from openmova.features import fingerprint
-from openmova.images import DEFAULT_LIMITS, ImageLimits, ImageSource, load_image
+from openmova.images.boxes import Size
+from openmova.images.opening import DEFAULT_LIMITS, ImageLimits, ImageSource, load_image
 from openmova.passes import Message, assistant_turn, user_turn
 from openmova.questions import check_question
-from openmova.referring import Size
 from openmova.serve.engine import Engine, Event, Failure, Question, Reply
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from openmova.answer import Answer
 from openmova.asking import Choice, Limits
 from openmova.errors import UserError
-from openmova.images import ImageLimits, load_image
+from openmova.images.opening import ImageLimits, load_image
 from openmova.serve.engine import Engine, Piece, Reply, Routed, Unavailable
 from openmova.serve.talk import Talk
 from openmova.ui.showing import Card, about, nothing_yet, side_by_side

@@ -11,11 +11,11 @@ from jinja2 import Environment
 from PIL import Image
 
 from openmova.answer import Answer
-from openmova.drawing import Region, draw_regions
-from openmova.evaluate.heatmap import drawn, in_words
 from openmova.evaluate.report import environment, inlined
+from openmova.images.boxes import Box, Polygon, Size
+from openmova.images.drawing import Region, draw_regions
+from openmova.images.heatmap import drawn, in_words
 from openmova.mova import Mova
-from openmova.referring import Box, Polygon, Size
 from openmova.routing import expert_letters
 from openmova.serve.engine import Reply, Routed
 

@@ -14,7 +14,7 @@ from openmova.asking import Choice
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
-from openmova.images import ImageSource, load_image
+from openmova.images.opening import ImageSource, load_image
 from openmova.passes import user_turn
 from openmova.processing_mova import MovaProcessor
 from openmova.questions import check_question

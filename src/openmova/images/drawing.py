@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from openmova.errors import UserError
-from openmova.referring import Box, Point, Polygon
+from openmova.images.boxes import Box, Point, Polygon
 
 Region = Box | Polygon
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}

@@ -1,0 +1,1 @@
+"""Pictures: opened with limits; boxes and polygons; drawings and heat maps on them."""
