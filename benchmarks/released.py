@@ -16,9 +16,9 @@ import torch
 from sizes import Script
 from torch import Tensor
 
-from openmova.adapter import ExpertMap
 from openmova.asking import Choice
 from openmova.experts.pool import expert_map
+from openmova.model.adapter import ExpertMap
 from openmova.mova import Mova
 from openmova.passes import prepare, user_turn
 

@@ -33,9 +33,9 @@ from transformers.initialization import no_init_weights
 
 from openmova.checkpoints.mova_specs import mova_8b
 from openmova.cli.console import quiet_libraries
-from openmova.configuration_mova import MovaConfig
 from openmova.experts.registry import build_expert
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train.collate import answer_positions
 from openmova.train.stages import STAGES, set_stage
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from openmova.adapter import AdapterConfig, ExpertMap, MoVAdapter, RotaryGrid
+from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter, RotaryGrid
 
 CONFIG = AdapterConfig(
     width=16,

@@ -39,7 +39,7 @@ def test_importing_openmova_imports_neither_torch_nor_transformers() -> None:
     [
         "import openmova",
         "import openmova; from transformers import LlamaForCausalLM",
-        "import openmova.configuration_mova",
+        "import openmova.model.configuration_mova",
         "from transformers import AutoProcessor; import openmova",
     ],
 )

@@ -9,8 +9,8 @@ import pytest
 from transformers import BertConfig, LlamaConfig
 
 from openmova import MovaConfig
-from openmova.adapter import AdapterConfig
 from openmova.errors import UserError
+from openmova.model.adapter import AdapterConfig
 from openmova.routing import RoutingConfig
 from tiny import spec, tiny_config
 

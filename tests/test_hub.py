@@ -211,7 +211,7 @@ class TestATinyReleaseOnTheHub:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr("openmova.processing_mova.MovaProcessor.save_pretrained", killed)
+            patch.setattr("openmova.model.processing_mova.MovaProcessor.save_pretrained", killed)
             checkpoint_folder(RELEASE, yes=True)
         target = hub.converted_release(RELEASE)
         assert not target.exists()

@@ -24,8 +24,8 @@ from transformers import (
 
 from openmova import MovaConfig, MovaForConditionalGeneration, MovaModel, MovaProcessor
 from openmova.errors import UserError
-from openmova.modeling_mova import merge_image_tokens
-from openmova.vision_mova import PlainTokens
+from openmova.model.modeling_mova import merge_image_tokens
+from openmova.model.vision_mova import PlainTokens
 from tiny import (
     MORE_TEXT_CONFIGS,
     TEXT_CONFIGS,

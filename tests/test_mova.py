@@ -15,7 +15,7 @@ from PIL import Image
 from openmova import Answer, Box, Mova
 from openmova.errors import UserError
 from openmova.features import Known
-from openmova.processing_mova import MovaProcessor
+from openmova.model.processing_mova import MovaProcessor
 from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
 QUESTIONS = ["what is this ?", "how many dogs ?", "what red ?"]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from openmova import MovaImageProcessor, MovaProcessor
 from openmova.errors import UserError
-from openmova.processing_mova import expand_placeholders
+from openmova.model.processing_mova import expand_placeholders
 from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer, toy_tokenizer
 
 QUESTION = "what is this ?"

@@ -11,9 +11,9 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
-from openmova.configuration_mova import MovaConfig
 from openmova.experts import KINDS, Expert, square_view
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 
 KINDS["tiny"] = "tiny:TinyExpert"
 

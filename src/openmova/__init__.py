@@ -1,6 +1,6 @@
 """openmova: a mixture of vision experts, chosen by the question.
 
-Importing it makes transformers' Auto classes know the model type "openmova" (see `_auto.py`).
+Importing it makes transformers' Auto classes know the model type "openmova" (see model/auto.py).
 """
 
 from __future__ import annotations
@@ -8,27 +8,27 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from openmova import _auto
+from openmova.model import auto
 
 if TYPE_CHECKING:
     from openmova.answer import Answer
-    from openmova.configuration_mova import MovaConfig
-    from openmova.image_processing_mova import MovaImageProcessor
     from openmova.images.boxes import Box, Polygon
-    from openmova.modeling_mova import MovaForConditionalGeneration, MovaModel
+    from openmova.model.configuration_mova import MovaConfig
+    from openmova.model.image_processing_mova import MovaImageProcessor
+    from openmova.model.modeling_mova import MovaForConditionalGeneration, MovaModel
+    from openmova.model.processing_mova import MovaProcessor
     from openmova.mova import Mova
-    from openmova.processing_mova import MovaProcessor
 
 # Where each public name lives; a name is imported when it is first used.
 _HOMES = {
     "Answer": "openmova.answer",
     "Box": "openmova.images.boxes",
     "Mova": "openmova.mova",
-    "MovaConfig": "openmova.configuration_mova",
-    "MovaForConditionalGeneration": "openmova.modeling_mova",
-    "MovaImageProcessor": "openmova.image_processing_mova",
-    "MovaModel": "openmova.modeling_mova",
-    "MovaProcessor": "openmova.processing_mova",
+    "MovaConfig": "openmova.model.configuration_mova",
+    "MovaForConditionalGeneration": "openmova.model.modeling_mova",
+    "MovaImageProcessor": "openmova.model.image_processing_mova",
+    "MovaModel": "openmova.model.modeling_mova",
+    "MovaProcessor": "openmova.model.processing_mova",
     "Polygon": "openmova.images.boxes",
 }
 
@@ -55,4 +55,4 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
 
-_auto.install()
+auto.install()

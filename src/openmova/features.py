@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from openmova.adapter import ExpertMap
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.adapter import ExpertMap
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.passes import ask_router
 from openmova.prefix import ReadPrompt, begin, read_prompts
 from openmova.routing import RoutingResult

@@ -29,7 +29,8 @@ from openmova.images.boxes import Size
 from openmova.images.opening import ImageSource, load_image
 from openmova.loading.model import DAMAGED, check_options, damaged, load_model
 from openmova.loading.single_row import quicken_single_rows
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import MovaProcessor
 from openmova.passes import (
     Clock,
     Message,
@@ -41,7 +42,6 @@ from openmova.passes import (
     prepare,
     user_turn,
 )
-from openmova.processing_mova import MovaProcessor
 from openmova.questions import check_question
 
 

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 from transformers import BatchFeature, Cache
 
-from openmova.adapter import ExpertMap
 from openmova.answer import Answer
 from openmova.asking import Choice, Limits
 from openmova.errors import UserError
 from openmova.images.boxes import Size, boxes_in, polygons_in
-from openmova.modeling_mova import MovaForConditionalGeneration
-from openmova.processing_mova import MovaProcessor
+from openmova.model.adapter import ExpertMap
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import MovaProcessor
+from openmova.model.vision_mova import PlainTokens
 from openmova.routing import Routing, RoutingResult, limit_experts
-from openmova.vision_mova import PlainTokens
 
 Message = dict[str, Any]
 

@@ -205,7 +205,7 @@ class TestFromPublicParts:
     def test_what_was_finished_is_taken_over(
         self, recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from openmova.processing_mova import MovaProcessor
+        from openmova.model.processing_mova import MovaProcessor
 
         def killed(*_: object, **__: object) -> None:
             raise KeyboardInterrupt

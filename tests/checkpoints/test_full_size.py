@@ -14,9 +14,9 @@ from openmova.checkpoints.mova_specs import PAPER_ORDER, RELEASED_ORDER, mova_8b
 from openmova.checkpoints.plan import Plan, expert_place
 from openmova.checkpoints.release_plan import plan_release
 from openmova.checkpoints.tensors import ManifestTensors
-from openmova.configuration_mova import MovaConfig
 from openmova.experts.registry import build_expert
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 
 MANIFEST = Path(__file__).parents[1] / "golden" / "manifest_mova_8b.json"
 LISTED = json.loads(MANIFEST.read_text(encoding="utf-8"))["tensors"]

@@ -20,9 +20,9 @@ from openmova.checkpoints.release_plan import plan_release
 from openmova.checkpoints.tensors import MemoryTensors, open_tensors
 from openmova.checkpoints.verify import verify_checkpoint
 from openmova.checkpoints.writer import partial_folder
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 
 ROPE = ("freqs_cos", "freqs_sin")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from openmova.adapter import AdapterConfig, MoVAdapter
 from openmova.checkpoints.released import from_released, released_names
+from openmova.model.adapter import AdapterConfig, MoVAdapter
 
 
 def test_every_parameter_of_the_adapter_has_one_released_name() -> None:

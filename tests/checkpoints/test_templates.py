@@ -8,7 +8,7 @@ import pytest
 from jinja2.exceptions import TemplateError
 
 from openmova.checkpoints.templates import TEMPLATES, ConversationTemplate, jinja
-from openmova.processing_mova import MovaProcessor
+from openmova.model.processing_mova import MovaProcessor
 from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer
 
 QUESTIONS = ["What is shown?\nAnswer 'in' \"one\" word.", " {{ 1 }} {text} é\\n😀 ", "last"]

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner, Result
 
 from openmova.cli import app
-from openmova.processing_mova import MovaProcessor
+from openmova.model.processing_mova import MovaProcessor
 from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
 QUESTION = "what is this ?"

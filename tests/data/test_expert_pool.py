@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from openmova.checkpoints.mova_specs import RELEASED_ORDER, mova_8b
-from openmova.configuration_mova import MovaConfig
 from openmova.data.expert_pool import ExpertPool, read_descriptions
 from openmova.errors import UserError
+from openmova.model.configuration_mova import MovaConfig
 from openmova.routing.augment import without_names
 from tiny import tiny_config
 

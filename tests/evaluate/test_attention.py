@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-import openmova.adapter
-from openmova.adapter import RotaryAttention, RotaryGrid
+import openmova.model.adapter
 from openmova.evaluate.attention import attention_received, watched
+from openmova.model.adapter import RotaryAttention, RotaryGrid
 from tiny import GRID, image_inputs, tiny_model
 
 ROUTING = torch.tensor([[True, False, True], [False, False, True]])
@@ -36,7 +36,7 @@ def test_a_head_of_four_numbers_on_two_cells_by_hand() -> None:
 
 def test_what_is_noted_is_what_the_adapter_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
-    fused = openmova.adapter.F.scaled_dot_product_attention
+    fused = openmova.model.adapter.F.scaled_dot_product_attention
     ran: list[Tensor] = []
 
     def explicit(q: Tensor, k: Tensor, v: Tensor, **others: Any) -> Tensor:
@@ -51,7 +51,7 @@ def test_what_is_noted_is_what_the_adapter_computed(monkeypatch: pytest.MonkeyPa
     with watched(model.model.adapter) as found:
         seen = model.model.image_tokens(**image_inputs(2), routing=ROUTING, **question())
     # A block runs its chosen experts in order, then its self-attention.
-    monkeypatch.setattr(openmova.adapter.F, "scaled_dot_product_attention", explicit)
+    monkeypatch.setattr(openmova.model.adapter.F, "scaled_dot_product_attention", explicit)
     again = model.model.image_tokens(**image_inputs(2), routing=ROUTING, **question())
     torch.testing.assert_close(seen, again)
     blocks = len(model.model.adapter.blocks)

@@ -18,7 +18,7 @@ from openmova import Mova
 from openmova.errors import UserError
 from openmova.evaluate import tasks
 from openmova.evaluate.usage import expert_usage
-from openmova.processing_mova import MovaProcessor
+from openmova.model.processing_mova import MovaProcessor
 from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
 pytest.importorskip("lmms_eval", reason="lmms-eval is not installed (the Makefile does it)")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from tiny import image_inputs, tiny_config, tiny_model
 
 from .onnx_files import tiny_graph

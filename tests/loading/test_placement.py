@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from openmova.checkpoints.mova_specs import mova_8b
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.loading.memory import GIB, measure
 from openmova.loading.model import load_model
 from openmova.loading.placement import DeviceMap, auto_device_map
+from openmova.model.configuration_mova import MovaConfig
 from tiny import image_inputs, tiny_model
 
 PARTS = ("model.base", "model.experts", "model.adapter", "model.gate_text_encoder")

@@ -15,8 +15,8 @@ from transformers import BitsAndBytesConfig
 from openmova import Mova, MovaConfig, MovaForConditionalGeneration
 from openmova.errors import UserError
 from openmova.loading.memory import measure
-from openmova.loading.quantization import QUANTIZATIONS, find_quantization, quantized_weights
-from openmova.processing_mova import MovaProcessor
+from openmova.model.processing_mova import MovaProcessor
+from openmova.model.quantization import QUANTIZATIONS, find_quantization, quantized_weights
 from tiny import image_inputs, pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
 WAYS = [

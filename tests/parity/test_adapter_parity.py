@@ -12,14 +12,6 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from openmova.adapter import (
-    AdapterBlock,
-    AdapterConfig,
-    ExpertMap,
-    MoVAdapter,
-    RotaryAttention,
-    RotaryGrid,
-)
 from openmova.checkpoints.released import (
     ADAPTER_PREFIX,
     ATTENTION_NAMES,
@@ -27,6 +19,14 @@ from openmova.checkpoints.released import (
     TEXT_ENCODER_PREFIX,
     from_released,
     released_names,
+)
+from openmova.model.adapter import (
+    AdapterBlock,
+    AdapterConfig,
+    ExpertMap,
+    MoVAdapter,
+    RotaryAttention,
+    RotaryGrid,
 )
 
 from .comparing import close, recorded

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from openmova.modeling_mova import MovaForConditionalGeneration, merge_image_tokens
-from openmova.processing_mova import IGNORED, expand_placeholders
+from openmova.model.modeling_mova import MovaForConditionalGeneration, merge_image_tokens
+from openmova.model.processing_mova import IGNORED, expand_placeholders
 from openmova.routing import pool_tokens
 from tiny import tiny_config
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from openmova.adapter import resize_map
 from openmova.experts.codetr import Rotary
+from openmova.model.adapter import resize_map
 
 from .comparing import close, recorded, tokens
 from .encoders import codetr, inputs, pix2struct, sam

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from openmova.checkpoints.templates import TEMPLATES
-from openmova.processing_mova import MovaProcessor
+from openmova.model.processing_mova import MovaProcessor
+from openmova.model.splicing import image_prompt_ids
 from openmova.routing import gate_text, parse_routing, routing_prompt
-from openmova.splicing import image_prompt_ids
 from tiny import pictures, tiny_config, tiny_question_tokenizer, toy_tokenizer
 
 pytestmark = pytest.mark.parity

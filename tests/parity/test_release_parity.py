@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel, BertTokenizer, LlamaConfig, LlamaModel
 
-from openmova.adapter import AdapterConfig, MoVAdapter
 from openmova.checkpoints.plan import resize_table
 from openmova.checkpoints.release_plan import TEXT_ENCODER, plan_release
 from openmova.checkpoints.released import ADAPTER_PREFIX, released_names
 from openmova.checkpoints.tensors import MemoryTensors
 from openmova.checkpoints.writer import made
-from openmova.configuration_mova import MovaConfig
 from openmova.experts import Expert
-from openmova.modeling_mova import MovaForConditionalGeneration
-from openmova.processing_mova import expand_placeholders
+from openmova.model.adapter import AdapterConfig, MoVAdapter
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import expand_placeholders
 from openmova.routing import gate_text, pool_tokens
 
 from .golden import FOLDER, GoldenSet, find, ids

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from openmova.adapter import resize_map
 from openmova.experts import Expert
+from openmova.model.adapter import resize_map
 
 from .comparing import close
 from .encoders import clip, codetr, dinov2, inputs, pix2struct, sam, vit

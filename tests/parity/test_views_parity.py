@@ -13,7 +13,7 @@ from torch import Tensor
 
 from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD
 from openmova.experts.views import CLIP_MEAN, CLIP_STD, Frame, flattened_patches, picture_view
-from openmova.image_processing_mova import MovaImageProcessor
+from openmova.model.image_processing_mova import MovaImageProcessor
 
 from .comparing import close
 from .golden import GoldenSet, sets

@@ -15,7 +15,7 @@ from openmova import Mova, MovaConfig, MovaForConditionalGeneration
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
 from openmova.loading.memory import measure
-from openmova.processing_mova import MovaProcessor
+from openmova.model.processing_mova import MovaProcessor
 from openmova.routing import RouterLoraConfig
 from tiny import pictures
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from openmova import Mova
 from openmova.asking import Choice, Limits
+from openmova.model.processing_mova import MovaProcessor
 from openmova.passes import user_turn
-from openmova.processing_mova import MovaProcessor
 from openmova.serve.engine import Engine, Event, Failure, Piece, Question, Reply, Ticket
 from openmova.serve.sampling import Sampling
 from tiny import tiny_model, tiny_question_tokenizer, tiny_tokenizer

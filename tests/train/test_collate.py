@@ -11,7 +11,7 @@ from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.bad import BadSample
 from openmova.data.sample import Sample, Turn
 from openmova.errors import UserError
-from openmova.processing_mova import IGNORED, MovaProcessor
+from openmova.model.processing_mova import IGNORED, MovaProcessor
 from openmova.train.collate import Encoder, answer_positions
 
 MODEL, PROCESSOR = tiny_mova()

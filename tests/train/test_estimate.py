@@ -12,8 +12,8 @@ from openmova.checkpoints.mova_specs import mova_8b
 from openmova.checkpoints.recipe import Recipe
 from openmova.checkpoints.sizes import planned_config
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.configuration_mova import MovaConfig
 from openmova.data.synthetic.training import SyntheticSamples
+from openmova.model.configuration_mova import MovaConfig
 from openmova.train.collate import Encoder, answer_positions
 from openmova.train.devices import find_device
 from openmova.train.dry_step import QUESTION, DryStep, PartOperations

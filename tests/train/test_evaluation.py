@@ -13,7 +13,7 @@ from openmova.data.bad import BadSamples
 from openmova.data.mixture import Mixture, Weighted
 from openmova.data.synthetic.training import SyntheticSamples
 from openmova.errors import UserError
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.routing import RoutingResult
 from openmova.train.evaluation import Evaluation
 from openmova.train.log import RunLog

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from openmova.errors import UserError
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train import run as run_module
 from openmova.train.recipe import load_recipe
 from openmova.train.run import prepare, save_trained, train

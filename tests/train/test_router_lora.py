@@ -10,7 +10,7 @@ import torch
 
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train.lora import Lora, LoraSettings, give_router_lora
 from openmova.train.recipe import load_recipe
 from openmova.train.run import train

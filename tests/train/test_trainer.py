@@ -17,7 +17,7 @@ from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.cell import CellExpert
 from openmova.experts.vit import VitEncoder
-from openmova.processing_mova import IGNORED
+from openmova.model.processing_mova import IGNORED
 from openmova.train import run as run_module
 from openmova.train.log import RunLog
 from openmova.train.recipe import load_recipe

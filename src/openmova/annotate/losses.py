@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from openmova.data.bad import BadSample, BadSamples
 from openmova.data.samples import Samples
-from openmova.modeling_mova import MovaForConditionalGeneration
-from openmova.processing_mova import IGNORED
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder, Row
 
 

@@ -13,12 +13,12 @@ from openmova.annotate.losses import ProbeLosses, SampleIds
 from openmova.annotate.probes import Probe
 from openmova.annotate.shards import Shard, write_shard
 from openmova.checkpoints.locate import checkpoint_folder
-from openmova.configuration_mova import MovaConfig
 from openmova.data.bad import BadSamples
 from openmova.data.samples import Samples
 from openmova.errors import UserError
 from openmova.loading.model import load_model
-from openmova.processing_mova import MovaProcessor
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder
 
 Compute = Callable[[Probe, range], Sequence[float]]

@@ -16,7 +16,6 @@ import torch
 from torch.random import fork_rng
 from transformers import GenerationConfig, PreTrainedConfig
 
-from openmova.adapter import AdapterConfig, MoVAdapter
 from openmova.checkpoints.encoders import (
     BERT,
     EncoderParts,
@@ -36,11 +35,12 @@ from openmova.checkpoints.recipe import OWN_TEMPLATE, EncoderEntry, Recipe
 from openmova.checkpoints.templates import TEMPLATES, jinja
 from openmova.checkpoints.tensors import JoinedTensors, MemoryTensors, Tensors
 from openmova.checkpoints.writer import check_target, write_checkpoint
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.experts.hf import hf_spec
 from openmova.experts.registry import build_expert
-from openmova.processing_mova import MovaProcessor
+from openmova.model.adapter import AdapterConfig, MoVAdapter
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.processing_mova import MovaProcessor
 from openmova.runtime import hub
 
 BASE, ADAPTER, GATE = "model.base.", "model.adapter.", "model.gate_text_encoder."

@@ -126,9 +126,9 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    from openmova.configuration_mova import MovaConfig
-    from openmova.modeling_mova import MovaForConditionalGeneration
-    from openmova.processing_mova import MovaProcessor
+    from openmova.model.configuration_mova import MovaConfig
+    from openmova.model.modeling_mova import MovaForConditionalGeneration
+    from openmova.model.processing_mova import MovaProcessor
 
     parts, language_model = nano_parts(), language_model_folder()
     tokenizer = AutoTokenizer.from_pretrained(language_model)

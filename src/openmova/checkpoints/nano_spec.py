@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from openmova.adapter import AdapterConfig
+from openmova.model.adapter import AdapterConfig
 
 GRID = (14, 14)
 TOKEN_GRID = (7, 14)

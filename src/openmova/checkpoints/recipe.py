@@ -13,11 +13,11 @@ from typing import Any, Self
 
 import yaml
 
-from openmova.adapter import AdapterConfig
 from openmova.checkpoints import mova_specs
 from openmova.checkpoints.templates import TEMPLATES
 from openmova.errors import UserError
 from openmova.experts.registry import known_kinds
+from openmova.model.adapter import AdapterConfig
 from openmova.routing import RoutingConfig
 
 OWN_TEMPLATE = "tokenizer"

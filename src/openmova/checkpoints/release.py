@@ -26,10 +26,10 @@ from openmova.checkpoints.release_plan import TOWERS, ReleasedViews, plan_releas
 from openmova.checkpoints.templates import TEMPLATES, jinja
 from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.checkpoints.writer import check_target, write_checkpoint
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.experts.files import PACKAGE, find_file
-from openmova.processing_mova import MovaProcessor
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.processing_mova import MovaProcessor
 
 IMAGE_TOKEN = "<image>"
 END_OF_TURN = "<|eot_id|>"

@@ -17,16 +17,16 @@ from typing import Any
 import torch
 from transformers import LlamaConfig
 
-from openmova.adapter import AdapterConfig, MoVAdapter
 from openmova.checkpoints import mova_specs
 from openmova.checkpoints.layouts import RECOMPUTED, Measure, encoder_sizes, recomputed, unused
 from openmova.checkpoints.plan import Drop, Plan, Take, expert_place, plan_names
 from openmova.checkpoints.released import ADAPTER_PREFIX, TEXT_ENCODER_PREFIX, released_names
 from openmova.checkpoints.tensors import TensorInfo, Tensors
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.experts.registry import build_expert
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.adapter import AdapterConfig, MoVAdapter
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 
 TOWER = re.compile(r"model\.vision_tower\.vision_tower_(\d+)\.(.+)")
 TOWERS = ("clip", *mova_specs.RELEASED_ORDER)

@@ -17,8 +17,8 @@ from openmova.checkpoints.locate import MODEL_TYPE, checkpoint_folder
 from openmova.checkpoints.recipe import EncoderEntry, Recipe
 from openmova.checkpoints.release import read_release
 from openmova.checkpoints.tensors import open_tensors
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
+from openmova.model.configuration_mova import MovaConfig
 from openmova.runtime import hub
 
 RELEASE = "zongzhuofan/llama3-mova-8b"

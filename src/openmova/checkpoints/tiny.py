@@ -13,9 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import BertTokenizer, GenerationConfig, PreTrainedTokenizerFast
 
 from openmova.checkpoints.nano_spec import DESCRIPTIONS, INSTRUCTION
-from openmova.configuration_mova import MovaConfig
-from openmova.modeling_mova import MovaForConditionalGeneration
-from openmova.processing_mova import MovaProcessor
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import MovaProcessor
 
 WIDTH = 32
 GRID = (8, 8)

@@ -117,9 +117,9 @@ def check(
 def _model(source: str) -> tuple[Sequence[str], Measure]:
     """The names of a model's experts, and how it counts the tokens of a sample."""
     from openmova.checkpoints.locate import checkpoint_folder
-    from openmova.configuration_mova import MovaConfig
     from openmova.data.sample import Sample
-    from openmova.processing_mova import MovaProcessor
+    from openmova.model.configuration_mova import MovaConfig
+    from openmova.model.processing_mova import MovaProcessor
     from openmova.train.collate import Encoder
 
     quiet_libraries()

@@ -84,7 +84,7 @@ def open_world(
 
 def _instruction(source: str) -> str:
     from openmova.checkpoints.locate import checkpoint_folder
-    from openmova.configuration_mova import MovaConfig
+    from openmova.model.configuration_mova import MovaConfig
 
     quiet_libraries()
     config: MovaConfig = MovaConfig.from_pretrained(checkpoint_folder(source))

@@ -115,7 +115,7 @@ def _pool(source: str | None, file: Path | None) -> ExpertPool:
             )
         return ExpertPool.of_file(file)
     from openmova.checkpoints.locate import checkpoint_folder
-    from openmova.configuration_mova import MovaConfig
+    from openmova.model.configuration_mova import MovaConfig
 
     quiet_libraries()
     pool = ExpertPool.of_model(MovaConfig.from_pretrained(checkpoint_folder(source)))

@@ -11,8 +11,8 @@ import typer
 from openmova.cli.console import quiet_libraries, status
 
 if TYPE_CHECKING:
-    from openmova.configuration_mova import MovaConfig
     from openmova.loading.memory import Needs
+    from openmova.model.configuration_mova import MovaConfig
 
 EXAMPLES = """\b
 Examples:
@@ -76,7 +76,7 @@ def _machine() -> dict[str, Any]:
     import psutil
     import torch
 
-    from openmova.loading.quantization import QUANTIZATIONS
+    from openmova.model.quantization import QUANTIZATIONS
 
     memory = {}
     for index in range(torch.cuda.device_count()):

@@ -11,7 +11,7 @@ import typer
 from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
 
 if TYPE_CHECKING:
-    from openmova.configuration_mova import MovaConfig
+    from openmova.model.configuration_mova import MovaConfig
 
 EXAMPLES = """\b
 Examples:
@@ -28,7 +28,7 @@ def experts(
     fetched_model = fetched(model, yes=yes)
     with status(f"looking at {model}"):
         from openmova.checkpoints.locate import checkpoint_folder
-        from openmova.configuration_mova import MovaConfig
+        from openmova.model.configuration_mova import MovaConfig
 
         quiet_libraries()
         folder = checkpoint_folder(fetched_model)

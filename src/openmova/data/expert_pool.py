@@ -22,7 +22,7 @@ from openmova.errors import UserError
 from openmova.routing import INSTRUCTION
 
 if TYPE_CHECKING:
-    from openmova.configuration_mova import MovaConfig
+    from openmova.model.configuration_mova import MovaConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from openmova.adapter import (
+from openmova.model.adapter import (
     AdapterBlock,
     ExpertKnowledgeExtractor,
     MoVAdapter,

@@ -17,12 +17,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers.initialization import no_init_weights
 
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.experts.pool import EXPERTS_FOLDER
 from openmova.experts.registry import build_expert, expert_class
-from openmova.loading.quantization import QUANTIZATIONS, quantized_weights
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.quantization import QUANTIZATIONS, quantized_weights
 
 MODES = ("bf16", "8bit", "4bit")
 """Weights in bfloat16, or the language model's linear layers in bitsandbytes' 8 or 4 bits."""

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.loading.placement import DeviceMap, auto_device_map, check_device
-from openmova.loading.quantization import find_quantization, quantization_config
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.quantization import find_quantization, quantization_config
 from openmova.runtime.hub import read_config
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, SafetensorError)

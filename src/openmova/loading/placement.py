@@ -13,11 +13,11 @@ import torch
 from accelerate import infer_auto_device_map
 from accelerate.utils import CustomDtype, get_max_memory
 
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.loading.memory import GIB, LEFT_FREE, measure
-from openmova.loading.quantization import QUANTIZATIONS, quantized_weights
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.quantization import QUANTIZATIONS, quantized_weights
 
 DeviceMap = dict[str, int | str | torch.device]
 HOST = "cpu"

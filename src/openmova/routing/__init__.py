@@ -6,7 +6,7 @@ transformers.
 
 from openmova.routing.lora import RouterLora, RouterLoraConfig
 from openmova.routing.parsing import expert_letters, format_routing, parse_routing
-from openmova.routing.pool import pool_tokens
+from openmova.routing.pooling import pool_tokens
 from openmova.routing.prompt import INSTRUCTION, gate_text, routing_prompt
 from openmova.routing.routing import Routing, RoutingConfig, RoutingResult, limit_experts
 

@@ -22,7 +22,7 @@ from transformers import (
     SuppressTokensLogitsProcessor,
 )
 
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.serve.writing import Writing
 
 

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from openmova.data.bad import BadSample
 from openmova.data.sample import Sample
 from openmova.errors import UserError
-from openmova.processing_mova import IGNORED, MovaProcessor
+from openmova.model.processing_mova import IGNORED, MovaProcessor
 from openmova.routing import gate_text
 
 

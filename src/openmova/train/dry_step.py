@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.adapter import ExpertMap
 from openmova.experts.base import Expert
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.adapter import ExpertMap
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train.weightless import (
     DEVICE,
     Counted,

@@ -20,12 +20,12 @@ from transformers.initialization import no_init_weights
 
 from openmova.checkpoints.sizes import find_config
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.configuration_mova import MovaConfig
 from openmova.experts.base import Expert
 from openmova.experts.registry import build_expert, expert_class
-from openmova.loading.quantization import QUANTIZATIONS, quantized_weights
-from openmova.modeling_mova import MovaForConditionalGeneration
-from openmova.processing_mova import MovaProcessor
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import MovaProcessor
+from openmova.model.quantization import QUANTIZATIONS, quantized_weights
 from openmova.train.devices import Device
 from openmova.train.dry_step import DryStep, PartOperations
 from openmova.train.inspection import Average, Looked, look_at

@@ -23,8 +23,8 @@ from openmova.answer import matches
 from openmova.data.bad import BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.sample import Sample
-from openmova.modeling_mova import MovaForConditionalGeneration
-from openmova.processing_mova import IGNORED
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder, Row, answer_positions
 from openmova.train.statistics import NO_DOMAIN
 

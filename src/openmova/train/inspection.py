@@ -10,7 +10,7 @@ from openmova.data.bad import BadSample
 from openmova.data.mixture import Mixture, Weighted
 from openmova.data.sheet import evenly
 from openmova.errors import UserError
-from openmova.processing_mova import IGNORED
+from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder
 from openmova.train.recipe import TrainingRecipe
 from openmova.train.run import open_sources

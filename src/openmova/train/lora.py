@@ -16,7 +16,7 @@ from openmova.errors import UserError
 from openmova.routing import RouterLoraConfig
 
 if TYPE_CHECKING:
-    from openmova.modeling_mova import MovaForConditionalGeneration
+    from openmova.model.modeling_mova import MovaForConditionalGeneration
 
 MATRICES = ("lora_A", "lora_B")
 

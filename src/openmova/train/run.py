@@ -16,7 +16,6 @@ from transformers import AutoProcessor, set_seed
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.checkpoints.sizes import is_recipe
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.configuration_mova import MovaConfig
 from openmova.data.bad import BadSamples
 from openmova.data.formats import read_samples
 from openmova.data.mixture import Mixture, Weighted
@@ -24,8 +23,9 @@ from openmova.data.samples import Samples
 from openmova.data.synthetic.training import SyntheticSamples
 from openmova.errors import UserError
 from openmova.loading.model import load_model
-from openmova.modeling_mova import MovaForConditionalGeneration
-from openmova.processing_mova import MovaProcessor
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder
 from openmova.train.evaluation import EvaluateEvery, Evaluation
 from openmova.train.folder import RunFolder, step_of, writing

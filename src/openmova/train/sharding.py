@@ -25,9 +25,9 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
-from openmova.adapter import AdapterBlock
 from openmova.errors import UserError
-from openmova.modeling_mova import MovaForConditionalGeneration
+from openmova.model.adapter import AdapterBlock
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train.stages import saved_buffers
 
 

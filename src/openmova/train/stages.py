@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from openmova.adapter import DynamicGate
+from openmova.model.adapter import DynamicGate
 from openmova.train.lora import lora_matrices
 
 if TYPE_CHECKING:
-    from openmova.modeling_mova import MovaForConditionalGeneration
+    from openmova.model.modeling_mova import MovaForConditionalGeneration
 
 PARTS: dict[str, Callable[[MovaForConditionalGeneration], tuple[nn.Module, ...]]] = {
     "adapter": lambda model: (model.model.adapter,),

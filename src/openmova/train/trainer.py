@@ -38,8 +38,8 @@ from openmova.data.bad import BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.sample import Sample
 from openmova.errors import UserError
-from openmova.modeling_mova import MovaForConditionalGeneration, MovaOutput
-from openmova.processing_mova import IGNORED
+from openmova.model.modeling_mova import MovaForConditionalGeneration, MovaOutput
+from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder, Row, answer_positions
 from openmova.train.deepspeed import deepspeed_file
 from openmova.train.evaluation import Evaluation

@@ -24,7 +24,8 @@ from vllm.model_executor.models.utils import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.sequence import IntermediateTensors
 
-from openmova.configuration_mova import MovaConfig
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.vision_mova import MovaVision
 from openmova.routing import pool_tokens
 from openmova.serve.vllm.processing import (
     FIELDS,
@@ -32,7 +33,6 @@ from openmova.serve.vllm.processing import (
     MovaInfo,
     MovaInVllmProcessor,
 )
-from openmova.vision_mova import MovaVision
 
 
 @MULTIMODAL_REGISTRY.register_processor(

@@ -24,9 +24,9 @@ from vllm.multimodal.processing import (
     PromptReplacement,
 )
 
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
-from openmova.processing_mova import MovaProcessor
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.processing_mova import MovaProcessor
 from openmova.serve.vllm.requests import Wanted
 
 FIELDS = (

@@ -12,11 +12,11 @@ from transformers import AutoProcessor
 
 from openmova.asking import Choice
 from openmova.checkpoints.locate import checkpoint_folder
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.images.opening import ImageSource, load_image
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.processing_mova import MovaProcessor
 from openmova.passes import user_turn
-from openmova.processing_mova import MovaProcessor
 from openmova.questions import check_question
 from openmova.routing import expert_letters, parse_routing, routing_prompt
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from openmova.adapter import ExpertMap, MoVAdapter, resize_map
 from openmova.checkpoints.nano_spec import EXPERTS, GRID, WIDTH, adapter_config
+from openmova.model.adapter import ExpertMap, MoVAdapter, resize_map
 from openmova.train.nano.align import Encoded, look_at_same_place
 
 BASE = "base"

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from openmova.adapter import MoVAdapter
 from openmova.checkpoints.nano import assemble_nano, nano_parts
 from openmova.checkpoints.nano_spec import adapter_config
 from openmova.errors import UserError
+from openmova.model.adapter import MoVAdapter
 from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
 from openmova.train.nano.align import Aligned, align, look_at_same_place, words_and_gate
 from openmova.train.nano.card import report, write_card

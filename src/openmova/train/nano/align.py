@@ -22,7 +22,6 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import AutoTokenizer, BertModel
 
-from openmova.adapter import ExpertKnowledgeExtractor, ExpertMap, MoVAdapter, resize_map
 from openmova.checkpoints.nano import language_model_folder, nano_parts
 from openmova.checkpoints.nano_spec import EXPERTS, GRID
 from openmova.data.synthetic import Fact, Sample
@@ -30,6 +29,7 @@ from openmova.data.synthetic.questions import ask
 from openmova.data.synthetic.words import WORDS
 from openmova.experts.base import Expert
 from openmova.experts.lite import LiteEncoder
+from openmova.model.adapter import ExpertKnowledgeExtractor, ExpertMap, MoVAdapter, resize_map
 from openmova.routing.prompt import gate_text
 from openmova.train.nano.conversations import a_fact
 from openmova.train.nano.experts import cells_tensor, images_tensor, word_weights

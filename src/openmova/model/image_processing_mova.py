@@ -13,8 +13,8 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import load_image as fetch_image
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
-from openmova.configuration_mova import MovaConfig
 from openmova.images.opening import ImageSource, load_image
+from openmova.model.configuration_mova import MovaConfig
 
 REMOTE = ("http://", "https://", "data:image/")
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs
 
-from openmova.configuration_mova import MovaConfig
-from openmova.image_processing_mova import MovaImageProcessor
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.image_processing_mova import MovaImageProcessor
+from openmova.model.splicing import image_prompt_ids
 from openmova.routing import INSTRUCTION, gate_text, routing_prompt
-from openmova.splicing import image_prompt_ids
 
 IGNORED = -100  # the label of a token that has no loss
 IMAGE_KEYS = ("image", "url", "path", "base64")

@@ -34,8 +34,9 @@ from transformers import (
 from transformers.modeling_outputs import ModelOutput
 from transformers.utils import can_return_tuple
 
-from openmova.configuration_mova import MovaConfig
-from openmova.pretrained import MovaPreTrainedModel
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.pretrained import MovaPreTrainedModel
+from openmova.model.vision_mova import MovaVision, PlainTokens
 from openmova.routing import (
     RouterLora,
     RouterLoraConfig,
@@ -46,7 +47,6 @@ from openmova.routing import (
     pool_tokens,
 )
 from openmova.routing.decoding import RoutingConstraint, active_steps, letter_scores
-from openmova.vision_mova import MovaVision, PlainTokens
 
 # How some language models change their logits after the head: field of their config -> the change.
 LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {

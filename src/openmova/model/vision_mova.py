@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from transformers import BertModel
 
-from openmova.adapter import ExpertMap, MoVAdapter
-from openmova.configuration_mova import MovaConfig
 from openmova.experts.pool import ExpertPool, expert_map
-from openmova.pretrained import MovaPreTrainedModel, build_base
+from openmova.model.adapter import ExpertMap, MoVAdapter
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.pretrained import MovaPreTrainedModel, build_base
 
 NO_PICTURES = "pass pixel_values together with image_sizes, as the processor makes them"
 

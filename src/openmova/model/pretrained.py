@@ -18,13 +18,13 @@ from transformers import GenerationConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 from transformers.utils import GENERATION_CONFIG_NAME
 
-from openmova.adapter import RotaryGrid
-from openmova.configuration_mova import MovaConfig
 from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.pool import ExpertPool, key_faults
 from openmova.experts.registry import build_expert, expert_class
-from openmova.loading.quantization import keep_parts
+from openmova.model.adapter import RotaryGrid
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.quantization import keep_parts
 from openmova.runtime.hub import download
 
 DOWNLOAD_OPTIONS = ("revision", "cache_dir", "token", "force_download", "local_files_only")

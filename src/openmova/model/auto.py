@@ -54,7 +54,7 @@ def _auto_imported() -> bool:
 
 def _register() -> None:
     for name in _OURS:
-        importlib.import_module(f"openmova.{name}")
+        importlib.import_module(f"openmova.model.{name}")
 
 
 def install() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
-from openmova.adapter import AdapterConfig
 from openmova.errors import UserError
 from openmova.images.boxes import FRAMES
+from openmova.model.adapter import AdapterConfig
 from openmova.routing import RoutingConfig
 
 

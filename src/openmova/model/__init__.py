@@ -1,0 +1,1 @@
+"""The method: configuration, encoders, MoV-Adapter, both passes, processing."""
