@@ -36,12 +36,12 @@ from PIL import Image
 from released import released
 from sizes import Script, full, reduced
 
-from openmova.asking import Choice
 from openmova.cli.console import quiet_libraries
 from openmova.data.synthetic.training import SyntheticSamples
 from openmova.experts.pool import expert_map
-from openmova.mova import Mova
-from openmova.passes import Clock, look, prepare, user_turn
+from openmova.inference.encoding import Clock, look, prepare, user_turn
+from openmova.inference.mova import Mova
+from openmova.inference.request import Choice
 
 WORDS = 8
 """New tokens of an answer."""

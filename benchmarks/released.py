@@ -16,11 +16,11 @@ import torch
 from sizes import Script
 from torch import Tensor
 
-from openmova.asking import Choice
 from openmova.experts.pool import expert_map
+from openmova.inference.encoding import prepare, user_turn
+from openmova.inference.mova import Mova
+from openmova.inference.request import Choice
 from openmova.model.adapter import ExpertMap
-from openmova.mova import Mova
-from openmova.passes import prepare, user_turn
 
 VIEW_OF = {0: 0, 1: 1, 2: 1, 3: 3, 4: 3, 6: 1}
 """Whose view an expert shares: DINOv2's, that of the encoders of 1024 pixels, and Pix2Struct's;

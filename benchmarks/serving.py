@@ -43,9 +43,9 @@ from PIL import Image
 from openmova import Mova
 from openmova.cli.console import quiet_libraries
 from openmova.evaluate.nano_suite import GROUPS, Item, items
+from openmova.inference.model_thread import load_apart
 from openmova.serve.app import Options, create_app
 from openmova.serve.conversation import Rules
-from openmova.serve.loading import load_apart
 from openmova.serve.run import bound_socket, run
 
 NAME = "nano"

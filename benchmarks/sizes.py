@@ -17,10 +17,10 @@ from openmova.checkpoints.nano import (
     language_model_folder,
     nano_parts,
 )
+from openmova.inference.mova import Mova
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
-from openmova.mova import Mova
 
 PARTS = ("width", "mlp", "heads", "neck", "downsample", "layers")
 

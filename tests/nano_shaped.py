@@ -17,10 +17,10 @@ from openmova.checkpoints.nano_spec import (
 from openmova.data.synthetic import Fact
 from openmova.experts.cell import CellExpert
 from openmova.experts.lite import LiteEncoder
+from openmova.inference.mova import Mova
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
-from openmova.mova import Mova
 from openmova.train.mini.encoders import FILE, write_encoders
 from openmova.train.mini.run import built, variant_file
 from openmova.train.nano.align import Encoded

@@ -14,7 +14,7 @@ from PIL import Image
 
 from openmova import Answer, Box, Mova
 from openmova.errors import UserError
-from openmova.features import Known
+from openmova.inference.feature_cache import Known
 from openmova.model.processing_mova import MovaProcessor
 from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 

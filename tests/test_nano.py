@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from openmova import Mova
-from openmova.answer import matches
 from openmova.evaluate.nano_suite import GROUPS, items, run
+from openmova.inference.answer import matches
 
 pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[1] / "examples"

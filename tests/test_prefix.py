@@ -13,10 +13,10 @@ from transformers import BatchFeature, DynamicCache
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from openmova import Mova
-from openmova.asking import Choice
-from openmova.features import Known, Remembering
-from openmova.passes import ask_router, prepare, user_turn
-from openmova.prefix import ReadPrompt, begin, read_prompts
+from openmova.inference.encoding import ask_router, prepare, user_turn
+from openmova.inference.feature_cache import Known, Remembering
+from openmova.inference.prompt_cache import ReadPrompt, begin, read_prompts
+from openmova.inference.request import Choice
 from openmova.routing import RoutingResult
 from serve.asking import tiny_mova
 from tiny import pictures

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 from openmova.model import auto
 
 if TYPE_CHECKING:
-    from openmova.answer import Answer
     from openmova.images.boxes import Box, Polygon
+    from openmova.inference.answer import Answer
+    from openmova.inference.mova import Mova
     from openmova.model.configuration_mova import MovaConfig
     from openmova.model.image_processing_mova import MovaImageProcessor
     from openmova.model.modeling_mova import MovaForConditionalGeneration, MovaModel
     from openmova.model.processing_mova import MovaProcessor
-    from openmova.mova import Mova
 
 # Where each public name lives; a name is imported when it is first used.
 _HOMES = {
-    "Answer": "openmova.answer",
+    "Answer": "openmova.inference.answer",
     "Box": "openmova.images.boxes",
-    "Mova": "openmova.mova",
+    "Mova": "openmova.inference.mova",
     "MovaConfig": "openmova.model.configuration_mova",
     "MovaForConditionalGeneration": "openmova.model.modeling_mova",
     "MovaImageProcessor": "openmova.model.image_processing_mova",

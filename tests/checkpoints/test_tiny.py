@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 
 PICTURE = Path(__file__).parents[1] / "golden" / "image_portrait.png"
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 from openmova import Mova
 from openmova.cli import app
 from openmova.cli.conversing import Conversing
-from openmova.serve.engine import Engine
-from openmova.serve.talk import Talk
+from openmova.inference.engine import Engine
+from openmova.inference.session import Talk
 from serve.asking import tiny_mova
 from terminal import CTRL_D, UP, Terminal
 from tiny import pictures

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.cli import app
 from openmova.evaluate import open_world_suite
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 
 
 def run(*arguments: object) -> Result:

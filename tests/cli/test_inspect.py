@@ -76,7 +76,7 @@ def test_a_data_set_goes_on_and_is_shown_again_without_the_model(
     assert (told["asked"], told["routing"]["n"]) == (6, 6)
     before = page.read_text()
     page.unlink()
-    monkeypatch.setattr("openmova.mova.Mova.from_pretrained", None)
+    monkeypatch.setattr("openmova.inference.mova.Mova.from_pretrained", None)
     again = run(*command)
     assert again.exit_code == 0, again.stderr
     assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]

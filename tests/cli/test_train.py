@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from openmova.cli import app
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 from openmova.train.dry_step import DryStep, PartOperations
 from openmova.train.folder import RunFolder
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import openmova.model.adapter
-from openmova.evaluate.attention import attention_received, watched
+from openmova.inference.attention import attention_received, watched
 from openmova.model.adapter import RotaryAttention, RotaryGrid
 from tiny import GRID, image_inputs, tiny_model
 

@@ -16,7 +16,7 @@ from openmova.errors import UserError
 from openmova.evaluate import data_inspection
 from openmova.evaluate.data_inspection import inspect_data
 from openmova.evaluate.report import data_page
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal
 from pages import Page
 

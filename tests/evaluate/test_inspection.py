@@ -12,7 +12,7 @@ from PIL import Image
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.evaluate.inspection import Inspection, inspect
 from openmova.evaluate.report import question_page
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 from openmova.routing import RoutingResult
 from pages import Page
 

@@ -10,7 +10,7 @@ import torch
 
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.evaluate.masking import ask_masked, masks
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 from openmova.routing import RoutingResult
 from tiny import pictures
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.open_world import open_world
 from openmova.evaluate.open_world_suite import items, run
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 from openmova.routing import RoutingResult
 
 EXPERTS = open_world().held_out

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.loading.single_row import SingleRowLinear, quicken_single_rows
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
+from openmova.inference.single_row import SingleRowLinear, quicken_single_rows
 from tiny import pictures
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from PIL import Image
 
 from openmova import Mova
-from openmova.asking import Choice, Limits
+from openmova.inference.encoding import user_turn
+from openmova.inference.engine import Engine, Event, Failure, Piece, Question, Reply, Ticket
+from openmova.inference.request import Choice, Limits
+from openmova.inference.sampling import Sampling
 from openmova.model.processing_mova import MovaProcessor
-from openmova.passes import user_turn
-from openmova.serve.engine import Engine, Event, Failure, Piece, Question, Reply, Ticket
-from openmova.serve.sampling import Sampling
 from tiny import tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
 SECONDS = 60

@@ -14,7 +14,7 @@ from PIL import Image
 
 from openmova import Mova
 from openmova.errors import UserError
-from openmova.serve.engine import Engine, Routed, Unavailable
+from openmova.inference.engine import Engine, Routed, Unavailable
 from serve.asking import Asked, question, running, tiny_mova
 from tiny import pictures
 

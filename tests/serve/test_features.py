@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from openmova import Mova
-from openmova.features import ENTRY, Features, fingerprint
-from openmova.prefix import ReadPrompt
+from openmova.inference.feature_cache import ENTRY, Features, fingerprint
+from openmova.inference.prompt_cache import ReadPrompt
 from serve.asking import Asked, question, running, tiny_mova
 from serve.served import MODEL, QUESTION, asked, serving
 from tiny import pictures

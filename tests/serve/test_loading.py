@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from openmova.errors import UserError
-from openmova.serve.loading import load_apart
+from openmova.inference.model_thread import load_apart
 
 
 def test_what_is_loaded_comes_from_a_thread_that_has_ended() -> None:

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from openmova import Mova
-from openmova.asking import Choice, Limits
 from openmova.errors import UserError
-from openmova.evaluate.attention import watched
-from openmova.serve.engine import Engine, Piece, Reply, Routed
-from openmova.serve.talk import Talk
+from openmova.inference.attention import watched
+from openmova.inference.engine import Engine, Piece, Reply, Routed
+from openmova.inference.request import Choice, Limits
+from openmova.inference.session import Talk
 from serve.asking import question, running, tiny_mova
 from tiny import pictures
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from openmova.errors import UserError
-from openmova.passes import user_turn
+from openmova.inference.encoding import user_turn
 from openmova.routing import RouterLoraConfig
 from openmova.serve.vllm.requests import Requests, Wanted
 from serve.asking import tiny_mova

@@ -16,8 +16,8 @@ from urllib.request import urlopen
 import pytest
 
 from openmova import Mova
-from openmova.serve.decode import SharedDecode
-from openmova.serve.engine import Engine
+from openmova.inference.engine import Engine
+from openmova.inference.shared_decode import SharedDecode
 from serve.asking import tiny_mova
 from tiny import pictures
 

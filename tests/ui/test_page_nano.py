@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from openmova import Mova
-from openmova.answer import Answer
+from openmova.inference.answer import Answer
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright.sync_api")

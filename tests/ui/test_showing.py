@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from openmova import Mova
-from openmova.asking import Choice, Limits
 from openmova.images.boxes import Box, Polygon
+from openmova.inference.engine import Reply, Routed
+from openmova.inference.request import Choice, Limits
+from openmova.inference.session import Talk
 from openmova.serve.conversation import IMAGES
-from openmova.serve.engine import Reply, Routed
-from openmova.serve.talk import Talk
 from serve.asking import running, tiny_mova
 from tiny import pictures
 

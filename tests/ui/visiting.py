@@ -14,7 +14,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from openmova import Mova
-from openmova.serve.engine import Engine
+from openmova.inference.engine import Engine
 from openmova.ui.app import create_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -73,8 +73,8 @@ def chat(
         yes=yes,
     )
     with status("starting"):
-        from openmova.serve.engine import Engine
-        from openmova.serve.talk import Talk
+        from openmova.inference.engine import Engine
+        from openmova.inference.session import Talk
     engine = Engine(mova, places=1)
     try:
         conversing = Conversing(Talk(engine), experts=experts, max_new_tokens=max_new_tokens)

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from openmova.asking import Choice, Limits
 from openmova.cli.console import muted, status
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
+from openmova.inference.request import Choice, Limits
 from openmova.runtime.cache import cache_dir
 
 if TYPE_CHECKING:
-    from openmova.answer import Answer
     from openmova.images.opening import ImageSource
-    from openmova.serve.engine import Reply
-    from openmova.serve.talk import Talk
+    from openmova.inference.answer import Answer
+    from openmova.inference.engine import Reply
+    from openmova.inference.session import Talk
 
 ROUTER = "router"
 COMMANDS = {
@@ -112,7 +112,7 @@ class Conversing:
                 raise UserError(f"{line.strip()[:80]!r} is no command: /help lists them")
 
     def _answer(self, question: str, *, streamed: bool) -> None:
-        from openmova.serve.engine import Piece, Reply
+        from openmova.inference.engine import Piece, Reply
 
         with closing(self._talk.ask(question, self._choice, self._limits)) as events:
             with status("thinking"):

@@ -15,7 +15,7 @@ from openmova.runtime.run_store import Journal, fingerprint
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from openmova.mova import Mova
+    from openmova.inference.mova import Mova
 
 EXAMPLES = """\b
 Examples:
@@ -165,7 +165,7 @@ def _mini(
 
 def _loaded(model: str) -> Mova:
     with status(f"loading {model}"):
-        from openmova.mova import Mova
+        from openmova.inference.mova import Mova
 
         quiet_libraries()
         return Mova.from_pretrained(model)

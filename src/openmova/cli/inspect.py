@@ -20,12 +20,12 @@ from openmova.cli.console import (
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.opening import load_image
-from openmova.questions import check_question
+from openmova.inference.questions import check_question
 
 if TYPE_CHECKING:
     from openmova.data.samples import Samples
     from openmova.evaluate.inspection import Inspection
-    from openmova.mova import Mova
+    from openmova.inference.mova import Mova
     from openmova.runtime.run_store import Journal
 
 EXAMPLES = """\b
@@ -201,7 +201,7 @@ def _measured(
 
 def _loaded(folder: str, model: str) -> Mova:
     with status(f"loading {model}"):
-        from openmova.mova import Mova
+        from openmova.inference.mova import Mova
 
         quiet_libraries()
         return Mova.from_pretrained(folder)

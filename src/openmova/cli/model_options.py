@@ -9,7 +9,7 @@ import typer
 from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
 
 if TYPE_CHECKING:
-    from openmova.mova import Mova
+    from openmova.inference.mova import Mova
 
 ModelName = Annotated[str, typer.Option(help=MODEL_HELP)]
 Device = Annotated[
@@ -49,7 +49,7 @@ def loaded(
     """Raises UserError where there is no such model, or it does not fit the options."""
     folder = fetched(model, yes=yes)
     with status(f"loading {model}"):
-        from openmova.mova import Mova
+        from openmova.inference.mova import Mova
 
         quiet_libraries()
         return Mova.from_pretrained(

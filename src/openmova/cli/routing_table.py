@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from openmova.answer import Answer
+    from openmova.inference.answer import Answer
 
 
 def routing_table(answer: Answer, pool: Sequence[str]) -> Table:

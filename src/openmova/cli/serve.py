@@ -107,9 +107,9 @@ def serve(
     if replicas > 1 and not on_ray:
         raise UserError("--replicas goes with --ray")
     from openmova.images.opening import ImageLimits
+    from openmova.inference.model_thread import load_apart
     from openmova.serve.app import Options, create_app
     from openmova.serve.conversation import Rules
-    from openmova.serve.loading import load_apart
     from openmova.serve.run import bound_socket, run
 
     images = ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6))

@@ -51,7 +51,7 @@ def ui(
     """
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the page needs more packages: pip install 'openmova[ui]'")
-    from openmova.serve.loading import load_apart
+    from openmova.inference.model_thread import load_apart
     from openmova.serve.run import bound_socket
 
     load = partial(

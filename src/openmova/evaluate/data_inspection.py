@@ -17,7 +17,7 @@ from openmova.data.sheet import evenly
 from openmova.errors import UserError
 from openmova.evaluate.data_summary import LEFT_OUT, key, summary
 from openmova.evaluate.masking import Masked, ask_masked
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal, Row
 
 

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from openmova.answer import matches
 from openmova.evaluate.calibration import Calibration
 from openmova.evaluate.masking import without
 from openmova.evaluate.statistics import Difference, Share
+from openmova.inference.answer import matches
 from openmova.runtime.run_store import Row
 from openmova.train.statistics import NO_DOMAIN
 

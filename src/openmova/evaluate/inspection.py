@@ -13,12 +13,12 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from openmova.answer import Answer
-from openmova.evaluate.attention import watched
 from openmova.evaluate.masking import Names, ask_masked, without
 from openmova.images.opening import ImageSource, load_image
-from openmova.mova import Mova
-from openmova.questions import check_question
+from openmova.inference.answer import Answer
+from openmova.inference.attention import watched
+from openmova.inference.mova import Mova
+from openmova.inference.questions import check_question
 
 
 @dataclass(frozen=True, kw_only=True)

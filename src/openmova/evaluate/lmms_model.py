@@ -57,7 +57,7 @@ class OpenMova(lmms):
         super().__init__()
         from accelerate import PartialState
 
-        from openmova.mova import Mova
+        from openmova.inference.mova import Mova
 
         if not str(batch_size).isdecimal() or int(batch_size) < 1:
             raise UserError(f"batch_size is {batch_size!r}: give a number from 1")

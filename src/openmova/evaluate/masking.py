@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openmova.answer import Answer
 from openmova.images.opening import ImageSource
-from openmova.mova import Mova
+from openmova.inference.answer import Answer
+from openmova.inference.mova import Mova
 
 Names = tuple[str, ...]
 """Of experts, in the order of the pool."""

@@ -15,7 +15,6 @@ from typing import Any
 
 from PIL import Image
 
-from openmova.answer import matches
 from openmova.data.synthetic import (
     Fact,
     PictureSet,
@@ -27,7 +26,8 @@ from openmova.data.synthetic import (
 )
 from openmova.data.synthetic.questions import ask
 from openmova.evaluate.statistics import Share, majority
-from openmova.mova import Mova
+from openmova.inference.answer import matches
+from openmova.inference.mova import Mova
 from openmova.runtime.assets import NANO_SUITE, asset_folder
 from openmova.runtime.run_store import Journal, Row
 

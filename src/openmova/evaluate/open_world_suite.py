@@ -17,7 +17,7 @@ from PIL import Image
 
 from openmova.data.open_world import neutral_page, open_world
 from openmova.evaluate.statistics import Share
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal, Row
 
 

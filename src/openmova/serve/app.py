@@ -22,10 +22,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmova.errors import UserError
-from openmova.mova import Mova
+from openmova.inference.engine import Engine, Unavailable
+from openmova.inference.mova import Mova
 from openmova.serve.chat import Completion
 from openmova.serve.conversation import Rules, question_of
-from openmova.serve.engine import Engine, Unavailable
 from openmova.serve.failing import error_info, error_response
 from openmova.serve.metrics import Metrics
 from openmova.serve.protocol import (

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from openmova.serve.engine import Engine, Event, Failure, Piece, Question, Reply, Routed
+from openmova.inference.engine import Engine, Event, Failure, Piece, Question, Reply, Routed
 from openmova.serve.metrics import Metrics
 from openmova.serve.protocol import (
     AnswerChoice,

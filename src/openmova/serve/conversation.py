@@ -16,18 +16,18 @@ from typing import Any
 
 from PIL import Image
 
-from openmova.asking import Choice, Limits
 from openmova.errors import UserError
-from openmova.features import fingerprint
 from openmova.images.boxes import Size
 from openmova.images.opening import ImageLimits, load_image
-from openmova.mova import Mova
-from openmova.passes import Message, assistant_turn, user_turn
-from openmova.questions import check_question
-from openmova.serve.engine import Question
+from openmova.inference.encoding import Message, assistant_turn, user_turn
+from openmova.inference.engine import Question
+from openmova.inference.feature_cache import fingerprint
+from openmova.inference.mova import Mova
+from openmova.inference.questions import check_question
+from openmova.inference.request import Choice, Limits
+from openmova.inference.sampling import Sampling
 from openmova.serve.protocol import ChatRequest, ImagePart, Refused, TextPart, Turn, Wish
 from openmova.serve.remote import RemoteLimits, fetch
-from openmova.serve.sampling import Sampling
 
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 ALTERNATE = "messages alternate between user and assistant, and the user has the first and the last"

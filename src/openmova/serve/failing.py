@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from openmova.errors import UserError
-from openmova.serve.engine import Unavailable
+from openmova.inference.engine import Unavailable
 from openmova.serve.protocol import ErrorAnswer, ErrorInfo, Refused
 from openmova.serve.reading import TooLarge
 

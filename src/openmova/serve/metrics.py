@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from openmova.serve.engine import Engine, Reply
+from openmova.inference.engine import Engine, Reply
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)

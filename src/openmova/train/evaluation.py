@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import TrainerCallback
 
-from openmova.answer import matches
 from openmova.data.bad import BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.sample import Sample
+from openmova.inference.answer import matches
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder, Row, answer_positions

@@ -10,12 +10,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from openmova.answer import Answer
-from openmova.asking import Choice, Limits
 from openmova.errors import UserError
 from openmova.images.opening import ImageLimits, load_image
-from openmova.serve.engine import Engine, Piece, Reply, Routed, Unavailable
-from openmova.serve.talk import Talk
+from openmova.inference.answer import Answer
+from openmova.inference.engine import Engine, Piece, Reply, Routed, Unavailable
+from openmova.inference.request import Choice, Limits
+from openmova.inference.session import Talk
 from openmova.ui.showing import Card, about, nothing_yet, side_by_side
 
 SHOWN = 960

@@ -22,10 +22,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openmova.asking import Limits
-from openmova.mova import Mova
+from openmova.inference.engine import Engine
+from openmova.inference.mova import Mova
+from openmova.inference.request import Limits
 from openmova.serve.conversation import IMAGES
-from openmova.serve.engine import Engine
 from openmova.serve.run import Connection
 from openmova.ui.answering import Answering
 from openmova.ui.page import build

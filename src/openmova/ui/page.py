@@ -8,8 +8,8 @@ from pathlib import Path
 import gradio as gr
 from gradio.data_classes import ImageData
 
+from openmova.inference.engine import Engine
 from openmova.runtime.assets import EXAMPLES, asset_folder
-from openmova.serve.engine import Engine
 from openmova.ui.answering import ALWAYS, NEVER, NO_ANSWER, NO_COMPARISON, ROUTER, Answering
 from openmova.ui.showing import nothing_yet
 

@@ -10,14 +10,14 @@ from typing import Any
 from jinja2 import Environment
 from PIL import Image
 
-from openmova.answer import Answer
 from openmova.evaluate.report import environment, inlined
 from openmova.images.boxes import Box, Polygon, Size
 from openmova.images.drawing import Region, draw_regions
 from openmova.images.heatmap import drawn, in_words
-from openmova.mova import Mova
+from openmova.inference.answer import Answer
+from openmova.inference.engine import Reply, Routed
+from openmova.inference.mova import Mova
 from openmova.routing import expert_letters
-from openmova.serve.engine import Reply, Routed
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#f0e442")
 """Of the experts in the gates' picture, by Okabe and Ito: told apart with any colour vision."""

@@ -16,7 +16,7 @@ from openmova.evaluate import open_world_suite
 from openmova.evaluate.mini import answers, routers, suite
 from openmova.evaluate.mini import report as reports
 from openmova.evaluate.mini.questions import GROUPS
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal
 
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.answer import matches
 from openmova.checkpoints.nano_spec import EXPERTS, adapter_config
 from openmova.errors import UserError
 from openmova.evaluate.mini.questions import Question
-from openmova.mova import Mova
+from openmova.inference.answer import matches
+from openmova.inference.mova import Mova
 from openmova.runtime.files import checksum
 from openmova.runtime.run_store import Journal, Row
 from openmova.train.mini.encoders import FILE, read_encoders

@@ -21,7 +21,7 @@ from openmova.data.synthetic import PictureSet
 from openmova.data.synthetic.questions import ask
 from openmova.evaluate.mini.questions import Question
 from openmova.evaluate.open_world_suite import Item
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 from openmova.runtime.assets import NANO_SUITE, asset_folder
 from openmova.train.nano.conversations import draw
 

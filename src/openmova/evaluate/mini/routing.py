@@ -20,7 +20,7 @@ from openmova.evaluate.mini.answers import Asker
 from openmova.evaluate.mini.claims import LANGUAGE_MODEL, MINILM, MLP
 from openmova.evaluate.mini.questions import Question
 from openmova.evaluate.mini.routers import SentenceEncoder
-from openmova.mova import Mova
+from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal, Row, fingerprint
 
 SEEDS = (1, 2, 3)

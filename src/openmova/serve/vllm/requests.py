@@ -10,14 +10,14 @@ from typing import Any, Self
 
 from transformers import AutoProcessor
 
-from openmova.asking import Choice
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images.opening import ImageSource, load_image
+from openmova.inference.encoding import user_turn
+from openmova.inference.questions import check_question
+from openmova.inference.request import Choice
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.processing_mova import MovaProcessor
-from openmova.passes import user_turn
-from openmova.questions import check_question
 from openmova.routing import expert_letters, parse_routing, routing_prompt
 
 

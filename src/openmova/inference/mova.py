@@ -20,18 +20,12 @@ from transformers import (
     TextIteratorStreamer,
 )
 
-from openmova.answer import Answer
-from openmova.asking import Choice, Experts, Limits
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
-from openmova.features import Known, Remembering
 from openmova.images.boxes import Size
 from openmova.images.opening import ImageSource, load_image
-from openmova.loading.model import DAMAGED, check_options, damaged, load_model
-from openmova.loading.single_row import quicken_single_rows
-from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.model.processing_mova import MovaProcessor
-from openmova.passes import (
+from openmova.inference.answer import Answer
+from openmova.inference.encoding import (
     Clock,
     Message,
     Seen,
@@ -42,7 +36,13 @@ from openmova.passes import (
     prepare,
     user_turn,
 )
-from openmova.questions import check_question
+from openmova.inference.feature_cache import Known, Remembering
+from openmova.inference.questions import check_question
+from openmova.inference.request import Choice, Experts, Limits
+from openmova.inference.single_row import quicken_single_rows
+from openmova.loading.model import DAMAGED, check_options, damaged, load_model
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import MovaProcessor
 
 
 class Mova:

@@ -10,14 +10,14 @@ from collections.abc import Generator, Sequence
 from functools import partial
 from queue import SimpleQueue
 
-from openmova.asking import Choice, Limits
 from openmova.errors import UserError
-from openmova.features import fingerprint
 from openmova.images.boxes import Size
 from openmova.images.opening import DEFAULT_LIMITS, ImageLimits, ImageSource, load_image
-from openmova.passes import Message, assistant_turn, user_turn
-from openmova.questions import check_question
-from openmova.serve.engine import Engine, Event, Failure, Question, Reply
+from openmova.inference.encoding import Message, assistant_turn, user_turn
+from openmova.inference.engine import Engine, Event, Failure, Question, Reply
+from openmova.inference.feature_cache import fingerprint
+from openmova.inference.questions import check_question
+from openmova.inference.request import Choice, Limits
 
 
 class Talk:

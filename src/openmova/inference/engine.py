@@ -18,18 +18,18 @@ from threading import Condition, Thread
 
 from torch import Tensor
 
-from openmova.answer import Answer
-from openmova.asking import Choice, Limits
 from openmova.errors import UserError
-from openmova.evaluate.attention import of_rows, watched
-from openmova.features import MEGABYTE, Features, Remembering
 from openmova.images.boxes import Size
-from openmova.mova import Mova
-from openmova.passes import Clock, Message, answer_from, check_room, look, prepare
+from openmova.inference.answer import Answer
+from openmova.inference.attention import of_rows, watched
+from openmova.inference.encoding import Clock, Message, answer_from, check_room, look, prepare
+from openmova.inference.feature_cache import MEGABYTE, Features, Remembering
+from openmova.inference.mova import Mova
+from openmova.inference.request import Choice, Limits
+from openmova.inference.sampling import Sampler, Sampling
+from openmova.inference.shared_decode import SharedDecode
+from openmova.inference.text_stream import Ending, Finish, Writing
 from openmova.routing import Routing
-from openmova.serve.decode import SharedDecode
-from openmova.serve.sampling import Sampler, Sampling
-from openmova.serve.writing import Ending, Finish, Writing
 
 GREEDY = Sampling()
 FEATURES = 256 * MEGABYTE

@@ -22,8 +22,8 @@ from transformers import (
     SuppressTokensLogitsProcessor,
 )
 
+from openmova.inference.text_stream import Writing
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.serve.writing import Writing
 
 
 class SharedDecode:

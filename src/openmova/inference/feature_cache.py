@@ -17,10 +17,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from openmova.inference.encoding import ask_router
+from openmova.inference.prompt_cache import ReadPrompt, begin, read_prompts
 from openmova.model.adapter import ExpertMap
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.passes import ask_router
-from openmova.prefix import ReadPrompt, begin, read_prompts
 from openmova.routing import RoutingResult
 
 MEGABYTE = 1_000_000
@@ -143,7 +143,7 @@ class Remembering:
     def route(
         self, rows: Sequence[int], input_ids: Tensor, attention_mask: Tensor, base_map: Tensor
     ) -> RoutingResult:
-        """As `openmova.passes.Route`; what is known of a picture's prompt is not read again."""
+        """As `openmova.inference.encoding.Route`; what is known of a picture's prompt is not read again."""
         known = [self._rows[row] for row in rows]
         read = [one.prompt is not None for one in known]
         parts = []

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from openmova.serve.sampling import Sampler
+from openmova.inference.sampling import Sampler
 
 Finish = Literal["stop", "length"]
 """At its own end or a stop string; or cut short by the number of tokens or the time."""

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from transformers import BatchFeature, Cache
 
-from openmova.answer import Answer
-from openmova.asking import Choice, Limits
 from openmova.errors import UserError
 from openmova.images.boxes import Size, boxes_in, polygons_in
+from openmova.inference.answer import Answer
+from openmova.inference.request import Choice, Limits
 from openmova.model.adapter import ExpertMap
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
