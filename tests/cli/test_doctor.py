@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from checkpoints.tiny_release import write_release
+from openmova.checkpoints.memory import measure
 from openmova.checkpoints.sizes import RELEASE
 from openmova.cli import app
-from openmova.loading.memory import measure
 from tiny import tiny_config, tiny_model
 
 EXPERTS = ["dinov2", "vary", "codetr", "pix2struct", "deplot", "biomedclip", "sam"]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import DynamicCache
 
+from openmova.checkpoints.memory import GIB, MODES, Needs, cache_bytes, measure
 from openmova.checkpoints.mova_specs import mova_8b
 from openmova.errors import UserError
-from openmova.loading.memory import GIB, MODES, Needs, cache_bytes, measure
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from tiny import TEXT_CONFIGS, tiny_config, tiny_model

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from openmova.checkpoints.loading import load_model
+from openmova.checkpoints.memory import GIB, measure
 from openmova.checkpoints.mova_specs import mova_8b
+from openmova.checkpoints.placement import DeviceMap, auto_device_map
 from openmova.errors import UserError
-from openmova.loading.memory import GIB, measure
-from openmova.loading.model import load_model
-from openmova.loading.placement import DeviceMap, auto_device_map
 from openmova.model.configuration_mova import MovaConfig
 from tiny import image_inputs, tiny_model
 

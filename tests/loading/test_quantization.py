@@ -13,8 +13,8 @@ from torch import nn
 from transformers import BitsAndBytesConfig
 
 from openmova import Mova, MovaConfig, MovaForConditionalGeneration
+from openmova.checkpoints.memory import measure
 from openmova.errors import UserError
-from openmova.loading.memory import measure
 from openmova.model.processing_mova import MovaProcessor
 from openmova.model.quantization import QUANTIZATIONS, find_quantization, quantized_weights
 from tiny import image_inputs, pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer

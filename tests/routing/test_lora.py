@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from openmova import Mova, MovaConfig, MovaForConditionalGeneration
+from openmova.checkpoints.memory import measure
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
-from openmova.loading.memory import measure
 from openmova.model.processing_mova import MovaProcessor
 from openmova.routing import RouterLoraConfig
 from tiny import pictures

@@ -12,11 +12,11 @@ from openmova.annotate.folder import AnnotationFolder, Settings
 from openmova.annotate.losses import ProbeLosses, SampleIds
 from openmova.annotate.probes import Probe
 from openmova.annotate.shards import Shard, write_shard
+from openmova.checkpoints.loading import load_model
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.data.bad import BadSamples
 from openmova.data.samples import Samples
 from openmova.errors import UserError
-from openmova.loading.model import load_model
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder

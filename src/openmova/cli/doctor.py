@@ -11,7 +11,7 @@ import typer
 from openmova.cli.console import quiet_libraries, status
 
 if TYPE_CHECKING:
-    from openmova.loading.memory import Needs
+    from openmova.checkpoints.memory import Needs
     from openmova.model.configuration_mova import MovaConfig
 
 EXAMPLES = """\b
@@ -44,8 +44,8 @@ def doctor(
     is left free for what a forward pass needs besides.
     """
     with status(f"looking at {model}"):
+        from openmova.checkpoints.memory import COMMON_GIB, GIB, measure
         from openmova.checkpoints.sizes import find_config
-        from openmova.loading.memory import COMMON_GIB, GIB, measure
 
         quiet_libraries()
         config, folder = find_config(model)
@@ -103,7 +103,7 @@ def _report(
     machine: Mapping[str, Any],
     fits: Mapping[str, list[str]],
 ) -> dict[str, Any]:
-    from openmova.loading.memory import MODES
+    from openmova.checkpoints.memory import MODES
 
     ways = [(mode, offload) for mode in MODES for offload in (False, True)]
     return {
@@ -132,7 +132,7 @@ def _show(
     from rich.console import Console
     from rich.table import Table
 
-    from openmova.loading.memory import MODES
+    from openmova.checkpoints.memory import MODES
 
     console = Console()
     parts = Table(f"{model}: part", "parameters", *(NAMES[mode] for mode in MODES))
@@ -163,6 +163,6 @@ def _show(
 
 
 def _gib(count: int) -> str:
-    from openmova.loading.memory import GIB
+    from openmova.checkpoints.memory import GIB
 
     return f"{count / GIB:.2f}"

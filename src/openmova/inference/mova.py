@@ -20,6 +20,7 @@ from transformers import (
     TextIteratorStreamer,
 )
 
+from openmova.checkpoints.loading import DAMAGED, check_options, damaged, load_model
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images.boxes import Size
@@ -40,7 +41,6 @@ from openmova.inference.feature_cache import Known, Remembering
 from openmova.inference.questions import check_question
 from openmova.inference.request import Choice, Experts, Limits
 from openmova.inference.single_row import quicken_single_rows
-from openmova.loading.model import DAMAGED, check_options, damaged, load_model
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
 

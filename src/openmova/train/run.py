@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoProcessor, set_seed
 
+from openmova.checkpoints.loading import load_model
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.checkpoints.sizes import is_recipe
 from openmova.checkpoints.tiny import tiny_mova
@@ -22,7 +23,6 @@ from openmova.data.mixture import Mixture, Weighted
 from openmova.data.samples import Samples
 from openmova.data.synthetic.training import SyntheticSamples
 from openmova.errors import UserError
-from openmova.loading.model import load_model
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from openmova.checkpoints.placement import DeviceMap, auto_device_map, check_device
 from openmova.errors import UserError
-from openmova.loading.placement import DeviceMap, auto_device_map, check_device
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.quantization import find_quantization, quantization_config

@@ -13,8 +13,8 @@ import torch
 from accelerate import infer_auto_device_map
 from accelerate.utils import CustomDtype, get_max_memory
 
+from openmova.checkpoints.memory import GIB, LEFT_FREE, measure
 from openmova.errors import UserError
-from openmova.loading.memory import GIB, LEFT_FREE, measure
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.quantization import QUANTIZATIONS, quantized_weights
