@@ -44,9 +44,9 @@ from openmova import Mova
 from openmova.cli.console import quiet_libraries
 from openmova.evaluate.nano_suite import GROUPS, Item, items
 from openmova.inference.model_thread import load_apart
-from openmova.serve.app import Options, create_app
-from openmova.serve.conversation import Rules
-from openmova.serve.run import bound_socket, run
+from openmova.serve.http.app import Options, create_app
+from openmova.serve.http.conversation import Rules
+from openmova.serve.http.server import bound_socket, run
 
 NAME = "nano"
 NEW_TOKENS = 32

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from openmova import Mova
 from openmova.cli import app
-from openmova.serve import app as serve_app
-from openmova.serve import run as serve_run
+from openmova.serve.http import app as serve_app
+from openmova.serve.http import server as serve_run
 from serve.asking import tiny_mova
 from serve.served import asked
 from tiny import pictures

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
-from openmova.serve.protocol import ChatChunk, ErrorAnswer
+from openmova.serve.http.protocol import ChatChunk, ErrorAnswer
 from serve.served import MODEL, QUESTION, Served, data_url, png
 from tiny import pictures
 

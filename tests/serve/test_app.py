@@ -15,8 +15,8 @@ from PIL import Image
 
 from openmova import Mova
 from openmova.images.opening import ImageLimits, load_image
-from openmova.serve import app, conversation
-from openmova.serve.conversation import Rules
+from openmova.serve.http import app, conversation
+from openmova.serve.http.conversation import Rules
 from serve.asking import tiny_mova
 from serve.served import MODEL, QUESTION, SECONDS, Served, asked, png, serving
 from tiny import pictures

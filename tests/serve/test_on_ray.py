@@ -21,10 +21,10 @@ SECONDS = 300
 PROGRAM = """
 import sys
 
-from openmova.serve.on_ray import run_on_ray
+from openmova.serve.http.on_ray import run_on_ray
 
 def build():
-    from openmova.serve.app import Options, create_app
+    from openmova.serve.http.app import Options, create_app
     from serve.asking import tiny_mova
     return create_app(tiny_mova(), Options(model="tiny"))
 

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 
 from openmova.images.opening import ImageLimits
-from openmova.serve.conversation import Rules
+from openmova.serve.http.conversation import Rules
 from serve.asking import tiny_mova
 from serve.fuzzing import MOST_TOKENS, PICTURES, fuzz
 from serve.served import MODEL, QUESTION, asked, serving

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from openmova.errors import UserError
-from openmova.serve import remote
-from openmova.serve.remote import RemoteLimits, fetch, is_public
+from openmova.serve.http import remote_images as remote
+from openmova.serve.http.remote_images import RemoteLimits, fetch, is_public
 
 LIMITS = RemoteLimits(file_bytes=1000, seconds=2.0, redirects=2)
 PUBLIC = ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"]

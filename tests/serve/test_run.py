@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from openmova import Mova
-from openmova.serve import reading, run
+from openmova.serve.http import body as reading
+from openmova.serve.http import server as run
 from serve.asking import tiny_mova
 from serve.served import MODEL, QUESTION, SECONDS, asked, serving
 from tiny import pictures

@@ -13,13 +13,13 @@ from openmova.images.boxes import Box, Polygon
 from openmova.inference.engine import Reply, Routed
 from openmova.inference.request import Choice, Limits
 from openmova.inference.session import Talk
-from openmova.serve.conversation import IMAGES
+from openmova.serve.http.conversation import IMAGES
 from serve.asking import running, tiny_mova
 from tiny import pictures
 
 pytest.importorskip("gradio")
-from openmova.ui.answering import Answering
-from openmova.ui.showing import Card, about, side_by_side
+from openmova.serve.ui.answering import Answering
+from openmova.serve.ui.showing import Card, about, side_by_side
 
 LIMITS = Limits(max_new_tokens=9, max_seconds=None)
 PICTURE = pictures(1)[0]

@@ -25,10 +25,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openmova.inference.engine import Engine
 from openmova.inference.mova import Mova
 from openmova.inference.request import Limits
-from openmova.serve.conversation import IMAGES
-from openmova.serve.run import Connection
-from openmova.ui.answering import Answering
-from openmova.ui.page import build
+from openmova.serve.http.conversation import IMAGES
+from openmova.serve.http.server import Connection
+from openmova.serve.ui.answering import Answering
+from openmova.serve.ui.page import build
 
 FONT = ["system-ui", "sans-serif"]
 MONO = ["ui-monospace", "monospace"]
@@ -89,7 +89,7 @@ def create_page(
         enable_monitoring=False,
         max_file_size=IMAGES.file_bytes,
         theme=_theme(),
-        css=files("openmova.ui").joinpath("page.css").read_text(encoding="utf-8"),
+        css=files("openmova.serve.ui").joinpath("page.css").read_text(encoding="utf-8"),
     )
     app.add_middleware(_Guarded)
     if hosts:

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from openmova.errors import UserError
 from openmova.inference.engine import Unavailable
-from openmova.serve.protocol import ErrorAnswer, ErrorInfo, Refused
-from openmova.serve.reading import TooLarge
+from openmova.serve.http.body import TooLarge
+from openmova.serve.http.protocol import ErrorAnswer, ErrorInfo, Refused
 
 CLIENT_GONE = 499
 """As proxies log it; nobody reads it."""

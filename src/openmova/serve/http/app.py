@@ -24,11 +24,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openmova.errors import UserError
 from openmova.inference.engine import Engine, Unavailable
 from openmova.inference.mova import Mova
-from openmova.serve.chat import Completion
-from openmova.serve.conversation import Rules, question_of
-from openmova.serve.failing import error_info, error_response
-from openmova.serve.metrics import Metrics
-from openmova.serve.protocol import (
+from openmova.serve.http.body import read_chat
+from openmova.serve.http.chat_completions import Completion
+from openmova.serve.http.conversation import Rules, question_of
+from openmova.serve.http.errors import error_info, error_response
+from openmova.serve.http.metrics import Metrics
+from openmova.serve.http.protocol import (
     ChatChunk,
     ChatCompletion,
     ChatRequest,
@@ -36,7 +37,6 @@ from openmova.serve.protocol import (
     ModelInfo,
     ModelList,
 )
-from openmova.serve.reading import read_chat
 
 OPENED = 4
 """Images that are opened at once; each takes its pixels' memory while it is."""

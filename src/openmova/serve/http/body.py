@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from openmova.serve.protocol import ChatRequest, Refused, read_request
+from openmova.serve.http.protocol import ChatRequest, Refused, read_request
 
 SECONDS = 60.0
 """A body that takes longer is not waited for."""

@@ -12,8 +12,8 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from openmova.inference.engine import Engine, Event, Failure, Piece, Question, Reply, Routed
-from openmova.serve.metrics import Metrics
-from openmova.serve.protocol import (
+from openmova.serve.http.metrics import Metrics
+from openmova.serve.http.protocol import (
     AnswerChoice,
     AnswerMessage,
     ChatChunk,

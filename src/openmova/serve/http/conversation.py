@@ -26,8 +26,8 @@ from openmova.inference.mova import Mova
 from openmova.inference.questions import check_question
 from openmova.inference.request import Choice, Limits
 from openmova.inference.sampling import Sampling
-from openmova.serve.protocol import ChatRequest, ImagePart, Refused, TextPart, Turn, Wish
-from openmova.serve.remote import RemoteLimits, fetch
+from openmova.serve.http.protocol import ChatRequest, ImagePart, Refused, TextPart, Turn, Wish
+from openmova.serve.http.remote_images import RemoteLimits, fetch
 
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 ALTERNATE = "messages alternate between user and assistant, and the user has the first and the last"

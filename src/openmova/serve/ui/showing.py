@@ -132,4 +132,4 @@ def _rendered(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    return environment("openmova.ui")
+    return environment("openmova.serve.ui")

@@ -10,8 +10,8 @@ from gradio.data_classes import ImageData
 
 from openmova.inference.engine import Engine
 from openmova.runtime.assets import EXAMPLES, asset_folder
-from openmova.ui.answering import ALWAYS, NEVER, NO_ANSWER, NO_COMPARISON, ROUTER, Answering
-from openmova.ui.showing import nothing_yet
+from openmova.serve.ui.answering import ALWAYS, NEVER, NO_ANSWER, NO_COMPARISON, ROUTER, Answering
+from openmova.serve.ui.showing import nothing_yet
 
 VISITS = 50
 """Conversations that are remembered; each holds a picture."""

@@ -16,7 +16,7 @@ from openmova.inference.answer import Answer
 from openmova.inference.engine import Engine, Piece, Reply, Routed, Unavailable
 from openmova.inference.request import Choice, Limits
 from openmova.inference.session import Talk
-from openmova.ui.showing import Card, about, nothing_yet, side_by_side
+from openmova.serve.ui.showing import Card, about, nothing_yet, side_by_side
 
 SHOWN = 960
 """Pixels."""
