@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openmova.evaluate.calibration import Calibration
+from openmova.analysis.calibration import Calibration
 
 
 def test_two_bins_by_hand() -> None:

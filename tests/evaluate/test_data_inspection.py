@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from openmova.analysis import data_inspection
+from openmova.analysis.data_inspection import inspect_data
+from openmova.analysis.report import data_page
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.formats import read_samples
 from openmova.data.samples import Samples
 from openmova.errors import UserError
-from openmova.evaluate import data_inspection
-from openmova.evaluate.data_inspection import inspect_data
-from openmova.evaluate.report import data_page
 from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal
 from pages import Page

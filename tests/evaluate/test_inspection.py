@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from openmova.analysis.inspection import Inspection, inspect
+from openmova.analysis.report import question_page
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.evaluate.inspection import Inspection, inspect
-from openmova.evaluate.report import question_page
 from openmova.inference.mova import Mova
 from openmova.routing import RoutingResult
 from pages import Page

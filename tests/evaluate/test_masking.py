@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from openmova.analysis.masking import ask_masked, masks
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.evaluate.masking import ask_masked, masks
 from openmova.inference.mova import Mova
 from openmova.routing import RoutingResult
 from tiny import pictures

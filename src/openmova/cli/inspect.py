@@ -23,8 +23,8 @@ from openmova.images.opening import load_image
 from openmova.inference.questions import check_question
 
 if TYPE_CHECKING:
+    from openmova.analysis.inspection import Inspection
     from openmova.data.samples import Samples
-    from openmova.evaluate.inspection import Inspection
     from openmova.inference.mova import Mova
     from openmova.runtime.run_store import Journal
 
@@ -129,12 +129,12 @@ def _one(
     with muted():
         picture = load_image(image)
     mova = _loaded(fetched(model, yes=yes), model)
-    from openmova.evaluate.inspection import inspect as inspect_
+    from openmova.analysis.inspection import inspect as inspect_
 
     with status("thinking"):
         found = inspect_(mova, picture, question, max_new_tokens=max_new_tokens)
     if output is not None:
-        from openmova.evaluate.report import question_page
+        from openmova.analysis.report import question_page
 
         _write(output, question_page(found, image=image, model=model))
     if as_json:
@@ -175,7 +175,7 @@ def _many(
             found = _measured(_loaded(folder, model), samples, options, batch, journal)
             journal.finish(found)
     if output is not None:
-        from openmova.evaluate.report import data_page
+        from openmova.analysis.report import data_page
 
         _write(output, data_page(found, data=data, model=model))
     if as_json:
@@ -187,7 +187,7 @@ def _many(
 def _measured(
     mova: Mova, samples: Samples, options: dict[str, Any], batch: int, journal: Journal
 ) -> dict[str, Any]:
-    from openmova.evaluate.data_inspection import inspect_data
+    from openmova.analysis.data_inspection import inspect_data
 
     return inspect_data(
         mova,
@@ -260,7 +260,7 @@ def _show_many(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from openmova.evaluate.report import points
+    from openmova.analysis.report import points
     from openmova.evaluate.statistics import percent
 
     console = Console()

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment
 from PIL import Image
 
-from openmova.evaluate.report import environment, inlined
+from openmova.analysis.report import environment, inlined
 from openmova.images.boxes import Box, Polygon, Size
 from openmova.images.drawing import Region, draw_regions
 from openmova.images.heatmap import drawn, in_words

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from openmova.evaluate.inspection import Inspection
+from openmova.analysis.inspection import Inspection
 from openmova.evaluate.statistics import percent
 from openmova.images.heatmap import LONGEST, drawn, in_words
 from openmova.routing import expert_letters
@@ -63,7 +63,7 @@ def points(value: Mapping[str, Any]) -> str:
 def environment(*packages: str) -> Environment:
     """What renders the templates of these packages, and those of this one."""
     made = Environment(
-        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "openmova.evaluate")]),
+        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "openmova.analysis")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

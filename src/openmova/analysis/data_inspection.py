@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from openmova.analysis.data_summary import LEFT_OUT, key, summary
+from openmova.analysis.masking import Masked, ask_masked
 from openmova.data.bad import BadSample
 from openmova.data.check import check_experts
 from openmova.data.sample import Sample
 from openmova.data.samples import Samples
 from openmova.data.sheet import evenly
 from openmova.errors import UserError
-from openmova.evaluate.data_summary import LEFT_OUT, key, summary
-from openmova.evaluate.masking import Masked, ask_masked
 from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal, Row
 

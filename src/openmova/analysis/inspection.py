@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from openmova.evaluate.masking import Names, ask_masked, without
+from openmova.analysis.masking import Names, ask_masked, without
 from openmova.images.opening import ImageSource, load_image
 from openmova.inference.answer import Answer
 from openmova.inference.attention import watched

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from openmova.evaluate.calibration import Calibration
-from openmova.evaluate.masking import without
+from openmova.analysis.calibration import Calibration
+from openmova.analysis.masking import without
 from openmova.evaluate.statistics import Difference, Share
 from openmova.inference.answer import matches
 from openmova.runtime.run_store import Row

@@ -1,0 +1,1 @@
+"""What an answer, an expert and a data set are made of: inspection, masking, calibration."""
