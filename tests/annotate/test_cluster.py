@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from openmova.annotate.annotation_folder import Settings
 from openmova.annotate.cluster import Chunk, ClusterLosses, _Worker
-from openmova.annotate.folder import Settings
 from openmova.data.bad import BadSamples
 from openmova.data.formats import read_samples
 from openmova.errors import UserError

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from openmova.annotate.folder import AnnotationFolder, Settings
+from openmova.annotate.annotation_folder import AnnotationFolder, Settings
 from openmova.annotate.shards import Shard, write_shard
 from openmova.data.formats import read_samples
 from openmova.data.samples import RecordList

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from openmova import Mova
 from openmova.cli import app
-from openmova.cli.conversing import Conversing
+from openmova.cli.chat_terminal import Conversing
 from openmova.inference.engine import Engine
 from openmova.inference.session import Talk
 from serve.asking import tiny_mova
@@ -162,7 +162,7 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     lines = iter(["what is this ?", "/quit"])
     monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path))
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
-    monkeypatch.setattr("openmova.cli.conversing._printable", interrupted)
+    monkeypatch.setattr("openmova.cli.chat_terminal._printable", interrupted)
     Conversing(talk, experts=None, max_new_tokens=200).in_a_terminal("tiny", None)
     engine.close()
     assert "stopped" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from openmova.cli import app
 from openmova.inference.mova import Mova
 from openmova.train.dry_step import DryStep, PartOperations
-from openmova.train.folder import RunFolder
+from openmova.train.run_folder import RunFolder
 
 SMOKE = str(Path(__file__).parents[2] / "recipes" / "smoke.yaml")
 FEW = ["steps=2", "batch=2", "data.0.samples=8"]

@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from openmova.__main__ import main
-from openmova.train.folder import RunFolder
 from openmova.train.recipe import load_recipe
-from openmova.train.run import train
+from openmova.train.run_folder import RunFolder
 from openmova.train.trainer import MovaTrainer
+from openmova.train.training import train
 
 SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
 ROOM = 50_000  # bytes that a file may have on a full disk: enough for a log, for no checkpoint
@@ -120,7 +120,7 @@ def weights(output: Path) -> dict[str, Tensor]:
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["openmova.train.run", "torch._dynamo", "matplotlib.backends.backend_agg"]
+        ["openmova.train.training", "torch._dynamo", "matplotlib.backends.backend_agg"]
     )
     return context
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from openmova.train.log import RunLog
+from openmova.train.run_log import RunLog
 from train.runs import FAST, SMOKE, finish, start, weights
 
 # Dropout has other random numbers in each process; the gate's text encoder is the only one with it.

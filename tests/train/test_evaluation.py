@@ -16,9 +16,9 @@ from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.routing import RoutingResult
 from openmova.train.evaluation import Evaluation
-from openmova.train.log import RunLog
 from openmova.train.recipe import load_recipe
-from openmova.train.run import prepare, train
+from openmova.train.run_log import RunLog
+from openmova.train.training import prepare, train
 from train.runs import FAST, SMOKE, finish, start, weights
 
 HELD_OUT = ["evaluation.data=[{path: synthetic, samples: 6}]", "evaluation.steps=2"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from openmova.errors import UserError
-from openmova.train.folder import RunFolder, writing
+from openmova.train.run_folder import RunFolder, writing
 
 
 def filled(folder: RunFolder, step: int) -> Path:

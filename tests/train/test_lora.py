@@ -11,7 +11,7 @@ from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
 from openmova.train.lora import Lora, LoraSettings, lora_matrices
 from openmova.train.recipe import load_recipe
-from openmova.train.run import train
+from openmova.train.training import train
 from train.runs import FAST, SMOKE, weights
 
 pytest.importorskip("peft")

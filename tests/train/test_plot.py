@@ -8,10 +8,10 @@ import matplotlib.figure
 import pytest
 from PIL import Image
 
-from openmova.train import folder as folder_module
 from openmova.train import plot
-from openmova.train.folder import RunFolder
+from openmova.train import run_folder as folder_module
 from openmova.train.plot import DOMAINS, draw_log
+from openmova.train.run_folder import RunFolder
 
 
 def entry(step: int, domains: list[str]) -> dict[str, object]:

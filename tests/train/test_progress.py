@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from openmova.train.recipe import load_recipe
-from openmova.train.run import train
+from openmova.train.training import train
 from train.runs import FAST, SMOKE
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.train import run as run_module
+from openmova.train import training as run_module
 from openmova.train.recipe import load_recipe
-from openmova.train.run import prepare, save_trained, train
+from openmova.train.training import prepare, save_trained, train
 from train.runs import FAST, SMOKE, stopped_after, weights
 
 pytest.importorskip("peft")

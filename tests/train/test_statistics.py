@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from openmova.data.bad import BadSamples
-from openmova.train.log import RunLog
 from openmova.train.recipe import load_recipe
-from openmova.train.run import prepare, train
+from openmova.train.run_log import RunLog
 from openmova.train.statistics import DomainStatistics, flat
 from openmova.train.trainer import Course
+from openmova.train.training import prepare, train
 from train.runs import FAST, SMOKE
 
 STILL = [*FAST, "learning_rates.gate_text=0", "log_steps=1", "steps=2"]

@@ -8,9 +8,9 @@ import pytest
 
 from openmova.data.bad import BadSamples
 from openmova.train.recipe import load_recipe
-from openmova.train.run import prepare
 from openmova.train.subsets import random_subset
 from openmova.train.trainer import Course
+from openmova.train.training import prepare
 from train.runs import SMOKE
 
 POOL = ("one", "two", "three")

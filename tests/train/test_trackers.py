@@ -11,10 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from openmova.errors import UserError
 from openmova.train import trackers as trackers_module
-from openmova.train.log import RunLog
 from openmova.train.recipe import load_recipe
-from openmova.train.run import train
+from openmova.train.run_log import RunLog
 from openmova.train.trainer import MovaTrainer
+from openmova.train.training import train
 from train.runs import FAST, SMOKE
 
 CHANGES = [*FAST, "steps=4", "log_steps=1", "report=[tensorboard]"]

@@ -18,11 +18,11 @@ from openmova.experts.base import Expert
 from openmova.experts.cell import CellExpert
 from openmova.experts.vit import VitEncoder
 from openmova.model.processing_mova import IGNORED
-from openmova.train import run as run_module
-from openmova.train.log import RunLog
+from openmova.train import training as run_module
 from openmova.train.recipe import load_recipe
-from openmova.train.run import prepare, train
+from openmova.train.run_log import RunLog
 from openmova.train.trainer import Course, MovaTrainer
+from openmova.train.training import prepare, train
 from train.runs import FAST, SMOKE, weights
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import ray
 import ray.data
 
-from openmova.annotate.folder import AnnotationFolder, Settings
+from openmova.annotate.annotation import LocalLosses, annotate_shard
+from openmova.annotate.annotation_folder import AnnotationFolder, Settings
 from openmova.annotate.probes import Probe
-from openmova.annotate.run import LocalLosses, annotate_shard
 from openmova.annotate.shards import Shard, missing_chunks
 from openmova.data.bad import BadSample, BadSamples
 from openmova.data.samples import Samples

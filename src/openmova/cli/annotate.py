@@ -15,7 +15,7 @@ from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries,
 from openmova.errors import UserError
 
 if TYPE_CHECKING:
-    from openmova.annotate.folder import Settings
+    from openmova.annotate.annotation_folder import Settings
 
 EXAMPLES = """\b
 Examples:
@@ -108,8 +108,8 @@ def annotate(
     named = _named(probe or ())
     model = fetched(model, yes=yes) if model is not None else None
     with status(f"opening {data}"):
-        from openmova.annotate.folder import AnnotationFolder
-        from openmova.annotate.run import LocalLosses, annotate_shard
+        from openmova.annotate.annotation import LocalLosses, annotate_shard
+        from openmova.annotate.annotation_folder import AnnotationFolder
         from openmova.annotate.shards import Shard
         from openmova.data.bad import BadSamples
         from openmova.data.formats import read_samples
@@ -195,9 +195,9 @@ def _settings(
     named: dict[str, str], model: str | None, *, combinations: bool, **others: Any
 ) -> Settings:
     """What was asked for. Raises UserError if a probe has no model, or is none."""
-    from openmova.annotate.folder import Settings
+    from openmova.annotate.annotation import pool_of
+    from openmova.annotate.annotation_folder import Settings
     from openmova.annotate.probes import BASE, probes_of
-    from openmova.annotate.run import pool_of
 
     first = named.get(BASE, model)
     if first is None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from openmova.cli.chat_terminal import Conversing
 from openmova.cli.console import muted, status
-from openmova.cli.conversing import Conversing
 from openmova.cli.model_options import (
     Device,
     DeviceMap,

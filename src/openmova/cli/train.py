@@ -84,8 +84,8 @@ def train(
 
     parsed = load_recipe(recipe, changes or ())
     with status("loading libraries"):
-        from openmova.train.run import is_first_process
-        from openmova.train.run import train as train_
+        from openmova.train.training import is_first_process
+        from openmova.train.training import train as train_
 
         quiet_libraries(downloads=True)
     if dry_run:

@@ -30,8 +30,8 @@ from openmova.train.devices import Device
 from openmova.train.dry_step import DryStep, PartOperations
 from openmova.train.inspection import Average, Looked, look_at
 from openmova.train.recipe import TrainingRecipe
-from openmova.train.run import TINY, encoder_of, give_lora, stage_of
 from openmova.train.sharding import units
+from openmova.train.training import TINY, encoder_of, give_lora, stage_of
 
 LEARNING_BYTES = 4
 """What learns is float32, and so are its gradient and each of AdamW's two averages."""

@@ -13,7 +13,7 @@ from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder
 from openmova.train.recipe import TrainingRecipe
-from openmova.train.run import open_sources
+from openmova.train.training import open_sources
 
 LOOKED_AT = 16
 """Samples of each source, evenly spaced; of a stream the first."""

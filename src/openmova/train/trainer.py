@@ -43,8 +43,8 @@ from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder, Row, answer_positions
 from openmova.train.deepspeed import deepspeed_file
 from openmova.train.evaluation import Evaluation
-from openmova.train.folder import RunFolder, writing
 from openmova.train.recipe import TrainingRecipe
+from openmova.train.run_folder import RunFolder, writing
 from openmova.train.sharding import Sharding, share
 from openmova.train.stages import Trained, saved_buffers
 from openmova.train.statistics import DomainStatistics, flat

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from openmova.annotate.folder import AnnotationFolder, Settings
+from openmova.annotate.annotation_folder import AnnotationFolder, Settings
 from openmova.annotate.losses import ProbeLosses, SampleIds
 from openmova.annotate.probes import Probe
 from openmova.annotate.shards import Shard, write_shard

@@ -28,12 +28,12 @@ from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
 from openmova.train.collate import Encoder
 from openmova.train.evaluation import EvaluateEvery, Evaluation
-from openmova.train.folder import RunFolder, step_of, writing
 from openmova.train.interrupt import Interrupt
 from openmova.train.lora import Lora, give_router_lora
 from openmova.train.plot import can_draw
 from openmova.train.progress import Progress, Tell
 from openmova.train.recipe import DataSource, TrainingRecipe
+from openmova.train.run_folder import RunFolder, step_of, writing
 from openmova.train.sharding import Sharding
 from openmova.train.stages import Trained, set_stage
 from openmova.train.trackers import check_trackers, trackers

@@ -21,9 +21,9 @@ import yaml
 
 from openmova.errors import UserError
 from openmova.runtime.files import checksum, claimed, flush, is_full, write_text
-from openmova.train.log import RunLog
 from openmova.train.plot import can_draw, draw_log
 from openmova.train.recipe import differences
+from openmova.train.run_log import RunLog
 
 PREFIX = "checkpoint-"
 SEAL = "whole.json"
