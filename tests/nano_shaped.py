@@ -14,17 +14,17 @@ from openmova.checkpoints.nano_spec import (
     TOKEN_GRID,
     adapter_config,
 )
-from openmova.data.synthetic import Fact
 from openmova.experts.cell import CellExpert
 from openmova.experts.lite import LiteEncoder
 from openmova.inference.mova import Mova
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
-from openmova.train.mini.encoders import FILE, write_encoders
-from openmova.train.mini.run import built, variant_file
-from openmova.train.nano.align import Encoded
-from openmova.train.nano.loop import write_tensors
+from studies.claims.encoders import FILE, write_encoders
+from studies.claims.training import built, variant_file
+from studies.toy.align import Encoded
+from studies.toy.loop import write_tensors
+from studies.toy.synthetic import Fact
 
 CHANNELS = adapter_config().expert_channels
 

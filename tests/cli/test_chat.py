@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.cli import app
 from openmova.cli.chat_terminal import Conversing
 from openmova.inference.engine import Engine
 from openmova.inference.session import Talk
-from serve.asking import tiny_mova
 from terminal import CTRL_D, UP, Terminal
 from tiny import pictures
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.cli import app
-from openmova.evaluate import open_world_suite
 from openmova.inference.mova import Mova
+from studies.claims import open_world_suite
 
 
 def run(*arguments: object) -> Result:
@@ -67,7 +67,7 @@ def test_a_stopped_run_goes_on_and_a_finished_one_shows_its_result_again(
         (("--suite", "open"), "unknown suite 'open': the suites are nano, open-world, mini"),
         (("--suite", "open-world", "--n", "3"), "leave --n out"),
         (("--suite", "open-world", "--model", "nono"), "there is no model 'nono'"),
-        (("--suite", "mini"), "needs --variants, what python -m openmova.train.mini trained"),
+        (("--suite", "mini"), "needs --variants, what python -m studies.claims trained"),
         (("--variants", "runs"), "--variants is of the suite mini, not of nano"),
         (("--suite", "mini", "--variants", "nowhere"), "'nowhere' has no trained variants"),
     ],

@@ -15,12 +15,12 @@ import openai
 import pytest
 from typer.testing import CliRunner
 
+from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.cli import app
 from openmova.serve.http import app as serve_app
 from openmova.serve.http import server as serve_run
-from serve.asking import tiny_mova
-from serve.served import asked
+from serve.http.served import asked
 from tiny import pictures
 
 COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]

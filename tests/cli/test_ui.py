@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from inference.asking import tiny_mova
 from openmova.cli import app
 from openmova.errors import INTERRUPTED
-from serve.asking import tiny_mova
 
 COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
 SECONDS = 120

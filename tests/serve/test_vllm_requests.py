@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from inference.asking import tiny_mova
 from openmova.errors import UserError
 from openmova.inference.encoding import user_turn
 from openmova.routing import RouterLoraConfig
 from openmova.serve.vllm.requests import Requests, Wanted
-from serve.asking import tiny_mova
 from tiny import pictures
 
 POOL = ("one", "two", "three")

@@ -12,7 +12,7 @@ from openmova.checkpoints.mova_specs import mova_8b
 from openmova.checkpoints.recipe import Recipe
 from openmova.checkpoints.sizes import planned_config
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.data.synthetic.training import SyntheticSamples
+from openmova.data.synthetic import SyntheticSamples
 from openmova.model.configuration_mova import MovaConfig
 from openmova.train.collate import Encoder, answer_positions
 from openmova.train.devices import find_device

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from openmova.data.bad import BadSamples
 from openmova.data.mixture import Mixture, Weighted
-from openmova.data.synthetic.training import SyntheticSamples
+from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.routing import RoutingResult

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from openmova.data.bad import BadSample, BadSamples
 from openmova.data.mixture import Mixture
-from openmova.data.synthetic.training import SyntheticSamples
+from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.cell import CellExpert

@@ -1,0 +1,168 @@
+"""What a picture's routing prompts share is read once, and the router says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import BatchFeature, DynamicCache
+from transformers.cache_utils import DynamicSlidingWindowLayer
+
+from inference.asking import tiny_mova
+from openmova import Mova
+from openmova.inference.encoding import ask_router, prepare, user_turn
+from openmova.inference.feature_cache import Known, Remembering
+from openmova.inference.prompt_cache import ReadPrompt, begin, read_prompts
+from openmova.inference.request import Choice
+from openmova.routing import RoutingResult
+from tiny import pictures
+
+LONG = "what is red ? how many dogs ? what is the cat ? what is this ? what red ?"
+IMAGE = 9
+
+
+@pytest.fixture(scope="module")
+def mova() -> Mova:
+    return tiny_mova()
+
+
+def prompts(mova: Mova, asked: Sequence[tuple[Any, str]]) -> BatchFeature:
+    conversations = [[user_turn(text, picture)] for picture, text in asked]
+    choice = Choice.of(None, None, mova.experts)
+    return prepare(mova.model, mova.processor, conversations, [choice] * len(asked))
+
+
+def routed(mova: Mova, known: Sequence[Known], inputs: BatchFeature) -> RoutingResult:
+    remembering = Remembering(mova.model, known)
+    base_map = remembering.encode_base(inputs["pixel_values"], inputs["image_sizes"])
+    ids, mask = inputs["routing_input_ids"], inputs["routing_attention_mask"]
+    return remembering.route(range(len(known)), ids, mask, base_map)
+
+
+def afresh(mova: Mova, inputs: BatchFeature) -> RoutingResult:
+    base_map = mova.model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"])
+    ids, mask = inputs["routing_input_ids"], inputs["routing_attention_mask"]
+    return ask_router(mova.model, ids, mask, base_map)
+
+
+@pytest.fixture
+def read(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The rows and places that the language model read, of prompts alone."""
+    seen: list[tuple[int, ...]] = []
+    forward = mova.model.model.language_model.forward
+
+    def counted(**inputs: Any) -> Any:
+        rows, places = inputs["inputs_embeds"].shape[:2]
+        if places > 1:
+            seen.append((rows, places))
+        return forward(**inputs)
+
+    monkeypatch.setattr(mova.model.model.language_model, "forward", counted)
+    return seen
+
+
+def test_a_further_question_reads_what_is_new_of_it(
+    mova: Mova, read: list[tuple[int, ...]]
+) -> None:
+    picture, known = pictures(1)[0], Known()
+    first, further = (prompts(mova, [(picture, text)]) for text in ("what is this ?", "what red ?"))
+    expected = afresh(mova, further)
+    routed(mova, [known], first)
+    read.clear()
+    result = routed(mova, [known], further)
+    ((rows, places),) = read
+    assert (rows, places) < (1, further["routing_input_ids"].shape[1] // 2)
+    assert result.texts == expected.texts
+    assert result.routing.equal(expected.routing)
+    torch.testing.assert_close(result.scores, expected.scores)
+    torch.testing.assert_close(result.tokens, expected.tokens)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    before=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["what", "what red ?", LONG]))),
+    asked=st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(["what", "how many dogs ?", LONG])), min_size=1
+    ),
+)
+def test_any_company_and_any_past_give_the_same_routing(
+    mova: Mova, before: list[tuple[int, str]], asked: list[tuple[int, str]]
+) -> None:
+    shown, known = pictures(4), [Known() for _ in range(4)]
+    if before:
+        batch = prompts(mova, [(shown[number], text) for number, text in before])
+        routed(mova, [known[number] for number, _ in before], batch)
+    batch = prompts(mova, [(shown[number], text) for number, text in asked])
+    result = routed(mova, [known[number] for number, _ in asked], batch)
+    expected = afresh(mova, batch)
+    assert result.texts == expected.texts
+    torch.testing.assert_close(result.scores, expected.scores, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(result.tokens, expected.tokens)
+
+
+def prompt(*ids: int) -> ReadPrompt:
+    keys = torch.tensor(ids, dtype=torch.float)[None, :, None]  # [H, t, d]
+    return ReadPrompt(list(ids), torch.stack([keys, -keys])[None])
+
+
+def test_places_that_all_rows_know_are_laid_behind_their_padding() -> None:
+    ids = torch.tensor([[1, IMAGE, 2, 3, 4, 5], [0, 0, 1, IMAGE, 2, 7]])
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1]])
+    cache = begin([prompt(1, IMAGE, 2, 3, 4, 8), prompt(1, IMAGE, 2, 6)], ids, mask, IMAGE)
+    assert cache is not None
+    (layer,) = cache.layers
+    assert layer.keys[:, 0, :, 0].tolist() == [[1, IMAGE, 2, 3, 4], [0, 0, 1, IMAGE, 2]]
+    assert layer.values.equal(-layer.keys)
+
+
+@pytest.mark.parametrize(
+    ("read", "why"),
+    [
+        (prompt(8, IMAGE, 2), "nothing in common"),
+        (prompt(1, IMAGE, 8), "an image token comes after it"),
+    ],
+)
+def test_else_the_prompt_is_read_anew(read: ReadPrompt, why: str) -> None:
+    ids = torch.tensor([[1, IMAGE, IMAGE, 3]])
+    assert begin([read], ids, torch.ones_like(ids), IMAGE) is None, why
+
+
+def test_the_last_token_is_read_again_for_its_logits() -> None:
+    ids = torch.tensor([[1, 2, 3]])
+    cache = begin([prompt(1, 2, 3)], ids, torch.ones_like(ids), IMAGE)
+    assert cache is not None
+    assert cache.get_seq_length() == 2
+
+
+def test_a_sliding_window_is_not_kept() -> None:
+    cache = DynamicCache()
+    cache.layers = [DynamicSlidingWindowLayer(sliding_window=4)]
+    kept = torch.zeros(1, 1, 3, 2)
+    cache.update(kept, kept, 0)
+    ids = torch.tensor([[1, 2, 3]])
+    assert read_prompts(cache, ids, torch.ones_like(ids)) is None
+
+
+def test_layers_of_different_shapes_are_not_kept() -> None:
+    cache = DynamicCache()
+    for layer, heads in enumerate((1, 2)):
+        kept = torch.zeros(1, heads, 3, 2)
+        cache.update(kept, kept, layer)
+    ids = torch.tensor([[1, 2, 3]])
+    assert read_prompts(cache, ids, torch.ones_like(ids)) is None
+
+
+def test_what_is_kept_counts(mova: Mova) -> None:
+    known = Known()
+    before = known.size
+    inputs = prompts(mova, [(pictures(1)[0], "what is this ?")])
+    routed(mova, [known], inputs)
+    text = mova.model.config.text_config
+    places = inputs["routing_input_ids"].shape[1]
+    kept = 2 * text.num_hidden_layers * text.num_key_value_heads * places * text.head_dim * 4
+    assert known.base is not None
+    assert known.size == before + known.base.numel() * 4 + kept

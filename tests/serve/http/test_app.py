@@ -1,0 +1,381 @@
+"""The server: OpenAI's own client gets what `Mova` would say, and everybody else a clear error."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+from PIL import Image
+
+from inference.asking import tiny_mova
+from openmova import Mova
+from openmova.images.opening import ImageLimits, load_image
+from openmova.serve.http import app, conversation
+from openmova.serve.http.conversation import Rules
+from serve.http.served import MODEL, QUESTION, SECONDS, Served, asked, png, serving
+from tiny import pictures
+
+
+@pytest.fixture(scope="module")
+def mova() -> Mova:
+    return tiny_mova()
+
+
+@pytest.fixture(scope="module")
+def served(mova: Mova) -> Iterator[Served]:
+    rules = Rules(images=ImageLimits(file_bytes=100_000, pixels=10_000), max_tokens=200)
+    with serving(mova, rules=rules) as served:
+        yield served
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    return pictures(1)[0]
+
+
+class TestTheOpenaiClient:
+    def test_gets_what_ask_says(self, served: Served, mova: Mova, picture: Image.Image) -> None:
+        completion = served.client().chat.completions.create(
+            model=MODEL, messages=asked(picture), max_tokens=20
+        )
+        expected = mova.ask(picture, QUESTION, max_new_tokens=20)
+        (choice,) = completion.choices
+        assert choice.message.content == expected.text
+        assert choice.finish_reason == "length"
+        assert completion.usage is not None and completion.usage.completion_tokens == 20
+        told: Any = completion.model_extra
+        assert told["mova"]["routing"]["experts"] == list(expected.routing.experts)
+        assert told["mova"]["routing"]["scores"] == pytest.approx(expected.routing.scores)
+        assert [list(block) for block in told["mova"]["gates"]] == [
+            list(expected.routing.experts)
+        ] * 2
+        assert told["mova"]["timings"]["total"] > 0
+
+    def test_streams_the_same(self, served: Served, mova: Mova, picture: Image.Image) -> None:
+        stream = served.client().chat.completions.create(
+            model=MODEL,
+            messages=asked(picture),
+            max_tokens=20,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        chunks = list(stream)
+        pieces = [c.choices[0].delta.content or "" for c in chunks if c.choices]
+        assert "".join(pieces) == mova.ask(picture, QUESTION, max_new_tokens=20).text
+        assert len(pieces) > 5
+        assert chunks[-2].choices[0].finish_reason == "length"
+        assert chunks[-1].usage is not None and chunks[-1].usage.completion_tokens == 20
+        first: Any = chunks[0].model_extra
+        assert set(first["mova"]) == {"routing", "gates"}
+
+    @pytest.mark.parametrize(
+        ("wish", "options"),
+        [
+            ({"experts": "none"}, {"experts": "none"}),
+            ({"experts": ["one", "three"]}, {"experts": "one,three"}),
+            ({"max_experts": 0}, {"max_experts": 0}),
+            ({"max_experts": 10**30}, {}),
+        ],
+    )
+    def test_may_wish_for_experts(
+        self, served: Served, mova: Mova, picture: Image.Image, wish: Any, options: Any
+    ) -> None:
+        completion = served.client().chat.completions.create(
+            model=MODEL, messages=asked(picture), max_tokens=9, extra_body={"mova": wish}
+        )
+        expected = mova.ask(picture, QUESTION, max_new_tokens=9, **options)
+        told: Any = completion.model_extra
+        assert completion.choices[0].message.content == expected.text
+        assert told["mova"]["routing"]["experts"] == list(expected.routing.experts)
+
+    def test_goes_on_with_a_conversation(
+        self, served: Served, mova: Mova, picture: Image.Image
+    ) -> None:
+        chat = mova.chat()
+        first = chat.ask(QUESTION, picture, max_new_tokens=5)
+        second = chat.ask("how many dogs ?", max_new_tokens=5)
+        messages = [
+            *asked(picture),
+            {"role": "assistant", "content": first.text},
+            {"role": "user", "content": "how many dogs ?"},
+        ]
+        completion = served.client().chat.completions.create(
+            model=MODEL, messages=messages, max_tokens=5
+        )
+        assert completion.choices[0].message.content == second.text
+
+    def test_draws_several_answers_by_a_seed(self, served: Served, picture: Image.Image) -> None:
+        def draw(seed: int) -> list[str | None]:
+            completion = served.client().chat.completions.create(
+                model=MODEL,
+                messages=asked(picture),
+                max_tokens=15,
+                n=3,
+                seed=seed,
+                temperature=1.3,
+                top_p=0.95,
+            )
+            return [choice.message.content for choice in completion.choices]
+
+        assert draw(3) == draw(3) != draw(4)
+        assert len(set(draw(3))) > 1
+
+    def test_stops_at_a_string(self, served: Served, mova: Mova, picture: Image.Image) -> None:
+        whole = mova.ask(picture, QUESTION, max_new_tokens=20).text
+        stop = whole.split()[2]
+        completion = served.client().chat.completions.create(
+            model=MODEL, messages=asked(picture), max_tokens=20, stop=stop
+        )
+        assert completion.choices[0].message.content == whole.partition(stop)[0].strip()
+        assert completion.choices[0].finish_reason == "stop"
+
+    def test_lists_the_model(self, served: Served) -> None:
+        (model,) = served.client().models.list().data
+        assert model.id == MODEL
+        assert served.client().models.retrieve(MODEL).id == MODEL
+
+    def test_many_at_once_get_their_own_answers(self, served: Served, mova: Mova) -> None:
+        shown = pictures(3)
+        texts = [QUESTION, "how many dogs ?", "what red ?", "blue cat ?"]
+        wanted = [(shown[i % 3], texts[i % 4], 3 + i) for i in range(24)]
+
+        def ask(number: int) -> str | None:
+            picture, text, tokens = wanted[number]
+            completion = served.client().chat.completions.create(
+                model=MODEL, messages=asked(picture, text), max_tokens=tokens
+            )
+            return completion.choices[0].message.content
+
+        with ThreadPoolExecutor(12) as clients:
+            answers = list(clients.map(ask, range(len(wanted))))
+        for (picture, text, tokens), answer in zip(wanted, answers, strict=True):
+            assert answer == mova.ask(picture, text, max_new_tokens=tokens).text
+
+
+def test_a_picture_may_be_uploaded(served: Served, mova: Mova, picture: Image.Image) -> None:
+    request = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 5}
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="request"\r\n\r\n'
+        + json.dumps(request).encode()
+        + b'\r\n--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n'
+        + b"Content-Type: image/png\r\n\r\n"
+        + png(picture)
+        + b"\r\n--x--\r\n"
+    )
+    kind = "multipart/form-data; boundary=x"
+    response, data = served.raw("POST", "/v1/chat/completions", body, Content_Type=kind)
+    assert response.status == 200
+    answer = json.loads(data)["choices"][0]["message"]["content"]
+    assert answer == mova.ask(picture, QUESTION, max_new_tokens=5).text
+
+
+def turns(*messages: Any, **fields: Any) -> dict[str, Any]:
+    return {"model": MODEL, "messages": list(messages), **fields}
+
+
+def first(**fields: Any) -> dict[str, Any]:
+    return turns(*asked(pictures(1)[0]), **fields)
+
+
+def pointing(url: str) -> dict[str, Any]:
+    shown = {"type": "image_url", "image_url": {"url": url}}
+    return turns({"role": "user", "content": [shown, {"type": "text", "text": QUESTION}]})
+
+
+LARGE = Image.new("RGB", (200, 200))
+SAID = {"role": "assistant", "content": "a cat"}
+NEXT = {"role": "user", "content": "what red ?"}
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"{", "Invalid JSON"),
+        (b"\xff\xfe", "Invalid JSON"),
+        (b"[" * 100_000, "Invalid JSON"),
+        (b"[]", "should be an object"),
+        ({}, "model: Field required"),
+        (turns(), "messages: List should have at least 1 item"),
+        (turns({"role": "system", "content": "be kind"}), "into the first question"),
+        (turns(NEXT), "the first message has 0 images"),
+        (turns(*asked(LARGE)), "too large"),
+        (turns(*asked(pictures(1)[0]), SAID), "the last message is of the assistant"),
+        (turns(*asked(pictures(1)[0]), NEXT), "messages.1 is of the user"),
+        (turns(*asked(pictures(1)[0]), SAID, *asked(pictures(1)[0])), "messages.2 has an image"),
+        (turns(*asked(pictures(1)[0], " ")), "the question is empty"),
+        (turns(*asked(pictures(1)[0], "what " * 2000)), "4,000"),
+        (turns(*asked(pictures(1)[0], "what " * 300)), "the model has room for"),
+        (turns(*asked(pictures(1)[0], "what " * 300), stream=True), "the model has room for"),
+        (pointing("data:image/png;base64,%%%"), "not base64"),
+        (pointing("data:image/png;base64,aGVsbG8="), "not a picture"),
+        (pointing("https://example.org/a.png"), "this server reads no others"),
+        (pointing("file:///etc/passwd"), "this server reads no others"),
+        (pointing("/etc/passwd"), "this server reads no others"),
+        (first(max_tokens=0), "greater than or equal to 1"),
+        (first(max_tokens=201), "give at most 200"),
+        (first(temperature=3), "less than or equal to 2"),
+        (first(top_p=0), "greater than 0"),
+        (first(n=100), "give at most 8"),
+        (first(seed=2**70), "seed"),
+        (first(stop=["a", "b", "c", "d", "e"]), "at most 4 items"),
+        (first(stop=""), "a stop string is empty"),
+        (first(tools=[{"type": "function"}]), "tools is not supported"),
+        (first(response_format={"type": "json_object"}), "response_format is not supported"),
+        (first(logprobs=True), "logprobs is not supported"),
+        (first(mova={"experts": "seven"}), "there is no expert 'seven'"),
+        (first(mova={"experts": "one", "max_experts": 1}), "give only one"),
+        (first(mova={"expert": "one"}), "mova.expert: Extra inputs are not permitted"),
+    ],
+)
+def test_a_mistake_is_told_in_openais_shape(served: Served, body: Any, told: str) -> None:
+    status, answer = served.post(body)
+    assert status == 400
+    assert told in answer["error"]["message"]
+    assert answer["error"]["type"] == "invalid_request_error"
+    assert set(answer["error"]) == {"message", "type", "param", "code"}
+
+
+def test_neutral_fields_are_passed_over(served: Served) -> None:
+    fields = {"tools": [], "presence_penalty": 0, "logprobs": None, "user": "me", "store": True}
+    assert served.post(first(max_tokens=1, **fields))[0] == 200
+
+
+def test_the_image_token_in_a_question_is_text(served: Served, picture: Image.Image) -> None:
+    status, _ = served.post(turns(*asked(picture, "what is <image> this ?"), max_tokens=1))
+    assert status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/v1/chat/completions", 405),
+        ("GET", "/v1/models/other", 404),
+    ],
+)
+def test_other_paths(served: Served, method: str, path: str, status: int) -> None:
+    response, data = served.raw(method, path)
+    assert response.status == status
+    assert json.loads(data)["error"]["message"]
+
+
+def test_an_unknown_model(served: Served) -> None:
+    status, answer = served.post({**first(), "model": "gpt"})
+    assert status == 404
+    assert "this server has 'tiny'" in answer["error"]["message"]
+
+
+def test_a_body_over_the_limit(served: Served) -> None:
+    status, answer = served.post(pointing("data:image/png;base64," + "A" * 2_000_000))
+    assert status == 413
+    assert answer["error"]["code"] == "request_too_large"
+
+
+def test_says_how_it_is(served: Served) -> None:
+    assert served.raw("GET", "/health")[1] == b"ok"
+    assert served.raw("GET", "/ready")[1] == b"ready"
+    served.post(first(max_tokens=2))
+    figures = served.raw("GET", "/metrics")[1].decode()
+    assert 'openmova_requests_total{path="/v1/chat/completions",status="200"}' in figures
+    assert "openmova_waiting 0.0" in figures
+    assert 'openmova_batch_size_count{stage="decode"}' in figures
+
+
+def test_describes_itself(served: Served) -> None:
+    document = json.loads(served.raw("GET", "/openapi.json")[1])
+    assert set(document["paths"]) >= {"/v1/chat/completions", "/v1/models", "/health", "/metrics"}
+    text = json.dumps(document)
+    schemas = document["components"]["schemas"]
+    references = {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert references <= set(schemas)
+
+
+def test_a_full_queue_answers_429(mova: Mova, picture: Image.Image) -> None:
+    with serving(mova, places=1, waiting=0) as served:
+        slow = served.client().chat.completions.create(
+            model=MODEL, messages=asked(picture), max_tokens=150, stream=True
+        )
+        next(iter(slow))
+        with pytest.raises(openai.RateLimitError) as refused:
+            served.client().chat.completions.create(model=MODEL, messages=asked(picture))
+        assert int(refused.value.response.headers["Retry-After"]) >= 1
+        slow.close()
+        served.until_free()
+        assert served.post(first(max_tokens=1))[0] == 200
+
+
+def test_few_images_are_opened_at_once(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests are in hand: an open image takes all its pixels' memory."""
+    opened, most = 0, 0
+
+    def opening(*given: Any) -> Image.Image:
+        nonlocal opened, most
+        opened += 1
+        most = max(most, opened)
+        time.sleep(0.05)
+        opened -= 1
+        return load_image(*given)
+
+    monkeypatch.setattr(app, "OPENED", 2)
+    monkeypatch.setattr(conversation, "load_image", opening)
+    with serving(mova) as served, ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(served.post, [first(max_tokens=1)] * 12))
+    assert [status for status, _ in answers] == [200] * 12
+    assert most == 2
+
+
+def test_who_hangs_up_frees_the_place(mova: Mova, picture: Image.Image) -> None:
+    with serving(mova, places=1) as served:
+        body = json.dumps(first(max_tokens=200))
+        connection = http.client.HTTPConnection("127.0.0.1", served.port)
+        kind = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", body, kind)
+        while not served.engine.running:
+            time.sleep(0.001)
+        connection.close()
+        started = time.perf_counter()
+        served.until_free()
+        assert time.perf_counter() - started < 0.5 * SECONDS
+
+
+def test_keys(mova: Mova, picture: Image.Image) -> None:
+    with serving(mova, api_keys=["open", "sesame"]) as served:
+        assert served.client("sesame").models.list().data
+        with pytest.raises(openai.AuthenticationError):
+            served.client("opensesame").chat.completions.create(
+                model=MODEL, messages=asked(picture)
+            )
+        assert served.raw("GET", "/v1/models")[0].status == 401
+        assert served.raw("GET", "/health")[0].status == 200
+
+
+def test_web_pages_are_named(mova: Mova) -> None:
+    preflight = {"Access_Control_Request_Method": "POST"}
+    with serving(mova, origins=["https://here.org"]) as served:
+        for origin, allowed in (("https://here.org", True), ("https://there.org", False)):
+            response, _ = served.raw(
+                "OPTIONS", "/v1/chat/completions", None, Origin=origin, **preflight
+            )
+            assert (response.getheader("Access-Control-Allow-Origin") == origin) is allowed
+
+
+def test_our_own_mistake_is_not_shown(
+    mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*inputs: Any) -> None:
+        raise RuntimeError("secret")
+
+    with serving(mova) as served:
+        monkeypatch.setattr(mova.model.model, "encode_base", fail)
+        for stream in (False, True):
+            status, answer = served.post(first(stream=stream))
+            assert status == 500
+            assert "secret" not in answer["error"]["message"]
+        monkeypatch.undo()
+        assert served.post(first(max_tokens=1))[0] == 200

@@ -1,0 +1,64 @@
+"""The page with the embedded model: an example, an expert forbidden, another answer.
+
+With OPENMOVA_SCREENSHOT=FILE the page is photographed as docs/ui.md shows it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from openmova import Mova
+from openmova.inference.answer import Answer
+
+pytest.importorskip("gradio")
+pytest.importorskip("playwright.sync_api")
+from playwright.sync_api import expect
+
+from openmova.serve.ui.page import examples
+from serve.ui.visiting import NO_BROWSER, Visitor, browser, browser_path, served
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(browser_path() is None, reason=NO_BROWSER),
+]
+TOKENS = 16
+
+
+def decided_by_an_expert(nano: Mova) -> tuple[str, Answer, str, Answer]:
+    """An example's name, its answer, an expert that it needs, and the answer without."""
+    for image, question in examples():
+        answer = nano.ask(image, question, max_new_tokens=TOKENS)
+        for name in answer.routing.experts:
+            rest = [other for other in answer.routing.experts if other != name]
+            without = nano.ask(image, question, experts=rest, max_new_tokens=TOKENS)
+            if without.text != answer.text:
+                return Path(image).stem, answer, name, without
+    raise AssertionError("no example is answered otherwise without an expert")
+
+
+def test_an_example_and_the_same_without_an_expert() -> None:
+    nano = Mova.from_pretrained("nano")
+    example, answer, expert, without = decided_by_an_expert(nano)
+    with served(nano, model="nano", max_new_tokens=TOKENS) as (address, _), browser() as chromium:
+        visitor = Visitor(chromium, address)
+        page = visitor.page
+        page.get_by_role("button", name=re.compile(f"^{example}:")).click()
+        expect(page.get_by_label("Question", exact=True)).not_to_have_value("")
+        page.get_by_role("button", name="Ask", exact=True).click()
+        expect(visitor.told.locator("p.answer")).to_have_text(answer.text)
+        for name in answer.routing.experts:
+            expect(visitor.told.locator("p.chosen")).to_contain_text(name)
+        expect(visitor.told.get_by_role("img", name=re.compile("^Block 1:"))).to_be_visible()
+
+        page.get_by_role("button", name="Force or forbid experts").click()
+        page.get_by_label(f"{expert} never").check()
+        page.get_by_role("button", name="Compare with other experts").click()
+        switched = page.get_by_role("article").filter(has_text="With your switches")
+        expect(switched.locator("p.answer")).to_have_text(without.text)
+        expect(page.get_by_role("article").filter(has_text="being written")).to_have_count(0)
+        if shown := os.environ.get("OPENMOVA_SCREENSHOT"):
+            page.screenshot(path=shown, full_page=True)

@@ -1,0 +1,92 @@
+"""What the page says of an answer, without a browser."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from inference.asking import running, tiny_mova
+from openmova import Mova
+from openmova.images.boxes import Box, Polygon
+from openmova.inference.engine import Reply, Routed
+from openmova.inference.request import Choice, Limits
+from openmova.inference.session import Talk
+from openmova.serve.http.conversation import IMAGES
+from tiny import pictures
+
+pytest.importorskip("gradio")
+from openmova.serve.ui.answering import Answering
+from openmova.serve.ui.showing import Card, about, side_by_side
+
+LIMITS = Limits(max_new_tokens=9, max_seconds=None)
+PICTURE = pictures(1)[0]
+AS_ROUTED = ("router",) * 3
+
+
+@pytest.fixture(scope="module")
+def mova() -> Mova:
+    return tiny_mova()
+
+
+@pytest.fixture(scope="module")
+def told(mova: Mova) -> tuple[Routed, Reply]:
+    with running(mova) as engine:
+        talk = Talk(engine)
+        talk.show(PICTURE)
+        choice = Choice.of("one,two", None, mova.experts)
+        routed, *_, reply = talk.ask("what is this ?", choice, LIMITS, attended=True)
+    assert isinstance(routed, Routed) and isinstance(reply, Reply)
+    return routed, reply
+
+
+def test_gates_and_attention_of_each_chosen_expert(mova: Mova, told: tuple[Routed, Reply]) -> None:
+    routed, _ = told
+    html = about(mova, PICTURE, "what is this ?", routed)
+    assert "being written" in html
+    for name, share in zip(("one", "two"), routed.gates[0].tolist(), strict=True):
+        assert f"{name} {share:.2f}" in html
+        for block in (1, 2):
+            assert f"Attention over the map of {name} in block {block}: strongest" in html
+    assert "Attention over the map of three" not in html
+    assert html.count("data:image/jpeg") == 4
+
+
+def test_boxes_and_polygons_are_drawn_on_the_picture(
+    mova: Mova, told: tuple[Routed, Reply]
+) -> None:
+    routed, reply = told
+    shape = Polygon(((0, 0), (100, 0), (100, 50)))
+    answer = replace(reply.answer, boxes=(Box(10, 20, 110, 60),), polygons=(shape,))
+    html = about(mova, PICTURE, "what is this ?", routed, answer, size=(200, 120))
+    assert "a box from (10, 20) to (110, 60); a polygon of 3 points, in 200 × 120 pixels" in html
+    assert html.count("data:image/jpeg") == 5
+
+
+def test_what_a_model_or_a_person_writes_is_text(mova: Mova, told: tuple[Routed, Reply]) -> None:
+    routed, reply = told
+    evil = "<img src=x onerror=alert(1)>"
+    answer = replace(reply.answer, text=evil)
+    html = about(mova, PICTURE, evil, routed, answer, size=PICTURE.size)
+    html += side_by_side(evil, [Card(evil, replace(reply, answer=answer))])
+    assert "<img src=x" not in html
+    assert html.count("&lt;img src=x") == 5
+
+
+def test_the_answer_grows_on_the_page(mova: Mova, tmp_path: Path) -> None:
+    path = str(tmp_path / "picture.png")
+    PICTURE.save(path)
+    expected = mova.ask(path, "what is this ?", max_new_tokens=9)
+    with running(mova) as engine:
+        steps = list(
+            Answering(engine, LIMITS, IMAGES).ask(None, path, " what is this ? ", *AS_ROUTED)
+        )
+    for _, turns, question, html in steps:
+        assert (turns[0], question) == ({"role": "user", "content": "what is this ?"}, "")
+        assert "Chosen experts" in html
+    texts = [turns[-1]["content"] for _, turns, _, _ in steps]
+    assert (texts[0], texts[-1]) == ("…", expected.text)
+    assert all(after.startswith(before) for before, after in pairwise(texts[1:]))
+    assert len(set(texts)) > 3
