@@ -29,7 +29,7 @@ from loguru import logger
 
 from openmova.cli.console import quiet_libraries
 from openmova.evaluate.lmms_model import OpenMova
-from openmova.evaluate.nano_suite import GROUPS, Item, items
+from studies.toy.suite import GROUPS, Item, items
 
 PART = 100
 """Questions between two turns."""

@@ -37,7 +37,7 @@ from released import released
 from sizes import Script, full, reduced
 
 from openmova.cli.console import quiet_libraries
-from openmova.data.synthetic.training import SyntheticSamples
+from openmova.data.synthetic import SyntheticSamples
 from openmova.experts.pool import expert_map
 from openmova.inference.encoding import Clock, look, prepare, user_turn
 from openmova.inference.mova import Mova

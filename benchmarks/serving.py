@@ -42,11 +42,11 @@ from PIL import Image
 
 from openmova import Mova
 from openmova.cli.console import quiet_libraries
-from openmova.evaluate.nano_suite import GROUPS, Item, items
 from openmova.inference.model_thread import load_apart
 from openmova.serve.http.app import Options, create_app
 from openmova.serve.http.conversation import Rules
 from openmova.serve.http.server import bound_socket, run
+from studies.toy.suite import GROUPS, Item, items
 
 NAME = "nano"
 NEW_TOKENS = 32

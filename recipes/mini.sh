@@ -19,7 +19,7 @@ The mini suite into $run, from the encoders and images of $nano.
   evaluate  about 12,200 answers and routings of nano's language model; 55 minutes on two cores
 No accelerator and nothing to pay for; 3 GB of memory, 2 GB of disk.
 TEXT
-"$python" -m openmova.train.mini "$run" --nano "$nano"
+"$python" -m studies.claims "$run" --nano "$nano"
 "$python" -m openmova eval --suite mini --variants "$run" --model "$nano/finetune/final" \
   --output "$run/eval"
 cp "$run"/eval/results.{md,csv,png} docs/

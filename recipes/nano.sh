@@ -49,7 +49,7 @@ report() {
   shift
   [ -e "$file" ] || { "$@" | tail -n 1 >"$file.part" && mv "$file.part" "$file"; }
 }
-nano() { "$python" -m openmova.train.nano "$@" --folder "$run"; }
+nano() { "$python" -m studies.toy "$@" --folder "$run"; }
 openmova() { "$python" -m openmova "$@"; }
 
 data() {

@@ -1,4 +1,4 @@
-"""The visual sides that `openmova eval --suite mini` compares: `python -m openmova.train.mini DIR`.
+"""The visual sides that `openmova eval --suite mini` compares: `python -m studies.claims DIR`.
 
 Needs the folder of a run of recipes/nano.sh: its trained experts, its pictures, and its encoded
 images, which are made if they are not there. Says first how long it takes. What was stopped goes
@@ -15,8 +15,8 @@ from pathlib import Path
 from openmova.checkpoints.nano import nano_parts
 from openmova.errors import INTERRUPTED, UserError
 from openmova.runtime.files import claimed
-from openmova.train.mini.encoders import FILE, write_encoders
-from openmova.train.mini.run import (
+from studies.claims.encoders import FILE, write_encoders
+from studies.claims.training import (
     SEEDS,
     STEPS,
     Task,
@@ -25,10 +25,10 @@ from openmova.train.mini.run import (
     seconds_of_a_step,
     train_variant,
 )
-from openmova.train.mini.variants import VARIANTS
-from openmova.train.nano.align import words_and_gate
-from openmova.train.nano.encoded import base_encoder, encoded_images, trained_experts
-from openmova.train.nano.pictures import gather_pictures
+from studies.claims.variants import VARIANTS
+from studies.toy.align import words_and_gate
+from studies.toy.encoded import base_encoder, encoded_images, trained_experts
+from studies.toy.pictures import gather_pictures
 
 NANO_SEED = 1
 """Of the run of recipes/nano.sh."""

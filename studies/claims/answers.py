@@ -5,7 +5,7 @@ answers. What an earlier start asked is in the journal, and the model is loaded 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, cached_property, partial
@@ -17,19 +17,18 @@ from torch.nn import functional as F
 
 from openmova.checkpoints.nano_spec import EXPERTS, adapter_config
 from openmova.errors import UserError
-from openmova.evaluate.mini.questions import Question
+from openmova.evaluate.suites import Load
 from openmova.inference.answer import matches
 from openmova.inference.mova import Mova
 from openmova.runtime.files import checksum
 from openmova.runtime.run_store import Journal, Row
-from openmova.train.mini.encoders import FILE, read_encoders
-from openmova.train.mini.run import load_variant, variant_file
-from openmova.train.nano.align import Encoded, GateText, encode, word_embeddings
+from studies.claims.encoders import FILE, read_encoders
+from studies.claims.questions import Question
+from studies.claims.training import load_variant, variant_file
+from studies.toy.align import Encoded, GateText, encode, word_embeddings
 
 MOST_TOKENS = 8
 """Of an answer; the longest right one has three."""
-Load = Callable[[Path | None], Mova]
-"""Gives the model under evaluation (for None), or that of a folder."""
 Asked = tuple[int, tuple[str, ...]]
 """The number of a question, and the experts that are chosen for it."""
 

@@ -12,8 +12,8 @@ from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.cell import CellExpert
 from openmova.experts.lite import LiteEncoder
-from openmova.train.mini.variants import BASE
-from openmova.train.nano.loop import read_tensors, write_tensors
+from studies.claims.variants import BASE
+from studies.toy.loop import read_tensors, write_tensors
 
 FILE = "encoders.safetensors"
 

@@ -8,17 +8,24 @@ model's own pool plays no part, no expert runs, and nothing is answered but the 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 
-from openmova.data.open_world import neutral_page, open_world
-from openmova.evaluate.statistics import Share
+from openmova.data.open_world import open_world
+from openmova.data.synthetic import draw_page
+from openmova.evaluate.statistics import Share, percent
+from openmova.evaluate.suites import Load, SuiteOptions
 from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal, Row
+
+DEFAULT_N = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +52,7 @@ def items(seed: int) -> list[Item]:
             texts = tuple(rng.choice(experts[shown].descriptions) for shown in pool)
             made.append(
                 Item(
-                    image=neutral_page(rng),
+                    image=draw_page(rng),
                     question=question,
                     expert=name,
                     pool=tuple(pool),
@@ -115,3 +122,26 @@ def routed(mova: Mova, asked: list[Item]) -> Iterator[Row]:
             "needed": [item.expert],
             "chosen": [name for name, is_chosen in zip(item.pool, row, strict=True) if is_chosen],
         }
+
+
+def measure(load: Load, journal: Journal, options: SuiteOptions) -> dict[str, Any]:
+    """The suite's report, from the journal where it is finished."""
+    if (report := journal.result) is None:
+        report = run(load(None), seed=options.seed, batch=options.batch, journal=journal)
+        journal.finish(report)
+    return report
+
+
+def show(console: Console, report: Mapping[str, Any], folder: Path | None) -> None:
+    """Print the table of a report."""
+    table = Table("expert", "exact")
+    for name, share in report["experts"].items():
+        table.add_row(name, percent(share))
+    table.add_row("all", percent(report["exact"]))
+    console.print(table)
+    console.print(
+        f"{report['n']} questions, seed {report['seed']}; the right one, others or not: "
+        f"{percent(report['included'])}; nobody: {percent(report['none'])}; chance: "
+        f"{100 * report['chance']:.1f}; {report['seconds']:.0f} s",
+        highlight=False,
+    )

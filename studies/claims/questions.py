@@ -9,10 +9,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from openmova.data.synthetic import Fact, PictureSet, Sample
-from openmova.data.synthetic.questions import ask
 from openmova.runtime.assets import NANO_SUITE, asset_folder
-from openmova.train.nano.conversations import draw
+from studies.toy.conversations import draw
+from studies.toy.synthetic import Fact, PictureSet, Sample
+from studies.toy.synthetic.questions import ask
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "object": ("object",),

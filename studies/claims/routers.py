@@ -17,13 +17,13 @@ from torch.nn import functional as F
 
 from openmova.checkpoints.nano_spec import DESCRIPTIONS, EXPERTS
 from openmova.data.open_world import open_world
-from openmova.data.synthetic import PictureSet
-from openmova.data.synthetic.questions import ask
-from openmova.evaluate.mini.questions import Question
-from openmova.evaluate.open_world_suite import Item
 from openmova.inference.mova import Mova
 from openmova.runtime.assets import NANO_SUITE, asset_folder
-from openmova.train.nano.conversations import draw
+from studies.claims.open_world_suite import Item
+from studies.claims.questions import Question
+from studies.toy.conversations import draw
+from studies.toy.synthetic import PictureSet
+from studies.toy.synthetic.questions import ask
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 COUNT = 2000

@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmova.checkpoints.nano_spec import ROUTING_GRID, TOKEN_GRID
-from openmova.evaluate import open_world_suite
-from openmova.evaluate.mini import routers
-from openmova.evaluate.mini.answers import Asker
-from openmova.evaluate.mini.claims import LANGUAGE_MODEL, MINILM, MLP
-from openmova.evaluate.mini.questions import Question
-from openmova.evaluate.mini.routers import SentenceEncoder
 from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal, Row, fingerprint
+from studies.claims import open_world_suite, routers
+from studies.claims.answers import Asker
+from studies.claims.claims import LANGUAGE_MODEL, MINILM, MLP
+from studies.claims.questions import Question
+from studies.claims.routers import SentenceEncoder
 
 SEEDS = (1, 2, 3)
 """Of the MLPs."""

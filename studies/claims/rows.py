@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from openmova.checkpoints.nano_spec import EXPERTS
-from openmova.train.mini.variants import VARIANTS
+from studies.claims.variants import VARIANTS
 
 Routed = Mapping[str, Any]
 """What nano's router said of a question: `chosen`, names, and `scores` by name."""

@@ -7,16 +7,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from openmova.evaluate.mini.answers import Asker, Load
-from openmova.evaluate.mini.claims import Claim, Results, claims, router_claims
-from openmova.evaluate.mini.questions import GROUPS, questions
-from openmova.evaluate.mini.routing import Rights, by_grid, in_open_world, in_own_pool
-from openmova.evaluate.mini.rows import TABLES, TableSpec
-from openmova.evaluate.statistics import Mean
-from openmova.runtime.run_store import Journal, Row
-from openmova.train.mini.run import finished, variant_file
-from openmova.train.nano.loop import read_metadata
+from rich.console import Console
+from rich.table import Table as Drawn
 
+from openmova.errors import UserError
+from openmova.evaluate.statistics import Mean, percent
+from openmova.evaluate.suites import Load, SuiteOptions
+from openmova.runtime.run_store import Journal, Row
+from studies.claims.answers import Asker
+from studies.claims.claims import Claim, Results, claims, router_claims
+from studies.claims.questions import GROUPS, questions
+from studies.claims.report import points, write_report
+from studies.claims.routing import Rights, by_grid, in_open_world, in_own_pool
+from studies.claims.rows import TABLES, TableSpec
+from studies.claims.training import finished, variant_file
+from studies.toy.loop import read_metadata
+
+DEFAULT_N = 40
 ALL = "all"
 EXACT = "exact"
 OWN = "the model's own"
@@ -47,6 +54,42 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: Sequence[TableRow]
+
+
+def measure(load: Load, journal: Journal, options: SuiteOptions) -> dict[str, Any]:
+    """From the journal and what it lacks, as further variants may have been trained meanwhile."""
+    if options.variants is None:
+        raise UserError("the suite mini needs --variants, what python -m studies.claims trained")
+    assert options.n is not None
+    report = run(
+        load, options.variants, journal, seed=options.seed, n=options.n, batch=options.batch
+    )
+    if journal.path is not None:
+        write_report(report, journal.path)
+    return report
+
+
+def show(console: Console, report: Mapping[str, Any], folder: Path | None) -> None:
+    """Print the tables and the verdicts of a report."""
+    written = None if folder is None else folder / "results.md"
+    for content in report["tables"]:
+        title = f"Table {content['number']}: {content['title']}"
+        table = Drawn("", *content["columns"], title=title, title_justify="left")
+        for row in content["rows"]:
+            cells = [percent(row["cells"][c]) if row["cells"] else "" for c in content["columns"]]
+            table.add_row(row["name"] if row["cells"] else f"{row['name']}: not trained", *cells)
+        console.print(table)
+    table = Drawn("claim", "verdict", "points", title="Claims", title_justify="left")
+    for claim in report["claims"]:
+        gaps = [f"{part['what']}: {points(part['difference'])}" for part in claim["parts"]]
+        table.add_row(claim["claim"], claim["verdict"], "\n".join(gaps) or claim["reason"])
+    console.print(table)
+    where = "" if written is None else f"; {written}"
+    minutes = report["seconds"] / 60
+    console.print(
+        f"{report['n']} questions a row and seed, seed {report['seed']}; {minutes:.0f} min{where}",
+        highlight=False,
+    )
 
 
 def run(

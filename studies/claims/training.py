@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from openmova.errors import UserError
-from openmova.train.mini.encoders import FILE
-from openmova.train.mini.variants import VARIANTS
-from openmova.train.nano.align import Encoded, GateText, align
-from openmova.train.nano.loop import load_trained, read_metadata, read_tensors, write_tensors
+from studies.claims.encoders import FILE
+from studies.claims.variants import VARIANTS
+from studies.toy.align import Encoded, GateText, align
+from studies.toy.loop import load_trained, read_metadata, read_tensors, write_tensors
 
 BATCH = 16
 """In the same time a MoVA learned more from 400 batches of 16 than from 800 of 8."""
@@ -66,7 +66,7 @@ def finished(folder: Path) -> dict[str, list[int]]:
     if not (found and (folder / FILE).exists()):
         raise UserError(
             f"{str(folder)!r} has no trained variants: train them first, with python -m "
-            "openmova.train.mini"
+            "studies.claims"
         )
     return found
 

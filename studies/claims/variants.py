@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from openmova.checkpoints.nano_spec import EXPERTS, GRID, WIDTH, adapter_config
 from openmova.model.adapter import ExpertMap, MoVAdapter, resize_map
-from openmova.train.nano.align import Encoded, look_at_same_place
+from studies.toy.align import Encoded, look_at_same_place
 
 BASE = "base"
 BASE_CHANNELS = 320

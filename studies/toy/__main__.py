@@ -1,4 +1,4 @@
-"""The parts of nano's training that only nano has: `python -m openmova.train.nano STAGE`.
+"""The parts of nano's training that only nano has: `python -m studies.toy STAGE`.
 
 experts     gathers pictures and trains the four experts by their pretext, which then are frozen
 align       aligns the adapter's tokens with the language model's, and writes DIR/start
@@ -23,12 +23,12 @@ from openmova.checkpoints.nano_spec import adapter_config
 from openmova.errors import UserError
 from openmova.model.adapter import MoVAdapter
 from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
-from openmova.train.nano.align import Aligned, align, look_at_same_place, words_and_gate
-from openmova.train.nano.card import report, write_card
-from openmova.train.nano.conversations import write_conversations
-from openmova.train.nano.encoded import base_encoder, encoded_images, trained_experts
-from openmova.train.nano.export import export_aligned, export_lora
-from openmova.train.nano.pictures import gather_pictures
+from studies.toy.align import Aligned, align, look_at_same_place, words_and_gate
+from studies.toy.card import report, write_card
+from studies.toy.conversations import write_conversations
+from studies.toy.encoded import base_encoder, encoded_images, trained_experts
+from studies.toy.export import export_aligned, export_lora
+from studies.toy.pictures import gather_pictures
 
 STEPS = 1000
 

@@ -24,17 +24,17 @@ from transformers import AutoTokenizer, BertModel
 
 from openmova.checkpoints.nano import language_model_folder, nano_parts
 from openmova.checkpoints.nano_spec import EXPERTS, GRID
-from openmova.data.synthetic import Fact, Sample
-from openmova.data.synthetic.questions import ask
-from openmova.data.synthetic.words import WORDS
 from openmova.experts.base import Expert
 from openmova.experts.lite import LiteEncoder
 from openmova.model.adapter import ExpertKnowledgeExtractor, ExpertMap, MoVAdapter, resize_map
 from openmova.routing.prompt import gate_text
-from openmova.train.nano.conversations import a_fact
-from openmova.train.nano.experts import cells_tensor, images_tensor, word_weights
-from openmova.train.nano.loop import fit
-from openmova.train.nano.picture_expert import tail, trunk
+from studies.toy.conversations import a_fact
+from studies.toy.experts import cells_tensor, images_tensor, word_weights
+from studies.toy.loop import fit
+from studies.toy.picture_expert import tail, trunk
+from studies.toy.synthetic import Fact, Sample
+from studies.toy.synthetic.questions import ask
+from studies.toy.synthetic.words import WORDS
 
 BLANK = " ."
 TEMPERATURE = 20.0

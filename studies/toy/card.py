@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from openmova.errors import UserError
-from openmova.evaluate.nano_suite import GROUPS
 from openmova.evaluate.statistics import percent
+from studies.toy.suite import GROUPS
 
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
 NAMES = {

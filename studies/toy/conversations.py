@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from openmova.data.llava import write_llava
 from openmova.data.sample import Sample, Turn
-from openmova.data.synthetic import (
+from studies.toy.synthetic import (
     Fact,
     PictureSet,
     draw_chart,
@@ -21,9 +21,9 @@ from openmova.data.synthetic import (
     draw_picture,
     draw_shapes,
 )
-from openmova.data.synthetic import Sample as Drawn
-from openmova.data.synthetic.questions import ask
-from openmova.data.synthetic.sample import KINDS, is_kind
+from studies.toy.synthetic import Sample as Drawn
+from studies.toy.synthetic.questions import ask
+from studies.toy.synthetic.sample import KINDS, is_kind
 
 COUNTS = {"text": 900, "chart": 650, "location": 800, "object": 350}
 """Images of each domain."""

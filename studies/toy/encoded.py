@@ -8,14 +8,14 @@ from pathlib import Path
 
 from openmova.checkpoints.nano import Parts
 from openmova.checkpoints.nano_spec import EXPERTS, base_spec
-from openmova.data.synthetic import PictureSet, Sample
 from openmova.experts.base import Expert
 from openmova.experts.lite import LiteEncoder
-from openmova.train.nano.align import Encoded, encode
-from openmova.train.nano.conversations import draw
-from openmova.train.nano.experts import DRAW, train_expert
-from openmova.train.nano.loop import read_tensors, write_tensors
-from openmova.train.nano.picture_expert import train_picture_expert
+from studies.toy.align import Encoded, encode
+from studies.toy.conversations import draw
+from studies.toy.experts import DRAW, train_expert
+from studies.toy.loop import read_tensors, write_tensors
+from studies.toy.picture_expert import train_picture_expert
+from studies.toy.synthetic import PictureSet, Sample
 
 STEPS = {"text": 2800, "chart": 600, "location": 1800, "object": 300}
 IMAGES = {"text": 1800, "chart": 1800, "location": 1800, "object": 1500}

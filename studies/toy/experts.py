@@ -18,10 +18,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.data.synthetic import COLUMNS, ROWS, Sample, draw_chart, draw_form, draw_shapes
-from openmova.data.synthetic.words import INDEX, WORDS
 from openmova.experts.cell import CellExpert
-from openmova.train.nano.loop import fit
+from studies.toy.loop import fit
+from studies.toy.synthetic import COLUMNS, ROWS, Sample, draw_chart, draw_form, draw_shapes
+from studies.toy.synthetic.words import INDEX, WORDS
 
 BLANK_WEIGHT, CHARACTER_WEIGHT = 0.3, 3.0
 """In the loss, beside 1.0 for a word: blanks are many, and single characters hard to tell apart."""

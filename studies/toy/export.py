@@ -14,9 +14,9 @@ from openmova.checkpoints.nano_spec import LORA_RANK, LORA_SCALE
 from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.lite import LiteEncoder
-from openmova.train.nano.align import Aligned
-from openmova.train.nano.loop import write_tensors
-from openmova.train.nano.picture_expert import FIRST
+from studies.toy.align import Aligned
+from studies.toy.loop import write_tensors
+from studies.toy.picture_expert import FIRST
 
 LANGUAGE_MODEL = "model.language_model."
 

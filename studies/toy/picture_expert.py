@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from openmova.data.synthetic import PictureSet, Sample, draw_picture
-from openmova.data.synthetic.pictures import CLASSES
 from openmova.experts.lite import LiteEncoder
-from openmova.train.nano.experts import images_tensor
-from openmova.train.nano.loop import fit, is_done, load_trained
+from studies.toy.experts import images_tensor
+from studies.toy.loop import fit, is_done, load_trained
+from studies.toy.synthetic import PictureSet, Sample, draw_picture
+from studies.toy.synthetic.pictures import CLASSES
 
 FIRST = 11
 IMAGES = 3300

@@ -19,9 +19,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from openmova.data.synthetic import PictureSet
 from openmova.errors import UserError
 from openmova.runtime.assets import NANO_SUITE, asset_folder
+from studies.toy.synthetic import PictureSet
 
 SIDE = 224
 PIXELS = 60_000_000

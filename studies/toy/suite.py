@@ -8,14 +8,23 @@ with all experts.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 
-from openmova.data.synthetic import (
+from openmova.evaluate.statistics import Share, majority, percent
+from openmova.evaluate.suites import Load, SuiteOptions
+from openmova.inference.answer import matches
+from openmova.inference.mova import Mova
+from openmova.runtime.assets import NANO_SUITE, asset_folder
+from openmova.runtime.run_store import Journal, Row
+from studies.toy.synthetic import (
     Fact,
     PictureSet,
     Sample,
@@ -24,16 +33,13 @@ from openmova.data.synthetic import (
     draw_picture,
     draw_shapes,
 )
-from openmova.data.synthetic.questions import ask
-from openmova.evaluate.statistics import Share, majority
-from openmova.inference.answer import matches
-from openmova.inference.mova import Mova
-from openmova.runtime.assets import NANO_SUITE, asset_folder
-from openmova.runtime.run_store import Journal, Row
+from studies.toy.synthetic.questions import ask
 
 DOMAINS = ("object", "text", "chart", "location")
 GROUPS = (*DOMAINS, "none")
 """The domains, and the questions about the image as a whole, which need no expert."""
+DEFAULT_N = 50
+FIGURES = ("routed", "base_only", "all_experts", "majority", "routing_accuracy")
 MODES: dict[str, str | None] = {"routed": None, "base_only": "none", "all_experts": "all"}
 
 
@@ -133,3 +139,27 @@ def _shares(right: dict[str, list[bool]], kept: list[bool]) -> dict[str, dict[st
         name: Share.of([o for o, keep in zip(outcomes, kept, strict=True) if keep]).to_dict()
         for name, outcomes in right.items()
     }
+
+
+def measure(load: Load, journal: Journal, options: SuiteOptions) -> dict[str, Any]:
+    """The suite's report, from the journal where it is finished."""
+    if (report := journal.result) is None:
+        assert options.n is not None
+        report = run(
+            load(None), seed=options.seed, n=options.n, batch=options.batch, journal=journal
+        )
+        journal.finish(report)
+    return report
+
+
+def show(console: Console, report: Mapping[str, Any], folder: Path | None) -> None:
+    """Print the table of a report."""
+    table = Table("group", *(name.replace("_", " ") for name in FIGURES))
+    for group, shares in report["domains"].items():
+        table.add_row(group, *(percent(shares[name]) for name in FIGURES))
+    console.print(table)
+    console.print(
+        f"{report['n']} questions, seed {report['seed']}; routed minus base only, mean over "
+        f"domains: {100 * report['gain_over_base']:+.1f} points; {report['seconds']:.0f} s",
+        highlight=False,
+    )

@@ -19,7 +19,7 @@ from PIL import Image
 from openmova.data.llava import writing
 from openmova.data.routing_instructions import COUNT
 from openmova.data.sample import Sample, Turn
-from openmova.data.synthetic import draw_chart, draw_form, draw_shapes
+from openmova.data.synthetic import draw_page
 from openmova.routing import INSTRUCTION, expert_letters, format_routing, routing_prompt
 from openmova.routing.augment import UNCHANGED, Augmentation, augmented_pool
 from openmova.runtime.assets import OPEN_WORLD_SUITE, asset_folder
@@ -67,18 +67,13 @@ def open_world() -> OpenWorld:
     return OpenWorld(training=training, held_out=held_out, general=tuple(read["general"]))
 
 
-def neutral_page(rng: random.Random) -> Image.Image:
-    """A form, a chart or scattered shapes: a picture that no question here is about."""
-    return rng.choice((draw_form, draw_chart, draw_shapes))(rng).image
-
-
 def write_pages(folder: Path, *, seed: int) -> list[Path]:
     """Neutral pages as PNG files, for many samples to share. Raises UserError if it can't."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{number:02d}.png" for number in range(PAGES)]
         for file in files:
-            neutral_page(random.Random(f"open-world-page-{seed}-{file.stem}")).save(file)
+            draw_page(random.Random(f"open-world-page-{seed}-{file.stem}")).save(file)
     return files
 
 

@@ -143,7 +143,7 @@ class Remembering:
     def route(
         self, rows: Sequence[int], input_ids: Tensor, attention_mask: Tensor, base_map: Tensor
     ) -> RoutingResult:
-        """As `openmova.inference.encoding.Route`; what is known of a picture's prompt is not read again."""
+        """As `Route` of `encoding`; a picture's prompt that is known is not read again."""
         known = [self._rows[row] for row in rows]
         read = [one.prompt is not None for one in known]
         parts = []

@@ -21,7 +21,7 @@ from openmova.data.bad import BadSamples
 from openmova.data.formats import read_samples
 from openmova.data.mixture import Mixture, Weighted
 from openmova.data.samples import Samples
-from openmova.data.synthetic.training import SyntheticSamples
+from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration

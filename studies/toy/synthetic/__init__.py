@@ -4,11 +4,11 @@ Every sample knows its image, what each cell of a 7 x 14 grid shows (the dense t
 alignment stage) and the questions that can be asked about it, with the experts they need.
 """
 
-from openmova.data.synthetic.charts import draw_chart
-from openmova.data.synthetic.forms import draw_form
-from openmova.data.synthetic.pictures import PictureSet, draw_picture
-from openmova.data.synthetic.sample import COLUMNS, ROWS, Fact, Sample
-from openmova.data.synthetic.shapes import draw_shapes
+from studies.toy.synthetic.charts import draw_chart
+from studies.toy.synthetic.forms import draw_form
+from studies.toy.synthetic.pictures import PictureSet, draw_picture
+from studies.toy.synthetic.sample import COLUMNS, ROWS, Fact, Sample
+from studies.toy.synthetic.shapes import draw_shapes
 
 __all__ = [
     "COLUMNS",

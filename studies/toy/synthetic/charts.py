@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import string
 
-from openmova.data.synthetic.sample import (
+from studies.toy.synthetic.sample import (
     COLOURS,
     SCALE,
     Fact,

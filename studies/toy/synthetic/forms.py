@@ -7,7 +7,7 @@ import string
 
 from PIL import ImageDraw, ImageFont
 
-from openmova.data.synthetic.sample import (
+from studies.toy.synthetic.sample import (
     SCALE,
     SIDE,
     Fact,

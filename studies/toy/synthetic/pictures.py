@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from openmova.data.synthetic.sample import (
+from studies.toy.synthetic.sample import (
     COLUMNS,
     ROWS,
     SCALE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from openmova.data.synthetic.sample import Fact
+from studies.toy.synthetic.sample import Fact
 
 TRAINING: dict[str, list[str]] = {
     "object": [

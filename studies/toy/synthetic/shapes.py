@@ -8,7 +8,7 @@ from collections import Counter
 
 from PIL import ImageDraw
 
-from openmova.data.synthetic.sample import (
+from studies.toy.synthetic.sample import (
     COLOURS,
     SCALE,
     SIDE,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import string
 
-from openmova.data.synthetic.forms import LETTER_KEYS, NUMBER_KEYS, WORD_KEYS
-from openmova.data.synthetic.pictures import CLASSES
-from openmova.data.synthetic.sample import COLOURS, KINDS
-from openmova.data.synthetic.shapes import SHAPES
+from studies.toy.synthetic.forms import LETTER_KEYS, NUMBER_KEYS, WORD_KEYS
+from studies.toy.synthetic.pictures import CLASSES
+from studies.toy.synthetic.sample import COLOURS, KINDS
+from studies.toy.synthetic.shapes import SHAPES
 
 WORDS: tuple[str, ...] = tuple(
     dict.fromkeys(
