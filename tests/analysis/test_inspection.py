@@ -39,9 +39,9 @@ def routed(mova: Mova, chosen: tuple[str, ...], patch: pytest.MonkeyPatch) -> No
     routing = torch.tensor([[name in chosen for name in mova.experts]])
     scores, texts = torch.tensor([[0.9, 0.2, 0.7]]), ["A, C" if chosen else "none"]
 
-    def route(*given: Any, base_map: torch.Tensor, **options: Any) -> RoutingResult:
+    def route(ids: Any, mask: Any, base_map: torch.Tensor, **options: Any) -> RoutingResult:
         none = torch.zeros_like(routing)
-        tokens, _ = mova.model.model.image_tokens(None, None, none, base_map=base_map)
+        tokens, _ = mova.model.model.fuse(base_map, {}, none)
         return RoutingResult(routing, scores, texts, tokens)
 
     patch.setattr(mova.model, "route", route)

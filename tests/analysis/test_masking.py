@@ -33,12 +33,12 @@ def routed(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:
     """The router chooses CHOSEN, one after the other."""
     rows: Iterator[tuple[str, ...]] = iter(CHOSEN)
 
-    def route(*given: Any, base_map: torch.Tensor, **options: Any) -> RoutingResult:
+    def route(ids: Any, mask: Any, base_map: torch.Tensor, **options: Any) -> RoutingResult:
         routing = torch.tensor(
             [[n in next_ for n in POOL] for next_ in [next(rows) for _ in base_map]]
         )
         none = torch.zeros_like(routing)
-        tokens, _ = mova.model.model.image_tokens(None, None, none, base_map=base_map)
+        tokens, _ = mova.model.model.fuse(base_map, {}, none)
         return RoutingResult(routing, routing.float(), [""] * len(routing), tokens)
 
     monkeypatch.setattr(mova.model, "route", route)

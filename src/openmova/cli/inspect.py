@@ -20,7 +20,7 @@ from openmova.cli.console import (
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.opening import load_image
-from openmova.inference.questions import check_question
+from openmova.inference.limits import check_question
 
 if TYPE_CHECKING:
     from openmova.analysis.inspection import Inspection

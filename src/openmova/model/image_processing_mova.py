@@ -56,7 +56,8 @@ class MovaImageProcessor(BaseImageProcessor):
         elif isinstance(image, np.ndarray | torch.Tensor):
             array = np.asarray(image)
             image = Image.fromarray(array.transpose(1, 2, 0) if array.shape[0] == 3 else array)
-        picture = load_image(image)
+        is_plain = type(image) is Image.Image and image.mode == "RGB"  # as `load_image` gives it
+        picture = image if is_plain else load_image(image)
         longest = max(picture.size)
         if longest > self.max_side:
             width, height = (max(round(side * self.max_side / longest), 1) for side in picture.size)
