@@ -34,10 +34,10 @@ DOUBTS = {
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen"
-).split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-NUMBER_WORDS = {word: n for n, word in enumerate(ONES)} | {
-    word: 10 * n for n, word in enumerate(TENS, start=2)
+)
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+NUMBER_WORDS = {word: n for n, word in enumerate(ONES.split())} | {
+    word: 10 * n for n, word in enumerate(TENS.split(), start=2)
 }
 SCALES = {"hundred": 1e2, "thousand": 1e3, "k": 1e3, "million": 1e6, "billion": 1e9}
 
@@ -66,11 +66,9 @@ UNITS = {
 CURRENCIES = {"$", "€", "₹", "£"}
 CANONICAL_UNITS = {name: unit for unit, names in UNITS.items() for name in [unit, *names.split()]}
 
-FOLLOWERS = set(
-    """and are as at beside between but by can for from has here in is it near next of on over that
-    there this to under visible was were which who whose with you looks sits stands lies runs walks
-    flies wearing holding photo photograph picture image""".split()
-)
+FOLLOWERS = """and are as at beside between but by can for from has here in is it near next of on over that
+there this to under visible was were which who whose with you looks sits stands lies runs walks
+flies wearing holding photo photograph picture image"""
 """Words that may follow a thing's name without making it another thing's."""
 MISLEADING = {
     "dog": "hot prairie corn",
@@ -209,7 +207,7 @@ def _denies(answer: str, target: Sequence[str]) -> bool:
 def _is_part_of_other(clause: Sequence[str], start: int, end: int) -> bool:
     after = clause[end] if end < len(clause) else None
     before = clause[start - 1] if start else ""
-    follows = after is not None and after not in FOLLOWERS and not after.endswith("ing")
+    follows = after is not None and after not in FOLLOWERS.split() and not after.endswith("ing")
     return follows or before in MISLEADING.get(clause[end - 1], "").split()
 
 
@@ -270,7 +268,7 @@ def _numbers(tokens: Sequence[str]) -> tuple[list[tuple[float, str | None]], lis
         if value is None and tokens[place] in NUMBER_WORDS:
             value = float(NUMBER_WORDS[tokens[place]])
             following = NUMBER_WORDS.get(tokens[place + 1]) if place + 1 < len(tokens) else None
-            if tokens[place] in TENS and following in range(1, 10):
+            if tokens[place] in TENS.split() and following in range(1, 10):
                 value += following
                 place += 1
         if value is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from studies.nano.judge import is_unsure, judge
 
 
