@@ -21,6 +21,8 @@ from studies.nano.judge import is_unsure, judge
         ("CPCD59C5D5", ["CPCD59C5D5"]),
         ("feature 1", ["feature 1"]),
         ("the s5 feature", ["s5"]),
+        ("slice A", ["a"]),
+        ("x_4", ["x4"]),
         ("none", ["0", "none"]),
         ("It is not recommended.", ["not recommended"]),
     ],
@@ -65,6 +67,8 @@ def test_a_number_counts_with_and_without_its_unit(answer: str, expected: list[s
         ("words " * 60 + "hotel", ["hotel"]),
         ("s1", ["s5"]),
         ("5", ["s5"]),
+        ("a dog", ["a"]),
+        ("(a, foo)", ["(b, foo)"]),
     ],
 )
 def test_other_words_do_not_count(answer: str, expected: list[str]) -> None:
