@@ -74,7 +74,9 @@ MISLEADING = {
     "dog": "hot prairie corn",
     "lion": "sea mountain ant",
     "horse": "sea rocking saw",
-    "bear": "teddy",
+    "bear": "teddy black brown sloth",
+    "panda": "red lesser",
+    "buffalo": "water",
     "pig": "guinea",
     "cow": "sea",
     "cat": "bob",
@@ -270,7 +272,7 @@ def _numbers(tokens: Sequence[str]) -> tuple[list[tuple[float, str | None]], lis
         if value is None and tokens[place] in NUMBER_WORDS:
             value = float(NUMBER_WORDS[tokens[place]])
             following = NUMBER_WORDS.get(tokens[place + 1]) if place + 1 < len(tokens) else None
-            if tokens[place] in TENS.split() and following in range(1, 10):
+            if tokens[place] in TENS.split() and following and following < 10:
                 value += following
                 place += 1
         if value is None:

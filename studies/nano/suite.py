@@ -12,7 +12,6 @@ import argparse
 import csv
 import json
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -87,7 +86,7 @@ class Question:
             self.answers,
             question=self.question,
             tolerance=self.tolerance,
-            name=self.group in ("object", "kind"),
+            name=self.form in ("name", "neighbour", "image"),
         )
 
 
@@ -145,7 +144,7 @@ def unpack(source: str) -> Path:
 def run(ask: Ask, questions: Iterable[Question]) -> dict[str, Any]:
     """Asks every question whose picture can be had; the report has the rows and the shares.
 
-    Per group and over all: right, and majority, the best constant answer of each form; where the
+    Per group and over all: right, and majority, the best constant answer of each group; where the
     replies name experts, routing, the share of the right set. Each with its 95% Wilson interval. A
     package that can't be had is named with what it says, and its questions are left out.
     """
@@ -183,15 +182,16 @@ def run(ask: Ask, questions: Iterable[Question]) -> dict[str, Any]:
 
 
 def constant_answers(questions: Sequence[Question]) -> list[bool]:
-    """Which questions the best constant answer to all of their form would get right."""
+    """Which questions the best constant answer to all of their group would get right."""
     best: dict[str, str] = {}
-    for form in {q.form for q in questions}:
-        same = [q for q in questions if q.form == form]
-        tried = Counter({a: 0 for q in same for a in q.answers[:1]})
-        for answer in tried:
-            tried[answer] = sum(q.is_right(Reply(text=answer)) for q in same)
-        best[form] = min(tried, key=lambda a: (-tried[a], a), default="")
-    return [bool(q.answers) and q.is_right(Reply(text=best[q.form])) for q in questions]
+    for group in {q.group for q in questions}:
+        same = [q for q in questions if q.group == group]
+        tried = {
+            answer: sum(q.is_right(Reply(text=answer)) for q in same)
+            for answer in {a for q in same for a in q.answers}
+        }
+        best[group] = min(tried, key=lambda answer: (-tried[answer], answer), default="")
+    return [bool(q.answers) and q.is_right(Reply(text=best[q.group])) for q in questions]
 
 
 def _shares(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, object]]:

@@ -93,9 +93,11 @@ def test_other_numbers_do_not_count(answer: str, expected: list[str]) -> None:
     assert not judge(answer, expected)
 
 
-@pytest.mark.parametrize("answer", ["tiger cat", "dog house", "hot dog", "sea lion", "paper tiger"])
+@pytest.mark.parametrize(
+    "answer", ["tiger cat", "dog house", "hot dog", "sea lion", "paper tiger", "brown bear"]
+)
 def test_part_of_another_name_is_not_the_name(answer: str) -> None:
-    assert not judge(answer, ["tiger", "dog", "lion"], name=True)
+    assert not judge(answer, ["tiger", "dog", "lion", "bear"], name=True)
 
 
 @pytest.mark.parametrize(
