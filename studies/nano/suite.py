@@ -178,7 +178,13 @@ def run(ask: Ask, questions: Iterable[Question]) -> dict[str, Any]:
         chosen = row["experts"]
         row["routing"] = None if chosen is None else set(chosen) == question.experts
     groups = {group: _shares([r for r in rows if r["group"] == group]) for group in GROUPS}
-    return {"groups": {**groups, "all": _shares(rows)}, "missing": missing, "rows": rows}
+    return {
+        "groups": {**groups, "all": _shares(rows)},
+        "forms": _split(rows, [q.form for q in asked]),
+        "packages": _split(rows, [f"{q.group} of {q.picture.split('/')[0]}" for q in asked]),
+        "missing": missing,
+        "rows": rows,
+    }
 
 
 def constant_answers(questions: Sequence[Question]) -> list[bool]:
@@ -192,6 +198,14 @@ def constant_answers(questions: Sequence[Question]) -> list[bool]:
         }
         best[group] = min(tried, key=lambda answer: (-tried[answer], answer), default="")
     return [bool(q.answers) and q.is_right(Reply(text=best[q.group])) for q in questions]
+
+
+def _split(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> dict[str, Any]:
+    """The shares of the rows of each key."""
+    return {
+        wanted: _shares([row for row, key in zip(rows, keys, strict=True) if key == wanted])
+        for wanted in sorted(set(keys))
+    }
 
 
 def _shares(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, object]]:

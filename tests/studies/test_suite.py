@@ -117,6 +117,11 @@ def test_a_report_counts_answers_routing_and_missing_packages(
     assert report["groups"]["kind"]["routing"]["value"] == 0.0
     assert report["groups"]["all"]["right"]["n"] == 2
     assert report["groups"]["place"] == {}
+    assert (
+        report["forms"]["name"]["right"]["n"]
+        == report["packages"]["object of zoo"]["right"]["n"]
+        == 1
+    )
 
 
 def test_a_file_inside_a_qt_resource_is_read(tmp_path: Path) -> None:
