@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from openmova.errors import UserError
-from openmova.images import load_image
+from openmova.images.opening import load_image
 from studies.nano.rcc import read_resource
 
 PAGE_SIDE = 1600

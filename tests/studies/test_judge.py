@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from studies.nano.judge import is_unsure, judge
 
 

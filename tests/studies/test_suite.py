@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from openmova.errors import UserError
 from studies.nano import suite
 from studies.nano.pictures import open_picture
 from studies.nano.rcc import read_resource, resources
 from studies.nano.suite import EXPERTS, Question, Reply, constant_answers, load_questions, run
-
-from openmova.errors import UserError
 
 LEAST = {
     "object": 60,

@@ -178,15 +178,13 @@ class Mova:
 
         Raises UserError if the prompts leave no room for the answers.
         """
-        inputs = self.processor.apply_chat_template(
-            conversations,
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            processor_kwargs={
-                "images": [[picture.image] for picture in pictures],
-                "with_routing": any(selection.fixed is None for selection in selections),
-            },
+        processor = self.processor
+        inputs = processor(
+            images=[[picture.image] for picture in pictures],
+            text=[processor.render(messages) for messages in conversations],
+            questions=[processor.last_question(messages) for messages in conversations],
+            with_routing=any(selection.fixed is None for selection in selections),
+            add_special_tokens=False,
         )
         self.check_room(inputs["input_ids"].shape[1], limits)
         return inputs.to(self.model.device)
