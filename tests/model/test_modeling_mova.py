@@ -24,7 +24,7 @@ from transformers import (
 
 from openmova import MovaConfig, MovaForConditionalGeneration, MovaModel, MovaProcessor
 from openmova.errors import UserError
-from openmova.model.modeling_mova import merge_image_tokens
+from openmova.model.splicing import merge_image_tokens
 from openmova.routing import RoutingResult
 from openmova.routing.selection import ExpertSelection
 from tiny import (

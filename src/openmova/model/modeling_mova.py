@@ -31,6 +31,7 @@ from transformers.utils import can_return_tuple
 
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.pretrained import MovaPreTrainedModel
+from openmova.model.splicing import merge_image_tokens
 from openmova.model.two_pass import TwoPassGeneration
 from openmova.model.vision_mova import MovaVision
 from openmova.routing import RouterLora, RouterLoraConfig, pool_tokens
@@ -68,30 +69,6 @@ class MovaOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
     gates: Tensor | None = None
-
-
-def merge_image_tokens(
-    embeddings: Tensor, input_ids: Tensor, image_tokens: Tensor, image_token_id: int
-) -> Tensor:
-    """Put a row's image tokens, in order, where its input_ids hold the image token.
-
-    embeddings [B, T, D], input_ids [B, T], image_tokens [B, N, D] -> [B, T, D].
-    A row without image token uses none of them; a run that ends the row may be cut short.
-    Raises ValueError for any other number of image tokens than N.
-    """
-    places = input_ids == image_token_id  # [B, T]
-    order = places.cumsum(dim=1)
-    count = order[:, -1]
-    available = image_tokens.shape[1]
-    cut = places[:, -1] & (count < available)
-    if bool(((count != 0) & (count != available) & ~cut).any()):
-        raise ValueError(
-            f"the prompts hold {count.tolist()} image tokens a row, but a picture gives "
-            f"{available}: use the processor saved with this checkpoint"
-        )
-    index = (order - 1).clamp(min=0, max=available - 1)
-    picked = image_tokens.gather(1, index[..., None].expand(-1, -1, image_tokens.shape[2]))
-    return torch.where(places[..., None], picked.to(embeddings.dtype), embeddings)
 
 
 class MovaModel(MovaVision):
