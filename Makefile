@@ -43,12 +43,12 @@ clean:  ## remove the environment and the tools' caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/created:
-	@python=; for candidate in $(or $(PYTHON),python3 python3.11 python3.12); do \
-	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	@python=; for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+	  if $$candidate -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' \
 	      >/dev/null 2>&1; then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-	  echo 'openmova needs Python 3.11 or 3.12: install one (Debian: apt install python3.11' \
+	  echo 'openmova needs Python 3.11 or newer: install one (Debian: apt install python3.11' \
 	    'python3.11-venv), or name it: make demo PYTHON=/path/to/python3.11' >&2; exit 1; \
 	fi; \
 	rm -rf .venv; \
