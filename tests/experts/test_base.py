@@ -147,10 +147,11 @@ def test_a_view_is_made_on_the_device_of_the_images() -> None:
     assert view.shape == (4, 3, 8, 8)
 
 
-def test_importing_experts_needs_neither_onnxruntime_nor_transformers() -> None:
+def test_importing_experts_needs_neither_onnx_nor_transformers() -> None:
     script = (
         "import sys\n"
-        "sys.modules['onnxruntime'] = sys.modules['transformers'] = None\n"
+        "for name in ('onnx', 'onnxruntime', 'transformers'):\n"
+        "    sys.modules[name] = None\n"
         "import openmova.experts, openmova.experts.onnx\n"
     )
     source = str(Path(openmova.errors.__file__).parents[1])
