@@ -53,9 +53,8 @@ class MovaImageProcessor(BaseImageProcessor):
         """One picture, upright, RGB, its longest side capped."""
         if isinstance(image, str) and image.startswith(REMOTE):
             image = fetch_image(image)
-        elif isinstance(image, np.ndarray | torch.Tensor):
-            array = np.asarray(image)
-            image = Image.fromarray(array.transpose(1, 2, 0) if array.shape[0] == 3 else array)
+        elif isinstance(image, torch.Tensor):
+            image = np.asarray(image)
         picture = load_image(image)
         longest = max(picture.size)
         if longest > self.max_side:
