@@ -13,10 +13,10 @@ import typer
 from openmova.cli import data_open_world, data_routing
 from openmova.cli.console import MODEL_HELP, fetched, muted, quiet_libraries, status
 from openmova.errors import UserError
+from openmova.images.drawing import SUFFIXES, save_picture
+from openmova.runtime.files import check_output
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from openmova.data.check import Measure, Report
 
 CHECK_EXAMPLES = """\b
@@ -80,6 +80,8 @@ def check(
     Pictures are decoded, roles checked, lengths, domains and annotated experts counted; with
     --model also tokens.
     """
+    if sheet is not None:
+        check_output(sheet, SUFFIXES)
     source = fetched(model) if model is not None else None
     with status(f"opening {file}"):
         from openmova.data.check import check as check_
@@ -102,7 +104,7 @@ def check(
             samples, indices=progress, experts=experts, measure=measure, max_tokens=max_tokens
         )
     if sheet is not None:
-        _save(contact_sheet(samples), sheet)
+        save_picture(contact_sheet(samples), sheet)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
@@ -132,15 +134,6 @@ def _model(source: str) -> tuple[Sequence[str], Measure]:
         return len(row.input_ids), sum(label >= 0 for label in row.labels)
 
     return experts, measure
-
-
-def _save(sheet: Image, file: Path) -> None:
-    try:
-        sheet.save(file, format="PNG")
-    except OSError as error:
-        raise UserError(
-            f"cannot write the sheet {str(file)!r} ({error.strerror}): give another path"
-        ) from error
 
 
 def _show(report: Report, max_tokens: int) -> None:

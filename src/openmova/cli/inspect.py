@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,7 @@ from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.opening import load_image
 from openmova.inference.questions import check_question
+from openmova.runtime.files import check_output, write_output
 
 if TYPE_CHECKING:
     from openmova.analysis.inspection import Inspection
@@ -96,7 +96,7 @@ def inspect(
     chosen experts, the accuracy lost without each expert, and the calibration of the scores.
     """
     if output is not None:
-        _check_target(output)
+        check_output(output, ENDINGS)
     if data is None:
         if image is None or question is None:
             raise UserError("what should be inspected? Give IMAGE and QUESTION, or --data FILE")
@@ -136,7 +136,8 @@ def _one(
     if output is not None:
         from openmova.analysis.report import question_page
 
-        _write(output, question_page(found, image=image, model=model))
+        page = question_page(found, image=image, model=model)
+        write_output(output, page.encode())
     if as_json:
         line = {"image": image, **found.to_dict()}
         typer.echo(json.dumps(line, ensure_ascii=False))
@@ -177,7 +178,7 @@ def _many(
     if output is not None:
         from openmova.analysis.report import data_page
 
-        _write(output, data_page(found, data=data, model=model))
+        write_output(output, data_page(found, data=data, model=model).encode())
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
@@ -213,32 +214,6 @@ def _files(data: str) -> list[Path]:
         return []
     path = Path(data).expanduser()
     return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
-
-
-def _check_target(output: Path) -> None:
-    """Raises UserError where the page can't be written, before anything is asked."""
-    if output.suffix.lower() not in ENDINGS:
-        raise _refused(output, f"end its name with {' or '.join(ENDINGS)}")
-    try:
-        if output.is_dir():
-            raise _refused(output, "it is a folder, add the name of a file")
-        if not output.parent.is_dir():
-            raise _refused(output, f"there is no folder {str(output.parent)!r}, make it first")
-        if not os.access(output if output.exists() else output.parent, os.W_OK):
-            raise _refused(output, "no permission to write there, give another path")
-    except OSError as error:  # such as a name that is too long
-        raise _refused(output, f"{error.strerror}, give another path") from error
-
-
-def _write(output: Path, page: str) -> None:
-    try:
-        output.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise _refused(output, f"{error.strerror}, give another path") from error
-
-
-def _refused(output: Path, reason: str) -> UserError:
-    return UserError(f"cannot write the page {str(output)[:200]!r}: {reason}")
 
 
 def _show_one(found: Inspection) -> None:
