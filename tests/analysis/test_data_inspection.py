@@ -14,7 +14,7 @@ from openmova.analysis.data_inspection import inspect_data
 from openmova.analysis.report import data_page
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.formats import read_samples
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal

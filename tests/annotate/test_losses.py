@@ -13,8 +13,8 @@ from PIL import Image
 
 from openmova.annotate.losses import ProbeLosses, SampleIds, answer_losses
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.data.bad import BadSamples
-from openmova.data.samples import RecordList
+from openmova.data.bad_samples import BadSamples
+from openmova.data.sources import RecordList
 from openmova.train.collate import Encoder
 
 MODEL, PROCESSOR = tiny_mova()

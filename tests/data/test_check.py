@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from data.files import llava, messages, write_lines
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.data.check import Spread, check
+from openmova.data.contact_sheet import contact_sheet, evenly
 from openmova.data.formats import read_samples
 from openmova.data.sample import Sample
-from openmova.data.samples import Samples
-from openmova.data.sheet import contact_sheet, evenly
+from openmova.data.sources import Samples
 
 ROWS = [
     llava(id="a", experts=["sam", "dinov2"], domain="things"),

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.files import llava, sort_out, write_lines
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.data.formats import read_samples
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openmova.data.bad import BadSample, BadSamples
+from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.mixture import Mixture, Weighted
 from openmova.data.sample import Sample
-from openmova.data.samples import RecordList
+from openmova.data.sources import RecordList
 from openmova.errors import UserError
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmova.data.bad import BadSample, BadSamples
+from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.expert_pool import ExpertPool
 from openmova.data.routing_instructions import routing_instructions, routing_sample
 from openmova.data.sample import Sample, Turn
-from openmova.data.samples import RecordList
+from openmova.data.sources import RecordList
 from openmova.errors import UserError
 from openmova.routing import expert_letters
 from openmova.routing.augment import UNCHANGED, Augmentation

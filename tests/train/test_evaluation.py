@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from openmova.data.bad import BadSamples
+from openmova.data.bad_samples import BadSamples
 from openmova.data.mixture import Mixture, Weighted
 from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError

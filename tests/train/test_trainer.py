@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from openmova.data.bad import BadSample, BadSamples
+from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError

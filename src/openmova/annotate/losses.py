@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from openmova.data.bad import BadSample, BadSamples
-from openmova.data.samples import Samples
+from openmova.data.bad_samples import BadSample, BadSamples
+from openmova.data.sources import Samples
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder, Row

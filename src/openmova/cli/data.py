@@ -85,8 +85,8 @@ def check(
     source = fetched(model) if model is not None else None
     with status(f"opening {file}"):
         from openmova.data.check import check as check_
+        from openmova.data.contact_sheet import contact_sheet, evenly
         from openmova.data.formats import read_samples
-        from openmova.data.sheet import contact_sheet, evenly
 
         samples = read_samples(file, format=format, images=images)
         if not len(samples):

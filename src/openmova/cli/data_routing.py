@@ -75,7 +75,7 @@ def routing(
         raise UserError(f"{str(out)!r} exists already: give another file, or remove it")
     source = fetched(model, yes=yes) if model is not None else None
     with status(f"reading {file}"):
-        from openmova.data.bad import BadSamples
+        from openmova.data.bad_samples import BadSamples
         from openmova.data.formats import read_samples
         from openmova.data.llava import write_llava
         from openmova.data.routing_instructions import routing_instructions

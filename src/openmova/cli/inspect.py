@@ -24,7 +24,7 @@ from openmova.runtime.files import check_output, write_output
 
 if TYPE_CHECKING:
     from openmova.analysis.inspection import Inspection
-    from openmova.data.samples import Samples
+    from openmova.data.sources import Samples
     from openmova.inference.mova import Mova
     from openmova.runtime.run_store import Journal
 

@@ -13,9 +13,9 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Sample
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 
 Measure = Callable[[Sample], tuple[int, int]]
 """A sample → (all its tokens, those of its answers)."""

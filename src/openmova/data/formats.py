@@ -7,7 +7,7 @@ from pathlib import Path
 
 from openmova.data.hf_datasets import read_hub, read_parquet, read_saved
 from openmova.data.json_files import JsonLines, read_json
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 from openmova.data.tars import TarShards
 from openmova.errors import UserError
 

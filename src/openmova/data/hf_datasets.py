@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.runtime.cache import cache_dir
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from openmova.data.bad import BadSample
-from openmova.data.samples import RecordList, Samples, checked_record
+from openmova.data.bad_samples import BadSample
+from openmova.data.sources import RecordList, Samples, checked_record
 from openmova.errors import UserError
 
 

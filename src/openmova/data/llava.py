@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from openmova.data.conversations import MARKER
+from openmova.data.records import MARKER
 from openmova.data.sample import Sample
 from openmova.errors import UserError
 

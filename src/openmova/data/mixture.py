@@ -18,9 +18,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from openmova.data.bad import BadSample, BadSamples
+from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.sample import Sample
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 
 

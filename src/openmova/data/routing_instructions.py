@@ -14,10 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from openmova.data.bad import BadSample, BadSamples
+from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.expert_pool import ExpertPool
 from openmova.data.sample import Sample, Turn
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.routing import routing_prompt
 from openmova.routing.augment import Augmentation, augmented_pool

@@ -12,7 +12,7 @@ from typing import Literal
 
 from PIL import Image
 
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.errors import UserError
 from openmova.images.opening import load_image
 

@@ -15,8 +15,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from openmova.data.bad import BadSample
-from openmova.data.samples import Samples, checked_record
+from openmova.data.bad_samples import BadSample
+from openmova.data.sources import Samples, checked_record
 from openmova.errors import UserError
 from openmova.runtime.cache import build_once, cache_dir
 

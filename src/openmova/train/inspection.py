@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
+from openmova.data.contact_sheet import evenly
 from openmova.data.mixture import Mixture, Weighted
-from openmova.data.sheet import evenly
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder

@@ -17,10 +17,10 @@ from openmova.checkpoints.loading import load_model
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.checkpoints.sizes import is_recipe
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.data.bad import BadSamples
+from openmova.data.bad_samples import BadSamples
 from openmova.data.formats import read_samples
 from openmova.data.mixture import Mixture, Weighted
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig

@@ -6,9 +6,9 @@ import textwrap
 
 from PIL import Image, ImageDraw, ImageFont
 
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Sample
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 
 SIDE = 200
 """Pixels of a sample's picture, per side."""

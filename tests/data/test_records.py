@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.files import llava, messages, picture
-from openmova.data.bad import BadSample
-from openmova.data.conversations import sample_of
+from openmova.data.bad_samples import BadSample
+from openmova.data.records import sample_of
 from openmova.data.sample import Sample, Turn
 
 IMAGES = Path("pictures")

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Role, Sample, Turn
 
 MARKER = "<image>"

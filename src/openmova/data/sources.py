@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from openmova.data.bad import BadSample
-from openmova.data.conversations import sample_of
+from openmova.data.bad_samples import BadSample
+from openmova.data.records import sample_of
 from openmova.data.sample import Sample
 
 
