@@ -71,7 +71,7 @@ def make_bad(folder: Path) -> dict[str, tuple[Any, str]]:
         "null byte": ("a\0b.json", "there is no data"),
         "broken": (folder / "a.json", "a.json is no JSON"),
         "object": (folder / "b.json", "no array of samples"),
-        "deep": (folder / "deep.json", "nested too deeply"),
+        "deep": (folder / "deep.json", "deep.json is no JSON"),
         "not utf-8": (folder / "latin.json", "is no JSON"),
         "tar": (folder / "a.tar", "no plain tar"),
         "empty tar": (folder / "empty.tar", "no plain tar"),

@@ -55,8 +55,8 @@ def open_world(
         raise UserError(f"{str(out)!r} exists already: give another file, or remove it")
     source = fetched(model, yes=yes) if model is not None else None
     with status("writing routing instructions"):
-        from openmova.data.llava import write_llava
         from openmova.data.open_world import open_world_instructions, write_pages
+        from openmova.data.records import write_llava
         from openmova.routing import INSTRUCTION
 
         instruction = INSTRUCTION if source is None else _instruction(source)

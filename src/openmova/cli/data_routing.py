@@ -77,7 +77,7 @@ def routing(
     with status(f"reading {file}"):
         from openmova.data.bad_samples import BadSamples
         from openmova.data.formats import read_samples
-        from openmova.data.llava import write_llava
+        from openmova.data.records import write_llava
         from openmova.data.routing_instructions import routing_instructions
         from openmova.routing.augment import UNCHANGED, Augmentation
 

@@ -48,12 +48,9 @@ class Sample:
     routing: bool = False
 
     def __post_init__(self) -> None:
-        try:
-            _check_turns(self.turns)
-            if self.experts is not None and len(set(self.experts)) < len(self.experts):
-                raise BadSample(f"an expert is named twice: {', '.join(self.experts)}")
-        except BadSample as bad:
-            raise bad.of(id=self.id, source=self.source) from None
+        _check_turns(self.turns)
+        if self.experts is not None and len(set(self.experts)) < len(self.experts):
+            raise BadSample(f"an expert is named twice: {', '.join(self.experts)}")
 
     @property
     def question(self) -> str:
