@@ -99,4 +99,4 @@ def test_many_unknown_experts_stop_it(folder: Path) -> None:
     write(folder, [record(number, experts=["orc"]) for number in range(150)])
     result = run(folder / "data.jsonl", folder / "out.json", "--pool", folder / "pool.yaml")
     assert result.exit_code == 2
-    assert "unknown expert 'orc'; the pool has ocr" in result.stderr
+    assert "unknown expert 'orc': did you mean ocr" in result.stderr

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openmova.data.bad_samples import BadSample, BadSamples
-from openmova.data.expert_pool import ExpertPool
+from openmova.data.descriptions import PoolDescriptions
 from openmova.data.routing_instructions import routing_instructions, routing_sample
 from openmova.data.sample import Sample, Turn
 from openmova.data.sources import RecordList
@@ -18,7 +18,7 @@ from openmova.errors import UserError
 from openmova.routing import expert_letters
 from openmova.routing.augment import UNCHANGED, Augmentation
 
-POOL = ExpertPool(
+POOL = PoolDescriptions(
     instruction="Choose.",
     descriptions={
         "ocr": ("It reads text.", "A reader."),
@@ -107,7 +107,7 @@ TURN_END = {"from": "gpt", "value": "Hello"}
 
 
 def test_an_unknown_expert_is_named_with_the_nearest() -> None:
-    with pytest.raises(BadSample, match=r"unknown expert 'chrt'; the pool has chart"):
+    with pytest.raises(BadSample, match=r"unknown expert 'chrt': did you mean chart"):
         routing_sample(annotated("chrt"), POOL, seed=0, index=0, augmentation=UNCHANGED)
 
 

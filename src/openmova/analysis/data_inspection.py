@@ -12,9 +12,8 @@ from typing import Any
 from openmova.analysis.data_summary import LEFT_OUT, key, summary
 from openmova.analysis.masking import Masked, ask_masked
 from openmova.data.bad_samples import BadSample
-from openmova.data.check import check_experts
 from openmova.data.contact_sheet import evenly
-from openmova.data.sample import Sample
+from openmova.data.sample import Sample, check_experts
 from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.inference.mova import Mova

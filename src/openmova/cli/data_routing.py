@@ -12,7 +12,7 @@ from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries,
 from openmova.errors import UserError
 
 if TYPE_CHECKING:
-    from openmova.data.expert_pool import ExpertPool
+    from openmova.data.descriptions import PoolDescriptions
 
 EXAMPLES = """\b
 Examples:
@@ -103,9 +103,9 @@ def routing(
     )
 
 
-def _pool(source: str | None, file: Path | None) -> ExpertPool:
+def _pool(source: str | None, file: Path | None) -> PoolDescriptions:
     """The model's pool, with the file's texts if there is one; or the file's own."""
-    from openmova.data.expert_pool import ExpertPool
+    from openmova.data.descriptions import PoolDescriptions
 
     if source is None:
         if file is None:
@@ -113,10 +113,10 @@ def _pool(source: str | None, file: Path | None) -> ExpertPool:
                 "whose pool? Give --model (nano, or a folder), or --pool with a file of "
                 "descriptions such as recipes/descriptions.yaml"
             )
-        return ExpertPool.of_file(file)
+        return PoolDescriptions.of_file(file)
     from openmova.checkpoints.locate import checkpoint_folder
     from openmova.model.configuration_mova import MovaConfig
 
     quiet_libraries()
-    pool = ExpertPool.of_model(MovaConfig.from_pretrained(checkpoint_folder(source)))
+    pool = PoolDescriptions.of_model(MovaConfig.from_pretrained(checkpoint_folder(source)))
     return pool.described_by(file) if file is not None else pool

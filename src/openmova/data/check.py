@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from openmova.data.bad_samples import BadSample
-from openmova.data.sample import Sample
+from openmova.data.sample import Sample, check_experts
 from openmova.data.sources import Samples
 
 Measure = Callable[[Sample], tuple[int, int]]
@@ -96,7 +95,8 @@ def check(
         report.looked_at += 1
         try:
             sample = opened()
-            check_experts(sample, experts)
+            if experts is not None:
+                check_experts(sample, experts)
             found = _numbers(sample, measure)
         except BadSample as bad:
             report.bad.append({"id": bad.id or samples.label(index), "reason": bad.reason})
@@ -142,15 +142,6 @@ def _opening(pool: ThreadPoolExecutor, samples: Samples, index: int) -> Future[S
         failed: Future[Sample] = Future()
         failed.set_exception(bad)
         return failed
-
-
-def check_experts(sample: Sample, experts: Sequence[str] | None) -> None:
-    """Raises BadSample, with the nearest names, for an annotation that is not in the pool."""
-    for name in sample.experts or ():
-        if experts is not None and name not in experts:
-            near = difflib.get_close_matches(name, experts, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(experts)}"
-            raise BadSample(f"unknown expert {name!r}: {hint}", id=sample.id, source=sample.source)
 
 
 def _numbers(sample: Sample, measure: Measure | None) -> dict[str, int]:

@@ -6,6 +6,7 @@ ends. Its picture is only a reference until `opened` reads it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from typing import Literal
 from PIL import Image
 
 from openmova.data.bad_samples import BadSample
-from openmova.errors import UserError
+from openmova.errors import UserError, nearest
 from openmova.images.opening import load_image
 
 Role = Literal["user", "assistant"]
@@ -65,6 +66,14 @@ class Sample:
             return replace(self, image=load_image(self.image))
         except UserError as error:
             raise BadSample(str(error), id=self.id, source=self.source) from error
+
+
+def check_experts(sample: Sample, experts: Collection[str]) -> None:
+    """Raises BadSample, with the nearest names, for an annotation that is not in the pool."""
+    for name in sample.experts or ():
+        if name not in experts:
+            reason = f"unknown expert {name!r}: {nearest(name, experts)}"
+            raise BadSample(reason, id=sample.id, source=sample.source)
 
 
 def _check_turns(turns: tuple[Turn, ...]) -> None:
