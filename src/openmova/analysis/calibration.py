@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openmova.evaluate.statistics import Share
+from openmova.evaluate.intervals import Share
 
 BINS = 10
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from openmova.analysis.calibration import Calibration
 from openmova.analysis.masking import without
-from openmova.evaluate.statistics import Difference, Share
+from openmova.evaluate.intervals import Difference, Share
 from openmova.inference.answer import matches
 from openmova.runtime.run_store import Row
 from openmova.train.statistics import NO_DOMAIN

@@ -16,7 +16,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from openmova.analysis.inspection import Inspection
-from openmova.evaluate.statistics import percent
+from openmova.evaluate.intervals import percent
 from openmova.images.heatmap import LONGEST, drawn, in_words
 from openmova.routing import expert_letters
 

@@ -236,7 +236,7 @@ def _show_many(found: dict[str, Any]) -> None:
     from rich.table import Table
 
     from openmova.analysis.report import points
-    from openmova.evaluate.statistics import percent
+    from openmova.evaluate.intervals import percent
 
     console = Console()
     groups = [*found["domains"].items(), ("all samples", found["overall"])]
