@@ -57,13 +57,13 @@ def test_it_holds_what_asking_gives(found: Inspection, mova: Mova, picture: Imag
     asked = mova.ask(picture, QUESTION, experts=CHOSEN, max_new_tokens=4)
     assert (found.answer.text, found.answer.routing.experts) == (asked.text, CHOSEN)
     torch.testing.assert_close(found.answer.gates, asked.gates)
-    assert {other.what: other.experts for other in found.switched} == {
+    assert {other.what: other.experts for other in found.alternatives} == {
         "without text": ("location",),
         "without location": ("text",),
         "no expert, the base encoder alone": (),
         "all experts": mova.experts,
     }
-    for other in found.switched:
+    for other in found.alternatives:
         text = mova.ask(picture, QUESTION, experts=other.experts, max_new_tokens=4).text
         assert other.text == text
     assert {name: len(blocks) for name, blocks in found.attention.items()} == {
@@ -107,7 +107,7 @@ def test_a_page_without_experts_says_so(
     assert found.attention == {}
     page = Page(question_page(found, image="a.png", model="tiny"))
     assert "no expert looked at the picture" in page.text
-    assert [other.what for other in found.switched] == [
+    assert [other.what for other in found.alternatives] == [
         "no expert, the base encoder alone",
         "all experts",
     ]

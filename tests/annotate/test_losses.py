@@ -48,7 +48,7 @@ def losses_of(*experts: str, batch: int = 8, samples: RecordList = SAMPLES) -> l
 def test_it_is_the_loss_of_training() -> None:
     encoder = Encoder(PROCESSOR, NAMES, chosen=NAMES)
     for index in range(len(SAMPLES)):
-        batch = encoder.batch([encoder.row(SAMPLES[index].opened())])
+        batch = encoder.batch([encoder.row(SAMPLES[index].open())])
         (found,) = answer_losses(MODEL, batch).tolist()
         inputs = {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)}
         with torch.no_grad():

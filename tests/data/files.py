@@ -101,7 +101,7 @@ def sort_out(samples: Samples) -> tuple[list[Sample], list[str]]:
     good, bad = [], []
     for index in range(len(samples)):
         try:
-            good.append(samples[index].opened())
+            good.append(samples[index].open())
         except BadSample as error:
             assert error.source == samples.name
             assert error.id

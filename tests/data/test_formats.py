@@ -19,7 +19,7 @@ def test_every_format_gives_the_same_samples_in_any_order(kind: str, tmp_path: P
     samples = read_samples(write_samples(kind, tmp_path, 5))
     assert len(samples) == 5
     for index in (3, 0, 4, 3):
-        sample = samples[index].opened()
+        sample = samples[index].open()
         assert sample.id == f"s{index}"
         assert [turn.text for turn in sample.turns] == ["What is this?", "A square."]
         assert sample.experts == ("sam",)
@@ -37,7 +37,7 @@ def test_pictures_may_lie_elsewhere(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [llava(image="blue.png")])
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "blue.png").write_bytes(picture("blue"))
-    assert read_samples(path, images=tmp_path / "pictures")[0].opened().image is not None
+    assert read_samples(path, images=tmp_path / "pictures")[0].open().image is not None
     with pytest.raises(UserError, match="no folder of images"):
         read_samples(path, images=tmp_path / "nowhere")
 

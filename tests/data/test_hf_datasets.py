@@ -23,7 +23,7 @@ def test_a_streamed_dataset_gives_the_same_rows(tmp_path: Path) -> None:
     samples = StreamedRows("hub", rows, count, tmp_path)
     for index in [0, 1, 1, 4, 3, 50, 51, 2, *range(count), 0]:
         assert samples[index].id == f"s{index}"
-    assert samples[7].opened().image is not None
+    assert samples[7].open().image is not None
     assert not samples.random_access
 
 
@@ -64,7 +64,7 @@ def test_a_dataset_of_the_hub_is_named_with_subset_and_split(hub: list[tuple[Any
     for address in ("hub:o/data", "hub:o/data/part", "stream:o/data:val", "hub:o/data/part:val"):
         samples = read_samples(address)
         assert (len(samples), samples.name) == (3, "o/data")
-        assert samples[1].opened().id == "s1"
+        assert samples[1].open().id == "s1"
         assert samples.random_access == address.startswith("hub:")
     assert hub == [
         ("o/data", None, "train", False),

@@ -84,7 +84,7 @@ def test_the_marker_of_the_picture_is_no_part_of_the_text(text: str) -> None:
     ],
 )
 def test_pictures_may_come_as_bytes(image: dict[str, Any]) -> None:
-    opened = read({**said(("user", "a"), ("assistant", "b")), **image}).opened()
+    opened = read({**said(("user", "a"), ("assistant", "b")), **image}).open()
     assert opened.image.size == (6, 6)  # type: ignore[union-attr]
 
 
@@ -136,9 +136,9 @@ def test_what_is_wrong_is_told(reason: str) -> None:
 
 def test_a_picture_that_cannot_be_read_is_a_bad_sample() -> None:
     with pytest.raises(BadSample, match="there is no file"):
-        read(llava()).opened()
+        read(llava()).open()
     with pytest.raises(BadSample, match="not a picture"):
-        read(llava(image=b"no picture at all")).opened()
+        read(llava(image=b"no picture at all")).open()
 
 
 JSON = st.recursive(
@@ -200,7 +200,7 @@ def test_reading_gives_the_samples_that_were_written(tmp_path: Path) -> None:
     write_llava(given, path)
     read = read_samples(path)
     for before, index in zip(given, range(len(read)), strict=True):
-        after = read[index].opened()
+        after = read[index].open()
         assert (after.id, after.turns, after.experts) == (before.id, before.turns, before.experts)
         assert (after.domain, after.routing) == (before.domain, before.routing)
         assert (after.image is None) == (before.image is None)
@@ -227,7 +227,7 @@ def test_pictures_without_a_file_get_one_beside_it(
     write_llava([Sample(id="a", image=image, turns=TURNS)], tmp_path / "data.json")
     file = tmp_path / "data-images" / f"000000{ending}"
     assert not isinstance(image, bytes) or file.read_bytes() == image
-    opened = read_samples(tmp_path / "data.json")[0].opened().image
+    opened = read_samples(tmp_path / "data.json")[0].open().image
     assert isinstance(opened, Image.Image)
     assert opened.size == (5, 3)
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from openmova.analysis.ablation import Ablation, ask_ablated, without
 from openmova.analysis.calibration import calibration
-from openmova.analysis.masking import Masked, ask_masked, without
 from openmova.data.bad_samples import BadSample
 from openmova.data.contact_sheet import evenly
 from openmova.data.sample import Sample, check_experts
@@ -69,7 +69,7 @@ def _rows(mova: Mova, samples: Samples, max_new_tokens: int, indices: Sequence[i
 def _opened(mova: Mova, samples: Samples, index: int) -> Sample | str:
     """A sample that can be asked, or why it can't be."""
     try:
-        sample = samples[index].opened()
+        sample = samples[index].open()
         check_experts(sample, mova.experts)
     except BadSample as bad:
         return bad.reason
@@ -78,19 +78,19 @@ def _opened(mova: Mova, samples: Samples, index: int) -> Sample | str:
     return "a routing instruction" if sample.routing else sample
 
 
-def _masked(mova: Mova, samples: Sequence[Sample], max_new_tokens: int) -> list[Masked | str]:
+def _masked(mova: Mova, samples: Sequence[Sample], max_new_tokens: int) -> list[Ablation | str]:
     """The answers of each; of a question that can't be asked, such as one that is too long, the
     reason."""
     pairs: list[Any] = [(sample.image, sample.question) for sample in samples]
     try:
-        return [*ask_masked(mova, pairs, max_new_tokens=max_new_tokens, batch=max(len(pairs), 1))]
+        return [*ask_ablated(mova, pairs, max_new_tokens=max_new_tokens, batch=max(len(pairs), 1))]
     except UserError as error:
         if len(samples) == 1:
             return [str(error)]
     return [found for sample in samples for found in _masked(mova, [sample], max_new_tokens)]
 
 
-def _row(sample: Sample, masked: Masked | str) -> Row:
+def _row(sample: Sample, masked: Ablation | str) -> Row:
     """What is kept: the gates as one {expert: weight} a block, the answers by their experts."""
     if isinstance(masked, str):
         return {LEFT_OUT: masked}

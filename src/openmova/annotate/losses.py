@@ -65,7 +65,7 @@ class ProbeLosses:
             usable: dict[int, Row] = {}
             for place in range(start, min(start + self.batch, len(rows))):
                 try:
-                    usable[place] = self.encoder.row(self.samples[rows[place]].opened())
+                    usable[place] = self.encoder.row(self.samples[rows[place]].open())
                 except BadSample as bad:
                     self.bad.add(bad)
                 else:

@@ -225,7 +225,7 @@ def _show_one(found: Inspection) -> None:
     typer.echo(answer.text)
     console.print(routing_table(answer, tuple(found.pool)))
     others = Table("experts", "answer")
-    for other in found.switched:
+    for other in found.alternatives:
         others.add_row(other.what, other.text)
     console.print(others)
 

@@ -137,7 +137,7 @@ def _opened(samples: Samples, indices: Iterable[int]) -> Iterator[tuple[int, Cal
 def _opening(pool: ThreadPoolExecutor, samples: Samples, index: int) -> Future[Sample]:
     """The record is read here, for a stream has one reader."""
     try:
-        return pool.submit(samples[index].opened)
+        return pool.submit(samples[index].open)
     except BadSample as bad:
         failed: Future[Sample] = Future()
         failed.set_exception(bad)

@@ -46,7 +46,7 @@ def evenly(length: int, count: int) -> list[int]:
 
 def _good(samples: Samples, index: int) -> Sample | None:
     try:
-        return samples[index].opened()
+        return samples[index].open()
     except BadSample:
         return None
 

@@ -1,7 +1,7 @@
 """One training sample: a picture, a conversation about it, and the experts it was annotated with.
 
 A `Sample` that exists is well-formed: user and assistant take turns, the user begins, the assistant
-ends. Its picture is only a reference until `opened` reads it.
+ends. Its picture is only a reference until `open` reads it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Sample:
         """The first user's text, which the routing is decided by."""
         return self.turns[0].text
 
-    def opened(self) -> Sample:
+    def open(self) -> Sample:
         """The same sample with its picture decoded, upright and RGB. Raises BadSample."""
         if self.image is None:
             return self

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from openmova.errors import UserError
 from openmova.experts.base import tokens_to_map
-from openmova.experts.transformer import attention, built_layers, check_sizes
+from openmova.experts.transformer import attention, check_sizes, count_layers
 from openmova.experts.views import CLIP_MEAN, CLIP_STD, Frame, PictureExpert, Resample
 
 NORM_EPS = 1e-5
@@ -123,7 +123,7 @@ class ClipEncoder(PictureExpert):
         )
         check_sizes(name, width=width, heads=heads, size=size, patch=patch)
         self.grid = size // patch
-        count = built_layers(name, layers, select_layer)
+        count = count_layers(name, layers, select_layer)
         self.embeddings = Embeddings(width, patch, self.grid)
         self.pre_layrnorm = nn.LayerNorm(width, eps=NORM_EPS)
         self.encoder = nn.ModuleDict(

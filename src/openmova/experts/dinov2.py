@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD, tokens_to_map
-from openmova.experts.transformer import attention, built_layers, check_sizes, resized_view
+from openmova.experts.transformer import attention, check_sizes, count_layers, resize_view
 from openmova.experts.views import Frame, PictureExpert, Resample
 
 NORM_EPS = 1e-6
@@ -156,7 +156,7 @@ class Dinov2Encoder(PictureExpert):
         )
         check_sizes(name, width=width, heads=heads, size=min(size, view_size), patch=patch)
         self.size, self.patch = size, patch
-        count = built_layers(name, layers, select_layer)
+        count = count_layers(name, layers, select_layer)
         self.embeddings = Embeddings(width, patch, table)
         self.encoder = nn.ModuleDict(
             {"layer": nn.Sequential(*(Layer(width, heads, mlp) for _ in range(count)))}
@@ -164,6 +164,6 @@ class Dinov2Encoder(PictureExpert):
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, view_size, view_size] -> the selected hidden state as a map [B, width, n, n]."""
-        view = resized_view(view, min(view.shape[-1], self.size))
+        view = resize_view(view, min(view.shape[-1], self.size))
         grid = view.shape[-1] // self.patch
         return tokens_to_map(self.encoder["layer"](self.embeddings(view)), (grid, grid))

@@ -20,7 +20,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
-def built_layers(name: str, layers: int, select_layer: int) -> int:
+def count_layers(name: str, layers: int, select_layer: int) -> int:
     """How many of an encoder's layers its map needs.
 
     select_layer: the map's index in the list of hidden states, where 0 is the first layer's input
@@ -47,7 +47,7 @@ def check_sizes(name: str, *, width: int, heads: int, size: int, patch: int) -> 
             )
 
 
-def resized_view(view: Tensor, size: int) -> Tensor:
+def resize_view(view: Tensor, size: int) -> Tensor:
     """A view [B, 3, n, n] at another size, bilinear in float32 and without antialiasing.
 
     The released towers do so themselves, after the processor.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.experts.base import tokens_to_map
-from openmova.experts.transformer import attention, check_sizes, resized_view
+from openmova.experts.transformer import attention, check_sizes, resize_view
 from openmova.experts.views import CLIP_MEAN, CLIP_STD, Frame, PictureExpert, Resample
 
 NORM_EPS = 1e-6
@@ -106,7 +106,7 @@ class VitEncoder(PictureExpert):
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, view_size, view_size] -> [B, width, n, n] of the tokens after the class token."""
-        patches = self.patch_embed["proj"](resized_view(view, self.size))  # [B, C, n, n]
+        patches = self.patch_embed["proj"](resize_view(view, self.size))  # [B, C, n, n]
         first = self.cls_token.expand(len(view), -1, -1)
         x = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)  # [B, 1 + n * n, C]
         x = self.norm(self.blocks(x + self.pos_embed))

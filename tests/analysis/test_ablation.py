@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from openmova.analysis.masking import ask_masked, masks
+from openmova.analysis.ablation import ask_ablated, masks
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.inference.mova import Mova
 from openmova.routing import RoutingResult
@@ -54,7 +54,7 @@ def test_the_sets_that_are_asked() -> None:
 @pytest.mark.usefixtures("routed")
 def test_each_text_is_that_of_asking_alone(mova: Mova) -> None:
     pairs: list[Any] = [(p, f"what is {n} ?") for n, p in enumerate(pictures(len(CHOSEN)))]
-    found = ask_masked(mova, pairs, max_new_tokens=6, batch=3)
+    found = ask_ablated(mova, pairs, max_new_tokens=6, batch=3)
     for (image, question), masked, chosen in zip(pairs, found, CHOSEN, strict=True):
         assert masked.routed.routing.experts == chosen
         assert set(masked.texts) == {chosen, *masks(chosen, POOL)}
@@ -65,4 +65,4 @@ def test_each_text_is_that_of_asking_alone(mova: Mova) -> None:
 
 
 def test_no_question_has_no_answers(mova: Mova) -> None:
-    assert ask_masked(mova, [], max_new_tokens=6) == []
+    assert ask_ablated(mova, [], max_new_tokens=6) == []
