@@ -9,8 +9,8 @@ Shapes: B batch, N tokens (class token first), C width, n the grid's side.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from openmova.errors import UserError
 from openmova.experts.base import tokens_to_map
 from openmova.experts.transformer import attention, check_sizes, count_layers
-from openmova.experts.views import CLIP_MEAN, CLIP_STD, Frame, PictureExpert, Resample
+from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
 
 NORM_EPS = 1e-5
 
@@ -87,18 +87,17 @@ class ClipEncoder(PictureExpert):
         width, layers, heads, mlp, patch: of the transformer.
         size: side of the view in pixels; the position table has (size / patch)^2 + 1 rows.
         select_layer: the hidden state that becomes the map.
-        mean, std, frame, resample: of the view, see PictureExpert.
+        picture: see PictureExpert.
 
     Raises UserError if the sizes don't fit together.
     """
 
     on_meta = True
+    own_mean, own_std = CLIP_MEAN, CLIP_STD
 
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
         width: int = 1024,
         layers: int = 24,
         heads: int = 16,
@@ -106,24 +105,12 @@ class ClipEncoder(PictureExpert):
         patch: int = 14,
         size: int = 672,
         select_layer: int = -2,
-        mean: Sequence[float] = CLIP_MEAN,
-        std: Sequence[float] = CLIP_STD,
-        frame: Frame = "pad",
-        resample: Resample = "bicubic",
+        **picture: Unpack[PictureOptions],
     ) -> None:
-        super().__init__(
-            name=name,
-            descriptions=descriptions,
-            channels=width,
-            view_size=size,
-            mean=mean,
-            std=std,
-            frame=frame,
-            resample=resample,
-        )
-        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        super().__init__(channels=width, view_size=size, **picture)
+        check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
         self.grid = size // patch
-        count = count_layers(name, layers, select_layer)
+        count = count_layers(self.name, layers, select_layer)
         self.embeddings = Embeddings(width, patch, self.grid)
         self.pre_layrnorm = nn.LayerNorm(width, eps=NORM_EPS)
         self.encoder = nn.ModuleDict(

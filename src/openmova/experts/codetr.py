@@ -11,15 +11,15 @@ C channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.errors import UserError
-from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD
 from openmova.experts.transformer import check_sizes
-from openmova.experts.views import Frame, PictureExpert, Resample
+from openmova.experts.views import PictureExpert, PictureOptions
 from openmova.experts.vitdet import (
     LAYER_NORM_EPS,
     PatchEmbedding,
@@ -129,7 +129,7 @@ class CoDetrEncoder(PictureExpert):
         window: side of a window in patches; the layers of global_layers have none.
         neck: channels of the map.
         output_grid: side of the map.
-        mean, std, frame, resample: see PictureExpert.
+        picture: see PictureExpert.
 
     Raises UserError if the sizes don't fit together.
     """
@@ -139,8 +139,6 @@ class CoDetrEncoder(PictureExpert):
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
         width: int = 1024,
         layers: int = 24,
         heads: int = 16,
@@ -153,27 +151,15 @@ class CoDetrEncoder(PictureExpert):
         global_layers: Sequence[int] = (5, 11, 17, 23),
         neck: int = 256,
         output_grid: int = 37,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        frame: Frame = "pad",
-        resample: Resample = "bicubic",
+        **picture: Unpack[PictureOptions],
     ) -> None:
-        super().__init__(
-            name=name,
-            descriptions=descriptions,
-            channels=neck,
-            view_size=view_size,
-            mean=mean,
-            std=std,
-            frame=frame,
-            resample=resample,
-        )
+        super().__init__(channels=neck, view_size=view_size, **picture)
         self.size, self.window, self.output_grid = size, window, output_grid
-        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
         self.grid, self.table, self.head_dim = size // patch, table, width // heads
         if self.head_dim % 4:
             raise UserError(
-                f"the expert {name!r} has heads of {self.head_dim} channels, which must be a "
+                f"the expert {self.name!r} has heads of {self.head_dim} channels, which must be a "
                 "multiple of 4: change its width or heads"
             )
         self.patch_embed = PatchEmbedding(width, patch)

@@ -8,7 +8,6 @@ Packages add kinds through the entry-point group `openmova.experts` (docs/expert
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -74,8 +73,7 @@ def build_expert(
         raise UserError(f'the spec of an expert needs a "kind"; {nearest("", known_kinds())}')
     cls = expert_class(kind)
     try:
-        inspect.signature(cls).bind(**keywords)
+        expert = cls.from_spec(keywords, folder=None if folder is None else Path(folder))
     except TypeError as error:
         raise UserError(f"the spec of the {kind!r} expert does not fit: {error}") from error
-    expert = cls.from_spec(keywords, folder=None if folder is None else Path(folder))
     return expert.freeze() if frozen else expert

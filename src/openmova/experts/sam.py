@@ -13,14 +13,14 @@ C channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD
 from openmova.experts.transformer import check_sizes
-from openmova.experts.views import Frame, PictureExpert, Resample
+from openmova.experts.views import PictureExpert, PictureOptions
 from openmova.experts.vitdet import (
     LAYER_NORM_EPS,
     PatchEmbedding,
@@ -103,7 +103,7 @@ class SamEncoder(PictureExpert):
         window: side of a window in patches; the layers of global_layers have none.
         neck: channels of the map after the neck.
         downsample: channels of Vary's last convolution, which halves the map; None for SAM.
-        mean, std, frame, resample: see PictureExpert.
+        picture: see PictureExpert.
 
     Raises UserError if the sizes don't fit together.
     """
@@ -113,8 +113,6 @@ class SamEncoder(PictureExpert):
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
         width: int = 1280,
         layers: int = 32,
         heads: int = 16,
@@ -125,22 +123,10 @@ class SamEncoder(PictureExpert):
         global_layers: Sequence[int] = (7, 15, 23, 31),
         neck: int = 256,
         downsample: int | None = None,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        frame: Frame = "pad",
-        resample: Resample = "bicubic",
+        **picture: Unpack[PictureOptions],
     ) -> None:
-        super().__init__(
-            name=name,
-            descriptions=descriptions,
-            channels=downsample or neck,
-            view_size=size,
-            mean=mean,
-            std=std,
-            frame=frame,
-            resample=resample,
-        )
-        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        super().__init__(channels=downsample or neck, view_size=size, **picture)
+        check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
         grid = size // patch
         self.patch_embed = PatchEmbedding(width, patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import ClassVar, Literal, Required, TypedDict, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from openmova.errors import UserError
-from openmova.experts.base import Expert, crop, normalize, square
+from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD, Expert, crop, normalize, square
 
 Frame = Literal["pad", "crop", "corner"]
 Resample = Literal["bilinear", "bicubic"]
@@ -30,15 +30,29 @@ WEIGHT_BITS = 22
 """Pillow's precision of a weight; 8 bits of a pixel and a sign fit beside it in 32."""
 
 
+class PictureOptions(TypedDict, total=False):
+    """What every picture expert's spec has or may have."""
+
+    name: Required[str]
+    descriptions: Required[Sequence[str]]
+    mean: Sequence[float]
+    std: Sequence[float]
+    frame: Frame
+    resample: Resample
+
+
 class PictureExpert(Expert):
     """An expert that looks at one square, normalised picture.
 
     Args:
         view_size: side of the square in pixels.
-        mean, std: of each channel, for values from 0 to 1.
+        mean, std: of each channel, for values from 0 to 1; None: the encoder's own.
         frame: how a picture that isn't square becomes one, see `picture_view`.
         resample: the filter that it is resized with, "bilinear" or "bicubic".
     """
+
+    own_mean: ClassVar[Sequence[float]] = IMAGENET_MEAN
+    own_std: ClassVar[Sequence[float]] = IMAGENET_STD
 
     def __init__(
         self,
@@ -47,14 +61,16 @@ class PictureExpert(Expert):
         descriptions: Sequence[str],
         channels: int,
         view_size: int,
-        mean: Sequence[float],
-        std: Sequence[float],
-        frame: Frame,
-        resample: Resample,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        frame: Frame = "pad",
+        resample: Resample = "bicubic",
     ) -> None:
         super().__init__(name=name, descriptions=descriptions, channels=channels)
         check_choice(name, "frame", frame, get_args(Frame))
         check_choice(name, "resample", resample, get_args(Resample))
+        mean = self.own_mean if mean is None else mean
+        std = self.own_std if std is None else std
         if view_size < 1 or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise UserError(
                 f"the expert {name!r} has a view of {view_size} pixels with mean {list(mean)} and "

@@ -7,7 +7,7 @@ Shapes: B batch, N tokens (class token first), C width, n the grid's side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from openmova.experts.base import tokens_to_map
 from openmova.experts.transformer import attention, check_sizes, resize_view
-from openmova.experts.views import CLIP_MEAN, CLIP_STD, Frame, PictureExpert, Resample
+from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
 
 NORM_EPS = 1e-6
 
@@ -62,18 +62,17 @@ class VitEncoder(PictureExpert):
         width, layers, heads, mlp, patch: of the transformer.
         size: the side that it looks at; the view is resized to it.
         view_size: side of the view in pixels.
-        mean, std, frame, resample: of the view, see PictureExpert.
+        picture: see PictureExpert.
 
     Raises UserError if the sizes don't fit together.
     """
 
     on_meta = True
+    own_mean, own_std = CLIP_MEAN, CLIP_STD
 
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
         width: int = 768,
         layers: int = 12,
         heads: int = 12,
@@ -81,22 +80,10 @@ class VitEncoder(PictureExpert):
         patch: int = 16,
         size: int = 224,
         view_size: int = 672,
-        mean: Sequence[float] = CLIP_MEAN,
-        std: Sequence[float] = CLIP_STD,
-        frame: Frame = "pad",
-        resample: Resample = "bicubic",
+        **picture: Unpack[PictureOptions],
     ) -> None:
-        super().__init__(
-            name=name,
-            descriptions=descriptions,
-            channels=width,
-            view_size=view_size,
-            mean=mean,
-            std=std,
-            frame=frame,
-            resample=resample,
-        )
-        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        super().__init__(channels=width, view_size=view_size, **picture)
+        check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
         self.size, self.grid = size, size // patch
         self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + self.grid**2, width))
