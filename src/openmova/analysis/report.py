@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from openmova.analysis.inspection import Inspection
+from openmova.analysis.answer_inspection import Inspection
 from openmova.evaluate.intervals import percent
 from openmova.images.heatmap import LONGEST, describe_heatmap, draw_heatmap
 from openmova.routing import expert_letters

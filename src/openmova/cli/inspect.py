@@ -23,7 +23,7 @@ from openmova.inference.questions import check_question
 from openmova.runtime.files import check_output, write_output
 
 if TYPE_CHECKING:
-    from openmova.analysis.inspection import Inspection
+    from openmova.analysis.answer_inspection import Inspection
     from openmova.data.sources import Samples
     from openmova.inference.mova import Mova
     from openmova.runtime.run_store import Journal
@@ -129,7 +129,7 @@ def _one(
     with muted():
         picture = load_image(image)
     mova = _loaded(fetched(model, yes=yes), model)
-    from openmova.analysis.inspection import inspect as inspect_
+    from openmova.analysis.answer_inspection import inspect as inspect_
 
     with status("thinking"):
         found = inspect_(mova, picture, question, max_new_tokens=max_new_tokens)

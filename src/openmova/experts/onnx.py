@@ -29,7 +29,7 @@ from openmova.experts.base import (
     square_view,
     tokens_to_map,
 )
-from openmova.experts.files import find_file, is_within_folder
+from openmova.experts.spec_files import find_file, is_within_folder
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from openmova.analysis.inspection import Inspection, inspect
+from openmova.analysis.answer_inspection import Inspection, inspect
 from openmova.analysis.report import question_page
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.inference.mova import Mova
