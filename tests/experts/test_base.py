@@ -15,7 +15,7 @@ from openmova.errors import UserError
 from openmova.experts import Expert, crop, normalize, resize, square, square_view
 from openmova.experts.base import height_width, tokens_to_map
 
-from .pictures import alone, assert_batch_changes_nothing, padded_batch
+from .pictures import assert_batch_changes_nothing, padded_batch
 
 MEAN, STD = (0.5, 0.25, 0.0), (0.5, 0.5, 1.0)
 
@@ -116,14 +116,6 @@ def test_resize_stays_in_the_range_of_a_picture_and_keeps_one_of_its_size() -> N
 def test_normalize_gives_zero_for_the_mean() -> None:
     picture = torch.tensor([127.5, 63.75, 255.0])[:, None, None].expand(3, 2, 2)
     assert torch.allclose(normalize(picture, MEAN, STD)[:, 0, 0], torch.tensor([0, 0, 1.0]))
-
-
-def test_a_square_view_does_not_depend_on_the_batch() -> None:
-    images, sizes = padded_batch()
-    views = Dots().view(images, sizes)
-    assert views.shape == (4, 3, 8, 8)
-    for row in range(4):
-        assert torch.equal(Dots().view(*alone(images, sizes, row))[0], views[row])
 
 
 def test_tokens_before_the_grid_are_dropped() -> None:

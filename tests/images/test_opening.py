@@ -142,19 +142,13 @@ class TestWhatIsNoPicture:
         assert "is no picture: give uint8 [height, width, 3]" in fault(array)
 
 
-class TestDamage:
-    @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
-    @pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
-    def test_cut_off(self, format: str, share: float) -> None:
-        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        data = encoded(Image.fromarray(noise), format)
-        fault(data[: int(len(data) * share)])
-
-    def test_cut_off_png_says_so(self, tmp_path: Path) -> None:
-        path = tmp_path / "half.png"
-        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        path.write_bytes(encoded(Image.fromarray(noise))[:5000])
-        assert "is damaged or cut off" in fault(path)
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_a_file_that_is_cut_off_says_so(format: str, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), format)
+    told = fault(data[: int(len(data) * share)])
+    assert "is damaged or cut off" in told or "known format" in told
 
 
 class TestTooLarge:
@@ -181,10 +175,31 @@ class TestTooLarge:
 
 
 class TestUnusualButFine:
-    def test_one_pixel(self) -> None:
-        image = load_image(encoded(Image.new("RGB", (1, 1), BLUE)))
-        assert image.size == (1, 1)
-        assert image.getpixel((0, 0)) == BLUE
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            (np.array([0, 257, 32896, 65535], np.uint16), [0, 1, 128, 255]),
+            (np.array([0, 257, 65535], np.int32), [0, 1, 255]),
+            (np.array([0.0, 0.5, 1.0], np.float32), [0, 128, 255]),
+            (np.array([-1.0, 0.0, 1.0], np.float32), [0, 128, 255]),
+            (np.array([10.0, 10.0], np.float32), [0, 0]),
+            (np.array([float("nan"), 0.0, 1.0], np.float32), [0, 0, 255]),
+            (np.array([7], np.uint8), [7]),
+        ],
+    )
+    def test_greys_of_any_depth_are_scaled(self, values: np.ndarray, expected: list[int]) -> None:
+        image = Image.fromarray(values[None])
+        files = ("PNG", "TIFF") if values.dtype == np.uint16 else ()
+        for source in (image, values[None], *(encoded(image, format) for format in files)):
+            loaded = load_image(source)
+            assert loaded.size == (len(values), 1)
+            assert [loaded.getpixel((x, 0)) for x in range(len(values))] == [
+                (grey,) * 3 for grey in expected
+            ]
+
+    def test_16_bit_pgm(self) -> None:
+        image = load_image(b"P5 2 1 65535\n" + struct.pack(">HH", 65535, 257))
+        assert [image.getpixel((x, 0)) for x in range(2)] == [(255,) * 3, (1,) * 3]
 
     @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
     def test_animation_gives_its_first_frame(self, format: str) -> None:
@@ -197,34 +212,6 @@ class TestUnusualButFine:
     def test_cmyk(self) -> None:
         data = encoded(picture((64, 64)).convert("CMYK"), "JPEG", quality=100)
         assert np.abs(np.array(load_image(data).getpixel((8, 8))) - RED).max() <= 3
-
-    @pytest.mark.parametrize("format", ["PNG", "TIFF"])
-    def test_16_bit_grey_is_scaled(self, format: str) -> None:
-        values = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
-        image = load_image(encoded(Image.fromarray(values), format))
-        assert [image.getpixel((x, 0)) for x in range(4)] == [(v,) * 3 for v in (0, 1, 128, 255)]
-
-    def test_32_bit_grey_holding_16_bits_is_scaled_alike(self) -> None:
-        values = np.array([[0, 257, 65535]], dtype=np.int32)
-        image = load_image(Image.fromarray(values))
-        assert [image.getpixel((x, 0)) for x in range(3)] == [(v,) * 3 for v in (0, 1, 255)]
-
-    def test_16_bit_pgm(self) -> None:
-        image = load_image(b"P5 2 1 65535\n" + struct.pack(">HH", 65535, 257))
-        assert [image.getpixel((x, 0)) for x in range(2)] == [(255,) * 3, (1,) * 3]
-
-    @pytest.mark.parametrize(
-        ("values", "expected"),
-        [
-            ([0.0, 0.5, 1.0], [0, 128, 255]),
-            ([-1.0, 0.0, 1.0], [0, 128, 255]),
-            ([10.0, 10.0, 10.0], [0, 0, 0]),
-            ([float("nan"), 0.0, 1.0], [0, 0, 255]),
-        ],
-    )
-    def test_float_grey(self, values: list[float], expected: list[int]) -> None:
-        image = load_image(Image.fromarray(np.array([values], dtype=np.float32)))
-        assert [image.getpixel((x, 0))[0] for x in range(3)] == expected  # type: ignore[index]
 
     @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "PA"])
     def test_transparency_is_laid_on_white(self, mode: str) -> None:
