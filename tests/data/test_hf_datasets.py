@@ -74,14 +74,17 @@ def test_a_dataset_of_the_hub_is_named_with_subset_and_split(hub: list[tuple[Any
     ]
 
 
-def test_a_stream_that_does_not_know_its_length(hub: list[tuple[Any, ...]]) -> None:
-    with pytest.raises(UserError, match=r"download it \(hub:o/unsized\)"):
-        read_samples("stream:o/unsized")
-
-
-def test_a_hub_that_cannot_be_reached(hub: list[tuple[Any, ...]]) -> None:
-    with pytest.raises(UserError, match=r"o/unreachable can't be read \(no network\)"):
-        read_samples("hub:o/unreachable")
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("stream:o/unsized", r"download it \(hub:o/unsized\)"),
+        ("hub:o/unreachable", r"o/unreachable can't be read \(no network\)"),
+    ],
+)
+def test_what_the_hub_cannot_give_is_told(address: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        read_samples(address)
 
 
 def test_a_parquet_file_that_changed_is_read_again(tmp_path: Path) -> None:

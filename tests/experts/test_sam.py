@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import SamVisionConfig, SamVisionModel
 
 from openmova.experts.sam import Attention, Block
 
+from .oracles import renamed
 from .small import randomise, small_expert
 
-NAMES = {
-    "vision_encoder.": "",
-    "patch_embed.projection": "patch_embed.proj",
-    "layers.": "blocks.",
-    "layer_norm": "norm",
-    "neck.conv1": "neck.0",
-    "neck.norm1": "neck.1",
-    "neck.conv2": "neck.2",
-    "neck.norm2": "neck.3",
-}
-
-
-def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    out = {}
-    for name, tensor in state.items():
-        for theirs, ours in NAMES.items():
-            name = name.replace(theirs, ours)
-        out[name] = tensor
-    return out
+NAMES = (
+    ("vision_encoder.", ""),
+    (r"patch_embed\.projection", "patch_embed.proj"),
+    (r"layers\.", "blocks."),
+    ("layer_norm", "norm"),
+    (r"neck\.conv1", "neck.0"),
+    (r"neck\.norm1", "neck.1"),
+    (r"neck\.conv2", "neck.2"),
+    (r"neck\.norm2", "neck.3"),
+)
 
 
 @pytest.mark.parametrize("window", [2, 3, 14])
@@ -49,7 +41,7 @@ def test_equals_transformers_encoder(window: int) -> None:
     oracle = SamVisionModel(config).eval()
     randomise(oracle)
     encoder = small_expert("sam", window=window)
-    encoder.load_state_dict(renamed(oracle.state_dict()))
+    encoder.load_state_dict(renamed(oracle.state_dict(), NAMES))
     view = torch.randn(2, 3, 64, 64)
     expected = oracle(view).last_hidden_state
     torch.testing.assert_close(encoder(view), expected, atol=1e-5, rtol=1e-4)
