@@ -17,7 +17,7 @@ from openmova.images.drawing import SUFFIXES, save_picture
 from openmova.runtime.files import check_output
 
 if TYPE_CHECKING:
-    from openmova.data.check import Measure, Report
+    from openmova.data.check import DataReport, Measure
 
 CHECK_EXAMPLES = """\b
 Examples:
@@ -136,7 +136,7 @@ def _model(source: str) -> tuple[Sequence[str], Measure]:
     return experts, measure
 
 
-def _show(report: Report, max_tokens: int) -> None:
+def _show(report: DataReport, max_tokens: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -146,10 +146,8 @@ def _show(report: Report, max_tokens: int) -> None:
         f"{good:,} good, {len(report.bad):,} bad; {report.with_image:,} with a picture"
     )
     lengths = Table("", "least", "median", "95%", "most")
-    for name, spread in report.numbers.items():
-        if spread is not None:
-            values = (spread.least, spread.median, spread.p95, spread.most)
-            lengths.add_row(name, *(f"{value:,}" for value in values))
+    for name, quantiles in report.numbers.items():
+        lengths.add_row(name, *(f"{value:,}" for value in quantiles.values()))
     Console().print(lengths)
     counts = {"domain": report.domains, "experts each": report.experts_each}
     for what, found in (*counts.items(), ("expert", report.experts)):

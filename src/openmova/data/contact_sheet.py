@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageOps
 
 from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Sample
@@ -24,14 +24,19 @@ LINES = 2
 def contact_sheet(samples: Samples, *, count: int = 24, columns: int = 6) -> Image.Image:
     """Up to `count` good samples, evenly spaced over the source: picture, question, answer, and the
     annotated experts."""
-    shown = [sample for index in evenly(len(samples), count) if (sample := _good(samples, index))]
-    columns = max(1, min(columns, len(shown)))
-    rows = -(-max(1, len(shown)) // columns)
+    cells = []
+    for index in evenly(len(samples), count):
+        try:
+            cells.append(_cell(samples[index].open()))
+        except BadSample:
+            continue
+    columns = max(1, min(columns, len(cells)))
+    rows = -(-max(1, len(cells)) // columns)
     width, height = SIDE + MARGIN, SIDE + TEXT + MARGIN
     sheet = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), "white")
-    for number, sample in enumerate(shown):
+    for number, cell in enumerate(cells):
         row, column = divmod(number, columns)
-        _draw(sheet, sample, (MARGIN + column * width, MARGIN + row * height))
+        sheet.paste(cell, (MARGIN + column * width, MARGIN + row * height))
     return sheet
 
 
@@ -44,36 +49,24 @@ def evenly(length: int, count: int) -> list[int]:
     )
 
 
-def _good(samples: Samples, index: int) -> Sample | None:
-    try:
-        return samples[index].open()
-    except BadSample:
-        return None
-
-
-def _draw(sheet: Image.Image, sample: Sample, corner: tuple[int, int]) -> None:
-    left, top = corner
-    draw = ImageDraw.Draw(sheet)
+def _cell(sample: Sample) -> Image.Image:
+    cell = Image.new("RGB", (SIDE, SIDE + TEXT), "white")
+    draw = ImageDraw.Draw(cell)
     if isinstance(sample.image, Image.Image):
-        small = sample.image.copy()
-        small.thumbnail((SIDE, SIDE))
-        sheet.paste(small, (left + (SIDE - small.width) // 2, top + (SIDE - small.height) // 2))
+        cell.paste(ImageOps.pad(sample.image, (SIDE, SIDE), color="white"))
     else:
-        draw.rectangle((left, top, left + SIDE, top + SIDE), fill=(235, 235, 235))
-        draw.text((left + MARGIN, top + MARGIN), "no picture", fill="gray", font=_font())
-    lines = [(line, "black") for line in _lines(sample.question)]
-    lines += [(line, "mediumblue") for line in _lines(sample.turns[1].text)]
+        draw.rectangle((0, 0, SIDE, SIDE), fill=(235, 235, 235))
+        draw.text((MARGIN, MARGIN), "no picture", fill="gray", font_size=12)
+    lines = [(line, "black") for line in _wrap(sample.question)]
+    lines += [(line, "mediumblue") for line in _wrap(sample.turns[1].text)]
     if sample.experts is not None:
-        lines += [(_lines(", ".join(sample.experts) or "no expert")[0], "darkgreen")]
+        lines += [(_wrap(", ".join(sample.experts) or "no expert")[0], "darkgreen")]
     for number, (line, colour) in enumerate(lines):
-        draw.text((left, top + SIDE + 2 + 16 * number), line, fill=colour, font=_font())
+        draw.text((0, SIDE + 2 + 16 * number), line, fill=colour, font_size=12)
+    return cell
 
 
-def _lines(text: str) -> list[str]:
+def _wrap(text: str) -> list[str]:
     """At most LINES lines; never none."""
     shown = text[: 4 * LETTERS * LINES]
     return textwrap.wrap(shown, LETTERS, max_lines=LINES, placeholder="...") or [""]
-
-
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=12)
