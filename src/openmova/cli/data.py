@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from openmova.cli import data_open_world, data_routing
-from openmova.cli.console import MODEL_HELP, fetched, muted, quiet_libraries, status
+from openmova.cli.console import MODEL_HELP, fetched, muted, status
+from openmova.cli.model_options import read_config
 from openmova.errors import UserError
 from openmova.images.drawing import SUFFIXES, save_picture
 from openmova.runtime.files import check_output
@@ -120,14 +121,12 @@ def _model(source: str) -> tuple[Sequence[str], Measure]:
     """The names of a model's experts, and how it counts the tokens of a sample."""
     from openmova.checkpoints.locate import checkpoint_folder
     from openmova.data.sample import Sample
-    from openmova.model.configuration_mova import MovaConfig
     from openmova.model.processing_mova import MovaProcessor
     from openmova.train.collate import Encoder
 
-    quiet_libraries()
-    folder = checkpoint_folder(source)
-    experts = MovaConfig.from_pretrained(folder).expert_names
-    encoder = Encoder(MovaProcessor.from_pretrained(folder), experts, max_tokens=1_000_000_000)
+    experts = read_config(source).expert_names
+    processor = MovaProcessor.from_pretrained(checkpoint_folder(source))
+    encoder = Encoder(processor, experts, max_tokens=1_000_000_000)
 
     def measure(sample: Sample) -> tuple[int, int]:
         row = encoder.row(sample)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.cli.console import MODEL_HELP, fetched, status
+from openmova.cli.model_options import Yes, read_config
 from openmova.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def routing(
     bad_share: Annotated[
         float, typer.Option(help="Of bad samples; with more, exit code 2.", min=0.0, max=1.0)
     ] = 0.01,
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    yes: Yes = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="The last line is one JSON object: what was written.")
     ] = False,
@@ -114,9 +115,5 @@ def _pool(source: str | None, file: Path | None) -> PoolDescriptions:
                 "descriptions such as recipes/descriptions.yaml"
             )
         return PoolDescriptions.of_file(file)
-    from openmova.checkpoints.locate import checkpoint_folder
-    from openmova.model.configuration_mova import MovaConfig
-
-    quiet_libraries()
-    pool = PoolDescriptions.of_model(MovaConfig.from_pretrained(checkpoint_folder(source)))
+    pool = PoolDescriptions.of_model(read_config(source))
     return pool.described_by(file) if file is not None else pool

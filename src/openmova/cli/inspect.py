@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openmova.cli.console import (
-    MODEL_HELP,
-    YES_HELP,
-    fetched,
-    muted,
-    quiet_libraries,
-    status,
-)
+from openmova.cli.console import fetched, muted, status
+from openmova.cli.model_options import ModelName, Yes, loaded
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.opening import load_image
@@ -24,9 +18,6 @@ from openmova.runtime.files import check_output, write_output
 
 if TYPE_CHECKING:
     from openmova.analysis.answer_inspection import Inspection
-    from openmova.data.sources import Samples
-    from openmova.inference.mova import Mova
-    from openmova.runtime.run_store import Journal
 
 EXAMPLES = """\b
 Examples:
@@ -68,7 +59,7 @@ def inspect(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
+    model: ModelName = "nano",
     images: Annotated[
         Path | None,
         typer.Option(
@@ -84,7 +75,7 @@ def inspect(
     as_json: Annotated[
         bool, typer.Option("--json", help="The last line is one JSON object with all figures.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    yes: Yes = False,
 ) -> None:
     """Show how an answer came about: routing, gates, attention, and what each expert is worth.
 
@@ -128,7 +119,7 @@ def _one(
     question = check_question(question)
     with muted():
         picture = load_image(image)
-    mova = _loaded(fetched(model, yes=yes), model)
+    mova = loaded(model, yes=yes)
     from openmova.analysis.answer_inspection import inspect as inspect_
 
     with status("thinking"):
@@ -156,6 +147,7 @@ def _many(
     yes: bool,
 ) -> None:
     with status(f"opening {data}"):
+        from openmova.analysis.data_inspection import inspect_data
         from openmova.checkpoints.locate import checkpoint_folder
         from openmova.data.formats import read_samples
         from openmova.runtime.run_store import Journal, fingerprint
@@ -173,7 +165,14 @@ def _many(
     with Journal.opened(kept, settings, model=model) as journal:
         found = journal.result
         if found is None:
-            found = _measured(_loaded(folder, model), samples, options, batch, journal)
+            found = inspect_data(
+                loaded(model, yes=yes),
+                samples,
+                most=options["samples"],
+                max_new_tokens=options["max_new_tokens"],
+                batch=batch,
+                journal=journal,
+            )
             journal.finish(found)
     if output is not None:
         from openmova.analysis.report import data_page
@@ -183,29 +182,6 @@ def _many(
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
         _show_many(found)
-
-
-def _measured(
-    mova: Mova, samples: Samples, options: dict[str, Any], batch: int, journal: Journal
-) -> dict[str, Any]:
-    from openmova.analysis.data_inspection import inspect_data
-
-    return inspect_data(
-        mova,
-        samples,
-        most=options["samples"],
-        max_new_tokens=options["max_new_tokens"],
-        batch=batch,
-        journal=journal,
-    )
-
-
-def _loaded(folder: str, model: str) -> Mova:
-    with status(f"loading {model}"):
-        from openmova.inference.mova import Mova
-
-        quiet_libraries()
-        return Mova.from_pretrained(folder)
 
 
 def _files(data: str) -> list[Path]:
