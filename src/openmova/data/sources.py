@@ -64,7 +64,7 @@ class RecordList(Samples):
         return len(self.records)
 
     def record(self, index: int) -> Mapping[str, Any]:
-        return checked_record(self.records[index])
+        return check_record(self.records[index])
 
 
 class JsonLines(Samples):
@@ -112,12 +112,12 @@ def read_json(path: Path, name: str, images: Path) -> RecordList:
 def read_record(text: bytes) -> Mapping[str, Any]:
     """One record out of its JSON. Raises BadSample if it is none."""
     try:
-        return checked_record(json.loads(text))
+        return check_record(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise BadSample(f"its record is no JSON ({error})") from error
 
 
-def checked_record(record: Any) -> Mapping[str, Any]:
+def check_record(record: Any) -> Mapping[str, Any]:
     """Raises BadSample if what a file holds in a sample's place is no object."""
     if not isinstance(record, Mapping):
         raise BadSample(f"it is no object with keys but a {type(record).__name__}")

@@ -23,9 +23,8 @@ from openmova.experts.views import PictureExpert, PictureOptions
 from openmova.experts.vitdet import (
     LAYER_NORM_EPS,
     PatchEmbedding,
-    into_windows,
+    WindowedBlock,
     make_neck,
-    out_of_windows,
 )
 
 OUT_NORM_EPS = 1e-5
@@ -96,29 +95,6 @@ class SwiGlu(nn.Module):
         return self.w3(self.ffn_ln(F.silu(self.w1(x)) * self.w2(x)))
 
 
-class Block(nn.Module):
-    """One layer; window None lets every patch of a picture see every other."""
-
-    def __init__(self, width: int, heads: int, mlp: int, window: int | None) -> None:
-        super().__init__()
-        self.window = window
-        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.attn = Attention(width, heads)
-        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.mlp = SwiGlu(width, mlp)
-
-    def forward(self, x: Tensor, rotary: Rotary) -> Tensor:
-        """[B, h, w, C] -> the same; the rotary table is that of a window, or of the grid."""
-        y = self.norm1(x)
-        if self.window is None:
-            y = self.attn(y, rotary)
-        else:
-            _, h, w, _ = y.shape
-            y = out_of_windows(self.attn(into_windows(y, self.window), rotary), (h, w))
-        x = x + y
-        return x + self.mlp(self.norm2(x))
-
-
 class CoDetrEncoder(PictureExpert):
     """Co-DETR's backbone with a neck; the defaults are the release's.
 
@@ -165,7 +141,12 @@ class CoDetrEncoder(PictureExpert):
         self.patch_embed = PatchEmbedding(width, patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + table**2, width))  # a class token's first
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp, None if layer in global_layers else window)
+            WindowedBlock(
+                width,
+                Attention(width, heads),
+                SwiGlu(width, mlp),
+                None if layer in global_layers else window,
+            )
             for layer in range(layers)
         )
         self.out_norm = nn.LayerNorm(width, eps=OUT_NORM_EPS)

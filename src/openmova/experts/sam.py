@@ -21,13 +21,7 @@ from torch.nn import functional as F
 
 from openmova.experts.transformer import check_sizes
 from openmova.experts.views import PictureExpert, PictureOptions
-from openmova.experts.vitdet import (
-    LAYER_NORM_EPS,
-    PatchEmbedding,
-    into_windows,
-    make_neck,
-    out_of_windows,
-)
+from openmova.experts.vitdet import PatchEmbedding, WindowedBlock, make_neck
 
 
 class Attention(nn.Module):
@@ -61,6 +55,13 @@ class Attention(nn.Module):
         return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
 
 
+class GlobalAttention(Attention):
+    """One picture at a time: the positions of a 64x64 grid take 0.5 GB in bfloat16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([super(GlobalAttention, self).forward(picture) for picture in x.split(1)])
+
+
 class Mlp(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -69,30 +70,6 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.lin2(F.gelu(self.lin1(x)))
-
-
-class Block(nn.Module):
-    """One layer; window None lets every patch of a picture see every other."""
-
-    def __init__(self, width: int, heads: int, mlp: int, grid: int, window: int | None) -> None:
-        super().__init__()
-        self.window = window
-        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.attn = Attention(width, heads, window or grid)
-        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.mlp = Mlp(width, mlp)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, h, w, C] -> the same."""
-        y = self.norm1(x)
-        if self.window is None:
-            # One picture at a time: the positions of a 64x64 grid take 0.5 GB in bfloat16.
-            y = torch.cat([self.attn(picture) for picture in y.split(1)])
-        else:
-            _, h, w, _ = y.shape
-            y = out_of_windows(self.attn(into_windows(y, self.window)), (h, w))
-        x = x + y
-        return x + self.mlp(self.norm2(x))
 
 
 class SamEncoder(PictureExpert):
@@ -130,10 +107,14 @@ class SamEncoder(PictureExpert):
         grid = size // patch
         self.patch_embed = PatchEmbedding(width, patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))
-        self.blocks = nn.ModuleList(
-            Block(width, heads, mlp, grid, None if layer in global_layers else window)
-            for layer in range(layers)
-        )
+        self.blocks = nn.ModuleList()
+        for layer in range(layers):
+            whole = layer in global_layers
+            attention = (
+                GlobalAttention(width, heads, grid) if whole else Attention(width, heads, window)
+            )
+            block = WindowedBlock(width, attention, Mlp(width, mlp), None if whole else window)
+            self.blocks.append(block)
         self.neck = make_neck(width, neck)
         self.net_2: nn.Module = nn.Identity()
         if downsample is not None:
