@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from openmova.experts.codetr import Attention as CoDetrAttention
 from openmova.experts.codetr import Rotary
-from openmova.experts.vitdet import ChannelNorm, WindowedBlock, into_windows, out_of_windows
+from openmova.experts.vitdet import ChannelNorm, ViTBlock, into_windows, out_of_windows
 
 from .small import randomise
 
@@ -46,7 +46,7 @@ def test_a_window_sees_only_itself_and_a_global_layer_everything(
     other = x.clone()
     other[0, 0, 0] = torch.randn(16)
     attention, rotary = CoDetrAttention(16, 2), Rotary(window or 8, 8, torch.device("cpu"))
-    block = WindowedBlock(16, attention, torch.nn.Identity(), window)
+    block = ViTBlock(16, attention, torch.nn.Identity(), window)
     randomise(block)
     changed = (block(x, rotary) - block(other, rotary)).abs().amax(dim=-1) > 1e-6
     assert changed.sum() == reached

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from openmova.errors import UserError
 from openmova.experts.base import tokens_to_map
-from openmova.experts.transformer import attention, check_sizes, count_layers
+from openmova.experts.transformer import Mlp, attention, check_sizes, count_layers
 from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
 
 NORM_EPS = 1e-5
@@ -54,17 +54,9 @@ class SelfAttention(nn.Module):
         return self.out_proj(mixed)
 
 
-class Mlp(nn.Module):
-    """Two linear layers with CLIP's quick approximation of GELU between them."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.fc1(x)
-        return self.fc2(x * torch.sigmoid(1.702 * x))
+def quick_gelu(x: Tensor) -> Tensor:
+    """CLIP's approximation of GELU."""
+    return x * torch.sigmoid(1.702 * x)
 
 
 class Layer(nn.Module):
@@ -72,7 +64,7 @@ class Layer(nn.Module):
         super().__init__()
         self.self_attn = SelfAttention(width, heads)
         self.layer_norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = Mlp(width, mlp)
+        self.mlp = Mlp(width, mlp, quick_gelu)
         self.layer_norm2 = nn.LayerNorm(width, eps=NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from openmova.experts.views import PictureExpert, PictureOptions
 from openmova.experts.vitdet import (
     LAYER_NORM_EPS,
     PatchEmbedding,
-    WindowedBlock,
+    ViTBlock,
     make_neck,
 )
 
@@ -141,7 +141,7 @@ class CoDetrEncoder(PictureExpert):
         self.patch_embed = PatchEmbedding(width, patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + table**2, width))  # a class token's first
         self.blocks = nn.ModuleList(
-            WindowedBlock(
+            ViTBlock(
                 width,
                 Attention(width, heads),
                 SwiGlu(width, mlp),

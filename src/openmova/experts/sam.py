@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from openmova.experts.transformer import check_sizes
 from openmova.experts.views import PictureExpert, PictureOptions
-from openmova.experts.vitdet import PatchEmbedding, WindowedBlock, make_neck
+from openmova.experts.vitdet import PatchEmbedding, ViTBlock, make_neck
 
 
 class Attention(nn.Module):
@@ -113,7 +113,7 @@ class SamEncoder(PictureExpert):
             attention = (
                 GlobalAttention(width, heads, grid) if whole else Attention(width, heads, window)
             )
-            block = WindowedBlock(width, attention, Mlp(width, mlp), None if whole else window)
+            block = ViTBlock(width, attention, Mlp(width, mlp), None if whole else window)
             self.blocks.append(block)
         self.neck = make_neck(width, neck)
         self.net_2: nn.Module = nn.Identity()

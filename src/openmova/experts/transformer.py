@@ -5,7 +5,9 @@ Shapes: B batch, N tokens, C width.
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Callable
+
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.errors import UserError
@@ -18,6 +20,21 @@ def attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
         for x in (query, key, value)
     )
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an activation between them."""
+
+    def __init__(
+        self, width: int, hidden: int, activation: Callable[[Tensor], Tensor] = F.gelu
+    ) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.activation(self.fc1(x)))
 
 
 def count_layers(name: str, layers: int, select_layer: int) -> int:

@@ -11,13 +11,11 @@ from typing import Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from openmova.experts.base import tokens_to_map
-from openmova.experts.transformer import attention, check_sizes, resize_view
+from openmova.experts.transformer import Mlp, attention, check_sizes, resize_view
 from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
-
-NORM_EPS = 1e-6
+from openmova.experts.vitdet import LAYER_NORM_EPS, ViTBlock
 
 
 class SelfAttention(nn.Module):
@@ -30,29 +28,6 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).chunk(3, dim=-1)  # [B, N, C] each
         return self.proj(attention(q, k, v, self.heads))
-
-
-class Mlp(nn.Module):
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
-class Block(nn.Module):
-    def __init__(self, width: int, heads: int, mlp: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.attn = SelfAttention(width, heads)
-        self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = Mlp(width, mlp)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
 
 
 class VitEncoder(PictureExpert):
@@ -88,8 +63,13 @@ class VitEncoder(PictureExpert):
         self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + self.grid**2, width))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
-        self.blocks = nn.Sequential(*(Block(width, heads, mlp) for _ in range(layers)))
-        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.blocks = nn.Sequential(
+            *(
+                ViTBlock(width, SelfAttention(width, heads), Mlp(width, mlp), window=None)
+                for _ in range(layers)
+            )
+        )
+        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, view_size, view_size] -> [B, width, n, n] of the tokens after the class token."""

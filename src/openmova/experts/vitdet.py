@@ -1,5 +1,5 @@
-"""What SAM's and Co-DETR's encoders share: a plain ViT with windowed attention and a convolutional
-neck (ViTDet, arXiv 2203.16527).
+"""What ViTs of the layout norm, attention, norm, MLP share; and the windows and the convolutional
+neck of SAM and Co-DETR (ViTDet, arXiv 2203.16527).
 
 Shapes: B batch, h w the grid of patches, C channels, s the side of a window.
 """
@@ -33,7 +33,7 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class WindowedBlock(nn.Module):
+class ViTBlock(nn.Module):
     """One layer; window None lets every patch of a picture see every other.
 
     attention takes [b, h, w, C] of windows or pictures, and what `forward` is given beside x.
