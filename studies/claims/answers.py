@@ -119,14 +119,8 @@ class Asker:
                 images=[question.sample.image for question in asked],
                 questions=[question.text for question in asked],
             ).to(mova.model.device)
-            result = mova.model.route(
-                inputs["pixel_values"],
-                inputs["image_sizes"],
-                inputs["routing_input_ids"],
-                inputs["routing_attention_mask"],
-            )
-        for row, question in enumerate(asked):
-            routing = result.row(row, mova.experts)
+            context = mova.model.encode_images(inputs)
+        for question, routing in zip(asked, context.routing, strict=True):
             yield {
                 "question": question.text,
                 "needed": list(question.fact.experts),

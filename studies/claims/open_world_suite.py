@@ -109,10 +109,9 @@ def routed(mova: Mova, asked: list[Item]) -> Iterator[Row]:
         pool=[item.descriptions for item in asked],
     ).to(mova.model.device)
     result = mova.model.route(
-        inputs["pixel_values"],
-        inputs["image_sizes"],
         inputs["routing_input_ids"],
         inputs["routing_attention_mask"],
+        mova.model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"]),
         pool_size=len(asked[0].pool),
     )
     for item, row in zip(asked, result.routing.tolist(), strict=True):

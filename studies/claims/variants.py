@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from openmova.checkpoints.nano_spec import EXPERTS, GRID, WIDTH, adapter_config
-from openmova.model.adapter import ExpertMap, MoVAdapter, resize_map
+from openmova.model.adapter import ExpertMap, MoVAdapter
+from openmova.model.layers import resize_map
 from studies.toy.align import Encoded, look_at_same_place
 
 BASE = "base"

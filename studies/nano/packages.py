@@ -43,11 +43,7 @@ def pypi(name: str, version: str, *, source: bool = False) -> Path:
     """
 
     def build(folder: Path) -> None:
-        kind = (
-            ["--no-binary", ":all:", "--no-build-isolation"]
-            if source
-            else ["--only-binary", ":all:"]
-        )
+        kind = ["--no-binary", name] if source else ["--only-binary", ":all:"]
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *kind]
         _run([*command, "--dest", str(folder), f"{name}=={version}"], folder, name, "check pip")
         (archive,) = folder.iterdir()

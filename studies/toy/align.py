@@ -26,7 +26,8 @@ from openmova.checkpoints.nano import language_model_folder, nano_parts
 from openmova.checkpoints.nano_spec import EXPERTS, GRID
 from openmova.experts.base import Expert
 from openmova.experts.lite import LiteEncoder
-from openmova.model.adapter import ExpertKnowledgeExtractor, ExpertMap, MoVAdapter, resize_map
+from openmova.model.adapter import ExpertKnowledgeExtractor, ExpertMap, MoVAdapter
+from openmova.model.layers import resize_map
 from openmova.routing.prompt import gate_text
 from studies.toy.conversations import a_fact
 from studies.toy.experts import cells_tensor, images_tensor, word_weights

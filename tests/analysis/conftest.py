@@ -34,11 +34,11 @@ def route_to(listening_mova: Mova, monkeypatch: pytest.MonkeyPatch) -> Callable[
     def route_to(*chosen: Chosen) -> None:
         rows: Iterator[Chosen] = iter(chosen)
 
-        def route(*given: Any, base_map: torch.Tensor, **options: Any) -> RoutingResult:
+        def route(ids: Any, mask: Any, base_map: torch.Tensor, **options: Any) -> RoutingResult:
             picked = [next(rows, chosen[-1]) for _ in base_map]
             routing = torch.tensor([[name in one for name in mova.experts] for one in picked])
             none = torch.zeros_like(routing)
-            tokens, _ = mova.model.model.image_tokens(None, None, none, base_map=base_map)
+            tokens, _ = mova.model.model.fuse(base_map, {}, none)
             scores = SCORES.expand(len(picked), -1)
             return RoutingResult(routing, scores, [""] * len(picked), tokens)
 

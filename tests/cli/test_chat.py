@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.cli import app
-from openmova.cli.chat_terminal import Conversing
+from openmova.cli.chat_terminal import ChatTerminal
 from openmova.inference.engine import Engine
 from openmova.inference.session import Talk
 from terminal import CTRL_D, UP, Terminal
@@ -152,7 +152,7 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As Ctrl-C would, where the first piece is written out."""
-    engine = Engine(mova, places=1)
+    engine = Engine(mova, max_batch_size=1)
     talk = Talk(engine)
     talk.show(image)
 
@@ -163,7 +163,7 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path))
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
     monkeypatch.setattr("openmova.cli.chat_terminal._printable", interrupted)
-    Conversing(talk, experts=None, max_new_tokens=200).in_a_terminal("tiny", None)
+    ChatTerminal(talk, experts=None, max_new_tokens=200).in_a_terminal("tiny", None)
     engine.close()
     assert "stopped" in capsys.readouterr().out
     assert talk.messages == []

@@ -10,11 +10,12 @@ from typing import Any
 from PIL import Image
 
 from openmova import Mova
-from openmova.inference.encoding import user_turn
 from openmova.inference.engine import Engine, Event, Failure, Piece, Question, Reply, Ticket
-from openmova.inference.request import Choice, Limits
+from openmova.inference.limits import GenerationLimits
 from openmova.inference.sampling import Sampling
+from openmova.inference.session import Picture, user_turn
 from openmova.model.processing_mova import MovaProcessor
+from openmova.routing.selection import ExpertSelection
 from tiny import tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
 SECONDS = 60
@@ -43,10 +44,10 @@ def question(
     **options: Any,
 ) -> Question:
     return Question(
-        messages=[user_turn(text, picture)],
-        size=picture.size,
-        choice=Choice.of(experts, max_experts, mova.experts),
-        limits=Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds),
+        messages=[user_turn(text, has_image=True)],
+        picture=Picture.of(picture, mova.processor),
+        selection=ExpertSelection.of(experts, max_experts, mova.experts),
+        limits=GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds),
         sampling=Sampling(temperature=temperature, top_p=top_p, seed=seed),
         **options,
     )
@@ -80,7 +81,7 @@ class Asked:
         return sorted(replies, key=lambda reply: reply.number), pieces
 
     def ended(self, reply: Reply) -> float:
-        return self.ticket.handed_in + reply.answer.timings["total"]
+        return self.ticket.submit_time + reply.answer.timings["total"]
 
     def reply(self) -> Reply:
         (reply,), _ = self.replies()

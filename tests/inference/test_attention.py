@@ -11,7 +11,7 @@ from torch import Tensor
 
 import openmova.model.adapter
 from openmova.inference.attention import attention_received, watched
-from openmova.model.adapter import RotaryAttention, RotaryGrid
+from openmova.model.layers import RotaryAttention, RotaryGrid
 from tiny import GRID, image_inputs, tiny_model
 
 ROUTING = torch.tensor([[True, False, True], [False, False, True]])

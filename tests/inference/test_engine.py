@@ -15,7 +15,7 @@ from PIL import Image
 from inference.asking import Asked, question, running, tiny_mova
 from openmova import Mova
 from openmova.errors import UserError
-from openmova.inference.engine import Engine, Routed, Unavailable
+from openmova.inference.engine import Engine, RoutingEvent, Unavailable
 from tiny import pictures
 
 TEXTS = ["what is this ?", "how many dogs ?", "what red ?", "is this a red cat or blue dogs ?"]
@@ -72,7 +72,7 @@ def test_answers_equal_those_of_single_questions(text: str) -> None:
     mova = tiny_mova(text=text)
     asked = mixed(mova, 24)
     shared: list[tuple[str, int]] = []
-    with running(mova, places=5, on_batch=lambda *batch: shared.append(batch)) as engine:
+    with running(mova, max_batch_size=5, on_batch=lambda *batch: shared.append(batch)) as engine:
         handed_in = [Asked(engine, question(mova, **one)) for one in asked]
         replies = [one.reply() for one in handed_in]
     for one, reply in zip(asked, replies, strict=True):
@@ -90,7 +90,7 @@ def test_a_question_joins_answers_that_are_being_written(mova: Mova) -> None:
     first, second = pictures(2)
     with running(mova) as engine:
         long = Asked(engine, question(mova, first, max_new_tokens=150))
-        long.until(Routed)
+        long.until(RoutingEvent)
         short = Asked(engine, question(mova, second, max_new_tokens=2))
         brief, lengthy = short.reply(), long.reply()
     assert short.ended(brief) < long.ended(lengthy)
@@ -116,7 +116,7 @@ def test_a_stop_string_ends_an_answer(mova: Mova, picture: Image.Image) -> None:
 @pytest.mark.parametrize("stops", [(), ("red",), ("dogs how", "blue")])
 def test_pieces_make_up_the_answer(mova: Mova, picture: Image.Image, stops: Any) -> None:
     with running(mova) as engine:
-        asked = question(mova, picture, max_new_tokens=40, stops=stops, watched=True)
+        asked = question(mova, picture, max_new_tokens=40, stops=stops, stream=True)
         (reply,), pieces = Asked(engine, asked).replies()
     assert "".join(piece.text for piece in pieces) == reply.answer.text
     assert len(pieces) > 1 or stops
@@ -151,7 +151,7 @@ class TestSeveralAnswers:
 
     def test_no_more_than_there_are_places(self, mova: Mova, picture: Image.Image) -> None:
         with (
-            running(mova, places=2) as engine,
+            running(mova, max_batch_size=2) as engine,
             pytest.raises(UserError, match="3 answers are asked for: give 1 to 2"),
         ):
             Asked(engine, question(mova, picture, answers=3))
@@ -161,7 +161,7 @@ class TestPlaces:
     def test_a_full_queue_refuses(
         self, mova: Mova, picture: Image.Image, held: threading.Event
     ) -> None:
-        with running(mova, places=1, waiting=2) as engine:
+        with running(mova, max_batch_size=1, max_queue=2) as engine:
             first = Asked(engine, question(mova, picture))
             while engine.waiting:
                 time.sleep(0.001)
@@ -175,7 +175,7 @@ class TestPlaces:
     def test_what_is_cancelled_while_it_waits_leaves_the_queue(
         self, mova: Mova, picture: Image.Image, held: threading.Event
     ) -> None:
-        with running(mova, places=1, waiting=1) as engine:
+        with running(mova, max_batch_size=1, max_queue=1) as engine:
             first = Asked(engine, question(mova, picture))
             while engine.waiting:
                 time.sleep(0.001)
@@ -187,9 +187,9 @@ class TestPlaces:
     def test_what_is_cancelled_while_it_is_written_frees_its_place(
         self, mova: Mova, picture: Image.Image
     ) -> None:
-        with running(mova, places=1) as engine:
-            long = Asked(engine, question(mova, picture, max_new_tokens=200, watched=True))
-            long.until(Routed)
+        with running(mova, max_batch_size=1) as engine:
+            long = Asked(engine, question(mova, picture, max_new_tokens=200, stream=True))
+            long.until(RoutingEvent)
             waiting = Asked(engine, question(mova, picture))
             engine.cancel(long.ticket)
             engine.cancel(long.ticket)
@@ -218,7 +218,7 @@ class TestTime:
     def test_who_waited_too_long_is_told(
         self, mova: Mova, picture: Image.Image, held: threading.Event
     ) -> None:
-        with running(mova, places=1) as engine:
+        with running(mova, max_batch_size=1) as engine:
             first = Asked(engine, question(mova, picture))
             late = Asked(engine, question(mova, picture, max_seconds=0.01))
             time.sleep(0.05)
@@ -243,7 +243,7 @@ class TestFaults:
         prepare = mova.processor.image_processor.__class__.__call__
 
         def choke(self: Any, images: Any, *args: Any, **options: Any) -> Any:
-            if any(image is bad for image in images):
+            if any(image.tobytes() == bad.tobytes() for image in images):
                 raise RuntimeError("no such picture")
             return prepare(self, images, *args, **options)
 
@@ -281,7 +281,7 @@ class TestClosing:
     def test_answers_what_was_taken_and_takes_no_more(
         self, mova: Mova, picture: Image.Image
     ) -> None:
-        engine = Engine(mova, places=2)
+        engine = Engine(mova, max_batch_size=2)
         asked = [Asked(engine, question(mova, picture)) for _ in range(6)]
         engine.close()
         assert not engine.ready

@@ -11,7 +11,7 @@ from PIL import Image
 
 from inference.asking import Asked, question, running, tiny_mova
 from openmova import Mova
-from openmova.inference.feature_cache import ENTRY, Features, fingerprint
+from openmova.inference.feature_cache import ENTRY, FeatureCache
 from openmova.inference.prompt_cache import ReadPrompt
 from serve.http.served import MODEL, QUESTION, asked, serving
 from tiny import pictures
@@ -45,8 +45,7 @@ def runs(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def known(mova: Mova, picture: Image.Image, text: str, experts: str) -> Any:
-    mark = fingerprint(picture)
-    return question(mova, picture, text, experts=experts, fingerprint=mark)
+    return question(mova, picture, text, experts=experts)
 
 
 def test_answers_stay_the_same(mova: Mova, runs: Counter[str]) -> None:
@@ -70,7 +69,7 @@ def test_a_picture_is_looked_at_once_for_a_batch(mova: Mova, runs: Counter[str])
     picture = pictures(1)[0]
     expected = {text: mova.ask(picture, text, experts="all", max_new_tokens=12) for text in TEXTS}
     runs.clear()
-    with running(mova, places=3) as engine:
+    with running(mova, max_batch_size=3) as engine:
         with engine._condition:  # so that all are there when the engine looks
             handed_in = [Asked(engine, known(mova, picture, text, "all")) for text in TEXTS]
         for text, one in zip(TEXTS, handed_in, strict=True):
@@ -89,7 +88,7 @@ def test_a_conversation_over_http_is_about_one_picture(mova: Mova, runs: Counter
 
 
 def test_the_longest_unasked_go_first() -> None:
-    features = Features(3 * (ENTRY + 400))
+    features = FeatureCache(3 * (ENTRY + 400))
     for key in (b"a", b"b", b"c", b"a", b"d"):
         (maps,) = features.of([key])
         maps.base = torch.zeros(10, 10)
@@ -102,7 +101,7 @@ def test_the_longest_unasked_go_first() -> None:
 
 
 def test_prompts_go_before_maps() -> None:
-    features = Features(3 * (ENTRY + 400) + 200)
+    features = FeatureCache(3 * (ENTRY + 400) + 200)
     for key in (b"a", b"b", b"c"):
         (known,) = features.of([key])
         known.base = torch.zeros(10, 10)
@@ -112,9 +111,3 @@ def test_prompts_go_before_maps() -> None:
     kept = features.of([b"a", b"b", b"c"])
     assert all(known.base is not None for known in kept)
     assert [known.prompt is not None for known in kept] == [False, False, True]
-
-
-def test_what_has_no_fingerprint_is_not_kept(mova: Mova) -> None:
-    with running(mova) as engine:
-        Asked(engine, question(mova, pictures(1)[0])).reply()
-        assert len(engine.features) == 0

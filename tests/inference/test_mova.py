@@ -14,7 +14,7 @@ from PIL import Image
 
 from openmova import Answer, Box, Mova
 from openmova.errors import UserError
-from openmova.inference.feature_cache import Known
+from openmova.inference.feature_cache import ImageFeatures
 from openmova.model.processing_mova import MovaProcessor
 from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
@@ -242,8 +242,8 @@ class TestChat:
         chat = mova.chat()
         chat.ask(QUESTIONS[0], picture, max_new_tokens=2)
         chat.ask(QUESTIONS[1], max_new_tokens=2)
-        assert [message["role"] for message in chat.messages] == ["user", "assistant"] * 2
-        prompt = mova.processor.render(chat.messages)
+        assert [message["role"] for message in chat.session.messages] == ["user", "assistant"] * 2
+        prompt = mova.processor.render(chat.session.messages)
         assert prompt.count("<image>") == 1
         assert QUESTIONS[0] in prompt
         assert QUESTIONS[1] in prompt
@@ -252,7 +252,7 @@ class TestChat:
         chat = mova.chat()
         chat.ask(QUESTIONS[0], picture, max_new_tokens=1)
         chat.ask(QUESTIONS[1], picture, max_new_tokens=1)
-        assert len(chat.messages) == 2
+        assert len(chat.session.messages) == 2
 
     def test_looks_at_its_picture_once(
         self, mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
@@ -267,7 +267,7 @@ class TestChat:
             chat, said = mova.chat(), []
             for number, question in enumerate(QUESTIONS):
                 if forgetful:
-                    chat._known = Known()
+                    chat._features = ImageFeatures()
                 said.append(chat.ask(question, None if number else picture, max_new_tokens=4))
             return said
 
@@ -279,13 +279,13 @@ class TestChat:
         assert len(looked) == 1
 
     def test_needs_a_picture_first(self, mova: Mova) -> None:
-        assert "starts with a picture" in fault(mova.chat().ask, QUESTIONS[0])
+        assert "give one with the first question" in fault(mova.chat().ask, QUESTIONS[0])
 
     def test_a_mistake_is_not_remembered(self, mova: Mova, picture: Image.Image) -> None:
         chat = mova.chat()
         chat.ask(QUESTIONS[0], picture, max_new_tokens=1)
         fault(chat.ask, " ")
-        assert len(chat.messages) == 2
+        assert len(chat.session.messages) == 2
 
 
 class TestMistakes:

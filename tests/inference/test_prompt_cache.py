@@ -14,11 +14,12 @@ from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from inference.asking import tiny_mova
 from openmova import Mova
-from openmova.inference.encoding import ask_router, prepare, user_turn
-from openmova.inference.feature_cache import Known, Remembering
+from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
+from openmova.inference.limits import GenerationLimits
 from openmova.inference.prompt_cache import ReadPrompt, begin, read_prompts
-from openmova.inference.request import Choice
+from openmova.inference.session import Picture, user_turn
 from openmova.routing import RoutingResult
+from openmova.routing.selection import ExpertSelection
 from tiny import pictures
 
 LONG = "what is red ? how many dogs ? what is the cat ? what is this ? what red ?"
@@ -31,13 +32,14 @@ def mova() -> Mova:
 
 
 def prompts(mova: Mova, asked: Sequence[tuple[Any, str]]) -> BatchFeature:
-    conversations = [[user_turn(text, picture)] for picture, text in asked]
-    choice = Choice.of(None, None, mova.experts)
-    return prepare(mova.model, mova.processor, conversations, [choice] * len(asked))
+    conversations = [[user_turn(text, has_image=True)] for _, text in asked]
+    shown = [Picture.of(picture, mova.processor) for picture, _ in asked]
+    selections = [ExpertSelection()] * len(asked)
+    return mova.prepare(conversations, shown, selections, GenerationLimits(max_new_tokens=1))
 
 
-def routed(mova: Mova, known: Sequence[Known], inputs: BatchFeature) -> RoutingResult:
-    remembering = Remembering(mova.model, known)
+def routed(mova: Mova, known: Sequence[ImageFeatures], inputs: BatchFeature) -> RoutingResult:
+    remembering = FeatureMemory(mova.model, known)
     base_map = remembering.encode_base(inputs["pixel_values"], inputs["image_sizes"])
     ids, mask = inputs["routing_input_ids"], inputs["routing_attention_mask"]
     return remembering.route(range(len(known)), ids, mask, base_map)
@@ -46,7 +48,7 @@ def routed(mova: Mova, known: Sequence[Known], inputs: BatchFeature) -> RoutingR
 def afresh(mova: Mova, inputs: BatchFeature) -> RoutingResult:
     base_map = mova.model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"])
     ids, mask = inputs["routing_input_ids"], inputs["routing_attention_mask"]
-    return ask_router(mova.model, ids, mask, base_map)
+    return mova.model.route(ids, mask, base_map)
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def read(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def test_a_further_question_reads_what_is_new_of_it(
     mova: Mova, read: list[tuple[int, ...]]
 ) -> None:
-    picture, known = pictures(1)[0], Known()
+    picture, known = pictures(1)[0], ImageFeatures()
     first, further = (prompts(mova, [(picture, text)]) for text in ("what is this ?", "what red ?"))
     expected = afresh(mova, further)
     routed(mova, [known], first)
@@ -92,7 +94,7 @@ def test_a_further_question_reads_what_is_new_of_it(
 def test_any_company_and_any_past_give_the_same_routing(
     mova: Mova, before: list[tuple[int, str]], asked: list[tuple[int, str]]
 ) -> None:
-    shown, known = pictures(4), [Known() for _ in range(4)]
+    shown, known = pictures(4), [ImageFeatures() for _ in range(4)]
     if before:
         batch = prompts(mova, [(shown[number], text) for number, text in before])
         routed(mova, [known[number] for number, _ in before], batch)
@@ -157,7 +159,7 @@ def test_layers_of_different_shapes_are_not_kept() -> None:
 
 
 def test_what_is_kept_counts(mova: Mova) -> None:
-    known = Known()
+    known = ImageFeatures()
     before = known.size
     inputs = prompts(mova, [(pictures(1)[0], "what is this ?")])
     routed(mova, [known], inputs)

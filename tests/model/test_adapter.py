@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter, RotaryGrid
+from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter
+from openmova.model.layers import RotaryGrid
 
 CONFIG = AdapterConfig(
     width=16,

@@ -24,8 +24,9 @@ from transformers import (
 
 from openmova import MovaConfig, MovaForConditionalGeneration, MovaModel, MovaProcessor
 from openmova.errors import UserError
-from openmova.model.modeling_mova import merge_image_tokens
-from openmova.model.vision_mova import PlainTokens
+from openmova.model.splicing import merge_image_tokens
+from openmova.routing import RoutingResult
+from openmova.routing.selection import ExpertSelection
 from tiny import (
     MORE_TEXT_CONFIGS,
     TEXT_CONFIGS,
@@ -145,18 +146,19 @@ def test_a_row_without_picture_keeps_its_text() -> None:
 # Both passes
 
 
+def router_inputs(
+    model: MovaForConditionalGeneration, inputs: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    base_map = model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"])
+    return inputs["routing_input_ids"], inputs["routing_attention_mask"], base_map
+
+
 @torch.no_grad()
 def test_generate_finds_the_routing_that_route_tells() -> None:
     model = ready(seed=1)
     inputs = inputs_of(model, [0, 1, 2, 3])
     for constrained in (False, True):
-        result = model.route(
-            inputs["pixel_values"],
-            inputs["image_sizes"],
-            inputs["routing_input_ids"],
-            inputs["routing_attention_mask"],
-            constrained=constrained,
-        )
+        result = model.route(*router_inputs(model, inputs), constrained=constrained)
         assert result.routing.shape == result.scores.shape == (4, 3)
         assert ((result.scores >= 0) & (result.scores <= 1)).all()
         by_itself = answer(model, inputs, constrained=constrained)
@@ -169,26 +171,27 @@ def test_generate_finds_the_routing_that_route_tells() -> None:
 def test_max_experts_limits_the_routing() -> None:
     model = ready(routing={"grid": (1, 2), "max_new_tokens": 8, "constrained": True})
     inputs = inputs_of(model, [0, 1, 2, 3])
-    names = ("pixel_values", "image_sizes", "routing_input_ids", "routing_attention_mask")
-    given = {name: inputs[name] for name in names}
-    free = model.route(**given).routing
-    assert not model.route(**given, max_experts=0).routing.any()
-    one = model.route(**given, max_experts=1)
-    assert (one.routing.sum(dim=1) == free.sum(dim=1).clamp(max=1)).all()
-    assert not (one.routing & ~free).any()
+
+    def chosen(most: int | None) -> Tensor:
+        selections = [ExpertSelection(max_experts=most)] * 4
+        return model.encode_images(inputs, selections=selections).chosen
+
+    free, one = chosen(None), chosen(1)
+    assert not chosen(0).any()
+    assert (one.sum(dim=1) == free.sum(dim=1).clamp(max=1)).all()
+    assert not (one & ~free).any()
 
 
 @torch.no_grad()
 def test_a_prompt_may_show_another_pool_than_the_model_s_own() -> None:
     model = ready(routing={"grid": (1, 2), "max_new_tokens": 8, "constrained": True})
     inputs = inputs_of(model, [0, 1, 2, 3])
-    names = ("pixel_values", "image_sizes", "routing_input_ids", "routing_attention_mask")
-    given = {name: inputs[name] for name in names}
-    own, same_size = model.route(**given), model.route(**given, pool_size=3)
+    given = router_inputs(model, inputs)
+    own, same_size = model.route(*given), model.route(*given, pool_size=3)
     assert torch.equal(own.routing, same_size.routing)
-    fewer = model.route(**given, pool_size=2)
+    fewer = model.route(*given, pool_size=2)
     assert fewer.routing.shape == fewer.scores.shape == (4, 2)
-    assert not model.route(**given, pool_size=0).routing.any()
+    assert not model.route(*given, pool_size=0).routing.any()
 
 
 @torch.no_grad()
@@ -204,10 +207,8 @@ def test_tokens_that_the_router_saw_serve_rows_without_expert(
 ) -> None:
     model = ready()
     inputs = inputs_of(model, [0, 1, 2, 3])
-    names = ("pixel_values", "image_sizes", "question_input_ids", "question_attention_mask")
-    given = [inputs[name] for name in names]
-    everything = model.model.image_tokens(*given[:2], ROUTING, *given[2:])
-    nothing, _ = model.model.image_tokens(*given[:2], torch.zeros_like(ROUTING), *given[2:])
+    fixed = [ExpertSelection(fixed=tuple(row)) for row in ROUTING.tolist()]
+    everything = model.encode_images(inputs, selections=fixed)
     adapted: list[int] = []
     adapter = model.model.adapter.forward
 
@@ -215,17 +216,20 @@ def test_tokens_that_the_router_saw_serve_rows_without_expert(
         adapted.append(len(base))
         return adapter(base, *others)
 
+    def route(ids: Tensor, mask: Tensor, base_map: Tensor, **_: Any) -> RoutingResult:
+        none = torch.zeros(len(ids), 3, dtype=torch.bool)
+        tokens, _ = model.model.fuse(base_map, {}, none)
+        adapted.clear()
+        return RoutingResult(ROUTING[rows], ROUTING[rows].float(), [""] * len(ids), tokens)
+
     monkeypatch.setattr(model.model.adapter, "forward", counted)
-    for known, left in (([0, 1, 3], 3), ([0, 2], 4), ([1], 3)):
-        plain = PlainTokens(torch.tensor(known), nothing[known])
-        found = model.model.image_tokens(*given[:2], ROUTING, *given[2:], plain=plain)
-        for a, b in zip(found, everything, strict=True):
-            same(a, b)
-        assert adapted.pop() == left
-    plain = PlainTokens(torch.arange(4), nothing)
-    none = torch.zeros_like(ROUTING)
-    tokens, gates = model.model.image_tokens(*given[:2], none, *given[2:], plain=plain)
-    assert torch.equal(tokens, nothing) and not gates.any() and not adapted
+    monkeypatch.setattr(model, "route", route)
+    for rows, left in (([0, 1, 3], 3), ([0, 2], 4), ([1], 3)):
+        mixed = [ExpertSelection() if row in rows else fixed[row] for row in range(4)]
+        found = model.encode_images(inputs, selections=mixed)
+        same(found.tokens, everything.tokens)
+        same(found.gates, everything.gates)
+        assert adapted == [left]
 
 
 @torch.no_grad()
@@ -234,14 +238,7 @@ def test_routing_a_batch_equals_routing_each_row() -> None:
     results = []
     for rows in ([0, 1, 2, 3], [0], [1], [2], [3]):
         inputs = inputs_of(model, rows)
-        results.append(
-            model.route(
-                inputs["pixel_values"],
-                inputs["image_sizes"],
-                inputs["routing_input_ids"],
-                inputs["routing_attention_mask"],
-            )
-        )
+        results.append(model.route(*router_inputs(model, inputs)))
     together, singles = results[0], results[1:]
     assert torch.equal(together.routing, torch.cat([r.routing for r in singles]))
     same(together.scores, torch.cat([r.scores for r in singles]))

@@ -20,14 +20,8 @@ from openmova.checkpoints.released import (
     from_released,
     released_names,
 )
-from openmova.model.adapter import (
-    AdapterBlock,
-    AdapterConfig,
-    ExpertMap,
-    MoVAdapter,
-    RotaryAttention,
-    RotaryGrid,
-)
+from openmova.model.adapter import AdapterBlock, AdapterConfig, ExpertMap, MoVAdapter
+from openmova.model.layers import RotaryAttention, RotaryGrid
 
 from .comparing import close, recorded
 from .golden import FOLDER, GoldenSet, ids, sets

@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from openmova.model.modeling_mova import MovaForConditionalGeneration, merge_image_tokens
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import IGNORED, expand_placeholders
+from openmova.model.splicing import merge_image_tokens
 from openmova.routing import pool_tokens
 from tiny import tiny_config
 

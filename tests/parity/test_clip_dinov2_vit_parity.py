@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from openmova.experts.clip import resize_positions
-from openmova.model.adapter import resize_map
+from openmova.model.layers import resize_map
 
 from .comparing import close, recorded, tokens
 from .encoders import clip, dinov2, inputs, vit

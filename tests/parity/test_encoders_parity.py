@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from openmova.experts.codetr import Rotary
-from openmova.model.adapter import resize_map
+from openmova.model.layers import resize_map
 
 from .comparing import close, recorded, tokens
 from .encoders import codetr, inputs, pix2struct, sam

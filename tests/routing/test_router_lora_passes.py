@@ -16,7 +16,7 @@ from openmova.checkpoints.memory import measure
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
 from openmova.model.processing_mova import MovaProcessor
-from openmova.routing import RouterLoraConfig
+from openmova.routing import RouterLoraConfig, RoutingResult
 from tiny import pictures
 
 LORA = RouterLoraConfig(rank=4, alpha=64, targets=("q_proj", "v_proj"))
@@ -37,17 +37,20 @@ def asked(processor: MovaProcessor) -> Any:
     return processor(images=pictures(2), questions=["what is this?", "how many dogs?"])
 
 
+def route(model: MovaForConditionalGeneration, inputs: Any) -> RoutingResult:
+    base_map = model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"])
+    return model.route(inputs["routing_input_ids"], inputs["routing_attention_mask"], base_map)
+
+
 @torch.no_grad()
 def test_a_fresh_one_changes_nothing() -> None:
     model, processor = tiny_mova()
     inputs = asked(processor)
     before = model.eval().generate(**inputs, max_new_tokens=5)
-    scores = model.route(
-        inputs["pixel_values"], inputs["image_sizes"], inputs["routing_input_ids"]
-    ).scores
+    scores = route(model, inputs).scores
     model.model.add_router_lora(LORA)
     assert torch.equal(model.generate(**inputs, max_new_tokens=5), before)
-    after = model.route(inputs["pixel_values"], inputs["image_sizes"], inputs["routing_input_ids"])
+    after = route(model, inputs)
     assert torch.equal(after.scores, scores)
 
 
@@ -56,8 +59,7 @@ def test_the_routing_pass_sees_it_and_the_answer_never_does() -> None:
     plain, processor = tiny_mova()
     model, _ = learned()
     inputs = asked(processor)
-    passes = [inputs["pixel_values"], inputs["image_sizes"], inputs["routing_input_ids"]]
-    one, other = plain.eval().route(*passes), model.route(*passes)
+    one, other = route(plain.eval(), inputs), route(model, inputs)
     assert (one.scores - other.scores).abs().max() > 1e-3
     # In generate too, with the same routing as route's.
     passing: dict[str, Any] = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}

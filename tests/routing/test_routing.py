@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import openmova.errors
-from openmova.routing import RoutingConfig, RoutingResult, limit_experts
+from openmova.routing import Routing, RoutingConfig, RoutingResult, limit_experts
 
 
 def test_a_row_of_a_batch_has_names_and_scores() -> None:
@@ -23,11 +23,11 @@ def test_a_row_of_a_batch_has_names_and_scores() -> None:
         texts=["A", "none"],
         tokens=torch.zeros(2, 1, 1),
     )
-    first = result.row(0, ["text", "chart"])
+    first = Routing.of(result.routing[0], ["text", "chart"], result, 0)
     assert first.experts == ("text",)
     assert first.scores == {"text": 0.75, "chart": 0.25}
     assert first.raw == "A"
-    assert result.row(1, ["text", "chart"]).experts == ()
+    assert Routing.of(result.routing[1], ["text", "chart"], result, 1).experts == ()
 
 
 def test_the_limit_keeps_the_best_scored_of_the_chosen() -> None:

@@ -14,6 +14,7 @@ from openmova.data.mixture import Mixture, WeightedSource
 from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.two_pass import VisualContext
 from openmova.routing import RoutingResult
 from openmova.train.evaluation import Evaluation
 from openmova.train.recipe import load_recipe
@@ -80,22 +81,32 @@ def test_the_router_s_choice_answers_and_is_held_against_the_annotation(
         texts = processor.tokenizer.batch_decode(ids)
         return [next(q for q in right if q in text) for text in texts]
 
-    def route(_: Any, __: Any, ids: Tensor, ___: Any, base_map: Tensor) -> RoutingResult:
+    def route(ids: Tensor, mask: Tensor, base_map: Tensor, **_: Any) -> RoutingResult:
         wrong = [right[q][2] == "chart" for q in asked(ids)]
         routing = torch.tensor([right[q][0] for q in asked(ids)])
         routing ^= torch.tensor(wrong)[:, None]
-        return RoutingResult(routing, routing.float(), [""] * len(ids), torch.empty(0))
+        tokens, _ = model.model.fuse(base_map, {}, torch.zeros_like(routing))
+        return RoutingResult(routing, routing.float(), [""] * len(ids), tokens)
 
-    def generate(ids: Tensor, *, routing: Tensor, **keywords: Any) -> Tensor:
+    chosen_experts: list[Tensor] = []
+    encode = model.encode_images
+
+    def encode_images(*given: Any, **keywords: Any) -> VisualContext:
+        context = encode(*given, **keywords)
+        chosen_experts.append(context.chosen)
+        return context
+
+    def generate(ids: Tensor, **keywords: Any) -> Tensor:
         """The answer in capitals with a full stop, if the experts are the right ones."""
         texts = [
             f" {right[q][1].upper()}. " if tuple(chosen) == right[q][0] else "?"
-            for q, chosen in zip(asked(ids), routing.tolist(), strict=True)
+            for q, chosen in zip(asked(ids), chosen_experts[-1].tolist(), strict=True)
         ]
         answers = processor.tokenizer(texts, padding=True, return_tensors="pt")
         return torch.cat([ids, answers["input_ids"]], dim=1)
 
     monkeypatch.setattr(model, "route", route)
+    monkeypatch.setattr(model, "encode_images", encode_images)
     monkeypatch.setattr(model, "generate", generate)
     found = evaluate(model, 0, 1)
     for name in ("exact", "routing"):

@@ -17,8 +17,8 @@ from openmova.analysis.ablation import Names, ask_ablated, without
 from openmova.images.opening import ImageSource, load_image
 from openmova.inference.answer import Answer
 from openmova.inference.attention import watched
+from openmova.inference.limits import check_question
 from openmova.inference.mova import Mova
-from openmova.inference.questions import check_question
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.drawing import Region, check_target, draw_regions, save_picture
 from openmova.images.opening import load_image
-from openmova.inference.questions import check_question
+from openmova.inference.limits import check_question
 
 STANDARD_INPUT = "-"
 EXAMPLES = """\b

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli.chat_terminal import Conversing
+from openmova.cli.chat_terminal import ChatTerminal
 from openmova.cli.console import muted, status
 from openmova.cli.model_options import (
     Device,
@@ -74,15 +74,14 @@ def chat(
     )
     with status("starting"):
         from openmova.inference.engine import Engine
-        from openmova.inference.session import Talk
-    engine = Engine(mova, places=1)
+    engine = Engine(mova, max_batch_size=1)
     try:
-        conversing = Conversing(Talk(engine), experts=experts, max_new_tokens=max_new_tokens)
+        terminal = ChatTerminal(engine, experts=experts, max_new_tokens=max_new_tokens)
         if picture is not None:
-            conversing.show(picture)
+            terminal.open(picture)
         if sys.stdin.isatty() and sys.stdout.isatty():
-            conversing.in_a_terminal(model, image)
+            terminal.run_interactive(model, image)
         else:
-            conversing.by_line(sys.stdin)
+            terminal.run_lines(sys.stdin)
     finally:
         engine.close()

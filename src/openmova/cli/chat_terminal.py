@@ -14,14 +14,14 @@ import typer
 from openmova.cli.console import muted, status
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
-from openmova.inference.request import Choice, Limits
+from openmova.inference.limits import GenerationLimits
+from openmova.routing.selection import ExpertSelection
 from openmova.runtime.cache import cache_dir
 
 if TYPE_CHECKING:
     from openmova.images.opening import ImageSource
     from openmova.inference.answer import Answer
-    from openmova.inference.engine import Reply
-    from openmova.inference.session import Talk
+    from openmova.inference.engine import Engine, Reply
 
 ROUTER = "router"
 COMMANDS = {
@@ -38,26 +38,32 @@ REMEMBERED = 1000
 """Lines of the history that are kept for the next time."""
 
 
-class Conversing:
-    """A talk and its settings.
+class ChatTerminal:
+    """A session with an engine, and its settings.
 
     experts: as `--experts`. Raises UserError if they are not in the pool.
     """
 
-    def __init__(self, talk: Talk, *, experts: str | None, max_new_tokens: int) -> None:
-        self._talk = talk
-        self._pool = talk.engine.mova.experts
-        self._choice = Choice.of(experts, None, self._pool)
-        self._limits = Limits(max_new_tokens=max_new_tokens, max_seconds=None)
+    def __init__(self, engine: Engine, *, experts: str | None, max_new_tokens: int) -> None:
+        from openmova.inference.session import Session
+
+        self._engine = engine
+        self._session = Session()
+        self._pool = engine.mova.experts
+        self._selection = ExpertSelection.of(experts, None, self._pool)
+        self._limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=None)
         self._last: Answer | None = None
         self._over = False
 
-    def show(self, image: ImageSource) -> None:
+    def open(self, image: ImageSource) -> None:
+        """A new conversation, about this image."""
+        from openmova.inference.session import Picture
+
         with muted():
-            self._talk.show(image)
+            self._session.open(Picture.of(image, self._engine.mova.processor))
         self._last = None
 
-    def by_line(self, lines: Iterable[str]) -> None:
+    def run_lines(self, lines: Iterable[str]) -> None:
         """Each line, until /quit; a mistake ends it. Answers are one line each."""
         for line in lines:
             if line.strip():
@@ -65,7 +71,7 @@ class Conversing:
             if self._over:
                 return
 
-    def in_a_terminal(self, model: str, image: str | None) -> None:
+    def run_interactive(self, model: str, image: str | None) -> None:
         """Lines from the keyboard, until /quit or Ctrl-D; mistakes are told, and it goes on."""
         about = f"about {image}" if image else "/image FILE opens an image"
         typer.echo(f"{model}, {about}; /help lists the commands")
@@ -94,13 +100,13 @@ class Conversing:
         command, _, rest = line.strip().partition(" ")
         match command, rest.strip():
             case "/image", path if path:
-                self.show(os.path.expanduser(_unquoted(path)))
+                self.open(os.path.expanduser(_unquoted(path)))
             case "/experts", names:
                 self._experts(names)
             case "/routing", "":
                 self._routing()
             case "/reset", "":
-                self._talk.forget()
+                self._session.reset()
                 self._last = None
             case "/help", "":
                 width = max(map(len, COMMANDS))
@@ -114,7 +120,8 @@ class Conversing:
     def _answer(self, question: str, *, streamed: bool) -> None:
         from openmova.inference.engine import Piece, Reply
 
-        with closing(self._talk.ask(question, self._choice, self._limits)) as events:
+        events = self._engine.converse(self._session, question, self._selection, self._limits)
+        with closing(events):
             with status("thinking"):
                 event = next(event for event in events if isinstance(event, Piece | Reply))
             while isinstance(event, Piece):
@@ -140,8 +147,10 @@ class Conversing:
 
     def _experts(self, names: str) -> None:
         if names:
-            self._choice = Choice.of(None if names == ROUTER else names, None, self._pool)
-        fixed = self._choice.fixed
+            self._selection = ExpertSelection.of(
+                None if names == ROUTER else names, None, self._pool
+            )
+        fixed = self._selection.fixed
         chosen = [n for n, c in zip(self._pool, fixed or (), strict=False) if c]
         who = "the router chooses" if fixed is None else f"you chose {', '.join(chosen) or 'none'}"
         typer.echo(f"{who}; the pool is {', '.join(self._pool)}")

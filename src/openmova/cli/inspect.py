@@ -13,7 +13,7 @@ from openmova.cli.model_options import ModelName, Yes, loaded
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.opening import load_image
-from openmova.inference.questions import check_question
+from openmova.inference.limits import check_question
 from openmova.runtime.files import check_output, write_output
 
 if TYPE_CHECKING:

@@ -38,9 +38,20 @@ def serve(
     model: ModelName = "nano",
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8000,
-    places: Annotated[int, typer.Option(help="Answers that are written at once.", min=1)] = 8,
-    waiting: Annotated[
-        int, typer.Option(help="Questions that may wait; more are told to come back.", min=0)
+    max_batch_size: Annotated[
+        int,
+        typer.Option(
+            "--max-batch-size", "--places", help="Answers that are written at once.", min=1
+        ),
+    ] = 8,
+    max_queue: Annotated[
+        int,
+        typer.Option(
+            "--max-queue",
+            "--waiting",
+            help="Questions that may wait; more are told to come back.",
+            min=0,
+        ),
     ] = 64,
     max_tokens: Annotated[
         int, typer.Option(help="Longest answer that may be asked for, in tokens.", min=1)
@@ -123,8 +134,8 @@ def serve(
     options = Options(
         model=Path(model).name if Path(model).exists() else model,
         rules=rules,
-        places=places,
-        waiting=waiting,
+        max_batch_size=max_batch_size,
+        max_queue=max_queue,
         api_keys=keys,
         origins=cors or (),
     )
@@ -159,7 +170,7 @@ def serve(
             host=host,
             port=port,
             replicas=replicas,
-            at_once=places + waiting,
+            at_once=max_batch_size + max_queue,
             on_gpu=device != "cpu",
             drain_seconds=max_seconds,
             started=lambda: tell(port),

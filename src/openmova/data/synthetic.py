@@ -14,6 +14,7 @@ from openmova.data.sources import Samples
 SIDE = 112
 """Pixels of a picture's side."""
 COLOURS = ("red", "green", "blue", "orange", "purple")
+KEYS = ("total", "code", "age", "size", "page", "room", "price", "gate", "year", "score")
 Drawing = tuple[Image.Image, str, str]
 """A picture, a question about it, and its answer."""
 
@@ -21,7 +22,7 @@ Drawing = tuple[Image.Image, str, str]
 def draw_text(rng: random.Random) -> Drawing:
     """Lines of a key and a number."""
     image, draw = _canvas()
-    lines = {key: rng.randrange(10, 100) for key in rng.sample(("total", "code", "age", "size"), 3)}
+    lines = {key: rng.randrange(10, 100) for key in rng.sample(KEYS, 3)}
     for row, (key, value) in enumerate(lines.items()):
         draw.text((8, 10 + 32 * row), f"{key} {value}", fill="black", font_size=20)
     key = rng.choice(list(lines))

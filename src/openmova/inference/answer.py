@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
-from openmova.images.boxes import Box, Polygon
+from openmova.images.boxes import Box, Frame, Polygon, Size, boxes_in, polygons_in
 from openmova.routing import Routing
 
 
@@ -25,6 +25,27 @@ class Answer:
     """float32 [blocks, chosen experts]: the adapter's weights, columns as `routing.experts`."""
     timings: dict[str, float]
     """Seconds of each stage (of the whole batch, if there was one) and in total."""
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        size: Size,
+        frame: Frame,
+        *,
+        routing: Routing,
+        gates: Tensor,
+        timings: dict[str, float],
+    ) -> Self:
+        """size: of the picture as it was given; frame: of what boxes in the text are fractions."""
+        return cls(
+            text=text,
+            boxes=boxes_in(text, size, frame),
+            polygons=polygons_in(text, size, frame),
+            routing=routing,
+            gates=gates,
+            timings=timings,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; the gates as one {expert: weight} for each block.

@@ -15,13 +15,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from openmova.model.adapter import (
-    AdapterBlock,
-    ExpertKnowledgeExtractor,
-    MoVAdapter,
-    RotaryAttention,
-    RotaryGrid,
-)
+from openmova.model.adapter import AdapterBlock, ExpertKnowledgeExtractor, MoVAdapter
+from openmova.model.layers import RotaryAttention, RotaryGrid
 
 Attention = dict[tuple[int, int], Tensor]
 """(block, expert), both from 0 -> float32 [b, H, W]: the share of the attention that each cell of

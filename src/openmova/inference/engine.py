@@ -11,25 +11,28 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
 from threading import Condition, Thread
 
 from torch import Tensor
 
 from openmova.errors import UserError
-from openmova.images.boxes import Size
 from openmova.inference.answer import Answer
 from openmova.inference.attention import of_rows, watched
-from openmova.inference.encoding import Clock, Message, answer_from, check_room, look, prepare
-from openmova.inference.feature_cache import MEGABYTE, Features, Remembering
+from openmova.inference.feature_cache import MEGABYTE, FeatureCache, FeatureMemory
+from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
-from openmova.inference.request import Choice, Limits
 from openmova.inference.sampling import Sampler, Sampling
+from openmova.inference.session import Message, Picture, Session
 from openmova.inference.shared_decode import SharedDecode
-from openmova.inference.text_stream import Ending, Finish, Writing
+from openmova.inference.text_stream import Finish, StopRules, TextStream
+from openmova.inference.timing import StageTimer
 from openmova.routing import Routing
+from openmova.routing.selection import ExpertSelection
 
 GREEDY = Sampling()
 FEATURES = 256 * MEGABYTE
@@ -52,25 +55,22 @@ class Question:
     """What is asked, and how. max_seconds of the limits count from the moment it is handed in."""
 
     messages: Sequence[Message]
-    """A conversation with one picture, as `Mova.chat` would have it; the user has the last word."""
-    size: Size
-    """Of the picture as it was given."""
-    choice: Choice
-    limits: Limits
+    """A conversation with one picture, as `Session` keeps it; the user has the last word."""
+    picture: Picture
+    selection: ExpertSelection
+    limits: GenerationLimits
     sampling: Sampling = GREEDY
     stops: Sequence[str] = ()
     answers: int = 1
     """How many; each with a seed of its own."""
-    watched: bool = False
+    stream: bool = False
     """Whether pieces of text are wanted."""
-    fingerprint: bytes | None = None
-    """Of the picture, if its features may be kept for questions to come."""
-    attended: bool = False
+    attention: bool = False
     """Whether it is wanted where the adapter looks."""
 
 
 @dataclass(frozen=True)
-class Routed:
+class RoutingEvent:
     """The picture was looked at: which experts, and how much of each."""
 
     routing: Routing
@@ -105,8 +105,8 @@ class Failure:
     error: Exception
 
 
-Event = Routed | Piece | Reply | Failure
-"""Routed comes first; the last one is Failure, or the Reply that makes them complete."""
+Event = RoutingEvent | Piece | Reply | Failure
+"""RoutingEvent comes first; the last one is Failure, or the Reply that makes them complete."""
 
 
 @dataclass(eq=False)
@@ -115,13 +115,13 @@ class Ticket:
 
     question: Question
     deliver: Callable[[Event], None]
-    handed_in: float = field(default_factory=time.perf_counter)
+    submit_time: float = field(default_factory=time.perf_counter)
     cancelled: bool = False
     """Set it when nobody wants the answer any more; its place is free before the next token."""
     prompt_tokens: int = 0
-    routed: Routed | None = None
-    clock: Clock | None = None
-    waited: float = 0.0
+    routing: RoutingEvent | None = None
+    timer: StageTimer | None = None
+    queue_seconds: float = 0.0
 
     def fail(self, error: Exception) -> None:
         """The last event: what went wrong."""
@@ -131,23 +131,23 @@ class Ticket:
     @property
     def deadline(self) -> float | None:
         seconds = self.question.limits.max_seconds
-        return None if seconds is None else self.handed_in + seconds
+        return None if seconds is None else self.submit_time + seconds
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
+class _Row:
     """Whose answer a row of the decode is."""
 
     ticket: Ticket
     number: int
-    writing: Writing
+    text: TextStream
 
 
 class Engine:
     """Answers questions together.
 
-    places: answers that are written at once; waiting: questions that may wait for one.
-    features: bytes of what the model made of pictures, kept for further questions about them.
+    max_batch_size: answers that are written at once; max_queue: questions that may wait for a
+    row. features: bytes of what the model made of pictures, kept for further questions about them.
     on_batch: is told the stage ("look" or "decode") and how many shared it.
     """
 
@@ -155,18 +155,18 @@ class Engine:
         self,
         mova: Mova,
         *,
-        places: int = 8,
-        waiting: int = 64,
+        max_batch_size: int = 8,
+        max_queue: int = 64,
         features: int = FEATURES,
         on_batch: Callable[[str, int], None] = lambda stage, size: None,
     ) -> None:
         self.mova = mova
-        self.places = places
-        self.most_waiting = waiting
-        self.features = Features(features)
+        self.max_batch_size = max_batch_size
+        self.max_queue = max_queue
+        self.features = FeatureCache(features)
         self._on_batch = on_batch
         self._decode = SharedDecode(mova.model)
-        self._running: list[_Place] = []
+        self._running: list[_Row] = []
         self._queue: deque[Ticket] = deque()
         self._taken = 0  # places of answers whose pictures are being looked at
         self._condition = Condition()
@@ -183,7 +183,7 @@ class Engine:
 
     @property
     def waiting(self) -> int:
-        """Questions that wait for a place."""
+        """Questions that wait for a row."""
         return len(self._queue)
 
     @property
@@ -202,15 +202,16 @@ class Engine:
         Raises UserError if there are not so many places; Unavailable if the queue is full or the
         engine is closing.
         """
-        if not 1 <= question.answers <= self.places:
-            raise UserError(f"{question.answers} answers are asked for: give 1 to {self.places}")
+        if not 1 <= question.answers <= self.max_batch_size:
+            most = self.max_batch_size
+            raise UserError(f"{question.answers} answers are asked for: give 1 to {most}")
         ticket = Ticket(question, deliver)
         with self._condition:
             if self._closing:
                 raise Unavailable("the server is closing: ask again", retry_after=1)
-            if len(self._queue) >= self.most_waiting + self._free():
+            if len(self._queue) >= self.max_queue + self._free():
                 raise Unavailable(
-                    f"{self.most_waiting} questions wait already: ask again later",
+                    f"{self.max_queue} questions wait already: ask again later",
                     retry_after=self.retry_after,
                     full=True,
                 )
@@ -224,6 +225,62 @@ class Engine:
             ticket.cancelled = True
             if ticket in self._queue:
                 self._queue.remove(ticket)
+
+    def events(self, question: Question) -> Generator[Event, None, None]:
+        """Hand in a question and yield its events; closing the iterator stops the model.
+
+        Raises UserError, Unavailable, and what went wrong in the model.
+        """
+        for _, event in self._events([question]):
+            yield event
+
+    def converse(
+        self,
+        session: Session,
+        question: str,
+        selection: ExpertSelection,
+        limits: GenerationLimits,
+        *,
+        attention: bool = False,
+    ) -> Generator[Event, None, None]:
+        """The events of the next answer in a session, which keeps it once it is whole."""
+        picture, messages = session.ask(question)
+        asked = Question(
+            messages=messages,
+            picture=picture,
+            selection=selection,
+            limits=limits,
+            stream=True,
+            attention=attention,
+        )
+        for event in self.events(asked):
+            if isinstance(event, Reply):
+                session.add(messages, event.answer.text)
+            yield event
+
+    def replies(self, questions: Sequence[Question]) -> Generator[tuple[int, Reply], None, None]:
+        """The answers to several questions as they come: number and Reply. Else as `events`."""
+        for number, event in self._events(questions):
+            if isinstance(event, Reply):
+                yield number, event
+
+    def _events(self, questions: Sequence[Question]) -> Generator[tuple[int, Event], None, None]:
+        events: SimpleQueue[tuple[int, Event]] = SimpleQueue()
+        tickets: list[Ticket] = []
+        try:
+            for number, question in enumerate(questions):
+                deliver = partial(_put, events, number)
+                tickets.append(self.submit(question, deliver))
+            missing = sum(question.answers for question in questions)
+            while missing:
+                number, event = events.get()
+                if isinstance(event, Failure):
+                    raise event.error
+                missing -= isinstance(event, Reply)
+                yield number, event
+        finally:
+            for ticket in tickets:
+                self.cancel(ticket)
 
     def close(self) -> None:
         """Take no more questions, answer those that were taken, and end."""
@@ -249,7 +306,7 @@ class Engine:
                 self._step()
 
     def _free(self) -> int:
-        return max(0, self.places - len(self._running) - self._taken)
+        return max(0, self.max_batch_size - len(self._running) - self._taken)
 
     def _take(self) -> list[Ticket]:
         """What waits, in its order, as far as there are places."""
@@ -265,9 +322,9 @@ class Engine:
         """Look at the pictures of these questions together, and begin their answers."""
         now = time.perf_counter()
         for ticket in tickets:
-            ticket.waited = now - ticket.handed_in
+            ticket.queue_seconds = now - ticket.submit_time
             if ticket.deadline is not None and now >= ticket.deadline:
-                late = f"no place was free for {ticket.waited:.0f} s: ask again later"
+                late = f"no place was free for {ticket.queue_seconds:.0f} s: ask again later"
                 ticket.fail(Unavailable(late, retry_after=1))
             else:
                 self._measure(ticket)
@@ -275,7 +332,7 @@ class Engine:
         if not tickets:
             return
         try:
-            places = self._begin(tickets)
+            rows = self._begin(tickets)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             if len(tickets) == 1:
                 tickets[0].fail(error)
@@ -283,7 +340,7 @@ class Engine:
                 for ticket in tickets:
                     self._admit([ticket])
             return
-        self._running += places
+        self._running += rows
         self._tell()
 
     def _measure(self, ticket: Ticket) -> None:
@@ -291,43 +348,50 @@ class Engine:
         processor, question = self.mova.processor, ticket.question
         try:
             ticket.prompt_tokens = len(processor.prompt_ids(processor.render(question.messages)))
-            check_room(self.mova.model, ticket.prompt_tokens, question.limits)
+            self.mova.check_room(ticket.prompt_tokens, question.limits)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             ticket.fail(error)
 
-    def _begin(self, tickets: Sequence[Ticket]) -> list[_Place]:
+    def _begin(self, tickets: Sequence[Ticket]) -> list[_Row]:
         mova, questions = self.mova, [ticket.question for ticket in tickets]
-        choices = [question.choice for question in questions]
-        clock = Clock(mova.model.device)
-        with clock("prepare"):
+        selections = [question.selection for question in questions]
+        timer = StageTimer(mova.model.device)
+        with timer("prepare"):
             messages = [question.messages for question in questions]
-            inputs = prepare(mova.model, mova.processor, messages, choices)
-        known = self.features.of([question.fingerprint for question in questions])
-        remembering = Remembering(mova.model, known)
-        attended = any(question.attended for question in questions)
+            # Each has its own limit of tokens; whether there is room is checked before.
+            shortest = min((q.limits for q in questions), key=lambda limits: limits.max_new_tokens)
+            pictures = [question.picture for question in questions]
+            inputs = mova.prepare(messages, pictures, selections, shortest)
+        known = self.features.of([picture.fingerprint for picture in pictures])
         with ExitStack() as watching:
-            found = watching.enter_context(watched(mova.model.model.adapter)) if attended else {}
-            seen = look(mova.model, inputs, choices, clock, remembering, remembering.route)
+            attention = any(question.attention for question in questions)
+            found = watching.enter_context(watched(mova.model.model.adapter)) if attention else {}
+            context = mova.model.encode_images(
+                inputs,
+                selections=selections,
+                memory=FeatureMemory(mova.model, known),
+                timer=timer,
+            )
         self.features.trim()
-        chosen = [routing.experts for routing in seen.routing]
-        attention = of_rows(found, chosen, mova.experts) if attended else [{} for _ in tickets]
+        chosen = [routing.experts for routing in context.routing]
+        received = of_rows(found, chosen, mova.experts) if attention else [{} for _ in tickets]
         self._on_batch("look", len(tickets))
-        places = [
-            _Place(ticket, number, self._writing(ticket, number))
+        answers = [
+            _Row(ticket, number, self._text_stream(ticket, number))
             for ticket in tickets
             for number in range(ticket.question.answers)
         ]
-        rows = [[place.writing for place in places if place.ticket is t] for t in tickets]
-        self._decode.join(rows, inputs["input_ids"], inputs["attention_mask"], seen.tokens)
-        told = zip(tickets, seen.routing, seen.gates, attention, strict=True)
-        for ticket, routing, gates, received in told:
-            ticket.routed, ticket.clock = Routed(routing, gates, received), clock
-            ticket.deliver(ticket.routed)
-        return places
+        streams = [[row.text for row in answers if row.ticket is ticket] for ticket in tickets]
+        self._decode.join(streams, inputs["input_ids"], inputs["attention_mask"], context.tokens)
+        parts = zip(tickets, context.routing, context.row_gates(), received, strict=True)
+        for ticket, routing, gates, maps in parts:
+            ticket.routing, ticket.timer = RoutingEvent(routing, gates, maps), timer
+            ticket.deliver(ticket.routing)
+        return answers
 
-    def _writing(self, ticket: Ticket, number: int) -> Writing:
+    def _text_stream(self, ticket: Ticket, number: int) -> TextStream:
         question = ticket.question
-        ending = Ending(
+        ending = StopRules(
             tokens=self._end,
             stops=question.stops,
             max_new_tokens=question.limits.max_new_tokens,
@@ -335,28 +399,28 @@ class Engine:
         )
         sampler = Sampler(question.sampling, number)
         tokenizer = self.mova.processor.tokenizer
-        return Writing(tokenizer, sampler, ending, watched=question.watched)
+        return TextStream(tokenizer, sampler, ending, stream=question.stream)
 
     def _step(self) -> None:
         self._on_batch("decode", len(self._running))
         try:
             self._decode.step()
         except Exception as error:  # noqa: BLE001 - told to whoever asked
-            for ticket in {place.ticket for place in self._running}:
+            for ticket in {row.ticket for row in self._running}:
                 ticket.fail(error)
         self._tell()
 
     def _tell(self) -> None:
         """Hand out what was written."""
-        for place in self._running:
-            ticket, writing = place.ticket, place.writing
+        for row in self._running:
+            ticket, text = row.ticket, row.text
             if ticket.cancelled:
                 continue
             try:
-                if piece := writing.piece():
-                    ticket.deliver(Piece(place.number, piece))
-                if writing.finish is not None:
-                    ticket.deliver(self._reply(place, writing.finish))
+                if piece := text.piece():
+                    ticket.deliver(Piece(row.number, piece))
+                if text.finish is not None:
+                    ticket.deliver(self._reply(row, text.finish))
             except Exception as error:  # noqa: BLE001 - told to whoever asked
                 ticket.fail(error)
         self._leave()
@@ -364,30 +428,32 @@ class Engine:
     def _leave(self) -> None:
         """The places of finished and of unwanted answers are free."""
         self._running = [
-            place
-            for place in self._running
-            if place.writing.finish is None and not place.ticket.cancelled
+            row for row in self._running if row.text.finish is None and not row.ticket.cancelled
         ]
-        self._decode.keep([place.writing for place in self._running])
+        self._decode.keep([row.text for row in self._running])
 
-    def _reply(self, place: _Place, finish: Finish) -> Reply:
-        ticket, writing = place.ticket, place.writing
-        assert ticket.routed is not None and ticket.clock is not None
-        total = time.perf_counter() - ticket.handed_in
-        looked = ticket.clock.seconds
+    def _reply(self, row: _Row, finish: Finish) -> Reply:
+        ticket, text = row.ticket, row.text
+        assert ticket.routing is not None and ticket.timer is not None
+        total = time.perf_counter() - ticket.submit_time
+        looked = ticket.timer.seconds
         self._last_seconds = total
         timings = {
-            "waiting": ticket.waited,
+            "waiting": ticket.queue_seconds,
             **looked,
-            "answer": total - ticket.waited - sum(looked.values()),
+            "answer": total - ticket.queue_seconds - sum(looked.values()),
             "total": total,
         }
-        answer = answer_from(
-            self.mova.model,
-            writing.text(),
-            ticket.question.size,
-            ticket.routed.routing,
-            ticket.routed.gates,
-            timings,
+        answer = Answer.of(
+            text.text(),
+            ticket.question.picture.size,
+            self.mova.model.config.box_frame,
+            routing=ticket.routing.routing,
+            gates=ticket.routing.gates,
+            timings=timings,
         )
-        return Reply(place.number, answer, finish, len(writing.ids))
+        return Reply(row.number, answer, finish, len(text.ids))
+
+
+def _put(events: SimpleQueue[tuple[int, Event]], number: int, event: Event) -> None:
+    events.put((number, event))

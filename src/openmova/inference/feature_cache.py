@@ -11,13 +11,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from openmova.inference.encoding import ask_router
 from openmova.inference.prompt_cache import ReadPrompt, begin, read_prompts
 from openmova.model.adapter import ExpertMap
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -28,14 +25,8 @@ ENTRY = 1_000
 """Bytes that a picture counts without anything known."""
 
 
-def fingerprint(picture: Image.Image) -> bytes:
-    """The same for pictures of the same pixels."""
-    about = f"{picture.mode} {picture.width}x{picture.height} ".encode()
-    return blake2b(about + picture.tobytes(), digest_size=32).digest()
-
-
 @dataclass(eq=False)
-class Known:
+class ImageFeatures:
     """What is known of one picture: maps [C, h, w], and its routing prompt."""
 
     base: Tensor | None = None
@@ -52,7 +43,7 @@ class Known:
         return ENTRY + sum(one.numel() * one.element_size() for one in tensors)
 
 
-class Features:
+class FeatureCache:
     """What is known of pictures; beyond `most` bytes what was longest not asked about goes.
 
     Prompts go before maps, which take little of the room and are dearer to make.
@@ -60,7 +51,7 @@ class Features:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._known: OrderedDict[bytes, Known] = OrderedDict()
+        self._known: OrderedDict[bytes, ImageFeatures] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -70,15 +61,12 @@ class Features:
         """In bytes."""
         return sum(known.size for known in self._known.values())
 
-    def of(self, keys: Sequence[bytes | None]) -> list[Known]:
-        """What is known of these pictures, to be added to; None: one that is not remembered."""
-        found = []
+    def of(self, keys: Sequence[bytes]) -> list[ImageFeatures]:
+        """What is known of these pictures, by their fingerprints, to be added to."""
         for key in keys:
-            known = Known() if key is None else self._known.setdefault(key, Known())
-            if key is not None:
-                self._known.move_to_end(key)
-            found.append(known)
-        return found
+            self._known.setdefault(key, ImageFeatures())
+            self._known.move_to_end(key)
+        return [self._known[key] for key in keys]
 
     def trim(self) -> None:
         """Keep to the limit."""
@@ -94,13 +82,13 @@ class Features:
             size -= gone.size
 
 
-class Remembering:
+class FeatureMemory:
     """Does only what is not known of a batch's pictures, and adds it; rows: what is known of each.
 
     Rows of the same picture share what is known, and one run of each encoder.
     """
 
-    def __init__(self, model: MovaForConditionalGeneration, rows: Sequence[Known]) -> None:
+    def __init__(self, model: MovaForConditionalGeneration, rows: Sequence[ImageFeatures]) -> None:
         self._model = model
         self._rows = rows
 
@@ -143,7 +131,7 @@ class Remembering:
     def route(
         self, rows: Sequence[int], input_ids: Tensor, attention_mask: Tensor, base_map: Tensor
     ) -> RoutingResult:
-        """As `Route` of `encoding`; a picture's prompt that is known is not read again."""
+        """As the model's `route`, for these rows; prompts that are known are not read again."""
         known = [self._rows[row] for row in rows]
         read = [one.prompt is not None for one in known]
         parts = []
@@ -154,14 +142,18 @@ class Remembering:
         return _in_order(parts)
 
     def _routed(
-        self, known: Sequence[Known], input_ids: Tensor, attention_mask: Tensor, base_map: Tensor
+        self,
+        known: Sequence[ImageFeatures],
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        base_map: Tensor,
     ) -> RoutingResult:
         """Rows of whose pictures prompts are known, or of none of them."""
         read = [one.prompt for one in known if one.prompt is not None]
         begun = None
         if read:
             begun = begin(read, input_ids, attention_mask, self._model.config.image_token_id)
-        result = ask_router(self._model, input_ids, attention_mask, base_map, begun)
+        result = self._model.route(input_ids, attention_mask, base_map, past_key_values=begun)
         if read:
             return result
         if made := read_prompts(result.past_key_values, input_ids, attention_mask):

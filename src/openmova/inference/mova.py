@@ -23,26 +23,16 @@ from transformers import (
 from openmova.checkpoints.loading import DAMAGED, check_options, damaged, load_model
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
-from openmova.images.boxes import Size
-from openmova.images.opening import ImageSource, load_image
+from openmova.images.opening import ImageSource
 from openmova.inference.answer import Answer
-from openmova.inference.encoding import (
-    Clock,
-    Message,
-    Seen,
-    answer_from,
-    assistant_turn,
-    check_room,
-    look,
-    prepare,
-    user_turn,
-)
-from openmova.inference.feature_cache import Known, Remembering
-from openmova.inference.questions import check_question
-from openmova.inference.request import Choice, Experts, Limits
+from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
+from openmova.inference.limits import GenerationLimits, check_question
+from openmova.inference.session import Message, Picture, Session, user_turn
 from openmova.inference.single_row import quicken_single_rows
+from openmova.inference.timing import StageTimer
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
+from openmova.routing.selection import Experts, ExpertSelection
 
 
 class Mova:
@@ -116,14 +106,12 @@ class Mova:
         most so many of the router's choice, the best scored. The answer ends at its own end, after
         max_new_tokens, or (cut short) after max_seconds.
         """
-        (answer,) = self.ask_batch(
-            [(image, question)],
-            experts=experts,
-            max_experts=max_experts,
-            max_new_tokens=max_new_tokens,
-            max_seconds=max_seconds,
-        )
-        return answer
+        limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
+        selection = ExpertSelection.of(experts, max_experts, self.experts)
+        turn = user_turn(check_question(question), has_image=True)
+        timer = StageTimer(self.model.device)
+        picture = Picture.of(image, self.processor)
+        return self.answer([[turn]], [picture], selection, limits, timer)[0]
 
     def ask_batch(
         self,
@@ -140,18 +128,15 @@ class Mova:
         batch_size: how many run together; max_seconds counts for each such batch. The other
         options as for `ask`.
         """
-        pairs = [(image, check_question(question)) for image, question in items]
-        limits = Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        choice = Choice.of(experts, max_experts, self.experts)
+        turns = [(image, user_turn(check_question(q), has_image=True)) for image, q in items]
+        limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
+        selection = ExpertSelection.of(experts, max_experts, self.experts)
         answers: list[Answer] = []
-        for start in range(0, len(pairs), batch_size):
-            clock = Clock(self.model.device)
-            with clock("prepare"):
-                part = [(load_image(i), q) for i, q in pairs[start : start + batch_size]]
-                conversations = [[user_turn(question, picture)] for picture, question in part]
-                inputs = self._inputs(conversations, choice, limits)
-            sizes = [picture.size for picture, _ in part]
-            answers += self._answer(inputs, sizes, choice, limits, clock)
+        for start in range(0, len(turns), batch_size):
+            timer = StageTimer(self.model.device)
+            part = turns[start : start + batch_size]
+            pictures = [Picture.of(image, self.processor) for image, _ in part]
+            answers += self.answer([[turn] for _, turn in part], pictures, selection, limits, timer)
         return answers
 
     def stream(
@@ -169,78 +154,98 @@ class Mova:
         Options as for `ask`. Mistakes are raised by the call itself, not by the first piece.
         Stops the model when the iterator is closed.
         """
-        limits = Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        choice = Choice.of(experts, max_experts, self.experts)
-        turn = user_turn(check_question(question), load_image(image))
-        clock = Clock(self.model.device)
-        inputs = self._inputs([[turn]], choice, limits)
-        seen = self._look(inputs, choice, clock)
-        return self._pieces(inputs, seen, limits, clock)
+        limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
+        selection = ExpertSelection.of(experts, max_experts, self.experts)
+        turn = user_turn(check_question(question), has_image=True)
+        timer = StageTimer(self.model.device)
+        picture = Picture.of(image, self.processor)
+        inputs = self.prepare([[turn]], [picture], [selection], limits)
+        context = self.model.encode_images(inputs, selections=[selection])
+        return self._pieces(inputs, context.tokens, limits, timer)
 
     def chat(self) -> Chat:
         """A conversation about a picture that remembers what was said."""
         return Chat(self)
 
-    def _inputs(
-        self, conversations: list[list[Message]], choice: Choice, limits: Limits
-    ) -> BatchFeature:
-        """One processor call; the prompts must leave room for the answer."""
-        inputs = prepare(self.model, self.processor, conversations, [choice] * len(conversations))
-        check_room(self.model, inputs["input_ids"].shape[1], limits)
-        return inputs
-
-    def _look(
-        self, inputs: BatchFeature, choice: Choice, clock: Clock, known: Known | None = None
-    ) -> Seen:
-        """known: of the picture, if there is one row."""
-        choices = [choice] * len(inputs["input_ids"])
-        if known is None:
-            return look(self.model, inputs, choices, clock)
-        remembering = Remembering(self.model, [known])
-        return look(self.model, inputs, choices, clock, remembering, remembering.route)
-
-    def _generate(
-        self, inputs: BatchFeature, seen: Seen, limits: Limits, clock: Clock, **options: Any
-    ) -> Tensor:
-        """The answers' new ids [B, T], greedy, ending at the end token."""
-        if limits.max_seconds is not None:
-            options["max_time"] = max(limits.max_seconds - clock.total(), 0.0)
-        ids = inputs["input_ids"]
-        generated: Tensor = self.model.generate(
-            ids,
-            attention_mask=inputs["attention_mask"],
-            image_tokens=seen.tokens,
-            max_new_tokens=limits.max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            **options,
-        )
-        return generated[:, ids.shape[1] :]
-
-    def _answer(
+    def prepare(
         self,
-        inputs: BatchFeature,
-        sizes: Sequence[Size],
-        choice: Choice,
-        limits: Limits,
-        clock: Clock,
-        known: Known | None = None,
+        conversations: Sequence[Sequence[Message]],
+        pictures: Sequence[Picture],
+        selections: Sequence[ExpertSelection],
+        limits: GenerationLimits,
+    ) -> BatchFeature:
+        """The model's inputs for a batch of conversations, on its device: one processor call.
+
+        Raises UserError if the prompts leave no room for the answers.
+        """
+        processor = self.processor
+        inputs = processor(
+            images=[[picture.image] for picture in pictures],
+            text=[processor.render(messages) for messages in conversations],
+            questions=[processor.last_question(messages) for messages in conversations],
+            with_routing=any(selection.fixed is None for selection in selections),
+            add_special_tokens=False,
+        )
+        self.check_room(inputs["input_ids"].shape[1], limits)
+        return inputs.to(self.model.device)
+
+    def check_room(self, tokens: int, limits: GenerationLimits) -> None:
+        """Raises UserError if a prompt of so many tokens leaves no room for the answer."""
+        room = self.model.config.text_config.max_position_embeddings - limits.max_new_tokens
+        if tokens > room:
+            raise UserError(
+                f"the prompt takes {tokens} tokens and the model has room for {max(room, 0)} "
+                "beside the answer: shorten the question, start a new chat, or lower "
+                "max_new_tokens"
+            )
+
+    def answer(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        pictures: Sequence[Picture],
+        selection: ExpertSelection,
+        limits: GenerationLimits,
+        timer: StageTimer,
+        features: ImageFeatures | None = None,
     ) -> list[Answer]:
-        """One answer a row; sizes: of the pictures as they were given; known: as `_look`."""
-        seen = self._look(inputs, choice, clock, known)
-        with clock("answer"):
-            new_ids = self._generate(inputs, seen, limits, clock)
-            texts = self.processor.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
-        timings = {**clock.seconds, "total": clock.total()}
+        """One answer to each conversation, greedy. features: of the picture, if there is one."""
+        selections = [selection] * len(pictures)
+        inputs = self.prepare(conversations, pictures, selections, limits)
+        timer.seconds["prepare"] = timer.total()
+        context = self.model.encode_images(
+            inputs,
+            selections=selections,
+            memory=None if features is None else FeatureMemory(self.model, [features]),
+            timer=timer,
+        )
+        ids = inputs["input_ids"]
+        with timer("answer"):
+            generated = self.model.generate(
+                ids,
+                attention_mask=inputs["attention_mask"],
+                image_tokens=context.tokens,
+                **_options(limits, timer),
+            )
+            texts = self.processor.tokenizer.batch_decode(
+                generated[:, ids.shape[1] :], skip_special_tokens=True
+            )
+        timings = {**timer.seconds, "total": timer.total()}
         return [
-            answer_from(self.model, text.strip(), size, routing, gates, dict(timings))
-            for text, size, routing, gates in zip(
-                texts, sizes, seen.routing, seen.gates, strict=True
+            Answer.of(
+                text.strip(),
+                picture.size,
+                self.model.config.box_frame,
+                routing=routing,
+                gates=gates,
+                timings=dict(timings),
+            )
+            for text, picture, routing, gates in zip(
+                texts, pictures, context.routing, context.row_gates(), strict=True
             )
         ]
 
     def _pieces(
-        self, inputs: BatchFeature, seen: Seen, limits: Limits, clock: Clock
+        self, inputs: BatchFeature, tokens: Tensor, limits: GenerationLimits, timer: StageTimer
     ) -> Iterator[str]:
         """Generate in a thread; hand over its pieces, and its error if there was one."""
         streamer = TextIteratorStreamer(
@@ -251,13 +256,13 @@ class Mova:
 
         def run() -> None:
             try:
-                self._generate(
-                    inputs,
-                    seen,
-                    limits,
-                    clock,
+                self.model.generate(
+                    inputs["input_ids"],
+                    attention_mask=inputs["attention_mask"],
+                    image_tokens=tokens,
                     streamer=streamer,
                     stopping_criteria=StoppingCriteriaList([stop]),
+                    **_options(limits, timer),
                 )
             except BaseException as error:  # noqa: BLE001 - raised again by the reader
                 failures.append(error)
@@ -267,7 +272,7 @@ class Mova:
         thread = Thread(target=run, daemon=True)
         thread.start()
         try:
-            yield from _stripped(streamer)
+            yield from _strip(streamer)
         finally:
             stop.asked.set()
             thread.join()
@@ -282,10 +287,9 @@ class Chat:
     """
 
     def __init__(self, mova: Mova) -> None:
+        self.session = Session()
         self._mova = mova
-        self.messages: list[Message] = []
-        self._size: Size = (0, 0)  # of the picture talked about
-        self._known = Known()
+        self._features = ImageFeatures()
 
     def ask(
         self,
@@ -298,23 +302,17 @@ class Chat:
         max_seconds: float | None = None,
     ) -> Answer:
         """Answer the next question; a picture starts a new conversation. Options as `Mova.ask`."""
-        if image is None and not self.messages:
-            raise UserError("a chat starts with a picture: give image= with the first question")
-        mova = self._mova
-        limits = Limits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        choice = Choice.of(experts, max_experts, mova.experts)
-        question = check_question(question)
-        clock = Clock(mova.model.device)
-        with clock("prepare"):
-            before, size, known = self.messages, self._size, self._known
-            picture = None if image is None else load_image(image)
-            if picture is not None:
-                before, size, known = [], picture.size, Known()
-            messages = [*before, user_turn(question, picture)]
-            inputs = mova._inputs([messages], choice, limits)
-        (answer,) = mova._answer(inputs, [size], choice, limits, clock, known)
-        self.messages = [*messages, assistant_turn(answer.text)]
-        self._size, self._known = size, known
+        mova, session, features = self._mova, self.session, self._features
+        limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
+        selection = ExpertSelection.of(experts, max_experts, mova.experts)
+        timer = StageTimer(mova.model.device)
+        if image is not None:
+            session, features = Session(), ImageFeatures()
+            session.open(Picture.of(image, mova.processor))
+        picture, messages = session.ask(question)
+        (answer,) = mova.answer([messages], [picture], selection, limits, timer, features)
+        session.add(messages, answer.text)
+        self.session, self._features = session, features
         return answer
 
 
@@ -328,7 +326,15 @@ class _Stop(StoppingCriteria):
         return torch.full((len(input_ids),), self.asked.is_set(), device=input_ids.device)
 
 
-def _stripped(pieces: Iterable[str]) -> Iterator[str]:
+def _options(limits: GenerationLimits, timer: StageTimer) -> dict[str, Any]:
+    """Of transformers' generate: greedy, within the limits."""
+    options: dict[str, Any] = {"max_new_tokens": limits.max_new_tokens}
+    if limits.max_seconds is not None:
+        options["max_time"] = max(limits.max_seconds - timer.total(), 0.0)
+    return {**options, "do_sample": False, "num_beams": 1}
+
+
+def _strip(pieces: Iterable[str]) -> Iterator[str]:
     """The pieces without white space at the two ends of the whole; empty pieces are left out."""
     begun, held = False, ""
     for piece in pieces:

@@ -1,129 +1,94 @@
-"""A conversation whose answers an engine writes: what the terminal and the page talk through.
+"""A conversation about one picture: what was said, and what is asked next.
 
-As `Mova.chat` holds it: one picture, with the first question; every answer sees what was said
-before. Here the answer comes in events, and may be stopped.
+Python's `Mova.chat`, the terminal, the page and the server all keep their conversations in one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from functools import partial
-from queue import SimpleQueue
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+
+from PIL import Image
 
 from openmova.errors import UserError
 from openmova.images.boxes import Size
 from openmova.images.opening import DEFAULT_LIMITS, ImageLimits, ImageSource, load_image
-from openmova.inference.encoding import Message, assistant_turn, user_turn
-from openmova.inference.engine import Engine, Event, Failure, Question, Reply
-from openmova.inference.feature_cache import fingerprint
-from openmova.inference.questions import check_question
-from openmova.inference.request import Choice, Limits
+from openmova.inference.limits import check_question
+from openmova.model.processing_mova import MovaProcessor
+
+Message = dict[str, Any]
+"""A turn, as chat templates take it; the picture stands in the first one as a part without data."""
 
 
-class Talk:
+def user_turn(question: str, *, has_image: bool = False) -> Message:
+    """A user's message, with the picture in front of the text if there is one."""
+    parts = [{"type": "image"}] if has_image else []
+    return {"role": "user", "content": [*parts, {"type": "text", "text": question}]}
+
+
+def assistant_turn(text: str) -> Message:
+    """The model's message."""
+    return {"role": "assistant", "content": [{"type": "text", "text": text}]}
+
+
+@dataclass(kw_only=True)
+class Picture:
+    """A picture that is talked about, opened once."""
+
+    image: Image.Image
+    """RGB, upright, as large as the model takes it"""
+    size: Size
+    """as it was given"""
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """The same for pictures of the same pixels."""
+        about = f"{self.image.mode} {self.image.width}x{self.image.height} ".encode()
+        return blake2b(about + self.image.tobytes(), digest_size=32).digest()
+
+    @classmethod
+    def of(
+        cls, source: ImageSource, processor: MovaProcessor, limits: ImageLimits = DEFAULT_LIMITS
+    ) -> Picture:
+        """Raises UserError for what is no picture, or one beyond the limits."""
+        image = load_image(source, limits)
+        return cls(image=processor.image_processor.picture(image), size=image.size)
+
+
+class Session:
     """Questions about one picture, one after the other."""
 
-    def __init__(self, engine: Engine, limits: ImageLimits = DEFAULT_LIMITS) -> None:
-        self.engine = engine
+    def __init__(self) -> None:
+        self.picture: Picture | None = None
         self.messages: list[Message] = []
-        """What was said; the picture is in the first message."""
-        self.size: Size = (0, 0)
-        """Of the picture as it was given."""
-        self._picture: object = None
-        self._fingerprint: bytes | None = None
-        self._limits = limits
 
-    def show(self, image: ImageSource) -> None:
-        """A new conversation, about this picture. Raises UserError for what is no picture."""
-        picture = load_image(image, self._limits)
-        seen = self.engine.mova.processor.image_processor.picture(picture)
-        self._picture, self._fingerprint = seen, fingerprint(seen)
-        self.size = picture.size
-        self.forget()
+    def open(self, picture: Picture) -> None:
+        """A new conversation, about this picture."""
+        self.picture = picture
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """A new conversation about the same picture."""
         self.messages = []
 
     @property
-    def said(self) -> list[tuple[str, str]]:
+    def turns(self) -> list[tuple[str, str]]:
         """Role ("user" or "assistant") and text of each turn."""
         return [(turn["role"], turn["content"][-1]["text"]) for turn in self.messages]
 
-    def ask(
-        self, question: str, choice: Choice, limits: Limits, *, attended: bool = False
-    ) -> Generator[Event, None, None]:
-        """The next answer as it comes about: Routed, Pieces of text, and at last the Reply.
+    def ask(self, question: str) -> tuple[Picture, list[Message]]:
+        """The picture and the conversation up to the next question; nothing is kept of it yet.
 
-        attended: whether Routed tells where the adapter looks. Only a whole answer is remembered.
-        Closing the iterator stops the model. Raises UserError for a question that does not do,
-        Unavailable, and what went wrong in the model.
+        Raises UserError for a question that does not do, or if there is no picture.
         """
         text = check_question(question)
-        if self._picture is None:
-            raise UserError("a conversation is about a picture: give one first")
-        messages = [*self.messages, user_turn(text, None if self.messages else self._picture)]
-        events: SimpleQueue[Event] = SimpleQueue()
-        asked = self._question(messages, choice, limits, watched=True, attended=attended)
-        ticket = self.engine.submit(asked, events.put)
-        try:
-            while not isinstance(event := events.get(), Reply):
-                if isinstance(event, Failure):
-                    raise event.error
-                yield event
-        finally:
-            self.engine.cancel(ticket)
-        self.messages = [*messages, assistant_turn(event.answer.text)]
-        yield event
+        if self.picture is None:
+            raise UserError("a conversation is about a picture: give one with the first question")
+        return self.picture, [*self.messages, user_turn(text, has_image=not self.messages)]
 
-    def again(
-        self, choices: Sequence[Choice], limits: Limits
-    ) -> Generator[tuple[int, Reply], None, None]:
-        """The last question under each of these choices, as the answers come: number and Reply.
-
-        Nothing of it is remembered. Closing the iterator stops the model. Raises UserError if
-        nothing was asked yet, Unavailable, and what went wrong in the model.
-        """
-        if not self.messages:
-            raise UserError("nothing was asked yet: ask a question first")
-        events: SimpleQueue[tuple[int, Event]] = SimpleQueue()
-        tickets = []
-        try:
-            for number, choice in enumerate(choices):
-                asked = self._question(self.messages[:-1], choice, limits)
-                told = partial(_numbered, events, number)
-                tickets.append(self.engine.submit(asked, told))
-            waited = len(tickets)
-            while waited:
-                number, event = events.get()
-                if isinstance(event, Failure):
-                    raise event.error
-                if isinstance(event, Reply):
-                    waited -= 1
-                    yield number, event
-        finally:
-            for ticket in tickets:
-                self.engine.cancel(ticket)
-
-    def _question(
-        self,
-        messages: Sequence[Message],
-        choice: Choice,
-        limits: Limits,
-        *,
-        watched: bool = False,
-        attended: bool = False,
-    ) -> Question:
-        return Question(
-            messages=messages,
-            size=self.size,
-            choice=choice,
-            limits=limits,
-            watched=watched,
-            attended=attended,
-            fingerprint=self._fingerprint,
-        )
-
-
-def _numbered(events: SimpleQueue[tuple[int, Event]], number: int, event: Event) -> None:
-    events.put((number, event))
+    def add(self, messages: Sequence[Message], answer: str) -> None:
+        """Keep a question, asked by `ask`, with its answer."""
+        self.messages = [*messages, assistant_turn(answer)]

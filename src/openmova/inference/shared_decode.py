@@ -22,7 +22,7 @@ from transformers import (
     SuppressTokensLogitsProcessor,
 )
 
-from openmova.inference.text_stream import Writing
+from openmova.inference.text_stream import TextStream
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 
 
@@ -35,7 +35,7 @@ class SharedDecode:
 
     def __init__(self, model: MovaForConditionalGeneration) -> None:
         self.model = model
-        self.rows: list[Writing] = []
+        self.rows: list[TextStream] = []
         self._prompts: list[Tensor] = []  # ids of each row's own prompt, without padding
         self._cache = DynamicCache()
         self._mask = torch.zeros(0, 0, dtype=torch.long, device=model.device)  # [B, P]
@@ -44,7 +44,7 @@ class SharedDecode:
     @torch.no_grad()
     def join(
         self,
-        rows: Sequence[Sequence[Writing]],
+        rows: Sequence[Sequence[TextStream]],
         input_ids: Tensor,
         attention_mask: Tensor,
         image_tokens: Tensor,
@@ -87,7 +87,7 @@ class SharedDecode:
         ).logits[:, -1]  # [B, V]
         self._write(logits)
 
-    def keep(self, wanted: Sequence[Writing]) -> None:
+    def keep(self, wanted: Sequence[TextStream]) -> None:
         """All other rows leave."""
         kept = [number for number, row in enumerate(self.rows) if row in wanted]
         if len(kept) == len(self.rows):

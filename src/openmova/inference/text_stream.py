@@ -19,7 +19,7 @@ INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class StopRules:
     """When an answer ends."""
 
     tokens: Collection[int]
@@ -34,33 +34,33 @@ class Ending:
         return self.deadline is not None and time.perf_counter() >= self.deadline
 
 
-class Writing:
-    """One answer. watched: whether its text is wanted piece by piece."""
+class TextStream:
+    """One answer. stream: whether its text is wanted piece by piece."""
 
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
         sampler: Sampler,
-        ending: Ending,
+        stop_rules: StopRules,
         *,
-        watched: bool = False,
+        stream: bool = False,
     ) -> None:
         self.ids: list[int] = []
         self.finish: Finish | None = None
         self._tokenizer = tokenizer
         self._sampler = sampler
-        self._ending = ending
-        self._watched = watched
+        self._rules = stop_rules
+        self._stream = stream
         self._sent = 0
 
     def add(self, logits: Tensor) -> None:
         """Write the next token, from logits [V]; sets `finish` if it is the last one."""
-        ending = self._ending
+        rules = self._rules
         token = self._sampler(logits)
         self.ids.append(token)
-        if token in ending.tokens or (ending.stops and self._stop_in(self._raw()) is not None):
+        if token in rules.tokens or (rules.stops and self._stop_in(self._raw()) is not None):
             self.finish = "stop"
-        elif len(self.ids) >= ending.max_new_tokens or ending.is_late():
+        elif len(self.ids) >= rules.max_new_tokens or rules.is_late():
             self.finish = "length"
 
     def text(self) -> str:
@@ -70,7 +70,7 @@ class Writing:
 
     def piece(self) -> str:
         """What became certain since the last piece; together they are the text."""
-        if not self._watched:
+        if not self._stream:
             return ""
         if self.finish is not None:
             certain = self.text()
@@ -86,7 +86,7 @@ class Writing:
 
     def _stop_in(self, text: str) -> int | None:
         """Where the first stop string begins."""
-        places = [place for stop in self._ending.stops if (place := text.find(stop)) >= 0]
+        places = [place for stop in self._rules.stops if (place := text.find(stop)) >= 0]
         return min(places, default=None)
 
     def _held(self, text: str) -> int:
@@ -94,7 +94,7 @@ class Writing:
 
         A tokenizer that tidies the space before a full stop may change the last word, too.
         """
-        beginnings = (stop[:n] for stop in self._ending.stops for n in range(1, len(stop)))
+        beginnings = (stop[:n] for stop in self._rules.stops for n in range(1, len(stop)))
         held = max((len(part) for part in beginnings if text.endswith(part)), default=0)
         if self._tokenizer.clean_up_tokenization_spaces:
             held = max(held, len(text) - len(text.rstrip().rpartition(" ")[0]))

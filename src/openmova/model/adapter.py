@@ -22,10 +22,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-_NORM_EPS = 1e-5
-_MASKED = (
-    -1e6
-)  # added to the logit of an expert that was not chosen: its softmax weight is exactly 0
+from openmova.model.layers import (
+    NORM_EPS,
+    ConvStage,
+    RotaryAttention,
+    RotaryGrid,
+    SwiGLU,
+    resize_map,
+)
+
+_MASKED = -1e6
+"""Added to the logit of an expert that was not chosen: its softmax weight is exactly 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,87 +83,13 @@ class ExpertMap(NamedTuple):
     features: Tensor  # [b, channels, h', w'], any grid
 
 
-def resize_map(features: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Bilinear resize [b, c, h', w'] -> [b, c, H, W] in float32 (eq. 1); the dtype is kept."""
-    if tuple(features.shape[-2:]) == tuple(grid):
-        return features
-    resized = F.interpolate(features.float(), size=grid, mode="bilinear", align_corners=False)
-    return resized.to(features.dtype)
-
-
-class RotaryGrid(nn.Module):
-    """The fixed 2-D rotary table of a grid: the first half of a head turns with the row, the second
-    with the column, each in adjacent pairs at frequencies theta^(-4i / head_dim)."""
-
-    cos: Tensor
-    sin: Tensor
-
-    def __init__(self, grid: tuple[int, int], head_dim: int, theta: float = 10000.0):
-        super().__init__()
-        self.grid, self.head_dim, self.theta = grid, head_dim, theta
-        shape = (grid[0] * grid[1], head_dim)
-        self.register_buffer("cos", torch.empty(shape), persistent=False)
-        self.register_buffer("sin", torch.empty(shape), persistent=False)
-        self.reset_buffers()
-
-    @torch.no_grad()
-    def reset_buffers(self) -> None:
-        """Compute the table in place (it is no part of a checkpoint)."""
-        device = self.cos.device
-        pairs = torch.arange(self.head_dim // 4, dtype=torch.float32, device=device)
-        frequencies = self.theta ** (-pairs / (self.head_dim // 4))  # [head_dim / 4]
-        rows, columns = (
-            torch.outer(torch.arange(n, dtype=torch.float32, device=device), frequencies)
-            for n in self.grid
-        )
-        angles = torch.cat(  # [H, W, head_dim / 2]
-            [
-                rows[:, None].expand(-1, self.grid[1], -1),
-                columns[None].expand(self.grid[0], -1, -1),
-            ],
-            dim=-1,
-        )
-        angles = angles.flatten(0, 1).repeat_interleave(2, dim=-1)  # [N, head_dim]
-        self.cos.copy_(angles.cos())
-        self.sin.copy_(angles.sin())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Rotate x [b, heads, N, head_dim]."""
-        even, odd = x[..., 0::2], x[..., 1::2]
-        turned = torch.stack([-odd, even], dim=-1).flatten(-2)
-        return x * self.cos.to(x.dtype) + turned * self.sin.to(x.dtype)
-
-
-class RotaryAttention(nn.Module):
-    """Multi-head attention of x over value, both on the same grid, with a LayerNorm before the
-    output projection."""
-
-    def __init__(self, width: int, value_width: int, head_dim: int):
-        super().__init__()
-        self.head_dim = head_dim
-        self.q_proj = nn.Linear(width, width, bias=False)
-        self.k_proj = nn.Linear(value_width, width, bias=False)
-        self.v_proj = nn.Linear(value_width, width, bias=False)
-        self.norm = nn.LayerNorm(width, eps=_NORM_EPS)
-        self.out_proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, value: Tensor, rotary: RotaryGrid) -> Tensor:
-        """x [b, N, C], value [b, N, c] -> [b, N, C]."""
-        q, k, v = (
-            t.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [b, heads, N, head_dim]
-            for t in (self.q_proj(x), self.k_proj(value), self.v_proj(value))
-        )
-        out = F.scaled_dot_product_attention(rotary(q), rotary(k), v)
-        return self.out_proj(self.norm(out.transpose(1, 2).flatten(2)))
-
-
 class ExpertKnowledgeExtractor(nn.Module):
     """What the base map asks one expert (eq. 2): attention of x over the expert's map."""
 
     def __init__(self, width: int, channels: int, head_dim: int):
         super().__init__()
-        self.query_norm = nn.LayerNorm(width, eps=_NORM_EPS)
-        self.expert_norm = nn.LayerNorm(channels, eps=_NORM_EPS)
+        self.query_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.expert_norm = nn.LayerNorm(channels, eps=NORM_EPS)
         self.attention = RotaryAttention(width, channels, head_dim)
 
     def forward(self, x: Tensor, features: Tensor, rotary: RotaryGrid) -> Tensor:
@@ -185,22 +118,6 @@ class DynamicGate(nn.Module):
         return torch.zeros_like(weights).scatter(-1, chosen, kept).to(x.dtype)
 
 
-class SwiGLU(nn.Module):
-    """Gated MLP with a LayerNorm before the last projection."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        hidden = int(width * 8 / 3)
-        self.gate_proj = nn.Linear(width, hidden)
-        self.up_proj = nn.Linear(width, hidden)
-        self.norm = nn.LayerNorm(hidden, eps=_NORM_EPS)
-        self.down_proj = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., C] -> [..., C]."""
-        return self.down_proj(self.norm(F.silu(self.gate_proj(x)) * self.up_proj(x)))
-
-
 class AdapterBlock(nn.Module):
     """Expert knowledge, weighted by the gate (eq. 4), then self-attention and MLP."""
 
@@ -212,9 +129,9 @@ class AdapterBlock(nn.Module):
             ExpertKnowledgeExtractor(width, channels, head_dim)
             for channels in config.expert_channels
         )
-        self.attention_norm = nn.LayerNorm(width, eps=_NORM_EPS)
+        self.attention_norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.attention = RotaryAttention(width, width, head_dim)
-        self.mlp_norm = nn.LayerNorm(width, eps=_NORM_EPS)
+        self.mlp_norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.mlp = SwiGLU(width)
 
     def forward(
@@ -237,38 +154,6 @@ class AdapterBlock(nn.Module):
         fused = fused + self.attention(h, h, rotary)
         fused = fused + self.mlp(self.mlp_norm(fused))
         return fused, weights
-
-
-class ChannelNorm(nn.LayerNorm):
-    """LayerNorm over the channels of a map [b, C, h, w]."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """[b, C, h, w] -> the same shape."""
-        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
-
-
-class ConvStage(nn.Module):
-    """A RegNet bottleneck with a depthwise convolution, squeeze-and-excitation and an identity
-    shortcut."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        squeezed = round(width * 0.25)
-        self.conv_in = nn.Conv2d(width, width, 1, bias=False)
-        self.norm_in = ChannelNorm(width, eps=_NORM_EPS)
-        self.conv_mid = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
-        self.norm_mid = ChannelNorm(width, eps=_NORM_EPS)
-        self.squeeze = nn.Conv2d(width, squeezed, 1)
-        self.excite = nn.Conv2d(squeezed, width, 1)
-        self.conv_out = nn.Conv2d(width, width, 1, bias=False)
-        self.norm_out = ChannelNorm(width, eps=_NORM_EPS)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, h, w] -> the same shape."""
-        h = F.silu(self.norm_in(self.conv_in(x)))
-        h = F.silu(self.norm_mid(self.conv_mid(h)))
-        h = h * self.excite(F.silu(self.squeeze(h.mean((2, 3), keepdim=True)))).sigmoid()
-        return x + self.norm_out(self.conv_out(h))
 
 
 class MoVAdapter(nn.Module):

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 from openmova.errors import UserError
-from openmova.images.boxes import FRAMES
+from openmova.images.boxes import FRAMES, Frame
 from openmova.model.adapter import AdapterConfig
 from openmova.routing import RoutingConfig
 
@@ -44,7 +44,7 @@ class MovaConfig(PreTrainedConfig):
     gate_text_config: Any = None
     routing: Any = None
     image_token_id: int = 0
-    box_frame: str = "pad"
+    box_frame: Frame = "pad"
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:

@@ -39,7 +39,9 @@ class MovaImageProcessor(BaseImageProcessor):
         images: paths, URLs, bytes, PIL images, uint8 arrays or tensors [3, h, w] or [h, w, 3];
         one or a (nested) list. Raises UserError for what is no picture.
         """
-        rgb = [np.array(self.picture(image)) for image in _flat(images)]  # [h, w, 3] each
+        rows = images if isinstance(images, list | tuple) else [images]
+        flat = [one for row in rows for one in (row if isinstance(row, list | tuple) else [row])]
+        rgb = [np.array(self.picture(image)) for image in flat]  # [h, w, 3] each
         sizes = torch.tensor([picture.shape[:2] for picture in rgb])
         height, width = sizes.amax(dim=0).tolist()
         pixels = torch.zeros(len(rgb), 3, height, width, dtype=torch.uint8)
@@ -55,18 +57,13 @@ class MovaImageProcessor(BaseImageProcessor):
             image = fetch_image(image)
         elif isinstance(image, torch.Tensor):
             image = np.asarray(image)
-        picture = load_image(image)
+        is_plain = type(image) is Image.Image and image.mode == "RGB"  # as `load_image` gives it
+        picture = image if is_plain else load_image(image)
         longest = max(picture.size)
         if longest > self.max_side:
             width, height = (max(round(side * self.max_side / longest), 1) for side in picture.size)
             picture = picture.resize((width, height), Image.Resampling.BICUBIC)
         return picture
-
-
-def _flat(images: Any) -> list[Any]:
-    if isinstance(images, list | tuple):
-        return [image for inner in images for image in _flat(inner)]
-    return [images]
 
 
 AutoImageProcessor.register(MovaConfig, image_processor_classes={"pil": MovaImageProcessor})

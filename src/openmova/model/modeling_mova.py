@@ -1,17 +1,16 @@
 """The MoVA model: encoders, MoV-Adapter and language model, native to transformers.
 
 `MovaModel` runs the decoder over text and the image tokens that `MovaVision` makes of pictures,
-questions and a routing. `MovaForConditionalGeneration` adds the head, the loss, the routing pass
-(coarse: the language model reads few base tokens and names experts) and generation (fine: only
-these experts run, the adapter fuses them, the language model answers).
+questions and a routing. `MovaForConditionalGeneration` adds the head, the loss, and by
+`TwoPassGeneration` the routing pass and generation.
 
-Shapes: B batch, T tokens of the text, C base channels, H x W the base map, E experts of the pool,
-N image tokens, D width of the language model, V vocabulary.
+Shapes: B batch, T tokens of the text, E experts of the pool, N image tokens, D width of the
+language model, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,29 +23,18 @@ from transformers import (
     AutoModelForMultimodalLM,
     AutoTokenizer,
     Cache,
-    GenerationConfig,
     GenerationMixin,
-    LogitsProcessor,
-    LogitsProcessorList,
     PreTrainedTokenizerBase,
-    SuppressTokensLogitsProcessor,
 )
 from transformers.modeling_outputs import ModelOutput
 from transformers.utils import can_return_tuple
 
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.pretrained import MovaPreTrainedModel
-from openmova.model.vision_mova import MovaVision, PlainTokens
-from openmova.routing import (
-    RouterLora,
-    RouterLoraConfig,
-    RoutingResult,
-    expert_letters,
-    limit_experts,
-    parse_routing,
-    pool_tokens,
-)
-from openmova.routing.decoding import RoutingConstraint, active_steps, letter_scores
+from openmova.model.splicing import merge_image_tokens
+from openmova.model.two_pass import TwoPassGeneration
+from openmova.model.vision_mova import MovaVision
+from openmova.routing import RouterLora, RouterLoraConfig, pool_tokens
 
 # How some language models change their logits after the head: field of their config -> the change.
 LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
@@ -81,30 +69,6 @@ class MovaOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
     gates: Tensor | None = None
-
-
-def merge_image_tokens(
-    embeddings: Tensor, input_ids: Tensor, image_tokens: Tensor, image_token_id: int
-) -> Tensor:
-    """Put a row's image tokens, in order, where its input_ids hold the image token.
-
-    embeddings [B, T, D], input_ids [B, T], image_tokens [B, N, D] -> [B, T, D].
-    A row without image token uses none of them; a run that ends the row may be cut short.
-    Raises ValueError for any other number of image tokens than N.
-    """
-    places = input_ids == image_token_id  # [B, T]
-    order = places.cumsum(dim=1)
-    count = order[:, -1]
-    available = image_tokens.shape[1]
-    cut = places[:, -1] & (count < available)
-    if bool(((count != 0) & (count != available) & ~cut).any()):
-        raise ValueError(
-            f"the prompts hold {count.tolist()} image tokens a row, but a picture gives "
-            f"{available}: use the processor saved with this checkpoint"
-        )
-    index = (order - 1).clamp(min=0, max=available - 1)
-    picked = image_tokens.gather(1, index[..., None].expand(-1, -1, image_tokens.shape[2]))
-    return torch.where(places[..., None], picked.to(embeddings.dtype), embeddings)
 
 
 class MovaModel(MovaVision):
@@ -226,12 +190,14 @@ class MovaModel(MovaVision):
         return embeddings
 
 
-class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
-    """The whole model: forward with loss, `route`, and `generate` that does both passes.
+class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, GenerationMixin):
+    """The whole model: forward with loss, and `generate` that does both passes.
 
     tokenizer: of the language model, which the routing pass decodes with; read from the checkpoint
     folder when it is first needed, or set by hand.
     """
+
+    model: MovaModel
 
     def __init__(self, config: MovaConfig, folder: Path | None = None):
         super().__init__(config)
@@ -342,170 +308,6 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, GenerationMixin):
             image_hidden_states=outputs.image_hidden_states,
             gates=outputs.gates,
         )
-
-    @torch.no_grad()
-    def route(
-        self,
-        pixel_values: Tensor | None,
-        image_sizes: Tensor | None,
-        routing_input_ids: Tensor,
-        routing_attention_mask: Tensor | None = None,
-        base_map: Tensor | None = None,
-        max_experts: int | None = None,
-        constrained: bool | None = None,
-        pool_size: int | None = None,
-        past_key_values: Cache | None = None,
-    ) -> RoutingResult:
-        """Ask the language model which experts these pictures and questions need (the coarse pass).
-
-        pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], or base_map [B, C, H, W] instead;
-        routing_input_ids [B, T]: the routing prompts. max_experts and constrained as in the
-        config's routing, where not given. pool_size: how many experts the prompts' pool has, if it
-        is not the model's own. past_key_values: of the prompts' first places, with all of their
-        image tokens, which are not read again. An empty pool is not asked about. Raises ValueError
-        if the model has no tokenizer.
-        """
-        rules = self.config.routing
-        experts = len(self.model.experts)
-        letters = expert_letters(experts if pool_size is None else pool_size)
-        if base_map is None:
-            base_map = self.model.encode_base(pixel_values, image_sizes)
-        chosen = base_map.new_zeros(len(base_map), len(letters), dtype=torch.bool)
-        none = base_map.new_zeros(len(base_map), experts, dtype=torch.bool)
-        tokens, _ = self.model.image_tokens(None, None, none, base_map=base_map)
-        if not letters:
-            return RoutingResult(chosen, chosen.float(), [""] * len(chosen), tokens)
-        answer = self.generation_config
-        end = answer.eos_token_id if answer.eos_token_id is not None else []
-        processors = LogitsProcessorList([self._no_image_tokens()])
-        if rules.constrained if constrained is None else constrained:
-            processors.append(
-                RoutingConstraint(
-                    tokenizer=self.tokenizer,
-                    letters=letters,
-                    eos_token_ids=end,
-                    prompt_length=routing_input_ids.shape[1],
-                )
-            )
-        generated = super().generate(
-            routing_input_ids,
-            GenerationConfig(
-                max_new_tokens=rules.max_new_tokens,
-                do_sample=False,
-                num_beams=1,
-                num_return_sequences=1,
-                # Set, so that the answer's settings in generation_config.json don't count here.
-                min_new_tokens=0,
-                temperature=1.0,
-                top_p=1.0,
-                top_k=50,
-                repetition_penalty=1.0,
-                no_repeat_ngram_size=0,
-                return_dict_in_generate=True,
-                output_logits=True,
-            ),
-            attention_mask=routing_attention_mask,
-            image_tokens=tokens,
-            pooled=none.new_ones(len(none)),
-            past_key_values=past_key_values,
-            logits_processor=processors,
-        )
-        new_ids = generated.sequences[:, routing_input_ids.shape[1] :]
-        texts = [
-            text.strip() for text in self.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
-        ]
-        for row, text in enumerate(texts):
-            chosen[row, list(parse_routing(text, letters))] = True
-        active = active_steps(new_ids, end)
-        scores = letter_scores(generated.logits, self.tokenizer, letters, active)
-        most = rules.max_experts if max_experts is None else max_experts
-        kept = limit_experts(chosen, scores, most)
-        return RoutingResult(kept, scores, texts, tokens, generated.past_key_values)
-
-    @torch.no_grad()
-    def generate(
-        self,
-        inputs: Tensor | None = None,
-        generation_config: GenerationConfig | None = None,
-        *,
-        pixel_values: Tensor | None = None,
-        image_sizes: Tensor | None = None,
-        routing: Tensor | None = None,
-        routing_input_ids: Tensor | None = None,
-        routing_attention_mask: Tensor | None = None,
-        question_input_ids: Tensor | None = None,
-        question_attention_mask: Tensor | None = None,
-        image_tokens: Tensor | None = None,
-        base_map: Tensor | None = None,
-        max_experts: int | None = None,
-        constrained: bool | None = None,
-        logits_processor: Sequence[LogitsProcessor] | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Answer: both passes over a picture, or only the second with routing= or image_tokens=.
-
-        Takes what the processor returns and every option of transformers' generate. The base
-        encoder runs once for both passes, and the adapter once for a row that chose no expert.
-        Raises ValueError if a picture comes with neither a routing nor a routing prompt.
-        """
-        if image_tokens is None and (pixel_values is not None or base_map is not None):
-            plain = None
-            if base_map is None:
-                base_map = self.model.encode_base(pixel_values, image_sizes)
-            if routing is None:
-                if routing_input_ids is None:
-                    raise ValueError(
-                        "to find a routing, generate needs routing_input_ids, as the processor "
-                        "makes them; or pass routing= (bool [batch, experts])"
-                    )
-                result = self.route(
-                    None,
-                    None,
-                    routing_input_ids,
-                    routing_attention_mask,
-                    base_map=base_map,
-                    max_experts=max_experts,
-                    constrained=constrained,
-                )
-                rows = torch.arange(len(base_map), device=result.tokens.device)
-                routing, plain = result.routing, PlainTokens(rows, result.tokens)
-            image_tokens, _ = self.model.image_tokens(
-                pixel_values,
-                image_sizes,
-                routing,
-                question_input_ids,
-                question_attention_mask,
-                base_map=base_map,
-                plain=plain,
-            )
-        processors = LogitsProcessorList([self._no_image_tokens(), *(logits_processor or ())])
-        return super().generate(
-            inputs,
-            generation_config,
-            image_tokens=image_tokens,
-            logits_processor=processors,
-            **kwargs,
-        )
-
-    def _no_image_tokens(self) -> LogitsProcessor:
-        """A picture is shown to the model, never written by it."""
-        return SuppressTokensLogitsProcessor([self.config.image_token_id], str(self.device))
-
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: Tensor,
-        *args: Any,
-        image_tokens: Tensor | None = None,
-        is_first_iteration: bool | None = False,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """As transformers does, with the image tokens only where the prompt is read."""
-        inputs = super().prepare_inputs_for_generation(
-            input_ids, *args, is_first_iteration=is_first_iteration, **kwargs
-        )
-        if is_first_iteration or not kwargs.get("use_cache", True):
-            inputs["image_tokens"] = image_tokens
-        return inputs
 
 
 AutoModel.register(MovaConfig, MovaModel)

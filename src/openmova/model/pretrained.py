@@ -22,8 +22,8 @@ from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.pool import ExpertPool, key_faults
 from openmova.experts.registry import build_expert, expert_class
-from openmova.model.adapter import RotaryGrid
 from openmova.model.configuration_mova import MovaConfig
+from openmova.model.layers import RotaryGrid
 from openmova.model.quantization import keep_parts
 from openmova.runtime.hub import download
 

@@ -150,7 +150,7 @@ class MovaProcessor(ProcessorMixin):
             MovaProcessorKwargs, tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs
         )["text_kwargs"]
         tensors = options.pop("return_tensors", None)
-        rows = _rows(images)
+        rows = _image_rows(images)
         asked = [questions] if isinstance(questions, str) else list(questions or ())
         if text is None:
             if rows and len(rows) != len(asked):
@@ -169,7 +169,8 @@ class MovaProcessor(ProcessorMixin):
             raise ValueError(
                 f"{len(texts)} texts and {len(asked)} questions do not fit: give one of each a row"
             )
-        self._check_images(rows or [[]] * len(texts), texts)
+        counts = [len(row) for row in rows or [[]] * len(texts)]
+        self._check_places(counts, texts)
         data = self._encode(texts, self.image_tokens, options)
         if rows:
             blank = torch.zeros(3, 1, 1, dtype=torch.uint8)
@@ -247,7 +248,7 @@ class MovaProcessor(ProcessorMixin):
         inputs = self(
             images=images if any(images) else None,
             text=prompts,
-            questions=[self._last_question(messages) for messages in conversations],
+            questions=[self.last_question(messages) for messages in conversations],
             return_tensors=return_tensors,
             **options,
         )
@@ -317,7 +318,8 @@ class MovaProcessor(ProcessorMixin):
         """What a person wrote stands for no picture, even if it holds the image token."""
         return text.replace(self.image_token, "")
 
-    def _last_question(self, messages: Conversation) -> str:
+    def last_question(self, messages: Conversation) -> str:
+        """The text of the last user's message, for the router and the gate."""
         content = [message["content"] for message in messages if message["role"] == "user"][-1]
         if isinstance(content, str):
             return self._plain(content).strip()
@@ -329,14 +331,15 @@ class MovaProcessor(ProcessorMixin):
             question = question.partition(token)[0] if token in question[1:] else question
         return question.strip()
 
-    def _check_images(self, rows: Sequence[Sequence[Any]], texts: Sequence[str]) -> None:
-        if len(rows) != len(texts):
-            raise ValueError(f"{len(rows)} pictures for {len(texts)} texts: give one a row")
-        for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
+    def _check_places(self, counts: Sequence[int], texts: Sequence[str]) -> None:
+        """Raises ValueError unless each text marks the places of so many pictures, one at most."""
+        if len(counts) != len(texts):
+            raise ValueError(f"{len(counts)} pictures for {len(texts)} texts: give one a row")
+        for number, (count, text) in enumerate(zip(counts, texts, strict=True)):
             places = text.count(self.image_token)
-            if not len(row) == places <= 1:
+            if not count == places <= 1:
                 raise ValueError(
-                    f"row {number} has {len(row)} pictures and {places} {self.image_token!r} in "
+                    f"row {number} has {count} pictures and {places} {self.image_token!r} in "
                     "its text: give at most one picture a row, and mark its place once"
                 )
 
@@ -411,7 +414,7 @@ def _pictures(messages: Conversation) -> list[Any]:
     return found
 
 
-def _rows(images: Any) -> list[list[Any]]:
+def _image_rows(images: Any) -> list[list[Any]]:
     """The pictures of each row, as a list of lists; empty without pictures."""
     if images is None:
         return []

@@ -1,11 +1,15 @@
-"""The ids of a prompt with pictures in it, put together as the released code does (behaviour 2.6).
+"""Image tokens in a prompt: their places in its ids, and the tokens themselves in its embeddings.
 
-For checkpoints of the released layout; the processor uses it where `split_at_image` is set.
+`image_prompt_ids` is the released code's rule (behaviour 2.6), for checkpoints of its layout; the
+processor uses it where `split_at_image` is set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
 
 IMAGE = "<image>"
 IMAGE_TOKEN_INDEX = -200
@@ -34,3 +38,27 @@ def image_prompt_ids(
             ids.extend(image_ids)
         ids.extend(piece[1:] if has_bos else piece)
     return ids
+
+
+def merge_image_tokens(
+    embeddings: Tensor, input_ids: Tensor, image_tokens: Tensor, image_token_id: int
+) -> Tensor:
+    """Put a row's image tokens, in order, where its input_ids hold the image token.
+
+    embeddings [B, T, D], input_ids [B, T], image_tokens [B, N, D] -> [B, T, D].
+    A row without image token uses none of them; a run that ends the row may be cut short.
+    Raises ValueError for any other number of image tokens than N.
+    """
+    places = input_ids == image_token_id  # [B, T]
+    order = places.cumsum(dim=1)
+    count = order[:, -1]
+    available = image_tokens.shape[1]
+    cut = places[:, -1] & (count < available)
+    if bool(((count != 0) & (count != available) & ~cut).any()):
+        raise ValueError(
+            f"the prompts hold {count.tolist()} image tokens a row, but a picture gives "
+            f"{available}: use the processor saved with this checkpoint"
+        )
+    index = (order - 1).clamp(min=0, max=available - 1)
+    picked = image_tokens.gather(1, index[..., None].expand(-1, -1, image_tokens.shape[2]))
+    return torch.where(places[..., None], picked.to(embeddings.dtype), embeddings)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,14 +21,7 @@ from openmova.model.adapter import ExpertMap, MoVAdapter
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.pretrained import MovaPreTrainedModel, build_base
 
-NO_PICTURES = "pass pixel_values together with image_sizes, as the processor makes them"
-
-
-class PlainTokens(NamedTuple):
-    """What the adapter makes of pictures without any expert, for some rows of a batch."""
-
-    rows: Tensor  # long [b]
-    tokens: Tensor  # [b, N, D]
+NO_IMAGES = "pass pixel_values together with image_sizes, as the processor makes them"
 
 
 class MovaVision(MovaPreTrainedModel):
@@ -51,24 +43,21 @@ class MovaVision(MovaPreTrainedModel):
         Raises ValueError without pictures or sizes.
         """
         if pixel_values is None or image_sizes is None:
-            raise ValueError(NO_PICTURES)
+            raise ValueError(NO_IMAGES)
         return expert_map(self.base, pixel_values, image_sizes).to(self.adapter.position.dtype)
 
     def encode_experts(
-        self, pixel_values: Tensor | None, image_sizes: Tensor | None, routing: Tensor
+        self, pixel_values: Tensor, image_sizes: Tensor, routing: Tensor
     ) -> dict[int, ExpertMap]:
         """Run each chosen expert once, on the rows that chose it.
 
         pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], routing bool [B, E].
         Returns expert index -> its maps; an expert that no row chose is not even built.
-        Raises ValueError if an expert is chosen without pictures or sizes.
         """
         maps = {}
         for j in range(len(self.experts)):
             rows = routing[:, j].nonzero()[:, 0]
             if len(rows):
-                if pixel_values is None or image_sizes is None:
-                    raise ValueError(NO_PICTURES)
                 with self.experts.running(j) as expert:
                     features = expert_map(expert, pixel_values[rows], image_sizes[rows])
                 maps[j] = ExpertMap(rows, features)
@@ -83,39 +72,20 @@ class MovaVision(MovaPreTrainedModel):
         )
         return encoded.last_hidden_state[:, 0]
 
-    def image_tokens(
+    def fuse(
         self,
-        pixel_values: Tensor | None,
-        image_sizes: Tensor | None,
+        base_map: Tensor,
+        expert_maps: Mapping[int, ExpertMap],
         routing: Tensor,
         question_input_ids: Tensor | None = None,
         question_attention_mask: Tensor | None = None,
-        base_map: Tensor | None = None,
-        expert_maps: Mapping[int, ExpertMap] | None = None,
-        plain: PlainTokens | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Image tokens [B, N, D] and gates [B, blocks, E] of pictures with a given routing.
+        """Image tokens [B, N, D] and gates [B, blocks, E] of maps: the MoV-Adapter (section 3.3).
 
-        pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], routing bool [B, E],
-        question_input_ids [B, t] and its mask: the question for the gate, needed only where an
-        expert is chosen. base_map and expert_maps, if given, save their encoders' run; plain, the
-        run of the adapter for those of its rows that chose no expert.
-        Raises ValueError if the question or the routing's width does not fit.
+        base_map [B, C, H, W], routing bool [B, E], question_input_ids [B, t] and its mask: the
+        question for the gate, needed only where an expert is chosen.
+        Raises ValueError without it there.
         """
-        routing = routing.to(self.adapter.position.device, torch.bool)
-        if routing.shape[1] != len(self.experts):
-            raise ValueError(
-                f"the routing has {routing.shape[1]} columns but the pool has "
-                f"{len(self.experts)} experts: pass a bool tensor [batch, experts]"
-            )
-        if base_map is None:
-            base_map = self.encode_base(pixel_values, image_sizes)
-        if expert_maps is None:
-            expert_maps = self.encode_experts(pixel_values, image_sizes, routing)
-        if plain is not None and not routing[plain.rows].any(dim=1).all():
-            return self._beside_plain(
-                plain, base_map, expert_maps, routing, question_input_ids, question_attention_mask
-            )
         if question_input_ids is not None:
             text = self.encode_question(question_input_ids, question_attention_mask)
         elif routing.any():
@@ -127,30 +97,30 @@ class MovaVision(MovaPreTrainedModel):
             text = base_map.new_zeros(len(base_map), self.config.adapter.text_width)
         return self.adapter(base_map, expert_maps, routing, text.to(base_map.dtype))
 
-    def _beside_plain(
+    def image_tokens(
         self,
-        plain: PlainTokens,
-        base_map: Tensor,
-        expert_maps: Mapping[int, ExpertMap],
+        pixel_values: Tensor | None,
+        image_sizes: Tensor | None,
         routing: Tensor,
-        question_input_ids: Tensor | None,
-        question_attention_mask: Tensor | None,
+        question_input_ids: Tensor | None = None,
+        question_attention_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """As `image_tokens`, where some rows that chose no expert are known."""
-        unknown = torch.ones(len(routing), dtype=torch.bool, device=routing.device)
-        unknown[plain.rows] = routing[plain.rows].any(dim=1)
-        rows, place = unknown.nonzero()[:, 0], unknown.cumsum(dim=0) - 1
-        tokens = plain.tokens.new_empty(len(routing), *plain.tokens.shape[1:])
-        tokens[plain.rows] = plain.tokens
-        gates = tokens.new_zeros(len(routing), len(self.adapter.blocks), routing.shape[1])
-        if len(rows):
-            tokens[rows], gates[rows] = self.image_tokens(
-                None,
-                None,
-                routing[rows],
-                None if question_input_ids is None else question_input_ids[rows],
-                None if question_attention_mask is None else question_attention_mask[rows],
-                base_map=base_map[rows],
-                expert_maps={j: ExpertMap(place[r], maps) for j, (r, maps) in expert_maps.items()},
+        """Image tokens [B, N, D] and gates [B, blocks, E] of pictures with a given routing.
+
+        pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], routing bool [B, E]; the question as
+        `fuse`. Raises ValueError if the question or the routing's width does not fit.
+        """
+        routing = self.check_routing(routing)
+        base_map = self.encode_base(pixel_values, image_sizes)
+        assert pixel_values is not None and image_sizes is not None
+        maps = self.encode_experts(pixel_values, image_sizes, routing)
+        return self.fuse(base_map, maps, routing, question_input_ids, question_attention_mask)
+
+    def check_routing(self, routing: Tensor) -> Tensor:
+        """The routing bool [B, E] on the adapter's device. Raises ValueError for another width."""
+        if routing.shape[1] != len(self.experts):
+            raise ValueError(
+                f"the routing has {routing.shape[1]} columns but the pool has "
+                f"{len(self.experts)} experts: pass a bool tensor [batch, experts]"
             )
-        return tokens, gates
+        return routing.to(self.adapter.position.device, torch.bool)

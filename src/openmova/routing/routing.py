@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -59,12 +59,29 @@ class Routing:
     raw: str
     """What the router wrote; empty if no router was asked."""
 
+    @classmethod
+    def of(
+        cls,
+        chosen: Tensor,
+        names: Sequence[str],
+        result: RoutingResult | None = None,
+        row: int = 0,
+    ) -> Self:
+        """chosen bool [E] with the names of the pool; result: what the router said in its row."""
+        experts = tuple(n for n, c in zip(names, chosen.tolist(), strict=True) if c)
+        if result is None:
+            return cls(experts=experts, scores={}, raw="")
+        scores: list[float] = result.scores[row].tolist()
+        return cls(
+            experts=experts, scores=dict(zip(names, scores, strict=True)), raw=result.texts[row]
+        )
+
 
 class RoutingResult(NamedTuple):
-    """Which experts answer the questions of a batch."""
+    """What the router said about the questions of a batch."""
 
     routing: Tensor
-    """bool [B, E]"""
+    """bool [B, E]: the experts that it named"""
     scores: Tensor
     """float32 [B, E]"""
     texts: list[str]
@@ -73,16 +90,6 @@ class RoutingResult(NamedTuple):
     """[B, N, D], the image tokens without any expert, which the router saw pooled"""
     past_key_values: Cache | None = None
     """What the language model kept of the prompts and of what it wrote; None: it was not asked"""
-
-    def row(self, index: int, names: Sequence[str]) -> Routing:
-        """One row with the names of the pool's experts."""
-        chosen: list[bool] = self.routing[index].tolist()
-        scores: list[float] = self.scores[index].tolist()
-        return Routing(
-            experts=tuple(name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen),
-            scores=dict(zip(names, scores, strict=True)),
-            raw=self.texts[index],
-        )
 
 
 def limit_experts(routing: Tensor, scores: Tensor, most: int | None) -> Tensor:

@@ -25,6 +25,7 @@ from openmova.data.sample import Sample
 from openmova.inference.answer import matches
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import IGNORED
+from openmova.routing.selection import ExpertSelection
 from openmova.train.collate import Encoder, Row, answer_positions
 from openmova.train.statistics import NO_DOMAIN
 
@@ -140,24 +141,25 @@ class Evaluation:
                 questions=[sample.question for sample in samples],
             ),
         )
-        question = inputs.pop("routing_input_ids"), inputs.pop("routing_attention_mask")
-        base_map = model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"])
+        selections = None
+        if self.encoder.fixed is not None:
+            selections = [ExpertSelection(fixed=tuple(row.routing)) for _, row in asked]
+        context = model.encode_images(inputs, selections=selections)
         routed: list[bool | None] = [None] * len(samples)
-        routing = torch.tensor([row.routing for _, row in asked], device=base_map.device)
         if self.encoder.fixed is None:
-            annotated = routing
-            routing = model.route(None, None, *question, base_map=base_map).routing
-            same = (routing == annotated).all(dim=1).tolist()
+            annotated = torch.tensor(
+                [row.routing for _, row in asked], device=context.chosen.device
+            )
+            same = (context.chosen == annotated).all(dim=1).tolist()
             routed = [
                 None if sample.experts is None else is_same
                 for sample, is_same in zip(samples, same, strict=True)
             ]
-        prompt = inputs.pop("input_ids")  # [B, T]
+        prompt = inputs["input_ids"]  # [B, T]
         ids = model.generate(
             prompt,
-            **inputs,
-            routing=routing,
-            base_map=base_map,
+            attention_mask=inputs["attention_mask"],
+            image_tokens=context.tokens,
             do_sample=False,
             # A few more, so that an answer that goes on shows.
             max_new_tokens=max(self._length(sample) for sample in samples) + 4,

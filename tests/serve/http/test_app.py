@@ -297,7 +297,7 @@ def test_describes_itself(served: Served) -> None:
 
 
 def test_a_full_queue_answers_429(mova: Mova, picture: Image.Image) -> None:
-    with serving(mova, places=1, waiting=0) as served:
+    with serving(mova, max_batch_size=1, max_queue=0) as served:
         slow = served.client().chat.completions.create(
             model=MODEL, messages=asked(picture), max_tokens=150, stream=True
         )
@@ -331,7 +331,7 @@ def test_few_images_are_opened_at_once(mova: Mova, monkeypatch: pytest.MonkeyPat
 
 
 def test_who_hangs_up_frees_the_place(mova: Mova, picture: Image.Image) -> None:
-    with serving(mova, places=1) as served:
+    with serving(mova, max_batch_size=1) as served:
         body = json.dumps(first(max_tokens=200))
         connection = http.client.HTTPConnection("127.0.0.1", served.port)
         kind = {"Content-Type": "application/json"}

@@ -128,7 +128,7 @@ def test_the_end_comes_when_all_in_hand_is_answered(mova: Mova) -> None:
     picture, tokens, clients = pictures(1)[0], 60, 6
     expected = mova.ask(picture, QUESTION, max_new_tokens=tokens).text
     wanted = {"model": MODEL, "messages": asked(picture), "max_tokens": tokens}
-    with serving(mova, places=1) as served, ThreadPoolExecutor(clients) as pool:
+    with serving(mova, max_batch_size=1) as served, ThreadPoolExecutor(clients) as pool:
         answers = [pool.submit(served.post, wanted) for _ in range(clients)]
         while served.state.in_hand < clients:
             time.sleep(0.001)

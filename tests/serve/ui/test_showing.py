@@ -11,9 +11,10 @@ import pytest
 from inference.asking import running, tiny_mova
 from openmova import Mova
 from openmova.images.boxes import Box, Polygon
-from openmova.inference.engine import Reply, Routed
-from openmova.inference.request import Choice, Limits
-from openmova.inference.session import Talk
+from openmova.inference.engine import Reply, RoutingEvent
+from openmova.inference.limits import GenerationLimits
+from openmova.inference.session import Picture, Session
+from openmova.routing.selection import ExpertSelection
 from openmova.serve.http.conversation import IMAGES
 from tiny import pictures
 
@@ -21,7 +22,7 @@ pytest.importorskip("gradio")
 from openmova.serve.ui.answering import Answering
 from openmova.serve.ui.showing import Card, about, side_by_side
 
-LIMITS = Limits(max_new_tokens=9, max_seconds=None)
+LIMITS = GenerationLimits(max_new_tokens=9, max_seconds=None)
 PICTURE = pictures(1)[0]
 AS_ROUTED = ("router",) * 3
 
@@ -32,17 +33,21 @@ def mova() -> Mova:
 
 
 @pytest.fixture(scope="module")
-def told(mova: Mova) -> tuple[Routed, Reply]:
+def told(mova: Mova) -> tuple[RoutingEvent, Reply]:
     with running(mova) as engine:
-        talk = Talk(engine)
-        talk.show(PICTURE)
-        choice = Choice.of("one,two", None, mova.experts)
-        routed, *_, reply = talk.ask("what is this ?", choice, LIMITS, attended=True)
-    assert isinstance(routed, Routed) and isinstance(reply, Reply)
+        session = Session()
+        session.open(Picture.of(PICTURE, mova.processor))
+        choice = ExpertSelection.of("one,two", None, mova.experts)
+        routed, *_, reply = engine.converse(
+            session, "what is this ?", choice, LIMITS, attention=True
+        )
+    assert isinstance(routed, RoutingEvent) and isinstance(reply, Reply)
     return routed, reply
 
 
-def test_gates_and_attention_of_each_chosen_expert(mova: Mova, told: tuple[Routed, Reply]) -> None:
+def test_gates_and_attention_of_each_chosen_expert(
+    mova: Mova, told: tuple[RoutingEvent, Reply]
+) -> None:
     routed, _ = told
     html = about(mova, PICTURE, "what is this ?", routed)
     assert "being written" in html
@@ -55,7 +60,7 @@ def test_gates_and_attention_of_each_chosen_expert(mova: Mova, told: tuple[Route
 
 
 def test_boxes_and_polygons_are_drawn_on_the_picture(
-    mova: Mova, told: tuple[Routed, Reply]
+    mova: Mova, told: tuple[RoutingEvent, Reply]
 ) -> None:
     routed, reply = told
     shape = Polygon(((0, 0), (100, 0), (100, 50)))
@@ -65,7 +70,9 @@ def test_boxes_and_polygons_are_drawn_on_the_picture(
     assert html.count("data:image/jpeg") == 5
 
 
-def test_what_a_model_or_a_person_writes_is_text(mova: Mova, told: tuple[Routed, Reply]) -> None:
+def test_what_a_model_or_a_person_writes_is_text(
+    mova: Mova, told: tuple[RoutingEvent, Reply]
+) -> None:
     routed, reply = told
     evil = "<img src=x onerror=alert(1)>"
     answer = replace(reply.answer, text=evil)

@@ -27,7 +27,7 @@ def mova() -> Mova:
 def router(mova: Mova, choose: Callable[[list[str], str], list[bool]]) -> Callable[..., Any]:
     """A `route` that sees what is in the prompts: descriptions in order, and the question."""
 
-    def route(pixels: Tensor, sizes: Tensor, ids: Tensor, mask: Tensor, *, pool_size: int) -> Any:
+    def route(ids: Tensor, mask: Tensor, base_map: Tensor, *, pool_size: int) -> Any:
         rows = []
         for row, seen in zip(ids, mask.bool(), strict=True):
             prompt = mova.processor.tokenizer.decode(row[seen])

@@ -99,7 +99,7 @@ def test_how_long_a_step_takes_is_measured(task: Task) -> None:
 
 
 def test_without_variants_it_says_how_to_train_them(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"python -m openmova\.train\.mini"):
+    with pytest.raises(UserError, match=r"python -m studies\.claims"):
         finished(tmp_path)
 
 

@@ -58,8 +58,8 @@ class Options:
 
     model: str
     rules: Rules = field(default_factory=Rules)
-    places: int = 8
-    waiting: int = 64
+    max_batch_size: int = 8
+    max_queue: int = 64
     api_keys: Sequence[str] = ()
     origins: Sequence[str] = ()
     """Of the web pages that may ask (CORS)."""
@@ -79,8 +79,8 @@ class Server:
         self.metrics = Metrics()
         self.engine = Engine(
             mova,
-            places=options.places,
-            waiting=options.waiting,
+            max_batch_size=options.max_batch_size,
+            max_queue=options.max_queue,
             on_batch=self.metrics.batch,
         )
         self.metrics.watch(self.engine, lambda: self.in_hand)
@@ -95,7 +95,7 @@ class Server:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Counts a request from its first byte, so that pictures in memory are bounded, too."""
-        most = self.options.places + self.options.waiting
+        most = self.options.max_batch_size + self.options.max_queue
         if self.closing:
             raise Unavailable("the server is closing: ask again", retry_after=1)
         if self.in_hand >= most:
@@ -217,7 +217,7 @@ def _add_chat(app: FastAPI, server: Server) -> None:
                 upload,
                 server.mova,
                 options.rules,
-                options.places,
+                options.max_batch_size,
                 server.opening,
             )
             completion = Completion(request, server.engine, question, options.model, server.metrics)

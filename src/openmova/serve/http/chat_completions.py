@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from openmova.inference.engine import Engine, Event, Failure, Piece, Question, Reply, Routed
+from openmova.inference.engine import Engine, Event, Failure, Piece, Question, Reply, RoutingEvent
 from openmova.serve.http.metrics import Metrics
 from openmova.serve.http.protocol import (
     AnswerChoice,
@@ -56,7 +56,7 @@ class Completion:
                     replies.append(event)
         replies.sort(key=lambda reply: reply.number)
         answer = max((reply.answer for reply in replies), key=lambda a: a.timings["total"])
-        info = _looked(Routed(answer.routing, answer.gates))
+        info = _looked(RoutingEvent(answer.routing, answer.gates))
         return ChatCompletion(
             **self._head,
             choices=[
@@ -75,7 +75,7 @@ class Completion:
         """Chunk by chunk; usage: whether one at the end says the numbers of tokens."""
         async with aclosing(self._events()) as events:
             async for event in events:
-                if isinstance(event, Routed):
+                if isinstance(event, RoutingEvent):
                     opening = Delta(role="assistant", content="")
                     yield self._chunk(*range(self._question.answers), delta=opening, mova=event)
                 elif isinstance(event, Piece):
@@ -85,7 +85,9 @@ class Completion:
         if usage:
             yield ChatChunk(**self._head, choices=[], usage=self._usage())
 
-    def _chunk(self, *numbers: int, delta: Delta, mova: Routed | Reply | None = None) -> ChatChunk:
+    def _chunk(
+        self, *numbers: int, delta: Delta, mova: RoutingEvent | Reply | None = None
+    ) -> ChatChunk:
         finish = mova.finish if isinstance(mova, Reply) else None
         info = None
         if isinstance(mova, Reply):
@@ -152,7 +154,7 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _looked(routed: Routed) -> MovaInfo:
+def _looked(routed: RoutingEvent) -> MovaInfo:
     """Routing and gates as plain JSON types."""
     routing, names = routed.routing, routed.routing.experts
     return MovaInfo(

@@ -14,18 +14,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
-
 from openmova.errors import UserError
-from openmova.images.boxes import Size
-from openmova.images.opening import ImageLimits, load_image
-from openmova.inference.encoding import Message, assistant_turn, user_turn
+from openmova.images.opening import ImageLimits
 from openmova.inference.engine import Question
-from openmova.inference.feature_cache import fingerprint
+from openmova.inference.limits import GenerationLimits, check_question
 from openmova.inference.mova import Mova
-from openmova.inference.questions import check_question
-from openmova.inference.request import Choice, Limits
 from openmova.inference.sampling import Sampling
+from openmova.inference.session import Picture, assistant_turn, user_turn
+from openmova.routing.selection import ExpertSelection
 from openmova.serve.http.protocol import ChatRequest, ImagePart, Refused, TextPart, Turn, Wish
 from openmova.serve.http.remote_images import RemoteLimits, fetch
 
@@ -52,7 +48,7 @@ def question_of(
     upload: bytes | None,
     mova: Mova,
     rules: Rules,
-    places: int,
+    max_answers: int,
     opening: AbstractContextManager[Any],
 ) -> Question:
     """What the engine is asked. upload: a picture that came beside the request.
@@ -65,9 +61,9 @@ def question_of(
     if tokens > rules.max_tokens:
         raise Refused(f"max_tokens is {tokens}: give at most {rules.max_tokens}", "max_tokens")
     answers = request.n or 1
-    if answers > places:
-        raise Refused(f"n is {answers}: give at most {places}", "n")
-    choice = Choice.of(_experts(wish.experts), wish.max_experts, mova.experts)
+    if answers > max_answers:
+        raise Refused(f"n is {answers}: give at most {max_answers}", "n")
+    selection = ExpertSelection.of(_experts(wish.experts), wish.max_experts, mova.experts)
     sampling = Sampling(
         temperature=request.temperature or 0.0,
         top_p=1.0 if request.top_p is None else request.top_p,
@@ -77,28 +73,21 @@ def question_of(
     texts = [_text(number, turn) for number, turn in enumerate(request.messages)]
     data = _bytes_of(url, rules) if upload is None else upload
     with opening:
-        size, seen = _opened(data, mova, rules.images)
-    messages: list[Message] = []
-    for number, (turn, text) in enumerate(zip(request.messages, texts, strict=True)):
-        shown = seen if number == 0 else None
-        messages.append(user_turn(text, shown) if turn.role == "user" else assistant_turn(text))
+        picture = Picture.of(data, mova.processor, rules.images)
+    messages = [
+        user_turn(text, has_image=number == 0) if turn.role == "user" else assistant_turn(text)
+        for number, (turn, text) in enumerate(zip(request.messages, texts, strict=True))
+    ]
     return Question(
         messages=messages,
-        size=size,
-        choice=choice,
-        limits=Limits(max_new_tokens=tokens, max_seconds=rules.max_seconds),
+        picture=picture,
+        selection=selection,
+        limits=GenerationLimits(max_new_tokens=tokens, max_seconds=rules.max_seconds),
         sampling=sampling,
         stops=tuple(request.stop or ()),
         answers=answers,
-        watched=bool(request.stream),
-        fingerprint=fingerprint(seen),
+        stream=bool(request.stream),
     )
-
-
-def _opened(data: bytes, mova: Mova, limits: ImageLimits) -> tuple[Size, Image.Image]:
-    """Its size as it was given, and what the model sees of it."""
-    picture = load_image(data, limits)
-    return picture.size, mova.processor.image_processor.picture(picture)
 
 
 def _experts(names: Sequence[str] | None) -> str | Sequence[str] | None:

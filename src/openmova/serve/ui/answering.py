@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import gradio as gr
 from PIL import Image
 
 from openmova.errors import UserError
-from openmova.images.opening import ImageLimits, load_image
+from openmova.images.boxes import Size
+from openmova.images.opening import ImageLimits
 from openmova.inference.answer import Answer
-from openmova.inference.engine import Engine, Piece, Reply, Routed, Unavailable
-from openmova.inference.request import Choice, Limits
-from openmova.inference.session import Talk
+from openmova.inference.engine import Engine, Piece, Question, Reply, RoutingEvent, Unavailable
+from openmova.inference.limits import GenerationLimits
+from openmova.inference.session import Picture, Session
+from openmova.routing.selection import ExpertSelection
 from openmova.serve.ui.showing import Card, about, nothing_yet, side_by_side
 
 SHOWN = 960
@@ -33,19 +35,25 @@ Turns = list[dict[str, str]]
 class Visit:
     """One visitor's conversation, and what it is about."""
 
-    talk: Talk
+    session: Session
+    size: Size
+    """Of the picture as it was given."""
     path: str
     """The file of the picture, as Gradio keeps it."""
-    picture: Image.Image
+    preview: Image.Image
     """A copy of it, its longer side at most SHOWN."""
-    answer: Answer | None = field(default=None)
+    answer: Answer | None = None
     """The last one."""
+
+    def turns(self) -> Turns:
+        """What was said, as Gradio shows it."""
+        return [_turn(role, text) for role, text in self.session.turns]
 
 
 class Answering:
     """Gradio calls these; a user's mistake becomes a message on the page."""
 
-    def __init__(self, engine: Engine, limits: Limits, images: ImageLimits) -> None:
+    def __init__(self, engine: Engine, limits: GenerationLimits, images: ImageLimits) -> None:
         self._engine = engine
         self._mova = engine.mova
         self._limits = limits
@@ -56,14 +64,14 @@ class Answering:
     ) -> Iterator[tuple[Visit, Turns, str, str]]:
         """The visit, the conversation as it grows, the emptied question, and what is told of it."""
         try:
-            yield from self._asked(visit, path, question, self._choice(switches))
+            yield from self._ask(visit, path, question, self._selection(switches))
         except (UserError, Unavailable) as error:
             raise _told(error) from error
 
     def compare(self, visit: Visit | None, *switches: str) -> Iterator[str]:
         """The last question's answers with other experts, as they come."""
         try:
-            yield from self._compared(visit, self._choice(switches))
+            yield from self._compare(visit, self._selection(switches))
         except (UserError, Unavailable) as error:
             raise _told(error) from error
 
@@ -73,64 +81,78 @@ class Answering:
 
     def stopped(self, visit: Visit | None) -> Turns:
         """The conversation without the question that was stopped."""
-        return [] if visit is None else _turns(visit.talk)
+        return [] if visit is None else visit.turns()
 
-    def _asked(
-        self, visit: Visit | None, path: str | None, question: str, choice: Choice
+    def _ask(
+        self, visit: Visit | None, path: str | None, question: str, selection: ExpertSelection
     ) -> Iterator[tuple[Visit, Turns, str, str]]:
         if path is None:
             raise UserError("there is no image: upload or paste one, or pick an example")
         if visit is None or visit.path != path:
             visit = self._visit(path)
-        before, text, html = _turns(visit.talk), "", ""
-        routed = None
-        for event in visit.talk.ask(question, choice, self._limits, attended=True):
-            if isinstance(event, Routed):
-                routed = event
-                html = about(self._mova, visit.picture, question, routed)
+        before, text, html = visit.turns(), "", ""
+        routing = None
+        events = self._engine.converse(
+            visit.session, question, selection, self._limits, attention=True
+        )
+        for event in events:
+            if isinstance(event, RoutingEvent):
+                routing = event
+                html = about(self._mova, visit.preview, question, routing)
             elif isinstance(event, Piece):
                 text += event.text
-            elif isinstance(event, Reply) and routed is not None:
+            elif isinstance(event, Reply) and routing is not None:
                 visit.answer, text = event.answer, event.answer.text
-                size = visit.talk.size
-                html = about(self._mova, visit.picture, question, routed, event.answer, size)
+                html = about(self._mova, visit.preview, question, routing, event.answer, visit.size)
             said = [_turn("user", question.strip()), _turn("assistant", text or "…")]
             yield visit, [*before, *said], "", html
 
-    def _compared(self, visit: Visit | None, choice: Choice) -> Iterator[str]:
+    def _compare(self, visit: Visit | None, selection: ExpertSelection) -> Iterator[str]:
         if visit is None or visit.answer is None:
             raise UserError("nothing was answered yet: ask a question first")
-        choices = self._others(visit.answer.routing.experts, choice)
-        question = next(text for role, text in reversed(visit.talk.said) if role == "user")
-        replies: list[Reply | None] = [None] * len(choices)
+        selections = self._others(visit.answer.routing.experts, selection)
+        question = next(text for role, text in reversed(visit.session.turns) if role == "user")
+        replies: list[Reply | None] = [None] * len(selections)
+        assert visit.session.picture is not None
+        again = [
+            Question(
+                messages=visit.session.messages[:-1],
+                picture=visit.session.picture,
+                selection=other,
+                limits=self._limits,
+            )
+            for other in selections.values()
+        ]
 
         def html() -> str:
-            cards = [Card(what, reply) for what, reply in zip(choices, replies, strict=True)]
+            cards = [Card(what, reply) for what, reply in zip(selections, replies, strict=True)]
             return side_by_side(question, cards)
 
         yield html()
-        for number, reply in visit.talk.again(list(choices.values()), self._limits):
+        for number, reply in self._engine.replies(again):
             replies[number] = reply
             yield html()
 
-    def _others(self, looked: Sequence[str], switched: Choice) -> dict[str, Choice]:
-        """What is compared, and with which choice; no set of experts twice."""
+    def _others(
+        self, chosen: Sequence[str], switched: ExpertSelection
+    ) -> dict[str, ExpertSelection]:
+        """What is compared, and with which experts; no set of experts twice."""
         pool = self._mova.experts
-        choices = {"The router’s choice": Choice.of(None, None, pool)}
+        others = {"The router’s choice": ExpertSelection()}
         if switched.forced or switched.forbidden:
-            choices["With your switches"] = switched
+            others["With your switches"] = switched
         sets: dict[tuple[str, ...], str] = {(): "No expert, the base encoder alone"}
-        for name in looked:
-            sets.setdefault(tuple(n for n in looked if n != name), f"Without {name}")
+        for name in chosen:
+            sets.setdefault(tuple(n for n in chosen if n != name), f"Without {name}")
         sets.setdefault(tuple(pool), "All experts")
-        return choices | {what: Choice.of(names, None, pool) for names, what in sets.items()}
+        for names, what in sets.items():
+            others[what] = ExpertSelection.of(names, None, pool)
+        return others
 
-    def _choice(self, switches: Sequence[str]) -> Choice:
+    def _selection(self, switches: Sequence[str]) -> ExpertSelection:
         """switches: of each expert of the pool."""
         placed = list(zip(self._mova.experts, switches, strict=True))
-        return Choice(
-            fixed=None,
-            max_experts=None,
+        return ExpertSelection(
             forced=frozenset(name for name, switch in placed if switch == ALWAYS),
             forbidden=frozenset(name for name, switch in placed if switch == NEVER),
         )
@@ -141,15 +163,11 @@ class Answering:
             data = Path(path).read_bytes()
         except OSError as error:
             raise UserError("the image is not kept any more: upload it again") from error
-        picture = load_image(data, self._images)
-        talk = Talk(self._engine, self._images)
-        talk.show(picture)
-        picture.thumbnail((SHOWN, SHOWN))
-        return Visit(talk, path, picture)
-
-
-def _turns(talk: Talk) -> Turns:
-    return [_turn(role, text) for role, text in talk.said]
+        session, picture = Session(), Picture.of(data, self._mova.processor, self._images)
+        session.open(picture)
+        preview = picture.image.copy()
+        preview.thumbnail((SHOWN, SHOWN))
+        return Visit(session, picture.size, path, preview)
 
 
 def _turn(role: str, text: str) -> dict[str, Any]:

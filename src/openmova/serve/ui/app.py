@@ -23,8 +23,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmova.inference.engine import Engine
+from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
-from openmova.inference.request import Limits
 from openmova.serve.http.conversation import IMAGES
 from openmova.serve.http.server import Connection
 from openmova.serve.ui.answering import Answering
@@ -55,7 +55,7 @@ def create_page(
     *,
     model: str,
     max_new_tokens: int,
-    places: int = 8,
+    max_batch_size: int = 8,
     hosts: tuple[str, ...] = (),
     password: str = "",
 ) -> FastAPI:
@@ -64,7 +64,7 @@ def create_page(
     model: what the user called it; hosts: the only names under which it may be asked for, if any;
     password: what a visitor has to know, with any name; if empty, nothing.
     """
-    engine = Engine(mova, places=places)
+    engine = Engine(mova, max_batch_size=max_batch_size)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -74,7 +74,7 @@ def create_page(
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.engine = engine
     answering = Answering(
-        engine, Limits(max_new_tokens=max_new_tokens, max_seconds=SECONDS), IMAGES
+        engine, GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=SECONDS), IMAGES
     )
     gr.mount_gradio_app(
         app,

@@ -15,7 +15,7 @@ from openmova.images.boxes import Box, Polygon, Size
 from openmova.images.drawing import Region, draw_regions
 from openmova.images.heatmap import describe_heatmap, draw_heatmap
 from openmova.inference.answer import Answer
-from openmova.inference.engine import Reply, Routed
+from openmova.inference.engine import Reply, RoutingEvent
 from openmova.inference.mova import Mova
 from openmova.routing import expert_letters
 
@@ -37,7 +37,7 @@ def about(
     mova: Mova,
     picture: Image.Image,
     question: str,
-    routed: Routed,
+    routed: RoutingEvent,
     answer: Answer | None = None,
     size: Size = (0, 0),
 ) -> str:

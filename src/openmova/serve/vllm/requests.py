@@ -13,12 +13,12 @@ from transformers import AutoProcessor
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images.opening import ImageSource, load_image
-from openmova.inference.encoding import user_turn
-from openmova.inference.questions import check_question
-from openmova.inference.request import Choice
+from openmova.inference.limits import check_question
+from openmova.inference.session import user_turn
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.processing_mova import MovaProcessor
 from openmova.routing import expert_letters, parse_routing, routing_prompt
+from openmova.routing.selection import ExpertSelection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Wanted:
                 "vLLM has no routing pass: say which experts look, with mm_processor_kwargs "
                 '{"experts": [...], "question": ...}; "none" and "all" do too'
             )
-        fixed = Choice.of(experts, None, pool).fixed or ()
+        fixed = ExpertSelection.of(experts, None, pool).fixed or ()
         if any(fixed) and not question:
             raise UserError(
                 "the gate weighs the experts by the question: give mm_processor_kwargs "
@@ -106,7 +106,7 @@ class Requests:
     def _request(self, image: ImageSource, text: str, **options: Any) -> dict[str, Any]:
         """The ids of the prompt, with one image token, which vLLM makes as many as are needed."""
         processor = self._processor
-        ids = processor.prompt_ids(processor.render([user_turn(text, "shown")]))
+        ids = processor.prompt_ids(processor.render([user_turn(text, has_image=True)]))
         first = ids.index(processor.image_token_id)
         del ids[first + 1 : first + processor.image_tokens]
         return {

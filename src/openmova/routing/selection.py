@@ -1,57 +1,67 @@
-"""What a question is asked with: how long its answer may become, and who decides on the experts."""
+"""Who decides on the experts of a question: the router, within limits, or the user.
+
+Shapes: E experts of the pool.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
+import torch
+from torch import Tensor
+
 from openmova.errors import UserError
+from openmova.routing.routing import limit_experts
 
 Experts = str | Sequence[str] | None
 """Who decides: None the router; "all", "none", or names (a list, or "a,b") the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How long an answer may become."""
-
-    max_new_tokens: int
-    max_seconds: float | None
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise UserError(f"max_new_tokens is {self.max_new_tokens}: give 1 or more")
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise UserError(f"max_seconds is {self.max_seconds}: give more than 0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
+class ExpertSelection:
     """Who decides on the experts: `fixed` (one bool for each of the pool), or the router.
 
-    forced: run, whatever the router says, and beside the max_experts of its choice; forbidden:
-    don't run.
+    max_experts: at most so many of the router's choice, the best scored; None: as the model's
+    config says. forced: run whatever the router says, and beside max_experts; forbidden: don't run.
     """
 
-    fixed: tuple[bool, ...] | None
-    max_experts: int | None
+    fixed: tuple[bool, ...] | None = None
+    max_experts: int | None = None
     forced: frozenset[str] = frozenset()
     forbidden: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, experts: Experts, max_experts: int | None, pool: Sequence[str]) -> Self:
+        """Raises UserError for an expert that is not in the pool, or limits that don't fit."""
         if max_experts is not None and max_experts < 0:
             raise UserError(f"max_experts is {max_experts}: give 0 or more")
         if experts is None:
-            return cls(fixed=None, max_experts=max_experts)
+            return cls(max_experts=max_experts)
         if max_experts is not None:
             raise UserError(
                 "max_experts limits the router's choice and experts replaces it: give only one"
             )
         names = _names(experts, pool)
-        return cls(fixed=tuple(name in names for name in pool), max_experts=None)
+        return cls(fixed=tuple(name in names for name in pool))
+
+    def limited(self, max_experts: int | None) -> Self:
+        """With this limit where it has none of its own."""
+        return self if self.max_experts is not None else replace(self, max_experts=max_experts)
+
+    def apply(self, routing: Tensor, scores: Tensor, pool: Sequence[str]) -> Tensor:
+        """The experts that run, of those that the router named.
+
+        routing bool [E], scores float [E] -> bool [E].
+        """
+        forced, forbidden = (
+            torch.tensor([name in names for name in pool], dtype=torch.bool, device=routing.device)
+            for names in (self.forced, self.forbidden)
+        )
+        allowed = routing & ~forbidden
+        return limit_experts(allowed[None], scores[None], self.max_experts)[0] | forced
 
 
 def _names(experts: str | Sequence[str], pool: Sequence[str]) -> set[str]:

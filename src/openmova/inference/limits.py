@@ -1,0 +1,44 @@
+"""What may be asked, and how long an answer may become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openmova.errors import UserError
+
+MAX_CHARACTERS = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationLimits:
+    """How long an answer may become: tokens, and seconds. Raises UserError for less than any."""
+
+    max_new_tokens: int = 128
+    max_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise UserError(f"max_new_tokens is {self.max_new_tokens}: give 1 or more")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise UserError(f"max_seconds is {self.max_seconds}: give more than 0")
+
+
+def check_question(question: str) -> str:
+    """The question without white space around it.
+
+    Raises UserError if it is no text, empty, over MAX_CHARACTERS, or holds bytes that are no text.
+    """
+    if not isinstance(question, str):
+        raise UserError(f"a question is a text, not {type(question).__name__}: ask one at a time")
+    question = question.strip()
+    if not question:
+        raise UserError("the question is empty: ask something about the image")
+    if len(question) > MAX_CHARACTERS:
+        raise UserError(
+            f"the question has {len(question):,} characters: ask in at most {MAX_CHARACTERS:,}"
+        )
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise UserError("the question holds bytes that are no UTF-8 text: retype it") from error
+    return question

@@ -1,0 +1,300 @@
+"""The two passes: the router names experts (coarse), these alone are encoded and fused (fine).
+
+`encode_images` is the one way from pictures and questions to image tokens; `generate` answers from
+them, and so does every other surface (paper, section 3.1 and 3.3).
+
+Shapes: B batch, T tokens of a prompt, C base channels, H x W the base map, E experts of the pool,
+N image tokens, D width of the language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import (
+    Cache,
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedTokenizerBase,
+    SuppressTokensLogitsProcessor,
+)
+
+from openmova.model.adapter import ExpertMap
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.vision_mova import NO_IMAGES, MovaVision
+from openmova.routing import (
+    Routing,
+    RoutingResult,
+    expert_letters,
+    parse_routing,
+)
+from openmova.routing.decoding import RoutingConstraint, active_steps, letter_scores
+from openmova.routing.selection import ExpertSelection
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualContext:
+    """What an answer is written from, and how it came about."""
+
+    tokens: Tensor
+    """[B, N, D]"""
+    gates: Tensor
+    """[B, blocks, E]; zero for experts that were not chosen"""
+    chosen: Tensor
+    """bool [B, E]"""
+    routing: list[Routing]
+    """the choice of each row with names, scores, and what the router wrote"""
+
+    def row_gates(self) -> list[Tensor]:
+        """For each row float32 [blocks, chosen experts], on the CPU."""
+        rows = zip(self.gates, self.chosen, strict=True)
+        return [gates[:, chosen].float().cpu() for gates, chosen in rows]
+
+
+VISUAL_INPUTS = (
+    *("pixel_values", "image_sizes", "routing_input_ids", "routing_attention_mask"),
+    *("question_input_ids", "question_attention_mask"),
+)
+
+
+class Memory(Protocol):
+    """What knows encoder outputs of pictures from before; else the model's own methods run."""
+
+    def encode_base(self, pixel_values: Tensor, image_sizes: Tensor) -> Tensor: ...
+
+    def encode_experts(
+        self, pixel_values: Tensor, image_sizes: Tensor, routing: Tensor
+    ) -> dict[int, ExpertMap]: ...
+
+    def route(
+        self, rows: Sequence[int], input_ids: Tensor, attention_mask: Tensor, base_map: Tensor
+    ) -> RoutingResult: ...
+
+
+Timer = Callable[[str], AbstractContextManager[None]]
+"""Gives a context that times a stage by its name."""
+
+
+class TwoPassGeneration(GenerationMixin):
+    """`generate` with both passes, for the model that has `model`, `config` and `tokenizer`."""
+
+    model: MovaVision
+    config: MovaConfig
+    tokenizer: PreTrainedTokenizerBase
+
+    @torch.no_grad()
+    def encode_images(
+        self,
+        inputs: Mapping[str, Tensor | None],
+        *,
+        selections: Sequence[ExpertSelection] | None = None,
+        constrained: bool | None = None,
+        memory: Memory | None = None,
+        timer: Timer = lambda stage: nullcontext(),
+    ) -> VisualContext:
+        """Encode pictures under the experts of each row, or those that the router names.
+
+        inputs, as the processor makes them: pixel_values uint8 [B, 3, h, w], image_sizes [B, 2];
+        question_input_ids, routing_input_ids and their attention masks [B, T]. selections: who
+        decides, for each row; None: the router. constrained: as `route`. memory: encoder outputs
+        that are known; timer: told the stages base, routing, experts and adapter.
+        Raises ValueError without pictures, or without the prompts that a row needs.
+        """
+        core = self.model
+        pixel_values, image_sizes, prompts, masks, *question = map(inputs.get, VISUAL_INPUTS)
+        if pixel_values is None or image_sizes is None:
+            raise ValueError(NO_IMAGES)
+        with timer("base"):
+            base_map = (memory or core).encode_base(pixel_values, image_sizes)
+        selections = selections or [ExpertSelection()] * len(base_map)
+        known: Tensor | None = None
+        with timer("routing"):
+            names = self.config.expert_names
+            nobody = (False,) * len(names)
+            fixed = [selection.fixed or nobody for selection in selections]
+            chosen = core.check_routing(torch.tensor(fixed, device=base_map.device).bool())
+            asked = [row for row, selection in enumerate(selections) if selection.fixed is None]
+            routing = [Routing.of(row, names) for row in chosen]
+            if asked:
+                if prompts is None or masks is None:
+                    raise ValueError(
+                        "to find a routing, generate needs routing_input_ids, as the processor "
+                        "makes them; or pass routing= (bool [batch, experts])"
+                    )
+                router = prompts[asked], masks[asked], base_map[asked]
+                if memory is None:
+                    result = self.route(*router, constrained=constrained)
+                else:
+                    result = memory.route(asked, *router)
+                for at, row in enumerate(asked):
+                    limited = selections[row].limited(self.config.routing.max_experts)
+                    chosen[row] = limited.apply(result.routing[at], result.scores[at], names)
+                    routing[row] = Routing.of(chosen[row], names, result, at)
+                known = result.tokens
+        with timer("experts"):
+            maps = (memory or core).encode_experts(pixel_values, image_sizes, chosen)
+        with timer("adapter"):
+            if known is None or chosen[asked].any(dim=1).all():
+                tokens, gates = core.fuse(base_map, maps, chosen, *question)
+            else:  # what the router saw of a row without expert are its image tokens
+                rest = chosen.any(dim=1)
+                rest[[row for row in range(len(chosen)) if row not in asked]] = True
+                tokens = known.new_empty(len(chosen), *known.shape[1:])
+                tokens[asked] = known
+                gates = tokens.new_zeros(len(chosen), len(core.adapter.blocks), chosen.shape[1])
+                if rest.any():
+                    place = rest.cumsum(dim=0) - 1
+                    moved = {j: ExpertMap(place[rows], one) for j, (rows, one) in maps.items()}
+                    tokens[rest], gates[rest] = core.fuse(
+                        base_map[rest],
+                        moved,
+                        chosen[rest],
+                        *(None if part is None else part[rest] for part in question),
+                    )
+        return VisualContext(tokens=tokens, gates=gates, chosen=chosen, routing=routing)
+
+    @torch.no_grad()
+    def route(
+        self,
+        routing_input_ids: Tensor,
+        routing_attention_mask: Tensor | None,
+        base_map: Tensor,
+        *,
+        constrained: bool | None = None,
+        pool_size: int | None = None,
+        past_key_values: Cache | None = None,
+    ) -> RoutingResult:
+        """Ask the language model which experts these pictures and questions need (the coarse pass).
+
+        routing_input_ids [B, T]: the routing prompts; base_map [B, C, H, W]. constrained: as in the
+        config's routing, if not given. pool_size: how many experts the prompts' pool has, if it
+        is not the model's own. past_key_values: of the prompts' first places, with all of their
+        image tokens, which are not read again. An empty pool is not asked about. Raises ValueError
+        if the model has no tokenizer.
+        """
+        rules = self.config.routing
+        experts = len(self.model.experts)
+        letters = expert_letters(experts if pool_size is None else pool_size)
+        chosen = base_map.new_zeros(len(base_map), len(letters), dtype=torch.bool)
+        none = base_map.new_zeros(len(base_map), experts, dtype=torch.bool)
+        tokens, _ = self.model.fuse(base_map, {}, none)
+        if not letters:
+            return RoutingResult(chosen, chosen.float(), [""] * len(chosen), tokens)
+        answer = self.generation_config
+        end = answer.eos_token_id if answer.eos_token_id is not None else []
+        processors = LogitsProcessorList([self._no_image_tokens()])
+        if rules.constrained if constrained is None else constrained:
+            processors.append(
+                RoutingConstraint(
+                    tokenizer=self.tokenizer,
+                    letters=letters,
+                    eos_token_ids=end,
+                    prompt_length=routing_input_ids.shape[1],
+                )
+            )
+        generated = super().generate(
+            routing_input_ids,
+            GenerationConfig(
+                max_new_tokens=rules.max_new_tokens,
+                do_sample=False,
+                num_beams=1,
+                num_return_sequences=1,
+                # Set, so that the answer's settings in generation_config.json don't count here.
+                min_new_tokens=0,
+                temperature=1.0,
+                top_p=1.0,
+                top_k=50,
+                repetition_penalty=1.0,
+                no_repeat_ngram_size=0,
+                return_dict_in_generate=True,
+                output_logits=True,
+            ),
+            attention_mask=routing_attention_mask,
+            image_tokens=tokens,
+            pooled=none.new_ones(len(none)),
+            past_key_values=past_key_values,
+            logits_processor=processors,
+        )
+        new_ids = generated.sequences[:, routing_input_ids.shape[1] :]
+        texts = [
+            text.strip() for text in self.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
+        ]
+        for row, text in enumerate(texts):
+            chosen[row, list(parse_routing(text, letters))] = True
+        active = active_steps(new_ids, end)
+        scores = letter_scores(generated.logits, self.tokenizer, letters, active)
+        return RoutingResult(chosen, scores, texts, tokens, generated.past_key_values)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        *,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        routing: Tensor | None = None,
+        routing_input_ids: Tensor | None = None,
+        routing_attention_mask: Tensor | None = None,
+        question_input_ids: Tensor | None = None,
+        question_attention_mask: Tensor | None = None,
+        image_tokens: Tensor | None = None,
+        max_experts: int | None = None,
+        constrained: bool | None = None,
+        logits_processor: Sequence[LogitsProcessor] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Answer: both passes over a picture, or only the second with routing= or image_tokens=.
+
+        Takes what the processor returns and every option of transformers' generate. routing bool
+        [B, E] replaces the router's choice, max_experts limits it.
+        Raises ValueError if a picture comes with neither a routing nor a routing prompt.
+        """
+        if image_tokens is None and pixel_values is not None:
+            if routing is None:
+                selections = [ExpertSelection(max_experts=max_experts)] * len(pixel_values)
+            else:
+                rows = self.model.check_routing(routing).tolist()
+                selections = [ExpertSelection(fixed=tuple(row)) for row in rows]
+            given = (
+                *(pixel_values, image_sizes, routing_input_ids, routing_attention_mask),
+                *(question_input_ids, question_attention_mask),
+            )
+            visual = dict(zip(VISUAL_INPUTS, given, strict=True))
+            context = self.encode_images(visual, selections=selections, constrained=constrained)
+            image_tokens = context.tokens
+        processors = LogitsProcessorList([self._no_image_tokens(), *(logits_processor or ())])
+        return super().generate(
+            inputs,
+            generation_config,
+            image_tokens=image_tokens,
+            logits_processor=processors,
+            **kwargs,
+        )
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        *args: Any,
+        image_tokens: Tensor | None = None,
+        is_first_iteration: bool | None = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """As transformers does, with the image tokens only where the prompt is read."""
+        inputs = super().prepare_inputs_for_generation(
+            input_ids, *args, is_first_iteration=is_first_iteration, **kwargs
+        )
+        if is_first_iteration or not kwargs.get("use_cache", True):
+            inputs["image_tokens"] = image_tokens
+        return inputs
+
+    def _no_image_tokens(self) -> LogitsProcessor:
+        """A picture is shown to the model, never written by it."""
+        return SuppressTokensLogitsProcessor([self.config.image_token_id], str(self.device))
