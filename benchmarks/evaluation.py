@@ -79,7 +79,7 @@ def write_task(name: str, asked: list[Item], folder: Path) -> None:
             }
         ],
     }
-    shown = "doc_to_visual: !function openmova.evaluate.referring_tasks.picture\n"
+    shown = "doc_to_visual: !function openmova.evaluate.grounding.picture\n"
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(config) + shown)
 
 

@@ -255,7 +255,7 @@ class Clock(TrainerCallback):
 
 def trainer(arguments: argparse.Namespace) -> None:
     """Time the step of our trainer and of a bare loop, on the same samples."""
-    from openmova.data.bad import BadSamples
+    from openmova.data.bad_samples import BadSamples
     from openmova.train import training as run
     from openmova.train.recipe import recipe_from_dict
     from openmova.train.trainer import Course, MovaTrainer

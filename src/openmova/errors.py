@@ -1,5 +1,10 @@
 """How a program ends that the user has to do with: by a mistake, by Ctrl-C."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 INTERRUPTED = 128 + 2
 """The exit status after Ctrl-C, as shells report a program that ended by SIGINT."""
 
@@ -9,3 +14,12 @@ class UserError(Exception):
 
     The command line prints it and exits with 2.
     """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known: the most like it, or all."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=3)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"known are {', '.join(names) or 'none'}"

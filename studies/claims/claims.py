@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmova.checkpoints.nano_spec import EXPERTS
-from openmova.evaluate.statistics import Mean
+from openmova.evaluate.intervals import Mean
 
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run"
 MATCH = 0.05

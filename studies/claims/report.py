@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from openmova.evaluate.statistics import percent
+from openmova.evaluate.intervals import percent
 from openmova.runtime.files import write_text
 from openmova.train.plot import can_draw
 

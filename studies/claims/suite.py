@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Drawn
 
 from openmova.errors import UserError
-from openmova.evaluate.statistics import Mean, percent
+from openmova.evaluate.intervals import Mean, percent
 from openmova.evaluate.suites import Load, SuiteOptions
 from openmova.runtime.run_store import Journal, Row
 from studies.claims.answers import Asker

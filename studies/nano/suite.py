@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from openmova import Mova
 from openmova.errors import UserError
-from openmova.evaluate.statistics import Share
+from openmova.evaluate.intervals import Share
 from studies.nano import packages
 from studies.nano.judge import is_unsure, judge
 from studies.nano.pictures import open_picture

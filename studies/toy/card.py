@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from openmova.errors import UserError
-from openmova.evaluate.statistics import percent
+from openmova.evaluate.intervals import percent
 from studies.toy.suite import GROUPS
 
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"

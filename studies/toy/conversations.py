@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from openmova.data.llava import write_llava
+from openmova.data.records import write_llava
 from openmova.data.sample import Sample, Turn
 from studies.toy.synthetic import (
     Fact,

@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from openmova.evaluate.statistics import Share, majority, percent
+from openmova.evaluate.intervals import Share, majority, percent
 from openmova.evaluate.suites import Load, SuiteOptions
 from openmova.inference.answer import matches
 from openmova.inference.mova import Mova

@@ -14,7 +14,7 @@ from openmova.analysis.data_inspection import inspect_data
 from openmova.analysis.report import data_page
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.formats import read_samples
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal
@@ -102,7 +102,7 @@ def test_finished_samples_are_not_asked_again(
     mova: Mova, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = inspect_data(mova, samples, max_new_tokens=3, batch=2)
-    real, seen = data_inspection.ask_masked, []
+    real, seen = data_inspection.ask_ablated, []
 
     def stopping(mova: Mova, pairs: Any, **options: Any) -> Any:
         if len(seen) == 2:
@@ -110,7 +110,7 @@ def test_finished_samples_are_not_asked_again(
         seen.append(len(pairs))
         return real(mova, pairs, **options)
 
-    monkeypatch.setattr(data_inspection, "ask_masked", stopping)
+    monkeypatch.setattr(data_inspection, "ask_ablated", stopping)
     with Journal.opened(tmp_path / "run", {}) as journal, pytest.raises(KeyboardInterrupt):
         inspect_data(mova, samples, max_new_tokens=3, batch=2, journal=journal)
     assert len((tmp_path / "run" / "samples.jsonl").read_text().splitlines()) == 4
@@ -119,7 +119,7 @@ def test_finished_samples_are_not_asked_again(
         seen.append(len(pairs))
         return real(mova, pairs, **options)
 
-    monkeypatch.setattr(data_inspection, "ask_masked", counting)
+    monkeypatch.setattr(data_inspection, "ask_ablated", counting)
     with Journal.opened(tmp_path / "run", {}) as journal:
         assert inspect_data(mova, samples, max_new_tokens=3, batch=2, journal=journal) == whole
     assert len((tmp_path / "run" / "samples.jsonl").read_text().splitlines()) == 11

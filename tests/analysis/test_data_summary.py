@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openmova.analysis.data_summary import LEFT_OUT, summary
+from openmova.analysis.data_inspection import LEFT_OUT, summary
 
 POOL = ("text", "chart")
 

@@ -13,7 +13,7 @@ import pytest
 from openmova.annotate.annotation_folder import AnnotationFolder, Settings
 from openmova.annotate.shards import Shard, write_shard
 from openmova.data.formats import read_samples
-from openmova.data.samples import RecordList
+from openmova.data.sources import RecordList
 from openmova.errors import UserError
 
 LOSSES = {

@@ -11,7 +11,7 @@ import pytest
 
 from openmova.annotate.annotation_folder import Settings
 from openmova.annotate.cluster import Chunk, ClusterLosses, _Worker
-from openmova.data.bad import BadSamples
+from openmova.data.bad_samples import BadSamples
 from openmova.data.formats import read_samples
 from openmova.errors import UserError
 from openmova.runtime import ray_cluster

@@ -13,8 +13,8 @@ from PIL import Image
 
 from openmova.annotate.losses import ProbeLosses, SampleIds, answer_losses
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.data.bad import BadSamples
-from openmova.data.samples import RecordList
+from openmova.data.bad_samples import BadSamples
+from openmova.data.sources import RecordList
 from openmova.train.collate import Encoder
 
 MODEL, PROCESSOR = tiny_mova()
@@ -48,7 +48,7 @@ def losses_of(*experts: str, batch: int = 8, samples: RecordList = SAMPLES) -> l
 def test_it_is_the_loss_of_training() -> None:
     encoder = Encoder(PROCESSOR, NAMES, chosen=NAMES)
     for index in range(len(SAMPLES)):
-        batch = encoder.batch([encoder.row(SAMPLES[index].opened())])
+        batch = encoder.batch([encoder.row(SAMPLES[index].open())])
         (found,) = answer_losses(MODEL, batch).tolist()
         inputs = {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)}
         with torch.no_grad():

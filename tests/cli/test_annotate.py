@@ -87,7 +87,7 @@ def test_shards_merge_into_what_one_process_writes(data: Path, model: Path, tmp_
     for row, sample in zip(table, (annotated[i] for i in range(SAMPLES)), strict=True):
         useful = {name for name in names if row[f"loss_{name}"] < row["loss_base"]}
         assert set(row["experts"]) == set(sample.experts or ()) == useful
-    assert annotated[0].opened().image is not None
+    assert annotated[0].open().image is not None
 
 
 @pytest.fixture

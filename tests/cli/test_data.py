@@ -78,7 +78,7 @@ def test_a_contact_sheet(good: Path, tmp_path: Path) -> None:
         assert sheet.width > 600
     result = run(good, "--sheet", tmp_path / "nowhere" / "sheet.png")
     assert result.exit_code == 2
-    assert "cannot write the sheet" in result.stderr
+    assert "there is no folder" in result.stderr
 
 
 def test_with_a_model_tokens_and_experts_are_checked(tmp_path: Path) -> None:

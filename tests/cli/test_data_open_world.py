@@ -22,7 +22,7 @@ def test_it_is_data_for_any_trainer(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     told = json.loads(result.stdout)
     read = read_samples(out)
-    samples = [read[index].opened() for index in range(len(read))]
+    samples = [read[index].open() for index in range(len(read))]
     assert told["instructions"] == len(samples) == 60
     assert told["none"] == [sample.turns[1].text for sample in samples].count("none")
     assert all(sample.routing and sample.domain == "open-world" for sample in samples)

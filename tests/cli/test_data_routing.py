@@ -51,7 +51,7 @@ def test_annotated_data_becomes_llava_json(folder: Path) -> None:
     read = read_samples(out)
     answers = [read[index].turns[1].text for index in range(30)]
     assert told["none"] == answers.count("none")
-    assert all(read[index].routing and read[index].opened().image for index in range(30))
+    assert all(read[index].routing and read[index].open().image for index in range(30))
     assert all(answers[index] == "none" for index in range(2, 30, 3))
     again = folder / "new" / "again.json"
     assert run(folder / "data.jsonl", again, "--pool", folder / "pool.yaml").exit_code == 0
@@ -99,4 +99,4 @@ def test_many_unknown_experts_stop_it(folder: Path) -> None:
     write(folder, [record(number, experts=["orc"]) for number in range(150)])
     result = run(folder / "data.jsonl", folder / "out.json", "--pool", folder / "pool.yaml")
     assert result.exit_code == 2
-    assert "unknown expert 'orc'; the pool has ocr" in result.stderr
+    assert "unknown expert 'orc': did you mean ocr" in result.stderr

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Sample
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 
 
 def picture(colour: str = "red", side: int = 6) -> bytes:
@@ -101,7 +101,7 @@ def sort_out(samples: Samples) -> tuple[list[Sample], list[str]]:
     good, bad = [], []
     for index in range(len(samples)):
         try:
-            good.append(samples[index].opened())
+            good.append(samples[index].open())
         except BadSample as error:
             assert error.source == samples.name
             assert error.id

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from data.files import llava, messages, write_lines
-from openmova.data.bad import BadSample
-from openmova.data.check import Spread, check
+from openmova.data.bad_samples import BadSample
+from openmova.data.check import check
+from openmova.data.contact_sheet import contact_sheet, evenly
 from openmova.data.formats import read_samples
 from openmova.data.sample import Sample
-from openmova.data.samples import Samples
-from openmova.data.sheet import contact_sheet, evenly
+from openmova.data.sources import Samples
 
 ROWS = [
     llava(id="a", experts=["sam", "dinov2"], domain="things"),
@@ -38,7 +38,12 @@ def test_counts_what_the_samples_hold(samples: Samples) -> None:
     assert report.experts == {"dinov2": 2, "sam": 1}
     assert report.experts_each == {"0": 1, "1": 1, "2": 1, "not annotated": 1}
     assert report.domains == {"things": 2, "none given": 2}
-    assert report.numbers["longest side of the picture"] == Spread(least=6, median=6, p95=6, most=6)
+    assert report.numbers["longest side of the picture"] == {
+        "least": 6,
+        "median": 6,
+        "p95": 6,
+        "most": 6,
+    }
     assert report.over is None
 
 
@@ -61,7 +66,7 @@ def test_tokens_are_counted_and_the_long_ones_told(samples: Samples) -> None:
         return {"a": 10}.get(sample.id, 30), 4
 
     report = check(samples, measure=measure, max_tokens=20)
-    assert report.numbers["tokens"] == Spread(least=10, median=30, p95=30, most=30)
+    assert report.numbers["tokens"] == {"least": 10, "median": 30, "p95": 30, "most": 30}
     assert report.over == 3
     assert {"id": "c", "reason": "no template for it"} in report.bad
 

@@ -28,7 +28,7 @@ def test_the_examples_are_read_and_the_python_runs(
     records = [json.loads(block) for block in blocks("json")]
     write_lines(tmp_path / "train.jsonl", records)
     samples = read_samples("train.jsonl", images="pictures")
-    llava, messages = samples[0].opened(), samples[1].opened()
+    llava, messages = samples[0].open(), samples[1].open()
     assert llava.turns == messages.turns[:2]
     assert (llava.experts, messages.experts) == (("pix2struct",), ())
     names: dict[str, object] = {}

@@ -23,7 +23,7 @@ def test_a_streamed_dataset_gives_the_same_rows(tmp_path: Path) -> None:
     samples = StreamedRows("hub", rows, count, tmp_path)
     for index in [0, 1, 1, 4, 3, 50, 51, 2, *range(count), 0]:
         assert samples[index].id == f"s{index}"
-    assert samples[7].opened().image is not None
+    assert samples[7].open().image is not None
     assert not samples.random_access
 
 
@@ -64,7 +64,7 @@ def test_a_dataset_of_the_hub_is_named_with_subset_and_split(hub: list[tuple[Any
     for address in ("hub:o/data", "hub:o/data/part", "stream:o/data:val", "hub:o/data/part:val"):
         samples = read_samples(address)
         assert (len(samples), samples.name) == (3, "o/data")
-        assert samples[1].opened().id == "s1"
+        assert samples[1].open().id == "s1"
         assert samples.random_access == address.startswith("hub:")
     assert hub == [
         ("o/data", None, "train", False),
@@ -74,14 +74,17 @@ def test_a_dataset_of_the_hub_is_named_with_subset_and_split(hub: list[tuple[Any
     ]
 
 
-def test_a_stream_that_does_not_know_its_length(hub: list[tuple[Any, ...]]) -> None:
-    with pytest.raises(UserError, match=r"download it \(hub:o/unsized\)"):
-        read_samples("stream:o/unsized")
-
-
-def test_a_hub_that_cannot_be_reached(hub: list[tuple[Any, ...]]) -> None:
-    with pytest.raises(UserError, match=r"o/unreachable can't be read \(no network\)"):
-        read_samples("hub:o/unreachable")
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("stream:o/unsized", r"download it \(hub:o/unsized\)"),
+        ("hub:o/unreachable", r"o/unreachable can't be read \(no network\)"),
+    ],
+)
+def test_what_the_hub_cannot_give_is_told(address: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        read_samples(address)
 
 
 def test_a_parquet_file_that_changed_is_read_again(tmp_path: Path) -> None:

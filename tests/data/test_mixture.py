@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openmova.data.bad import BadSample, BadSamples
-from openmova.data.mixture import Mixture, Weighted
+from openmova.data.bad_samples import BadSample, BadSamples
+from openmova.data.mixture import Mixture, WeightedSource
 from openmova.data.sample import Sample
-from openmova.data.samples import RecordList
+from openmova.data.sources import RecordList
 from openmova.errors import UserError
 
 
@@ -24,7 +24,7 @@ def records(count: int, name: str = "a") -> RecordList:
 
 def mixture(*parts: tuple[int, float], seed: int = 0) -> Mixture:
     sources = [
-        Weighted(samples=records(count, name), weight=weight)
+        WeightedSource(samples=records(count, name), weight=weight)
         for name, (count, weight) in zip("abcdef", parts, strict=False)
     ]
     return Mixture(sources, seed=seed)
@@ -122,7 +122,7 @@ def test_a_check_of_the_caller_rejects_samples_too() -> None:
 
 
 def test_a_source_of_bad_samples_only_stops_the_run() -> None:
-    mixed = Mixture([Weighted(samples=RecordList("x", [1, 2, 3], Path()))], seed=0)
+    mixed = Mixture([WeightedSource(samples=RecordList("x", [1, 2, 3], Path()))], seed=0)
     with pytest.raises(UserError, match="x has no sample that can be used"):
         mixed.sample(0, 0, BadSamples())
 

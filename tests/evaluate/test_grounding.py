@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openmova.evaluate.grounding import Overlap, box_iou, c_iou, polygon_mask
-from openmova.evaluate.referring_tasks import (
+from openmova.evaluate.grounding import (
+    Overlap,
+    box_iou,
     box_question,
     box_results,
+    c_iou,
     expressions,
     picture,
+    polygon_mask,
     polygon_results,
 )
 from openmova.images.boxes import Box, Polygon

@@ -17,11 +17,12 @@ from PIL import Image
 from openmova import Mova
 from openmova.errors import UserError
 from openmova.evaluate import tasks
-from openmova.evaluate.usage import expert_usage
 from openmova.model.processing_mova import MovaProcessor
 from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
 pytest.importorskip("lmms_eval", reason="lmms-eval is not installed (the Makefile does it)")
+
+from openmova.evaluate.lmms_model import OpenMova, expert_usage
 
 QUESTIONS = ["what is this ?", "how many dogs ?", "what red ?", "is this a blue cat ?", "dogs ?"]
 TASKS = Path(tasks.__path__[0])
@@ -164,8 +165,6 @@ class Stopped(Exception):
 def asked(checkpoint: Path, tmp_path: Path) -> Any:
     """A plug-in in this process, and requests for it: asked(batch_size, **arguments)."""
     from lmms_eval.api.instance import Instance
-
-    from openmova.evaluate.lmms_model import OpenMova
 
     def messages(doc: dict[str, Any]) -> list[dict[str, Any]]:
         said = [{"type": "image", "url": doc["image"]}, {"type": "text", "text": doc["question"]}]

@@ -14,16 +14,6 @@ def test_the_map_has_stride_eight() -> None:
     assert expert(expert.view(images, sizes)).shape == (2, 16, 8, 8)
 
 
-def test_a_row_is_the_same_alone_and_in_a_batch() -> None:
-    expert = CellExpert(name="text", descriptions=["text"], size=64, channels=16, blocks=2).freeze()
-    images = torch.randint(0, 256, (3, 3, 50, 50), dtype=torch.uint8)
-    sizes = torch.tensor([[50, 50], [30, 50], [50, 10]])
-    together = expert(expert.view(images, sizes))
-    for row in range(3):
-        alone = expert(expert.view(images[row : row + 1], sizes[row : row + 1]))
-        torch.testing.assert_close(together[row : row + 1], alone)
-
-
 def test_context_carries_along_rows_and_columns_and_over_the_map() -> None:
     torch.manual_seed(0)
     context = Context(4)

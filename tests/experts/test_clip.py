@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from openmova.errors import UserError
-from openmova.experts.clip import ClipEncoder, resize_positions
+from openmova.experts.clip import resize_positions
 
 from .oracles import load_known, renamed, with_random_weights
-from .pictures import assert_batch_changes_nothing
+from .small import small_expert
 
 LAYERS = 3
-
-
-def tiny(**keywords: Any) -> ClipEncoder:
-    sizes = {"width": 24, "layers": LAYERS, "heads": 3, "mlp": 40, "patch": 8, "size": 40}
-    return ClipEncoder(name="clip", descriptions=["sees"], **{**sizes, **keywords})
 
 
 @pytest.mark.parametrize("select_layer", [*range(LAYERS + 1), -1, -2])
@@ -36,7 +29,7 @@ def test_every_hidden_state_equals_transformers(select_layer: int) -> None:
             )
         )
     )
-    encoder = tiny(select_layer=select_layer).freeze()
+    encoder = small_expert("clip", select_layer=select_layer)
     state = renamed(oracle.state_dict(), [(r"^vision_model\.", "")])
     unused = load_known(encoder, state)
     built = select_layer % (LAYERS + 1)
@@ -48,26 +41,6 @@ def test_every_hidden_state_equals_transformers(select_layer: int) -> None:
         hidden = oracle(view, output_hidden_states=True).hidden_states[select_layer]
         found = encoder(view).flatten(2).mT
     torch.testing.assert_close(found, hidden[:, 1:], atol=2e-5, rtol=0)
-
-
-def test_a_row_is_the_same_alone_and_in_a_batch() -> None:
-    assert_batch_changes_nothing(tiny().freeze())
-
-
-def test_it_works_in_bfloat16() -> None:
-    encoder = tiny().freeze().bfloat16()
-    features = encoder(torch.randn(1, 3, 40, 40).bfloat16())
-    assert features.dtype == torch.bfloat16 and features.shape == (1, 24, 5, 5)
-
-
-def test_it_can_be_built_without_memory() -> None:
-    with torch.device("meta"):
-        encoder = ClipEncoder(name="clip", descriptions=["sees"])
-    parameters = dict(encoder.named_parameters())
-    assert all(parameter.is_meta for parameter in parameters.values())
-    assert parameters["embeddings.position_embedding.weight"].shape == (48 * 48 + 1, 1024)
-    assert "encoder.layers.22.mlp.fc2.weight" in parameters
-    assert "encoder.layers.23.mlp.fc2.weight" not in parameters
 
 
 def test_positions_of_another_grid_keep_the_class_row() -> None:
@@ -90,18 +63,3 @@ def test_positions_of_half_precision_are_resized_in_float32() -> None:
 def test_a_table_that_is_no_square_is_refused(rows: int) -> None:
     with pytest.raises(UserError, match=f"table of {rows} rows"):
         resize_positions(torch.zeros(rows, 4), 3)
-
-
-@pytest.mark.parametrize(
-    ("keywords", "message"),
-    [
-        ({"heads": 5}, "width 24 and heads 5"),
-        ({"patch": 7}, "size 40 and patch 7"),
-        ({"heads": 0}, "width 24 and heads 0"),
-        ({"select_layer": 4}, "select_layer 4 .* 3 layers"),
-        ({"select_layer": -5}, "select_layer -5 .* 3 layers"),
-    ],
-)
-def test_sizes_that_do_not_fit_are_named(keywords: dict[str, int], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        tiny(**keywords)

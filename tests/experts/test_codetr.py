@@ -2,51 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
 import torch
 from torch import Tensor, nn
 
-from openmova.errors import UserError
-from openmova.experts import build_expert
-from openmova.experts.codetr import Block, CoDetrEncoder, Rotary
+from openmova.experts.codetr import Rotary
 
-from .pictures import assert_batch_changes_nothing
+from .small import small_expert
 
-SMALL: dict[str, Any] = {
-    "kind": "codetr",
-    "name": "codetr",
-    "descriptions": ["finds objects"],
-    "width": 16,
-    "layers": 3,
-    "heads": 2,
-    "mlp": 20,
-    "patch": 4,
-    "size": 32,
-    "table": 8,
-    "view_size": 24,
-    "window": 4,
-    "global_layers": [1],
-    "neck": 6,
-    "output_grid": 5,
-}
 CPU = torch.device("cpu")
-
-
-def build(**keywords: Any) -> CoDetrEncoder:
-    """A small encoder with every parameter random."""
-    expert = build_expert(SMALL | keywords)
-    assert isinstance(expert, CoDetrEncoder)
-    randomise(expert)
-    return expert
-
-
-@torch.no_grad()
-def randomise(module: nn.Module) -> None:
-    generator = torch.Generator().manual_seed(0)
-    for parameter in module.parameters():
-        parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
 
 
 def products(rotary: Rotary, q: Tensor, k: Tensor, side: int) -> Tensor:
@@ -80,21 +43,8 @@ def test_a_finer_grid_spans_the_same_positions() -> None:
 
 
 @torch.no_grad()
-def test_a_window_sees_only_itself_and_a_global_layer_everything() -> None:
-    x = torch.randn(1, 8, 8, 16)
-    other = x.clone()
-    other[0, 5, 1] = torch.randn(16)
-    for window, reached in ((4, 16), (None, 64)):
-        block = Block(16, 2, 20, window)
-        randomise(block)
-        rotary = Rotary(window or 8, 8, CPU)
-        changed = (block(x, rotary) - block(other, rotary)).abs().amax(dim=-1) > 1e-6
-        assert changed.sum() == reached
-
-
-@torch.no_grad()
 def test_a_small_view_is_enlarged_by_repeating_pixels() -> None:
-    encoder = build()
+    encoder = small_expert("codetr")
     view = torch.randn(2, 3, 16, 16)
     repeated = view.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     assert torch.equal(encoder(view), encoder(repeated))
@@ -103,7 +53,7 @@ def test_a_small_view_is_enlarged_by_repeating_pixels() -> None:
 @torch.no_grad()
 def test_the_map_is_the_neck_resized_to_the_output_grid() -> None:
     view = torch.randn(1, 3, 32, 32)
-    whole, shrunk = build(output_grid=8)(view), build()(view)
+    whole, shrunk = small_expert("codetr", output_grid=8)(view), small_expert("codetr")(view)
     assert (whole.shape, shrunk.shape) == ((1, 6, 8, 8), (1, 6, 5, 5))
     expected = nn.functional.interpolate(whole, (5, 5), mode="bilinear")
     torch.testing.assert_close(shrunk, expected)
@@ -111,7 +61,7 @@ def test_the_map_is_the_neck_resized_to_the_output_grid() -> None:
 
 @torch.no_grad()
 def test_positions_of_another_grid_are_resized_without_the_class_token() -> None:
-    encoder = build(table=3)
+    encoder = small_expert("codetr", table=3)
     encoder.pos_embed[:, 0] = 1e6
     encoder.pos_embed[:, 1:] = torch.arange(16.0)
     positions = encoder.positions()
@@ -119,12 +69,8 @@ def test_positions_of_another_grid_are_resized_without_the_class_token() -> None
     torch.testing.assert_close(positions, torch.arange(16.0).expand(1, 8, 8, 16))
 
 
-def test_batch_changes_nothing() -> None:
-    assert_batch_changes_nothing(build())
-
-
 def test_no_table_is_a_parameter_or_a_buffer() -> None:
-    encoder = build()
+    encoder = small_expert("codetr")
     assert not list(encoder.buffers())
     attention = sorted(encoder.blocks[0].get_submodule("attn").state_dict())
     assert attention == [
@@ -136,36 +82,3 @@ def test_no_table_is_a_parameter_or_a_buffer() -> None:
         "v_bias",
         "v_proj.weight",
     ]
-
-
-@torch.no_grad()
-def test_bfloat16_follows_float32() -> None:
-    encoder = build()
-    view = torch.randn(1, 3, 24, 24)
-    wide = encoder(view)
-    narrow = encoder.to(torch.bfloat16)(view.to(torch.bfloat16))
-    assert narrow.dtype == torch.bfloat16
-    assert (narrow - wide).abs().mean() < 0.05 * wide.abs().mean()
-
-
-@torch.no_grad()
-def test_built_on_the_meta_device_it_needs_nothing_but_its_weights() -> None:
-    encoder = build()
-    with torch.device("meta"):
-        empty = build_expert(SMALL)
-    empty.load_state_dict(encoder.state_dict(), assign=True)
-    view = torch.randn(1, 3, 24, 24)
-    assert torch.equal(empty(view), encoder(view))
-
-
-@pytest.mark.parametrize(
-    ("keywords", "message"),
-    [
-        ({"size": 30}, "size 30 and patch 4 in its spec"),
-        ({"heads": 5}, "width 16 and heads 5 in its spec"),
-        ({"heads": 8}, "heads of 2 channels, which must be a multiple of 4"),
-    ],
-)
-def test_sizes_that_do_not_fit_are_refused(keywords: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        build(**keywords)

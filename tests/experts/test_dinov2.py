@@ -10,11 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model
 
-from openmova.errors import UserError
 from openmova.experts.dinov2 import Dinov2Encoder
 
 from .oracles import load_known, renamed, with_random_weights
-from .pictures import assert_batch_changes_nothing
+from .small import small_expert
 
 LAYERS, WIDTH, HIDDEN = 3, 24, 64
 NEW_NAMES = (
@@ -25,12 +24,6 @@ NEW_NAMES = (
     (r"mlp\.down_proj", "mlp.weights_out"),
 )
 """What newer versions of transformers call the public names; older ones have those themselves."""
-
-
-def tiny(**keywords: Any) -> Dinov2Encoder:
-    sizes = {"width": WIDTH, "layers": LAYERS, "heads": 3, "mlp": HIDDEN, "patch": 8}
-    views = {"size": 40, "table": 5, "view_size": 40}
-    return Dinov2Encoder(name="dinov2", descriptions=["sees"], **{**sizes, **views, **keywords})
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +49,7 @@ def public_names(oracle: Dinov2Model) -> dict[str, Tensor]:
 
 
 def from_oracle(oracle: Dinov2Model, **keywords: Any) -> Dinov2Encoder:
-    encoder = tiny(**keywords).freeze()
+    encoder: Dinov2Encoder = small_expert("dinov2", **keywords)
     load_known(encoder, public_names(oracle))
     return encoder
 
@@ -71,7 +64,7 @@ def test_every_hidden_state_equals_transformers(oracle: Dinov2Model, select_laye
 
 
 def test_only_what_follows_the_map_is_left_out(oracle: Dinov2Model) -> None:
-    unused = load_known(tiny(), public_names(oracle))
+    unused = load_known(small_expert("dinov2"), public_names(oracle))
     last = f"encoder.layer.{LAYERS - 1}."
     assert {name for name in unused if not name.startswith(last)} == {
         "embeddings.mask_token",
@@ -97,39 +90,3 @@ def test_a_smaller_view_reads_the_position_table_between_its_cells(oracle: Dinov
     columns = encoder.embeddings.positions(3)[0, 1:, 0].unflatten(0, (3, 3))[0]
     step = columns[1] - columns[0]
     torch.testing.assert_close(step, torch.tensor(5 / 3.1), atol=0.05, rtol=0)
-
-
-def test_a_row_is_the_same_alone_and_in_a_batch() -> None:
-    assert_batch_changes_nothing(tiny(view_size=64).freeze())
-
-
-@pytest.mark.parametrize("view_size", [24, 40, 56])
-def test_it_works_in_bfloat16(view_size: int) -> None:
-    encoder = tiny(view_size=view_size).freeze().bfloat16()
-    features = encoder(torch.randn(1, 3, view_size, view_size).bfloat16())
-    side = min(view_size, 40) // 8
-    assert features.dtype == torch.bfloat16 and features.shape == (1, WIDTH, side, side)
-
-
-def test_it_can_be_built_without_memory() -> None:
-    with torch.device("meta"):
-        encoder = Dinov2Encoder(name="dinov2", descriptions=["sees"])
-    parameters = dict(encoder.named_parameters())
-    assert all(parameter.is_meta for parameter in parameters.values())
-    assert parameters["embeddings.position_embeddings"].shape == (1, 37 * 37 + 1, 1536)
-    assert parameters["encoder.layer.38.mlp.weights_in.weight"].shape == (8192, 1536)
-    assert "encoder.layer.39.norm1.weight" not in parameters
-
-
-@pytest.mark.parametrize(
-    ("keywords", "message"),
-    [
-        ({"heads": 5}, "width 24 and heads 5"),
-        ({"size": 41, "view_size": 64}, "size 41 and patch 8"),
-        ({"view_size": 31}, "size 31 and patch 8"),
-        ({"select_layer": 4}, "select_layer 4 .* 3 layers"),
-    ],
-)
-def test_sizes_that_do_not_fit_are_named(keywords: dict[str, int], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        tiny(**keywords)

@@ -50,8 +50,7 @@ def spec(model_type: str, **keywords: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model_type", TRANSFORMERS)
-@pytest.mark.parametrize("size", [56, 84, (56, 112)], ids=str)
-@pytest.mark.parametrize("select_layer", [None, -2])
+@pytest.mark.parametrize(("size", "select_layer"), [(56, None), (84, -2), ((56, 112), None)])
 def test_tokens_become_a_map_of_the_patches(
     model_type: str, size: int | tuple[int, int], select_layer: int | None
 ) -> None:

@@ -15,8 +15,6 @@ from tiny import image_inputs, tiny_config, tiny_model
 from .onnx_files import tiny_graph
 from .test_hf import CONFIGS
 
-pytest.importorskip("onnxruntime", reason="the kind onnx needs the extra: openmova[onnx]")
-
 
 def mixture(graph: Path) -> MovaForConditionalGeneration:
     """A trained base and an expert of transformers, and a graph."""

@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from onnx import TensorProto
 from torch.nn import functional as F
 
 from openmova.errors import UserError
 from openmova.experts import build_expert
 from openmova.experts.onnx import OnnxExpert
 
-from .onnx_files import INT64, tiny_graph
+from .onnx_files import tiny_graph
 from .pictures import assert_batch_changes_nothing, padded_batch
-
-pytest.importorskip("onnxruntime", reason="the kind onnx needs the extra: openmova[onnx]")
 
 
 @pytest.fixture
@@ -136,7 +135,7 @@ def test_a_spec_that_gives_no_map_is_refused(
         (tiny_graph()[:-40], "can't be run by onnxruntime"),
         (tiny_graph(batch=4), "fixed to batches of 4; export it with a batch of 1 or any"),
         (tiny_graph(channels=1), "one float input"),
-        (tiny_graph(kind=INT64), "can't be run|one float input"),
+        (tiny_graph(kind=TensorProto.INT64), "can't be run|one float input"),
     ],
     ids=["text", "cut short", "batches of 4", "grey pictures", "integers"],
 )
@@ -148,10 +147,12 @@ def test_a_graph_of_another_kind_is_refused(tmp_path: Path, content: bytes, mess
     assert "\n" not in str(caught.value)
 
 
-def test_without_onnxruntime_the_error_says_how_to_get_it(
-    graph: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_without_the_extra_the_error_says_how_to_get_it(
+    graph: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "openmova.experts.onnx_graph", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=r'pip install "openmova\[onnx\]"'):
         build_expert(spec(graph))
 

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from openmova.errors import UserError
 from openmova.experts import build_expert
-from openmova.experts.views import Frame, Resample, flattened_patches, picture_view, resized
+from openmova.experts.views import (
+    Frame,
+    Resample,
+    flattened_patches,
+    picture_view,
+    resize_as_pillow,
+)
 
 from .pictures import alone, padded_batch
 
@@ -56,13 +62,17 @@ def test_a_resized_picture_is_pillows_to_the_bit(
     size: tuple[int, int], target: tuple[int, int], resample: Resample
 ) -> None:
     picture = noise(*size)
-    assert torch.equal(resized(picture, target, resample), by_pillow(picture, target, resample))
+    assert torch.equal(
+        resize_as_pillow(picture, target, resample), by_pillow(picture, target, resample)
+    )
 
 
 def test_the_window_is_the_centre_of_the_whole() -> None:
     picture = noise(40, 70)
-    whole = resized(picture, (96, 168), "bicubic")
-    assert torch.equal(resized(picture, (96, 168), "bicubic", window=(96, 96)), whole[:, :, 36:132])
+    whole = resize_as_pillow(picture, (96, 168), "bicubic")
+    assert torch.equal(
+        resize_as_pillow(picture, (96, 168), "bicubic", window=(96, 96)), whole[:, :, 36:132]
+    )
 
 
 def test_pad_centres_the_picture_on_its_mean_colour() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmova.experts.vitdet import ChannelNorm, into_windows, out_of_windows
+from openmova.experts.codetr import Attention as CoDetrAttention
+from openmova.experts.codetr import Rotary
+from openmova.experts.vitdet import ChannelNorm, ViTBlock, into_windows, out_of_windows
+
+from .small import randomise
 
 
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5))
@@ -30,3 +35,18 @@ def test_the_norm_is_over_the_channels_of_each_place() -> None:
     y = ChannelNorm(16)(x)
     torch.testing.assert_close(y.mean(dim=1), torch.zeros(2, 3, 4), atol=1e-6, rtol=0)
     torch.testing.assert_close(y[1, :, 2, 3], torch.nn.LayerNorm(16)(x[1, :, 2, 3]))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("window", "reached"), [(4, 16), (3, 9), (None, 64)])
+def test_a_window_sees_only_itself_and_a_global_layer_everything(
+    window: int | None, reached: int
+) -> None:
+    x = torch.randn(1, 8, 8, 16)
+    other = x.clone()
+    other[0, 0, 0] = torch.randn(16)
+    attention, rotary = CoDetrAttention(16, 2), Rotary(window or 8, 8, torch.device("cpu"))
+    block = ViTBlock(16, attention, torch.nn.Identity(), window)
+    randomise(block)
+    changed = (block(x, rotary) - block(other, rotary)).abs().amax(dim=-1) > 1e-6
+    assert changed.sum() == reached

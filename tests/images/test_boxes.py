@@ -34,28 +34,22 @@ texts = st.one_of(
 
 class TestBoxes:
     @pytest.mark.parametrize(
-        ("size", "expected"),
+        ("frame", "size", "expected"),
         [
             # 400 wide, 200 high: the square's side is 400, the picture begins 100 below its top.
-            (LANDSCAPE, Box(100.0, 60.0, 300.0, 140.0)),
+            ("pad", LANDSCAPE, Box(100.0, 60.0, 300.0, 140.0)),
             # 101 wide, 300 high: the side is 300, the picture begins 99 to the right (199 // 2).
-            (PORTRAIT, Box(0.0, 120.0, 101.0, 180.0)),
-            (SQUARE, Box(25.0, 40.0, 75.0, 60.0)),
+            ("pad", PORTRAIT, Box(0.0, 120.0, 101.0, 180.0)),
+            ("pad", SQUARE, Box(25.0, 40.0, 75.0, 60.0)),
+            ("image", LANDSCAPE, Box(100.0, 80.0, 300.0, 120.0)),
+            ("image", PORTRAIT, Box(25.25, 120.0, 75.75, 180.0)),
+            ("image", SQUARE, Box(25.0, 40.0, 75.0, 60.0)),
         ],
     )
-    def test_are_fractions_of_the_padded_square(self, size: Size, expected: Box) -> None:
-        assert boxes_in("It is at [0.25, 0.40, 0.75, 0.60].", size) == (expected,)
-
-    @pytest.mark.parametrize(
-        ("size", "expected"),
-        [
-            (LANDSCAPE, Box(100.0, 80.0, 300.0, 120.0)),
-            (PORTRAIT, Box(25.25, 120.0, 75.75, 180.0)),
-            (SQUARE, Box(25.0, 40.0, 75.0, 60.0)),
-        ],
-    )
-    def test_or_of_the_picture_itself(self, size: Size, expected: Box) -> None:
-        assert boxes_in("[0.25, 0.40, 0.75, 0.60]", size, "image") == (expected,)
+    def test_are_fractions_of_the_padded_square_or_of_the_picture(
+        self, frame: Frame, size: Size, expected: Box
+    ) -> None:
+        assert boxes_in("It is at [0.25, 0.40, 0.75, 0.60].", size, frame) == (expected,)
 
     @pytest.mark.parametrize(
         ("text", "corners"),

@@ -85,46 +85,42 @@ def test_any_label_and_any_region_can_be_drawn(
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".PNG"])
 def test_the_suffix_is_the_format(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
-    check_target(str(path), "picture.png")
-    save_picture(plain("red"), str(path))
+    check_target(path, Path("picture.png"))
+    save_picture(plain("red"), path)
     with Image.open(path) as written:
         assert written.size == (200, 160)
         assert written.convert("RGB").getpixel((5, 5))[0] > 240  # type: ignore[index]
-    check_target(str(path), "picture.png")
+    check_target(path, Path("picture.png"))
 
 
-class TestTargets:
-    def refuse(self, path: Path | str, told: str, source: str = "picture.png") -> None:
-        with pytest.raises(UserError, match=told) as caught:
-            check_target(str(path), source)
-        assert len(str(caught.value).splitlines()) == 1
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        *((name, "end its name with .png, ") for name in ("out", "out.txt", ".png", "out.gif")),
+        ("no/out.png", "there is no folder"),
+        ("folder.png", "it is a folder"),
+        ("x" * 300 + ".png", "give another path"),
+        ("photo.png", "it is the picture itself"),
+        ("folder.png/../photo.png", "it is the picture itself"),
+    ],
+)
+def test_a_place_that_cannot_be_is_told(tmp_path: Path, name: str, told: str) -> None:
+    (tmp_path / "folder.png").mkdir()
+    plain().save(tmp_path / "photo.png")
+    with pytest.raises(UserError, match=told) as caught:
+        check_target(tmp_path / name, tmp_path / "photo.png")
+    assert len(str(caught.value).splitlines()) == 1
 
-    @pytest.mark.parametrize("name", ["", "out", "out.txt", ".png", "out.gif"])
-    def test_unknown_suffix(self, name: str) -> None:
-        self.refuse(name, "end its name with .png, ")
 
-    def test_folders(self, tmp_path: Path) -> None:
-        self.refuse(tmp_path / "no" / "out.png", "there is no folder")
-        (tmp_path / "a.png").mkdir()
-        self.refuse(tmp_path / "a.png", "it is a folder")
-        self.refuse(tmp_path / ("x" * 300 + ".png"), "give another path")
-
-    def test_the_picture_itself(self, tmp_path: Path) -> None:
-        path = tmp_path / "photo.png"
-        plain().save(path)
-        self.refuse(path, "it is the picture itself", source=str(path))
-        self.refuse(tmp_path / "." / "photo.png", "it is the picture itself", source=str(path))
-
-    def test_no_permission(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("os.access", lambda *_: False)
-        self.refuse(tmp_path / "out.png", "no permission")
-
-    def test_faults_while_writing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        with pytest.raises(UserError, match="give another path or format"):
-            save_picture(plain(size=(17_000, 1)), str(tmp_path / "out.webp"))
-        monkeypatch.setattr(Path, "write_bytes", full_disk)
-        with pytest.raises(UserError, match="No space left on device, give another path"):
-            save_picture(plain(), str(tmp_path / "out.png"))
+def test_faults_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="give another format"):
+        save_picture(plain(size=(17_000, 1)), tmp_path / "out.webp")
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(UserError, match="No space left on device, give another path"):
+        save_picture(plain(), tmp_path / "out.png")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(UserError, match="no permission"):
+        check_target(tmp_path / "out.png", tmp_path / "photo.png")
 
 
 def full_disk(*_: object) -> None:

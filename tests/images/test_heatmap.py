@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from openmova.images.heatmap import drawn, in_words, map_corners
+from openmova.images.heatmap import describe_heatmap, draw_heatmap, map_corners
 
 WIDE = (200, 100)
 
@@ -44,9 +44,9 @@ def test_a_single_cell_is_drawn_and_named_where_it_is(
 ) -> None:
     weights = torch.full((4, 4), 0.01)
     weights[cell] = 1.0
-    words = in_words(weights, frame, WIDE)
+    words = describe_heatmap(weights, frame, WIDE)
     assert words.startswith(f"strongest {said}, 13.9 times the mean; half of the attention is on 6")
-    bright = np.asarray(drawn(Image.new("RGB", WIDE), weights, frame).convert("L"))
+    bright = np.asarray(draw_heatmap(Image.new("RGB", WIDE), weights, frame).convert("L"))
     assert bright.shape == (100, 200)
     if brightest is None:
         assert "beside the picture" in words
@@ -59,23 +59,25 @@ def test_a_single_cell_is_drawn_and_named_where_it_is(
 
 def test_what_lies_on_the_filling_is_told() -> None:
     even = torch.full((4, 4), 1 / 16)
-    assert in_words(even, "pad", WIDE) == (
+    assert describe_heatmap(even, "pad", WIDE) == (
         "strongest beside the picture, 1.0 times the mean; half of the attention is on 50% of the "
         "map, 50% beside the picture"
     )
-    assert in_words(even, "pad", (100, 100)).endswith("of the map")
+    assert describe_heatmap(even, "pad", (100, 100)).endswith("of the map")
 
 
 def test_a_map_that_is_not_laid_out_as_the_picture_is_drawn_alone() -> None:
     weights = torch.eye(4)
-    alone = drawn(Image.new("RGB", WIDE, "red"), weights, "none")
+    alone = draw_heatmap(Image.new("RGB", WIDE, "red"), weights, "none")
     assert alone.size == (480, 480)
-    assert in_words(weights, "none", WIDE).startswith("strongest in row 1, column 1 of the map")
+    assert describe_heatmap(weights, "none", WIDE).startswith(
+        "strongest in row 1, column 1 of the map"
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2000, 3), (3, 2000)])
 @pytest.mark.parametrize("frame", ["pad", "crop", "corner", "stretch", "none"])
 def test_a_picture_that_is_nearly_a_line_is_drawn_too(size: tuple[int, int], frame: str) -> None:
     weights = torch.eye(14)
-    assert drawn(Image.new("RGB", size), weights, frame).mode == "RGB"
-    assert in_words(weights, frame, size).startswith("strongest ")
+    assert draw_heatmap(Image.new("RGB", size), weights, frame).mode == "RGB"
+    assert describe_heatmap(weights, frame, size).startswith("strongest ")

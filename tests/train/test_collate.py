@@ -8,7 +8,7 @@ from PIL import Image
 
 from openmova.checkpoints.templates import TEMPLATES, jinja
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Sample, Turn
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED, MovaProcessor

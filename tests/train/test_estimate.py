@@ -47,7 +47,7 @@ def test_operations_and_memory_are_those_of_a_real_step() -> None:
     model.train()
     trained.hold_still()
     encoder = Encoder(processor, model.config.expert_names, chosen="all", max_tokens=48)
-    rows = [encoder.row(SyntheticSamples(2, seed=0)[i].opened()) for i in (0, 1)]
+    rows = [encoder.row(SyntheticSamples(2, seed=0)[i].open()) for i in (0, 1)]
     batch = encoder.batch(rows)
     del batch["names"]
     batch["question_input_ids"] = torch.ones(2, QUESTION, dtype=torch.long)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from openmova.data.bad import BadSamples
-from openmova.data.mixture import Mixture, Weighted
+from openmova.data.bad_samples import BadSamples
+from openmova.data.mixture import Mixture, WeightedSource
 from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -27,7 +27,7 @@ HELD_OUT = ["evaluation.data=[{path: synthetic, samples: 6}]", "evaluation.steps
 
 def evaluation(count: int, *changes: str) -> tuple[Evaluation, MovaForConditionalGeneration]:
     prepared = prepare(load_recipe(SMOKE, [*FAST, *changes]))
-    mixture = Mixture([Weighted(samples=SyntheticSamples(count, seed=7))], seed=0)
+    mixture = Mixture([WeightedSource(samples=SyntheticSamples(count, seed=7))], seed=0)
     made = Evaluation(mixture, prepared.encoder, samples=count, batch=4, bad=BadSamples())
     return made, prepared.model
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from openmova.data.bad import BadSamples
+from openmova.data.bad_samples import BadSamples
 from openmova.train.recipe import load_recipe
 from openmova.train.run_log import RunLog
 from openmova.train.statistics import DomainStatistics, flat

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from openmova.data.bad import BadSamples
+from openmova.data.bad_samples import BadSamples
 from openmova.train.recipe import load_recipe
 from openmova.train.subsets import random_subset
 from openmova.train.trainer import Course

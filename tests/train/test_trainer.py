@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from openmova.data.bad import BadSample, BadSamples
+from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
@@ -257,7 +257,7 @@ def test_layers_that_gradients_go_through_are_checkpointed_though_they_are_froze
     # What is inside of a layer runs again when a checkpointed layer is needed for a gradient.
     model.model.language_model.layers[0].mlp.register_forward_pre_hook(count("language_model"))
     model.model.base.get_submodule("encoder.layers.0.mlp").register_forward_pre_hook(count("base"))
-    rows = [prepared.encoder.row(SyntheticSamples(2, seed=0)[i].opened()) for i in range(2)]
+    rows = [prepared.encoder.row(SyntheticSamples(2, seed=0)[i].open()) for i in range(2)]
     batch = prepared.encoder.batch(rows)
     del batch["names"]
     model(**batch).loss.backward()

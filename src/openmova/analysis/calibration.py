@@ -3,67 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from openmova.evaluate.statistics import Share
+from openmova.evaluate.intervals import Share
 
 BINS = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bin:
-    """The scores from `low` to `high` (which belongs to the next bin, but for 1)."""
+def calibration(scores: Sequence[float], right: Sequence[bool]) -> dict[str, Any]:
+    """Scores from 0 to 1, and for each whether the expert was annotated; plain JSON types.
 
-    low: float
-    high: float
-    score: float
-    """Their mean."""
-    right: Share
-    """For how many of them the expert was annotated."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """bins: of equal width; those without a score are left out. error: the expected calibration
-    error, the mean distance of score and share over the bins, weighted by their scores."""
-
-    n: int
-    error: float
-    bins: tuple[Bin, ...]
-
-    @classmethod
-    def of(cls, scores: Sequence[float], right: Sequence[bool]) -> Calibration:
-        """Scores from 0 to 1, and for each whether it was right to choose; error 0 without any."""
-        held: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
-        for score, is_right in zip(scores, right, strict=True):
-            held[min(int(score * BINS), BINS - 1)].append((score, is_right))
-        bins = tuple(
-            Bin(
-                low=number / BINS,
-                high=(number + 1) / BINS,
-                score=sum(score for score, _ in pairs) / len(pairs),
-                right=Share.of([is_right for _, is_right in pairs]),
-            )
-            for number, pairs in enumerate(held)
-            if pairs
-        )
-        n = len(scores)
-        error = sum(b.right.n * abs(b.score - b.right.value) for b in bins) / n if n else 0.0
-        return cls(n=n, error=error, bins=bins)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON, with four decimals."""
-        return {
-            "n": self.n,
-            "error": round(self.error, 4),
-            "bins": [
-                {
-                    "from": b.low,
-                    "to": b.high,
-                    "score": round(b.score, 4),
-                    "annotated": b.right.to_dict(),
-                }
-                for b in self.bins
-            ],
-        }
+    n; error: the expected calibration error, the mean distance of score and share over the bins,
+    weighted by their scores, 0 without any; bins: of equal width, each with its mean score and the
+    share of annotated experts; one without a score is left out. A score on an edge belongs to the
+    bin above, 1 to the last.
+    """
+    held: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
+    for score, is_right in zip(scores, right, strict=True):
+        held[min(int(score * BINS), BINS - 1)].append((score, is_right))
+    bins, distance = [], 0.0
+    for number, pairs in enumerate(held):
+        if pairs:
+            mean = sum(score for score, _ in pairs) / len(pairs)
+            share = Share.of([is_right for _, is_right in pairs])
+            distance += share.n * abs(mean - share.value)
+            bounds = {"from": number / BINS, "to": (number + 1) / BINS}
+            bins.append({**bounds, "score": round(mean, 4), "annotated": share.to_dict()})
+    n = len(scores)
+    return {"n": n, "error": round(distance / n, 4) if n else 0.0, "bins": bins}

@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from openmova.analysis.inspection import Inspection
-from openmova.evaluate.statistics import percent
-from openmova.images.heatmap import LONGEST, drawn, in_words
+from openmova.analysis.answer_inspection import Inspection
+from openmova.evaluate.intervals import percent
+from openmova.images.heatmap import LONGEST, describe_heatmap, draw_heatmap
 from openmova.routing import expert_letters
 
 
@@ -29,8 +29,8 @@ def question_page(inspection: Inspection, *, image: str, model: str) -> str:
     attention = {
         name: [
             {
-                "picture": inlined(drawn(picture, weights, inspection.frames[name])),
-                "said": in_words(weights, inspection.frames[name], picture.size),
+                "picture": data_url(draw_heatmap(picture, weights, inspection.frames[name])),
+                "said": describe_heatmap(weights, inspection.frames[name], picture.size),
             }
             for weights in blocks
         ]
@@ -44,7 +44,7 @@ def question_page(inspection: Inspection, *, image: str, model: str) -> str:
         letters=expert_letters(len(inspection.pool)),
         image=image,
         model=model,
-        picture=inlined(small),
+        picture=data_url(small),
         attention=attention,
     )
 
@@ -77,7 +77,7 @@ def _rendered(template: str, **values: Any) -> str:
     return environment().get_template(template).render(version=version("openmova"), **values)
 
 
-def inlined(picture: Image.Image) -> str:
+def data_url(picture: Image.Image) -> str:
     """The picture as a data URL."""
     data = BytesIO()
     picture.save(data, "JPEG", quality=85)

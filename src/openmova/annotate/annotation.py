@@ -14,8 +14,8 @@ from openmova.annotate.probes import Probe
 from openmova.annotate.shards import Shard, write_shard
 from openmova.checkpoints.loading import load_model
 from openmova.checkpoints.locate import checkpoint_folder
-from openmova.data.bad import BadSamples
-from openmova.data.samples import Samples
+from openmova.data.bad_samples import BadSamples
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.processing_mova import MovaProcessor

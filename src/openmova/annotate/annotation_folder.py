@@ -26,10 +26,10 @@ import pyarrow as pa
 from openmova.annotate.agreement import agreement
 from openmova.annotate.probes import Probe, chosen_experts, probes_of
 from openmova.annotate.shards import METADATA, merged, write_table, writing
-from openmova.data.bad import BadSample
-from openmova.data.llava import write_llava
+from openmova.data.bad_samples import BadSample
+from openmova.data.records import write_llava
 from openmova.data.sample import Sample
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 
 

@@ -20,8 +20,8 @@ from openmova.annotate.annotation import LocalLosses, annotate_shard
 from openmova.annotate.annotation_folder import AnnotationFolder, Settings
 from openmova.annotate.probes import Probe
 from openmova.annotate.shards import Shard, missing_chunks
-from openmova.data.bad import BadSample, BadSamples
-from openmova.data.samples import Samples
+from openmova.data.bad_samples import BadSample, BadSamples
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.runtime.ray_cluster import cluster
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from openmova.data.bad import BadSample, BadSamples
-from openmova.data.samples import Samples
+from openmova.data.bad_samples import BadSample, BadSamples
+from openmova.data.sources import Samples
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder, Row
@@ -65,7 +65,7 @@ class ProbeLosses:
             usable: dict[int, Row] = {}
             for place in range(start, min(start + self.batch, len(rows))):
                 try:
-                    usable[place] = self.encoder.row(self.samples[rows[place]].opened())
+                    usable[place] = self.encoder.row(self.samples[rows[place]].open())
                 except BadSample as bad:
                     self.bad.add(bad)
                 else:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from openmova.experts.transformer import built_layers
+from openmova.experts.transformer import count_layers
 
 Shapes = Mapping[str, tuple[int, ...]]
 HEAD_DIM = 64  # of every encoder whose shapes don't tell it
@@ -49,7 +49,7 @@ def unused(kind: str, name: str, spec: Mapping[str, Any]) -> str | None:
     pattern, reason = _UNUSED[kind]
     if "select_layer" in spec:
         layer = re.match(r"encoder\.layers?\.(\d+)\.", name)
-        built = built_layers(spec["name"], spec["layers"], spec["select_layer"])
+        built = count_layers(spec["name"], spec["layers"], spec["select_layer"])
         if layer and built <= int(layer[1]) < spec["layers"]:
             return reason.format(**spec)
     return reason.format(**spec) if re.fullmatch(pattern, name) else None

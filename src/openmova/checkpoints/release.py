@@ -27,7 +27,7 @@ from openmova.checkpoints.templates import TEMPLATES, jinja
 from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.checkpoints.writer import check_target, write_checkpoint
 from openmova.errors import UserError
-from openmova.experts.files import PACKAGE, find_file
+from openmova.experts.spec_files import PACKAGE, find_file
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.processing_mova import MovaProcessor
 

@@ -111,7 +111,7 @@ def annotate(
         from openmova.annotate.annotation import LocalLosses, annotate_shard
         from openmova.annotate.annotation_folder import AnnotationFolder
         from openmova.annotate.shards import Shard
-        from openmova.data.bad import BadSamples
+        from openmova.data.bad_samples import BadSamples
         from openmova.data.formats import read_samples
 
         quiet_libraries()

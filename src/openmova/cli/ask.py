@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -82,7 +83,7 @@ def ask(
         bool, typer.Option("--show-routing", help="Show scores and gates of the experts.")
     ] = False,
     draw: Annotated[
-        str | None,
+        Path | None,
         typer.Option(
             metavar="FILE",
             help="Write the image with the boxes and polygons of all answers to this file.",
@@ -97,7 +98,7 @@ def ask(
     """
     given = [q if q == STANDARD_INPUT else check_question(q) for q in questions]
     if draw is not None:
-        check_target(draw, image)
+        check_target(draw, Path(image))
     with muted():
         picture = load_image(image)
     mova = loaded(

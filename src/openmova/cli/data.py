@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from openmova.cli import data_open_world, data_routing
-from openmova.cli.console import MODEL_HELP, fetched, muted, quiet_libraries, status
+from openmova.cli.console import MODEL_HELP, fetched, muted, status
+from openmova.cli.model_options import read_config
 from openmova.errors import UserError
+from openmova.images.drawing import SUFFIXES, save_picture
+from openmova.runtime.files import check_output
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from openmova.data.check import Measure, Report
+    from openmova.data.check import DataReport, Measure
 
 CHECK_EXAMPLES = """\b
 Examples:
@@ -80,11 +81,13 @@ def check(
     Pictures are decoded, roles checked, lengths, domains and annotated experts counted; with
     --model also tokens.
     """
+    if sheet is not None:
+        check_output(sheet, SUFFIXES)
     source = fetched(model) if model is not None else None
     with status(f"opening {file}"):
         from openmova.data.check import check as check_
+        from openmova.data.contact_sheet import contact_sheet, evenly
         from openmova.data.formats import read_samples
-        from openmova.data.sheet import contact_sheet, evenly
 
         samples = read_samples(file, format=format, images=images)
         if not len(samples):
@@ -102,7 +105,7 @@ def check(
             samples, indices=progress, experts=experts, measure=measure, max_tokens=max_tokens
         )
     if sheet is not None:
-        _save(contact_sheet(samples), sheet)
+        save_picture(contact_sheet(samples), sheet)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
@@ -118,14 +121,12 @@ def _model(source: str) -> tuple[Sequence[str], Measure]:
     """The names of a model's experts, and how it counts the tokens of a sample."""
     from openmova.checkpoints.locate import checkpoint_folder
     from openmova.data.sample import Sample
-    from openmova.model.configuration_mova import MovaConfig
     from openmova.model.processing_mova import MovaProcessor
     from openmova.train.collate import Encoder
 
-    quiet_libraries()
-    folder = checkpoint_folder(source)
-    experts = MovaConfig.from_pretrained(folder).expert_names
-    encoder = Encoder(MovaProcessor.from_pretrained(folder), experts, max_tokens=1_000_000_000)
+    experts = read_config(source).expert_names
+    processor = MovaProcessor.from_pretrained(checkpoint_folder(source))
+    encoder = Encoder(processor, experts, max_tokens=1_000_000_000)
 
     def measure(sample: Sample) -> tuple[int, int]:
         row = encoder.row(sample)
@@ -134,16 +135,7 @@ def _model(source: str) -> tuple[Sequence[str], Measure]:
     return experts, measure
 
 
-def _save(sheet: Image, file: Path) -> None:
-    try:
-        sheet.save(file, format="PNG")
-    except OSError as error:
-        raise UserError(
-            f"cannot write the sheet {str(file)!r} ({error.strerror}): give another path"
-        ) from error
-
-
-def _show(report: Report, max_tokens: int) -> None:
+def _show(report: DataReport, max_tokens: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -153,10 +145,8 @@ def _show(report: Report, max_tokens: int) -> None:
         f"{good:,} good, {len(report.bad):,} bad; {report.with_image:,} with a picture"
     )
     lengths = Table("", "least", "median", "95%", "most")
-    for name, spread in report.numbers.items():
-        if spread is not None:
-            values = (spread.least, spread.median, spread.p95, spread.most)
-            lengths.add_row(name, *(f"{value:,}" for value in values))
+    for name, quantiles in report.numbers.items():
+        lengths.add_row(name, *(f"{value:,}" for value in quantiles.values()))
     Console().print(lengths)
     counts = {"domain": report.domains, "experts each": report.experts_each}
     for what, found in (*counts.items(), ("expert", report.experts)):

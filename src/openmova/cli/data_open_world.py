@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.cli.console import MODEL_HELP, fetched, status
+from openmova.cli.model_options import Yes, read_config
 from openmova.errors import UserError
 
 EXAMPLES = """\b
@@ -40,7 +41,7 @@ def open_world(
             help="Or fixed pools of seven, each expert with one letter and one description.",
         ),
     ] = True,
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    yes: Yes = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="The last line is one JSON object: what was written.")
     ] = False,
@@ -55,11 +56,11 @@ def open_world(
         raise UserError(f"{str(out)!r} exists already: give another file, or remove it")
     source = fetched(model, yes=yes) if model is not None else None
     with status("writing routing instructions"):
-        from openmova.data.llava import write_llava
         from openmova.data.open_world import open_world_instructions, write_pages
+        from openmova.data.records import write_llava
         from openmova.routing import INSTRUCTION
 
-        instruction = INSTRUCTION if source is None else _instruction(source)
+        instruction = INSTRUCTION if source is None else read_config(source).routing.instruction
         pages = write_pages(out.with_name(f"{out.stem}-images"), seed=seed)
         instructions = open_world_instructions(
             pages,
@@ -80,12 +81,3 @@ def open_world(
         f"{out}: {len(instructions):,} routing instructions with {len(answers):,} questions, "
         f"{none:,} of them answered with none and {two:,} with two experts"
     )
-
-
-def _instruction(source: str) -> str:
-    from openmova.checkpoints.locate import checkpoint_folder
-    from openmova.model.configuration_mova import MovaConfig
-
-    quiet_libraries()
-    config: MovaConfig = MovaConfig.from_pretrained(checkpoint_folder(source))
-    return config.routing.instruction

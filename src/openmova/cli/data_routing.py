@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.cli.console import MODEL_HELP, fetched, status
+from openmova.cli.model_options import Yes, read_config
 from openmova.errors import UserError
 
 if TYPE_CHECKING:
-    from openmova.data.expert_pool import ExpertPool
+    from openmova.data.descriptions import PoolDescriptions
 
 EXAMPLES = """\b
 Examples:
@@ -59,7 +60,7 @@ def routing(
     bad_share: Annotated[
         float, typer.Option(help="Of bad samples; with more, exit code 2.", min=0.0, max=1.0)
     ] = 0.01,
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    yes: Yes = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="The last line is one JSON object: what was written.")
     ] = False,
@@ -75,9 +76,9 @@ def routing(
         raise UserError(f"{str(out)!r} exists already: give another file, or remove it")
     source = fetched(model, yes=yes) if model is not None else None
     with status(f"reading {file}"):
-        from openmova.data.bad import BadSamples
+        from openmova.data.bad_samples import BadSamples
         from openmova.data.formats import read_samples
-        from openmova.data.llava import write_llava
+        from openmova.data.records import write_llava
         from openmova.data.routing_instructions import routing_instructions
         from openmova.routing.augment import UNCHANGED, Augmentation
 
@@ -103,9 +104,9 @@ def routing(
     )
 
 
-def _pool(source: str | None, file: Path | None) -> ExpertPool:
+def _pool(source: str | None, file: Path | None) -> PoolDescriptions:
     """The model's pool, with the file's texts if there is one; or the file's own."""
-    from openmova.data.expert_pool import ExpertPool
+    from openmova.data.descriptions import PoolDescriptions
 
     if source is None:
         if file is None:
@@ -113,10 +114,6 @@ def _pool(source: str | None, file: Path | None) -> ExpertPool:
                 "whose pool? Give --model (nano, or a folder), or --pool with a file of "
                 "descriptions such as recipes/descriptions.yaml"
             )
-        return ExpertPool.of_file(file)
-    from openmova.checkpoints.locate import checkpoint_folder
-    from openmova.model.configuration_mova import MovaConfig
-
-    quiet_libraries()
-    pool = ExpertPool.of_model(MovaConfig.from_pretrained(checkpoint_folder(source)))
+        return PoolDescriptions.of_file(file)
+    pool = PoolDescriptions.of_model(read_config(source))
     return pool.described_by(file) if file is not None else pool

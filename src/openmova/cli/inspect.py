@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openmova.cli.console import (
-    MODEL_HELP,
-    YES_HELP,
-    fetched,
-    muted,
-    quiet_libraries,
-    status,
-)
+from openmova.cli.console import fetched, muted, status
+from openmova.cli.model_options import ModelName, Yes, loaded
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.opening import load_image
 from openmova.inference.limits import check_question
+from openmova.runtime.files import check_output, write_output
 
 if TYPE_CHECKING:
-    from openmova.analysis.inspection import Inspection
-    from openmova.data.samples import Samples
-    from openmova.inference.mova import Mova
-    from openmova.runtime.run_store import Journal
+    from openmova.analysis.answer_inspection import Inspection
 
 EXAMPLES = """\b
 Examples:
@@ -68,7 +59,7 @@ def inspect(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
+    model: ModelName = "nano",
     images: Annotated[
         Path | None,
         typer.Option(
@@ -84,7 +75,7 @@ def inspect(
     as_json: Annotated[
         bool, typer.Option("--json", help="The last line is one JSON object with all figures.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    yes: Yes = False,
 ) -> None:
     """Show how an answer came about: routing, gates, attention, and what each expert is worth.
 
@@ -96,7 +87,7 @@ def inspect(
     chosen experts, the accuracy lost without each expert, and the calibration of the scores.
     """
     if output is not None:
-        _check_target(output)
+        check_output(output, ENDINGS)
     if data is None:
         if image is None or question is None:
             raise UserError("what should be inspected? Give IMAGE and QUESTION, or --data FILE")
@@ -128,15 +119,16 @@ def _one(
     question = check_question(question)
     with muted():
         picture = load_image(image)
-    mova = _loaded(fetched(model, yes=yes), model)
-    from openmova.analysis.inspection import inspect as inspect_
+    mova = loaded(model, yes=yes)
+    from openmova.analysis.answer_inspection import inspect as inspect_
 
     with status("thinking"):
         found = inspect_(mova, picture, question, max_new_tokens=max_new_tokens)
     if output is not None:
         from openmova.analysis.report import question_page
 
-        _write(output, question_page(found, image=image, model=model))
+        page = question_page(found, image=image, model=model)
+        write_output(output, page.encode())
     if as_json:
         line = {"image": image, **found.to_dict()}
         typer.echo(json.dumps(line, ensure_ascii=False))
@@ -155,6 +147,7 @@ def _many(
     yes: bool,
 ) -> None:
     with status(f"opening {data}"):
+        from openmova.analysis.data_inspection import inspect_data
         from openmova.checkpoints.locate import checkpoint_folder
         from openmova.data.formats import read_samples
         from openmova.runtime.run_store import Journal, fingerprint
@@ -172,39 +165,23 @@ def _many(
     with Journal.opened(kept, settings, model=model) as journal:
         found = journal.result
         if found is None:
-            found = _measured(_loaded(folder, model), samples, options, batch, journal)
+            found = inspect_data(
+                loaded(model, yes=yes),
+                samples,
+                most=options["samples"],
+                max_new_tokens=options["max_new_tokens"],
+                batch=batch,
+                journal=journal,
+            )
             journal.finish(found)
     if output is not None:
         from openmova.analysis.report import data_page
 
-        _write(output, data_page(found, data=data, model=model))
+        write_output(output, data_page(found, data=data, model=model).encode())
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
         _show_many(found)
-
-
-def _measured(
-    mova: Mova, samples: Samples, options: dict[str, Any], batch: int, journal: Journal
-) -> dict[str, Any]:
-    from openmova.analysis.data_inspection import inspect_data
-
-    return inspect_data(
-        mova,
-        samples,
-        most=options["samples"],
-        max_new_tokens=options["max_new_tokens"],
-        batch=batch,
-        journal=journal,
-    )
-
-
-def _loaded(folder: str, model: str) -> Mova:
-    with status(f"loading {model}"):
-        from openmova.inference.mova import Mova
-
-        quiet_libraries()
-        return Mova.from_pretrained(folder)
 
 
 def _files(data: str) -> list[Path]:
@@ -213,32 +190,6 @@ def _files(data: str) -> list[Path]:
         return []
     path = Path(data).expanduser()
     return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
-
-
-def _check_target(output: Path) -> None:
-    """Raises UserError where the page can't be written, before anything is asked."""
-    if output.suffix.lower() not in ENDINGS:
-        raise _refused(output, f"end its name with {' or '.join(ENDINGS)}")
-    try:
-        if output.is_dir():
-            raise _refused(output, "it is a folder, add the name of a file")
-        if not output.parent.is_dir():
-            raise _refused(output, f"there is no folder {str(output.parent)!r}, make it first")
-        if not os.access(output if output.exists() else output.parent, os.W_OK):
-            raise _refused(output, "no permission to write there, give another path")
-    except OSError as error:  # such as a name that is too long
-        raise _refused(output, f"{error.strerror}, give another path") from error
-
-
-def _write(output: Path, page: str) -> None:
-    try:
-        output.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise _refused(output, f"{error.strerror}, give another path") from error
-
-
-def _refused(output: Path, reason: str) -> UserError:
-    return UserError(f"cannot write the page {str(output)[:200]!r}: {reason}")
 
 
 def _show_one(found: Inspection) -> None:
@@ -250,7 +201,7 @@ def _show_one(found: Inspection) -> None:
     typer.echo(answer.text)
     console.print(routing_table(answer, tuple(found.pool)))
     others = Table("experts", "answer")
-    for other in found.switched:
+    for other in found.alternatives:
         others.add_row(other.what, other.text)
     console.print(others)
 
@@ -261,7 +212,7 @@ def _show_many(found: dict[str, Any]) -> None:
     from rich.table import Table
 
     from openmova.analysis.report import points
-    from openmova.evaluate.statistics import percent
+    from openmova.evaluate.intervals import percent
 
     console = Console()
     groups = [*found["domains"].items(), ("all samples", found["overall"])]

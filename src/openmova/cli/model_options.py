@@ -10,6 +10,7 @@ from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries,
 
 if TYPE_CHECKING:
     from openmova.inference.mova import Mova
+    from openmova.model.configuration_mova import MovaConfig
 
 ModelName = Annotated[str, typer.Option(help=MODEL_HELP)]
 Device = Annotated[
@@ -36,14 +37,24 @@ DeviceMap = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help=YES_HELP)]
 
 
+def read_config(folder: str) -> MovaConfig:
+    """The config of a model that `fetched` has found."""
+    from openmova.checkpoints.locate import checkpoint_folder
+    from openmova.model.configuration_mova import MovaConfig
+
+    quiet_libraries()
+    config: MovaConfig = MovaConfig.from_pretrained(checkpoint_folder(folder))
+    return config
+
+
 def loaded(
     model: str,
     *,
-    device: str | None,
-    dtype: str | None,
-    quantize: str | None,
-    offload: bool,
-    device_map: str | None,
+    device: str | None = None,
+    dtype: str | None = None,
+    quantize: str | None = None,
+    offload: bool = False,
+    device_map: str | None = None,
     yes: bool,
 ) -> Mova:
     """Raises UserError where there is no such model, or it does not fit the options."""

@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from openmova.data.bad import BadSample
-from openmova.data.sample import Sample
-from openmova.data.samples import Samples
+from openmova.data.bad_samples import BadSample
+from openmova.data.sample import Sample, check_experts
+from openmova.data.sources import Samples
 
 Measure = Callable[[Sample], tuple[int, int]]
 """A sample → (all its tokens, those of its answers)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """How a number is spread over the samples."""
-
-    least: int
-    median: int
-    p95: int
-    most: int
-
-    @classmethod
-    def of(cls, values: Sequence[int]) -> Self | None:
-        """None without values."""
-        if not values:
-            return None
-        least, median, p95, most = np.percentile(
-            values, [0, 50, 95, 100], method="inverted_cdf"
-        ).tolist()
-        return cls(least=int(least), median=int(median), p95=int(p95), most=int(most))
+QUANTILES = {"least": 0, "median": 50, "p95": 95, "most": 100}
 
 
 @dataclass(kw_only=True)
-class Report:
+class DataReport:
     """What the samples of a source hold.
 
     looked_at: how many of `samples` were read; bad: of each bad one the id and the reason;
-    repeated_ids: samples whose id came before; numbers: by name, how they are spread; over: samples
+    repeated_ids: samples whose id came before; numbers: by name, the QUANTILES; over: samples
     of more than the allowed tokens, which training cuts; experts: how often each is annotated;
     experts_each: samples by how many they are annotated with, or "not annotated".
     """
@@ -59,7 +41,7 @@ class Report:
     with_image: int = 0
     routing: int = 0
     over: int | None = None
-    numbers: dict[str, Spread | None] = field(default_factory=dict)
+    numbers: dict[str, dict[str, int]] = field(default_factory=dict)
     experts: dict[str, int] = field(default_factory=dict)
     experts_each: dict[str, int] = field(default_factory=dict)
     domains: dict[str, int] = field(default_factory=dict)
@@ -80,23 +62,26 @@ def check(
     experts: Sequence[str] | None = None,
     measure: Measure | None = None,
     max_tokens: int = 2048,
-) -> Report:
+) -> DataReport:
     """Read the samples (or those of `indices`) as training would.
 
     experts: the pool; an annotation outside of it is bad. measure: tokens by the model's template
     and tokenizer, which may raise BadSample itself.
     """
-    report = Report(source=samples.name, samples=len(samples))
+    report = DataReport(source=samples.name, samples=len(samples))
     numbers: dict[str, list[int]] = {}
     named: Counter[str] = Counter()
     each: Counter[str] = Counter()
     domains: Counter[str] = Counter()
     ids: set[str] = set()
-    for index, opened in _opened(samples, range(len(samples)) if indices is None else indices):
+    for index, open_sample in _read_ahead(
+        samples, range(len(samples)) if indices is None else indices
+    ):
         report.looked_at += 1
         try:
-            sample = opened()
-            check_experts(sample, experts)
+            sample = open_sample()
+            if experts is not None:
+                check_experts(sample, experts)
             found = _numbers(sample, measure)
         except BadSample as bad:
             report.bad.append({"id": bad.id or samples.label(index), "reason": bad.reason})
@@ -110,7 +95,7 @@ def check(
         report.routing += sample.routing
         report.repeated_ids += sample.id in ids
         ids.add(sample.id)
-    report.numbers = {name: Spread.of(values) for name, values in numbers.items()}
+    report.numbers = {name: _quantiles(values) for name, values in numbers.items()}
     if measure is not None:
         report.over = sum(count > max_tokens for count in numbers.get("tokens", ()))
     report.experts = dict(named.most_common())
@@ -119,38 +104,36 @@ def check(
     return report
 
 
-def _opened(samples: Samples, indices: Iterable[int]) -> Iterator[tuple[int, Callable[[], Sample]]]:
+def _read_ahead(
+    samples: Samples, indices: Iterable[int]
+) -> Iterator[tuple[int, Callable[[], Sample]]]:
     """Of each index, what gives the sample with its picture or raises BadSample. Pictures are
     decoded on all cores, some samples ahead."""
     threads = os.cpu_count() or 1
-    waiting: deque[tuple[int, Future[Sample]]] = deque()
+    queue: deque[tuple[int, Future[Sample]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for index in indices:
-            waiting.append((index, _opening(pool, samples, index)))
-            if len(waiting) > 2 * threads:
-                first, future = waiting.popleft()
+            queue.append((index, _submit(pool, samples, index)))
+            if len(queue) > 2 * threads:
+                first, future = queue.popleft()
                 yield first, future.result
-        for first, future in waiting:
+        for first, future in queue:
             yield first, future.result
 
 
-def _opening(pool: ThreadPoolExecutor, samples: Samples, index: int) -> Future[Sample]:
+def _submit(pool: ThreadPoolExecutor, samples: Samples, index: int) -> Future[Sample]:
     """The record is read here, for a stream has one reader."""
     try:
-        return pool.submit(samples[index].opened)
+        return pool.submit(samples[index].open)
     except BadSample as bad:
         failed: Future[Sample] = Future()
         failed.set_exception(bad)
         return failed
 
 
-def check_experts(sample: Sample, experts: Sequence[str] | None) -> None:
-    """Raises BadSample, with the nearest names, for an annotation that is not in the pool."""
-    for name in sample.experts or ():
-        if experts is not None and name not in experts:
-            near = difflib.get_close_matches(name, experts, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(experts)}"
-            raise BadSample(f"unknown expert {name!r}: {hint}", id=sample.id, source=sample.source)
+def _quantiles(values: Sequence[int]) -> dict[str, int]:
+    found = np.percentile(values, [*QUANTILES.values()], method="inverted_cdf")
+    return dict(zip(QUANTILES, map(int, found), strict=True))
 
 
 def _numbers(sample: Sample, measure: Measure | None) -> dict[str, int]:

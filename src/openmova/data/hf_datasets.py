@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.runtime.cache import cache_dir
 
@@ -64,7 +64,7 @@ class StreamedRows(Samples):
     def _read(self, index: int) -> None:
         if self._rows is None or not self._next <= index <= self._next + KEPT_ROWS:
             self._rows, self._next = iter(self.dataset.skip(index)), index
-        with _told(self.name):
+        with _datasets_package(self.name):
             try:
                 self._kept[self._next] = next(self._rows)
             except StopIteration:
@@ -79,7 +79,7 @@ class StreamedRows(Samples):
 def read_parquet(paths: Sequence[Path], name: str, images: Path) -> ArrowRows:
     """Parquet files, once unpacked into the cache."""
     files = [str(path) for path in paths]
-    with _told(name) as datasets:
+    with _datasets_package(name) as datasets:
         folder = str(cache_dir() / "datasets")
         rows = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=folder)
     return ArrowRows(name, rows, images)
@@ -87,7 +87,7 @@ def read_parquet(paths: Sequence[Path], name: str, images: Path) -> ArrowRows:
 
 def read_saved(path: Path, name: str, images: Path) -> ArrowRows:
     """What `Dataset.save_to_disk` wrote."""
-    with _told(name) as datasets:
+    with _datasets_package(name) as datasets:
         return ArrowRows(name, datasets.load_from_disk(str(path)), images)
 
 
@@ -100,7 +100,7 @@ def read_hub(address: str, images: Path) -> Samples:
             "split may be left out"
         )
     name, split = parts["name"], parts["split"] or "train"
-    with _told(name) as datasets:
+    with _datasets_package(name) as datasets:
         streaming = parts["how"] == "stream"
         rows = datasets.load_dataset(name, parts["subset"], split=split, streaming=streaming)
         if not streaming:
@@ -112,7 +112,7 @@ def read_hub(address: str, images: Path) -> Samples:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[Any]:
+def _datasets_package(name: str) -> Iterator[Any]:
     """The package; its many kinds of errors become one line, and it says nothing itself."""
     try:
         import datasets

@@ -18,14 +18,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from openmova.data.bad import BadSample, BadSamples
+from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.sample import Sample
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weighted:
+class WeightedSource:
     """A source and how often an epoch goes through it."""
 
     samples: Samples
@@ -35,7 +35,7 @@ class Weighted:
 class Mixture:
     """`len` items an epoch; `place(epoch, i)` says which sample item i is, `sample` reads it."""
 
-    def __init__(self, sources: Sequence[Weighted], *, seed: int) -> None:
+    def __init__(self, sources: Sequence[WeightedSource], *, seed: int) -> None:
         self.sources = tuple(sources)
         self.seed = seed
         for source in self.sources:
@@ -86,7 +86,7 @@ class Mixture:
         samples = self.sources[number].samples
         for later in range(len(samples)):
             try:
-                sample = samples[self.place(epoch, index, later)[1]].opened()
+                sample = samples[self.place(epoch, index, later)[1]].open()
                 if check is not None:
                     check(sample)
             except BadSample as error:

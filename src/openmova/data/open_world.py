@@ -16,13 +16,13 @@ from pathlib import Path
 import yaml
 from PIL import Image
 
-from openmova.data.llava import writing
 from openmova.data.routing_instructions import COUNT
 from openmova.data.sample import Sample, Turn
 from openmova.data.synthetic import draw_page
 from openmova.routing import INSTRUCTION, expert_letters, format_routing, routing_prompt
 from openmova.routing.augment import UNCHANGED, Augmentation, augmented_pool
 from openmova.runtime.assets import OPEN_WORLD_SUITE, asset_folder
+from openmova.runtime.files import output_error
 
 POOL = 7
 """Experts a prompt shows, unless it is cut: as many as the suite holds out."""
@@ -69,11 +69,13 @@ def open_world() -> OpenWorld:
 
 def write_pages(folder: Path, *, seed: int) -> list[Path]:
     """Neutral pages as PNG files, for many samples to share. Raises UserError if it can't."""
-    with writing(folder):
+    files = [folder / f"{number:02d}.png" for number in range(PAGES)]
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / f"{number:02d}.png" for number in range(PAGES)]
         for file in files:
             draw_page(random.Random(f"open-world-page-{seed}-{file.stem}")).save(file)
+    except OSError as error:
+        raise output_error(folder, f"{error.strerror}, give another place") from error
     return files
 
 

@@ -7,17 +7,16 @@ are mixed into the finetuning data. Of a conversation the first question counts.
 
 from __future__ import annotations
 
-import difflib
 import heapq
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from openmova.data.bad import BadSample, BadSamples
-from openmova.data.expert_pool import ExpertPool
-from openmova.data.sample import Sample, Turn
-from openmova.data.samples import Samples
+from openmova.data.bad_samples import BadSample, BadSamples
+from openmova.data.descriptions import PoolDescriptions
+from openmova.data.sample import Sample, Turn, check_experts
+from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.routing import routing_prompt
 from openmova.routing.augment import Augmentation, augmented_pool
@@ -28,15 +27,15 @@ DOMAIN = "routing"
 
 
 def routing_sample(
-    sample: Sample, pool: ExpertPool, *, seed: int, index: int, augmentation: Augmentation
+    sample: Sample, pool: PoolDescriptions, *, seed: int, index: int, augmentation: Augmentation
 ) -> Sample:
     """The routing instruction of an annotated sample: a pure function of its arguments.
 
-    Raises BadSample if it is not annotated, or with an expert that the pool has not.
+    Raises BadSample if it is annotated with an expert that the pool has not.
     """
-    chosen = _annotation(sample, pool)
+    check_experts(sample, list(pool.descriptions))
     shown = augmented_pool(
-        pool.descriptions, chosen, seed=seed, index=index, augmentation=augmentation
+        pool.descriptions, sample.experts or (), seed=seed, index=index, augmentation=augmentation
     )
     prompt = routing_prompt(pool.instruction, shown.descriptions, sample.question)
     turns = (Turn(role="user", text=prompt), Turn(role="assistant", text=shown.answer))
@@ -46,7 +45,7 @@ def routing_sample(
 
 def routing_instructions(
     samples: Samples,
-    pool: ExpertPool,
+    pool: PoolDescriptions,
     *,
     bad: BadSamples,
     count: int = COUNT,
@@ -62,7 +61,6 @@ def routing_instructions(
         UserError: no sample is annotated, or too many are bad.
     """
     places = np.random.default_rng([seed, len(samples)]).permutation(len(samples))
-
     augmentation = augmentation or Augmentation()
 
     def candidates() -> Iterator[tuple[int, int, Sample]]:
@@ -71,7 +69,7 @@ def routing_instructions(
                 sample = samples[index]
                 if sample.experts is None or sample.image is None or sample.routing:
                     continue
-                _annotation(sample, pool)
+                check_experts(sample, list(pool.descriptions))
             except BadSample as error:
                 bad.add(error)
             else:
@@ -88,18 +86,3 @@ def routing_instructions(
         routing_sample(sample, pool, seed=seed, index=index, augmentation=augmentation)
         for _, index, sample in sorted(drawn, key=lambda candidate: candidate[1])
     ]
-
-
-def _annotation(sample: Sample, pool: ExpertPool) -> tuple[str, ...]:
-    """The annotated experts. Raises BadSample if there is no annotation, or not of this pool."""
-    if sample.experts is None:
-        raise BadSample("it has no experts: annotate it first", id=sample.id, source=sample.source)
-    for name in sample.experts:
-        if name not in pool.descriptions:
-            near = difflib.get_close_matches(name, pool.descriptions, n=3) or pool.descriptions
-            raise BadSample(
-                f"it has the unknown expert {name!r}; the pool has {', '.join(near)}",
-                id=sample.id,
-                source=sample.source,
-            )
-    return sample.experts

@@ -1,19 +1,20 @@
 """One training sample: a picture, a conversation about it, and the experts it was annotated with.
 
 A `Sample` that exists is well-formed: user and assistant take turns, the user begins, the assistant
-ends. Its picture is only a reference until `opened` reads it.
+ends. Its picture is only a reference until `open` reads it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image
 
-from openmova.data.bad import BadSample
-from openmova.errors import UserError
+from openmova.data.bad_samples import BadSample
+from openmova.errors import UserError, nearest
 from openmova.images.opening import load_image
 
 Role = Literal["user", "assistant"]
@@ -48,19 +49,16 @@ class Sample:
     routing: bool = False
 
     def __post_init__(self) -> None:
-        try:
-            _check_turns(self.turns)
-            if self.experts is not None and len(set(self.experts)) < len(self.experts):
-                raise BadSample(f"an expert is named twice: {', '.join(self.experts)}")
-        except BadSample as bad:
-            raise bad.of(id=self.id, source=self.source) from None
+        _check_turns(self.turns)
+        if self.experts is not None and len(set(self.experts)) < len(self.experts):
+            raise BadSample(f"an expert is named twice: {', '.join(self.experts)}")
 
     @property
     def question(self) -> str:
         """The first user's text, which the routing is decided by."""
         return self.turns[0].text
 
-    def opened(self) -> Sample:
+    def open(self) -> Sample:
         """The same sample with its picture decoded, upright and RGB. Raises BadSample."""
         if self.image is None:
             return self
@@ -68,6 +66,14 @@ class Sample:
             return replace(self, image=load_image(self.image))
         except UserError as error:
             raise BadSample(str(error), id=self.id, source=self.source) from error
+
+
+def check_experts(sample: Sample, experts: Collection[str]) -> None:
+    """Raises BadSample, with the nearest names, for an annotation that is not in the pool."""
+    for name in sample.experts or ():
+        if name not in experts:
+            reason = f"unknown expert {name!r}: {nearest(name, experts)}"
+            raise BadSample(reason, id=sample.id, source=sample.source)
 
 
 def _check_turns(turns: tuple[Turn, ...]) -> None:

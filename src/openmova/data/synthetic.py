@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from openmova.data.samples import Samples
+from openmova.data.sources import Samples
 
 SIDE = 112
 """Pixels of a picture's side."""

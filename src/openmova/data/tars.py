@@ -15,10 +15,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from openmova.data.bad import BadSample
-from openmova.data.samples import Samples, checked_record
+from openmova.data.bad_samples import BadSample
+from openmova.data.sources import Samples, read_record
 from openmova.errors import UserError
 from openmova.runtime.cache import build_once, cache_dir
+from openmova.runtime.files import write_text
 
 RECORD = "json"
 PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "avif")
@@ -56,12 +57,7 @@ class TarShards(Samples):
             raise BadSample(key)
         if RECORD not in members:
             raise BadSample(f"it has no .{RECORD} member, only {', '.join(members)}")
-        try:
-            record = checked_record(json.loads(_read(shard, members[RECORD])))
-        except RecursionError as error:
-            raise BadSample("its .json member is nested too deeply") from error
-        except ValueError as error:
-            raise BadSample(f"its .json member is no JSON ({error})") from error
+        record = read_record(_read(shard, members[RECORD]))
         pictures = [ending for ending in members if ending.lower() in PICTURES]
         if len(pictures) > 1:
             raise BadSample(f"several images ({', '.join(pictures)}): one a sample is supported")
@@ -90,14 +86,10 @@ def shard_index(shard: Path) -> Index:
         name = f"tars/{hashlib.sha256(described.encode()).hexdigest()[:32]}"
         if not (cache_dir() / name).is_dir():
             text = json.dumps(_scan(shard, stat.st_size))
-            build_once(name, lambda folder: _write(folder / "index.json", text), len(text))
+            build_once(name, lambda folder: write_text(folder / "index.json", text), len(text))
         return json.loads((cache_dir() / name / "index.json").read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {str(shard)!r} ({error.strerror}): check it") from error
-
-
-def _write(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")
 
 
 def _scan(shard: Path, size: int) -> Index:

@@ -8,7 +8,7 @@ it was stopped.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from lmms_eval.protocol import ChatMessages
 from loguru import logger
 
 from openmova.errors import UserError
-from openmova.evaluate.usage import expert_usage
 from openmova.runtime.run_store import Journal, Row, fingerprint
 
 if TYPE_CHECKING:
@@ -184,6 +183,21 @@ class OpenMova(lmms):
             )
         (message,) = said.messages
         return images[0], "".join(c.text for c in message.content if c.type == "text")
+
+
+def expert_usage(chosen: Sequence[Collection[str]], pool: Sequence[str]) -> dict[str, Any]:
+    """Of questions, each with the experts chosen for it; at least one question.
+
+    share: of the questions for which an expert of the pool was chosen; none: for which nobody was;
+    mean_experts: chosen for a question, on average. Four decimals.
+    """
+    n = len(chosen)
+    return {
+        "questions": n,
+        "share": {name: round(sum(name in names for names in chosen) / n, 4) for name in pool},
+        "none": round(sum(not names for names in chosen) / n, 4),
+        "mean_experts": round(sum(len(names) for names in chosen) / n, 4),
+    }
 
 
 def _key(request: Instance) -> str:

@@ -9,8 +9,8 @@ Shapes: B batch, N tokens (class token first), C width, n the grid's side.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,8 @@ from torch.utils.checkpoint import checkpoint
 
 from openmova.errors import UserError
 from openmova.experts.base import tokens_to_map
-from openmova.experts.transformer import attention, built_layers, check_sizes
-from openmova.experts.views import CLIP_MEAN, CLIP_STD, Frame, PictureExpert, Resample
+from openmova.experts.transformer import Mlp, attention, check_sizes, count_layers
+from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
 
 NORM_EPS = 1e-5
 
@@ -54,17 +54,9 @@ class SelfAttention(nn.Module):
         return self.out_proj(mixed)
 
 
-class Mlp(nn.Module):
-    """Two linear layers with CLIP's quick approximation of GELU between them."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.fc1(x)
-        return self.fc2(x * torch.sigmoid(1.702 * x))
+def quick_gelu(x: Tensor) -> Tensor:
+    """CLIP's approximation of GELU."""
+    return x * torch.sigmoid(1.702 * x)
 
 
 class Layer(nn.Module):
@@ -72,7 +64,7 @@ class Layer(nn.Module):
         super().__init__()
         self.self_attn = SelfAttention(width, heads)
         self.layer_norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = Mlp(width, mlp)
+        self.mlp = Mlp(width, mlp, quick_gelu)
         self.layer_norm2 = nn.LayerNorm(width, eps=NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,18 +79,17 @@ class ClipEncoder(PictureExpert):
         width, layers, heads, mlp, patch: of the transformer.
         size: side of the view in pixels; the position table has (size / patch)^2 + 1 rows.
         select_layer: the hidden state that becomes the map.
-        mean, std, frame, resample: of the view, see PictureExpert.
+        picture: see PictureExpert.
 
     Raises UserError if the sizes don't fit together.
     """
 
     on_meta = True
+    own_mean, own_std = CLIP_MEAN, CLIP_STD
 
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
         width: int = 1024,
         layers: int = 24,
         heads: int = 16,
@@ -106,24 +97,12 @@ class ClipEncoder(PictureExpert):
         patch: int = 14,
         size: int = 672,
         select_layer: int = -2,
-        mean: Sequence[float] = CLIP_MEAN,
-        std: Sequence[float] = CLIP_STD,
-        frame: Frame = "pad",
-        resample: Resample = "bicubic",
+        **picture: Unpack[PictureOptions],
     ) -> None:
-        super().__init__(
-            name=name,
-            descriptions=descriptions,
-            channels=width,
-            view_size=size,
-            mean=mean,
-            std=std,
-            frame=frame,
-            resample=resample,
-        )
-        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        super().__init__(channels=width, view_size=size, **picture)
+        check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
         self.grid = size // patch
-        count = built_layers(name, layers, select_layer)
+        count = count_layers(self.name, layers, select_layer)
         self.embeddings = Embeddings(width, patch, self.grid)
         self.pre_layrnorm = nn.LayerNorm(width, eps=NORM_EPS)
         self.encoder = nn.ModuleDict(

@@ -11,21 +11,20 @@ C channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.errors import UserError
-from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD
 from openmova.experts.transformer import check_sizes
-from openmova.experts.views import Frame, PictureExpert, Resample
+from openmova.experts.views import PictureExpert, PictureOptions
 from openmova.experts.vitdet import (
     LAYER_NORM_EPS,
     PatchEmbedding,
-    into_windows,
+    ViTBlock,
     make_neck,
-    out_of_windows,
 )
 
 OUT_NORM_EPS = 1e-5
@@ -96,29 +95,6 @@ class SwiGlu(nn.Module):
         return self.w3(self.ffn_ln(F.silu(self.w1(x)) * self.w2(x)))
 
 
-class Block(nn.Module):
-    """One layer; window None lets every patch of a picture see every other."""
-
-    def __init__(self, width: int, heads: int, mlp: int, window: int | None) -> None:
-        super().__init__()
-        self.window = window
-        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.attn = Attention(width, heads)
-        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.mlp = SwiGlu(width, mlp)
-
-    def forward(self, x: Tensor, rotary: Rotary) -> Tensor:
-        """[B, h, w, C] -> the same; the rotary table is that of a window, or of the grid."""
-        y = self.norm1(x)
-        if self.window is None:
-            y = self.attn(y, rotary)
-        else:
-            _, h, w, _ = y.shape
-            y = out_of_windows(self.attn(into_windows(y, self.window), rotary), (h, w))
-        x = x + y
-        return x + self.mlp(self.norm2(x))
-
-
 class CoDetrEncoder(PictureExpert):
     """Co-DETR's backbone with a neck; the defaults are the release's.
 
@@ -129,7 +105,7 @@ class CoDetrEncoder(PictureExpert):
         window: side of a window in patches; the layers of global_layers have none.
         neck: channels of the map.
         output_grid: side of the map.
-        mean, std, frame, resample: see PictureExpert.
+        picture: see PictureExpert.
 
     Raises UserError if the sizes don't fit together.
     """
@@ -139,8 +115,6 @@ class CoDetrEncoder(PictureExpert):
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
         width: int = 1024,
         layers: int = 24,
         heads: int = 16,
@@ -153,33 +127,26 @@ class CoDetrEncoder(PictureExpert):
         global_layers: Sequence[int] = (5, 11, 17, 23),
         neck: int = 256,
         output_grid: int = 37,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        frame: Frame = "pad",
-        resample: Resample = "bicubic",
+        **picture: Unpack[PictureOptions],
     ) -> None:
-        super().__init__(
-            name=name,
-            descriptions=descriptions,
-            channels=neck,
-            view_size=view_size,
-            mean=mean,
-            std=std,
-            frame=frame,
-            resample=resample,
-        )
+        super().__init__(channels=neck, view_size=view_size, **picture)
         self.size, self.window, self.output_grid = size, window, output_grid
-        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
         self.grid, self.table, self.head_dim = size // patch, table, width // heads
         if self.head_dim % 4:
             raise UserError(
-                f"the expert {name!r} has heads of {self.head_dim} channels, which must be a "
+                f"the expert {self.name!r} has heads of {self.head_dim} channels, which must be a "
                 "multiple of 4: change its width or heads"
             )
         self.patch_embed = PatchEmbedding(width, patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + table**2, width))  # a class token's first
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp, None if layer in global_layers else window)
+            ViTBlock(
+                width,
+                Attention(width, heads),
+                SwiGlu(width, mlp),
+                None if layer in global_layers else window,
+            )
             for layer in range(layers)
         )
         self.out_norm = nn.LayerNorm(width, eps=OUT_NORM_EPS)

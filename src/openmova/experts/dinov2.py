@@ -8,15 +8,15 @@ Shapes: B batch, N tokens (class token first), C width, n the grid's side, h the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD, tokens_to_map
-from openmova.experts.transformer import attention, built_layers, check_sizes, resized_view
-from openmova.experts.views import Frame, PictureExpert, Resample
+from openmova.experts.base import tokens_to_map
+from openmova.experts.transformer import attention, check_sizes, count_layers, resize_view
+from openmova.experts.views import PictureExpert, PictureOptions
 
 NORM_EPS = 1e-6
 
@@ -118,7 +118,7 @@ class Dinov2Encoder(PictureExpert):
         table: side of the grid that the position table is for.
         view_size: side of the view in pixels.
         select_layer: the hidden state that becomes the map.
-        mean, std, frame, resample: of the view, see PictureExpert.
+        picture: see PictureExpert.
 
     Raises UserError if the sizes don't fit together.
     """
@@ -128,8 +128,6 @@ class Dinov2Encoder(PictureExpert):
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
         width: int = 1536,
         layers: int = 40,
         heads: int = 24,
@@ -139,24 +137,12 @@ class Dinov2Encoder(PictureExpert):
         table: int = 37,
         view_size: int = 672,
         select_layer: int = -2,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        frame: Frame = "pad",
-        resample: Resample = "bicubic",
+        **picture: Unpack[PictureOptions],
     ) -> None:
-        super().__init__(
-            name=name,
-            descriptions=descriptions,
-            channels=width,
-            view_size=view_size,
-            mean=mean,
-            std=std,
-            frame=frame,
-            resample=resample,
-        )
-        check_sizes(name, width=width, heads=heads, size=min(size, view_size), patch=patch)
+        super().__init__(channels=width, view_size=view_size, **picture)
+        check_sizes(self.name, width=width, heads=heads, size=min(size, view_size), patch=patch)
         self.size, self.patch = size, patch
-        count = built_layers(name, layers, select_layer)
+        count = count_layers(self.name, layers, select_layer)
         self.embeddings = Embeddings(width, patch, table)
         self.encoder = nn.ModuleDict(
             {"layer": nn.Sequential(*(Layer(width, heads, mlp) for _ in range(count)))}
@@ -164,6 +150,6 @@ class Dinov2Encoder(PictureExpert):
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, view_size, view_size] -> the selected hidden state as a map [B, width, n, n]."""
-        view = resized_view(view, min(view.shape[-1], self.size))
+        view = resize_view(view, min(view.shape[-1], self.size))
         grid = view.shape[-1] // self.patch
         return tokens_to_map(self.encoder["layer"](self.embeddings(view)), (grid, grid))

@@ -27,7 +27,7 @@ from openmova.experts.base import (
     square_view,
     tokens_to_map,
 )
-from openmova.experts.files import find_file
+from openmova.experts.spec_files import find_file
 
 
 class HfExpert(Expert):
@@ -75,8 +75,9 @@ class HfExpert(Expert):
             )
         self._options = {"output_hidden_states": True} if select_layer is not None else {}
         accepted = inspect.signature(shapes.forward).parameters
-        if "interpolate_pos_encoding" in accepted and self.size != _size_or_none(image_size):
-            self._options["interpolate_pos_encoding"] = True
+        if "interpolate_pos_encoding" in accepted:
+            trained = None if image_size is None else height_width(image_size)
+            self._options["interpolate_pos_encoding"] = self.size != trained
         if channels is None:
             self.channels = self._count_channels(shapes)
         self.model: PreTrainedModel = (
@@ -210,10 +211,6 @@ def _preprocessed_size(preprocessor: Mapping[str, Any]) -> list[int] | int | Non
     if "height" in size:
         return [size["height"], size["width"]]
     return size.get("shortest_edge")
-
-
-def _size_or_none(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    return None if size is None else height_width(size)
 
 
 def _vision_config(

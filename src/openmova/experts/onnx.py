@@ -29,8 +29,7 @@ from openmova.experts.base import (
     square_view,
     tokens_to_map,
 )
-from openmova.experts.files import find_file, is_within_folder
-from openmova.experts.onnx_graph import cut_after, tensor_names
+from openmova.experts.spec_files import find_file, is_within_folder
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -163,9 +162,11 @@ def _session(file: Path, output: str | None, providers: list[str]) -> InferenceS
     try:
         from onnxruntime import InferenceSession, SessionOptions
         from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+        from openmova.experts.onnx_graph import cut_after, tensor_names
     except ImportError as error:
         raise UserError(
-            "an expert of the kind onnx needs onnxruntime; "
+            "an expert of the kind onnx needs onnx and onnxruntime; "
             'install it with: pip install "openmova[onnx]"'
         ) from error
     options = SessionOptions()

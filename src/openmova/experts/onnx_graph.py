@@ -1,39 +1,9 @@
-"""Names the tensors inside an ONNX graph, and cuts a graph off after one of them.
-
-An ONNX file is a protocol buffer: a sequence of (key, length, bytes). The few fields needed here
-are read and written directly, so the `onnx` package is not needed. Field numbers: onnx.proto3.
-"""
+"""Names the tensors inside an ONNX graph, and cuts a graph off after some of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
-MODEL_GRAPH = 7
-GRAPH_NODE, GRAPH_OUTPUT = 1, 12
-NODE_INPUT, NODE_OUTPUT, NODE_ATTRIBUTE = 1, 2, 5
-ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS = 6, 11
-VALUE_NAME = 1
-
-_VARINT, _BYTES = 0, 2
-_FIXED = {1: 8, 5: 4}
-"""Lengths of the kinds of numbers that have one."""
-
-
-class Field(NamedTuple):
-    number: int
-    value: memoryview
-    """Its bytes, without key and length."""
-    whole: memoryview
-    """The same with key and length."""
-
-
-class Node(NamedTuple):
-    inputs: list[str]
-    outputs: list[str]
-    has_graph: bool
-    """A loop or a branch: the graph inside may use tensors that are not its inputs."""
-    whole: memoryview
+from google.protobuf.message import DecodeError
+from onnx import AttributeProto, ModelProto, ValueInfoProto
 
 
 def tensor_names(model: bytes) -> list[str]:
@@ -41,100 +11,38 @@ def tensor_names(model: bytes) -> list[str]:
 
     Raises ValueError if the bytes are no ONNX model.
     """
-    return [name for node in _nodes(_graph(model)) for name in node.outputs if name]
+    return [name for node in _parse(model).graph.node for name in node.output if name]
 
 
-def cut_after(model: bytes, tensor: str) -> bytes:
-    """The same model with one output, that tensor, and only the nodes that it depends on.
+def cut_after(model: bytes, *tensors: str) -> bytes:
+    """The same model with these tensors as its outputs, and only the nodes that they depend on.
 
-    A graph with loops or branches keeps all its nodes. Raises ValueError if the bytes are no ONNX
-    model, or it has no such tensor.
+    A graph with loops or branches keeps all its nodes: the graph inside may use tensors that are
+    not its inputs. Raises ValueError if the bytes are no ONNX model, or it has no such tensor.
     """
-    graph = _graph(model)
-    nodes = _nodes(graph)
-    if not any(tensor in node.outputs for node in nodes):
-        raise ValueError(f"no node computes {tensor!r}")
-    kept = nodes if any(node.has_graph for node in nodes) else _ancestors(nodes, tensor)
-    parts = [node.whole for node in kept]
-    parts += [f.whole for f in _fields(graph) if f.number not in (GRAPH_NODE, GRAPH_OUTPUT)]
-    parts.append(memoryview(_field(GRAPH_OUTPUT, _field(VALUE_NAME, tensor.encode()))))
-    others = [f.whole for f in _fields(memoryview(model)) if f.number != MODEL_GRAPH]
-    return b"".join([*others, _field(MODEL_GRAPH, b"".join(parts))])
+    cut = _parse(model)
+    graph, needed = cut.graph, set(tensors)
+    if absent := needed.difference(*(node.output for node in graph.node), {""}):
+        raise ValueError(f"no node computes {', '.join(map(repr, sorted(absent)))}")
+    inner = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+    if not any(attribute.type in inner for node in graph.node for attribute in node.attribute):
+        kept = []
+        for node in reversed(graph.node):  # nodes are stored in the order in which they run
+            if not needed.isdisjoint(node.output):
+                needed.update(node.input)
+                kept.append(node)
+        del graph.node[:]
+        graph.node.extend(reversed(kept))
+    del graph.output[:]
+    graph.output.extend(ValueInfoProto(name=tensor) for tensor in tensors)
+    return cut.SerializeToString()
 
 
-def _ancestors(nodes: list[Node], tensor: str) -> list[Node]:
-    needed, kept = {tensor}, []
-    for node in reversed(nodes):  # nodes are stored in the order in which they run
-        if not needed.isdisjoint(node.outputs):
-            needed.update(node.inputs)
-            kept.append(node)
-    return kept[::-1]
-
-
-def _graph(model: bytes) -> memoryview:
-    graphs = [field.value for field in _fields(memoryview(model)) if field.number == MODEL_GRAPH]
-    if len(graphs) != 1:
+def _parse(model: bytes) -> ModelProto:
+    try:
+        parsed = ModelProto.FromString(model)
+    except DecodeError as error:
+        raise ValueError("these bytes are no ONNX model, or it is cut short") from error
+    if not parsed.HasField("graph"):
         raise ValueError("these bytes are no ONNX model")
-    return graphs[0]
-
-
-def _nodes(graph: memoryview) -> list[Node]:
-    return [_node(field) for field in _fields(graph) if field.number == GRAPH_NODE]
-
-
-def _node(field: Field) -> Node:
-    inputs, outputs, has_graph = [], [], False
-    for part in _fields(field.value):
-        if part.number == NODE_INPUT:
-            inputs.append(str(part.value, "utf-8"))
-        elif part.number == NODE_OUTPUT:
-            outputs.append(str(part.value, "utf-8"))
-        elif part.number == NODE_ATTRIBUTE:
-            numbers = {attribute.number for attribute in _fields(part.value)}
-            has_graph = has_graph or not numbers.isdisjoint((ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS))
-    return Node(inputs, outputs, has_graph, field.whole)
-
-
-def _fields(message: memoryview) -> Iterator[Field]:
-    position = 0
-    while position < len(message):
-        start = position
-        key, position = _read_varint(message, position)
-        value = position
-        kind = key & 7
-        if kind == _VARINT:
-            _, position = _read_varint(message, position)
-        elif kind == _BYTES:
-            length, value = _read_varint(message, position)
-            position = value + length
-        elif kind in _FIXED:
-            position += _FIXED[kind]
-        else:
-            raise ValueError("these bytes are no ONNX model")
-        if position > len(message):
-            raise ValueError("these bytes are no ONNX model, or it is cut short")
-        yield Field(key >> 3, message[value:position], message[start:position])
-
-
-def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while position < len(message):
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, position
-    raise ValueError("these bytes are no ONNX model, or it is cut short")
-
-
-def _field(number: int, value: bytes) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*encoded, value])
+    return parsed

@@ -7,15 +7,13 @@ Packages add kinds through the entry-point group `openmova.experts` (docs/expert
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import inspect
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from openmova.errors import UserError
+from openmova.errors import UserError, nearest
 from openmova.experts.base import Expert
 
 ENTRY_POINTS = "openmova.experts"
@@ -47,7 +45,7 @@ def expert_class(kind: str) -> type[Expert]:
     else:
         points = list(entry_points(group=ENTRY_POINTS, name=kind))
         if not points:
-            raise UserError(f"unknown kind of expert {kind!r}; {_nearest(kind)}")
+            raise UserError(f"unknown kind of expert {kind!r}; {nearest(kind, known_kinds())}")
         try:
             loaded = points[0].load()
         except (ImportError, AttributeError) as error:
@@ -72,19 +70,10 @@ def build_expert(
     keywords = dict(spec)
     kind = keywords.pop("kind", None)
     if not isinstance(kind, str):
-        raise UserError(f'the spec of an expert needs a "kind"; {_nearest("")}')
+        raise UserError(f'the spec of an expert needs a "kind"; {nearest("", known_kinds())}')
     cls = expert_class(kind)
     try:
-        inspect.signature(cls).bind(**keywords)
+        expert = cls.from_spec(keywords, folder=None if folder is None else Path(folder))
     except TypeError as error:
         raise UserError(f"the spec of the {kind!r} expert does not fit: {error}") from error
-    expert = cls.from_spec(keywords, folder=None if folder is None else Path(folder))
     return expert.freeze() if frozen else expert
-
-
-def _nearest(kind: str) -> str:
-    kinds = known_kinds()
-    near = difflib.get_close_matches(kind, kinds, n=3, cutoff=0.5)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"known kinds are {', '.join(kinds)}"

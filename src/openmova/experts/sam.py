@@ -13,21 +13,15 @@ C channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD
 from openmova.experts.transformer import check_sizes
-from openmova.experts.views import Frame, PictureExpert, Resample
-from openmova.experts.vitdet import (
-    LAYER_NORM_EPS,
-    PatchEmbedding,
-    into_windows,
-    make_neck,
-    out_of_windows,
-)
+from openmova.experts.views import PictureExpert, PictureOptions
+from openmova.experts.vitdet import PatchEmbedding, ViTBlock, make_neck
 
 
 class Attention(nn.Module):
@@ -61,6 +55,13 @@ class Attention(nn.Module):
         return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
 
 
+class GlobalAttention(Attention):
+    """One picture at a time: the positions of a 64x64 grid take 0.5 GB in bfloat16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([super(GlobalAttention, self).forward(picture) for picture in x.split(1)])
+
+
 class Mlp(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -71,30 +72,6 @@ class Mlp(nn.Module):
         return self.lin2(F.gelu(self.lin1(x)))
 
 
-class Block(nn.Module):
-    """One layer; window None lets every patch of a picture see every other."""
-
-    def __init__(self, width: int, heads: int, mlp: int, grid: int, window: int | None) -> None:
-        super().__init__()
-        self.window = window
-        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.attn = Attention(width, heads, window or grid)
-        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.mlp = Mlp(width, mlp)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, h, w, C] -> the same."""
-        y = self.norm1(x)
-        if self.window is None:
-            # One picture at a time: the positions of a 64x64 grid take 0.5 GB in bfloat16.
-            y = torch.cat([self.attn(picture) for picture in y.split(1)])
-        else:
-            _, h, w, _ = y.shape
-            y = out_of_windows(self.attn(into_windows(y, self.window)), (h, w))
-        x = x + y
-        return x + self.mlp(self.norm2(x))
-
-
 class SamEncoder(PictureExpert):
     """SAM's image encoder; the defaults are SAM-huge's.
 
@@ -103,7 +80,7 @@ class SamEncoder(PictureExpert):
         window: side of a window in patches; the layers of global_layers have none.
         neck: channels of the map after the neck.
         downsample: channels of Vary's last convolution, which halves the map; None for SAM.
-        mean, std, frame, resample: see PictureExpert.
+        picture: see PictureExpert.
 
     Raises UserError if the sizes don't fit together.
     """
@@ -113,8 +90,6 @@ class SamEncoder(PictureExpert):
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
         width: int = 1280,
         layers: int = 32,
         heads: int = 16,
@@ -125,29 +100,21 @@ class SamEncoder(PictureExpert):
         global_layers: Sequence[int] = (7, 15, 23, 31),
         neck: int = 256,
         downsample: int | None = None,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        frame: Frame = "pad",
-        resample: Resample = "bicubic",
+        **picture: Unpack[PictureOptions],
     ) -> None:
-        super().__init__(
-            name=name,
-            descriptions=descriptions,
-            channels=downsample or neck,
-            view_size=size,
-            mean=mean,
-            std=std,
-            frame=frame,
-            resample=resample,
-        )
-        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        super().__init__(channels=downsample or neck, view_size=size, **picture)
+        check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
         grid = size // patch
         self.patch_embed = PatchEmbedding(width, patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))
-        self.blocks = nn.ModuleList(
-            Block(width, heads, mlp, grid, None if layer in global_layers else window)
-            for layer in range(layers)
-        )
+        self.blocks = nn.ModuleList()
+        for layer in range(layers):
+            whole = layer in global_layers
+            attention = (
+                GlobalAttention(width, heads, grid) if whole else Attention(width, heads, window)
+            )
+            block = ViTBlock(width, attention, Mlp(width, mlp), None if whole else window)
+            self.blocks.append(block)
         self.neck = make_neck(width, neck)
         self.net_2: nn.Module = nn.Identity()
         if downsample is not None:

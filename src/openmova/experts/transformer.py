@@ -5,7 +5,9 @@ Shapes: B batch, N tokens, C width.
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Callable
+
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.errors import UserError
@@ -20,7 +22,22 @@ def attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
-def built_layers(name: str, layers: int, select_layer: int) -> int:
+class Mlp(nn.Module):
+    """Two linear layers with an activation between them."""
+
+    def __init__(
+        self, width: int, hidden: int, activation: Callable[[Tensor], Tensor] = F.gelu
+    ) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.activation(self.fc1(x)))
+
+
+def count_layers(name: str, layers: int, select_layer: int) -> int:
     """How many of an encoder's layers its map needs.
 
     select_layer: the map's index in the list of hidden states, where 0 is the first layer's input
@@ -47,7 +64,7 @@ def check_sizes(name: str, *, width: int, heads: int, size: int, patch: int) -> 
             )
 
 
-def resized_view(view: Tensor, size: int) -> Tensor:
+def resize_view(view: Tensor, size: int) -> Tensor:
     """A view [B, 3, n, n] at another size, bilinear in float32 and without antialiasing.
 
     The released towers do so themselves, after the processor.

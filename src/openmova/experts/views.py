@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import ClassVar, Literal, Required, TypedDict, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from openmova.errors import UserError
-from openmova.experts.base import Expert, crop, normalize, square
+from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD, Expert, crop, normalize, square
 
 Frame = Literal["pad", "crop", "corner"]
 Resample = Literal["bilinear", "bicubic"]
@@ -30,15 +30,29 @@ WEIGHT_BITS = 22
 """Pillow's precision of a weight; 8 bits of a pixel and a sign fit beside it in 32."""
 
 
+class PictureOptions(TypedDict, total=False):
+    """What every picture expert's spec has or may have."""
+
+    name: Required[str]
+    descriptions: Required[Sequence[str]]
+    mean: Sequence[float]
+    std: Sequence[float]
+    frame: Frame
+    resample: Resample
+
+
 class PictureExpert(Expert):
     """An expert that looks at one square, normalised picture.
 
     Args:
         view_size: side of the square in pixels.
-        mean, std: of each channel, for values from 0 to 1.
+        mean, std: of each channel, for values from 0 to 1; None: the encoder's own.
         frame: how a picture that isn't square becomes one, see `picture_view`.
         resample: the filter that it is resized with, "bilinear" or "bicubic".
     """
+
+    own_mean: ClassVar[Sequence[float]] = IMAGENET_MEAN
+    own_std: ClassVar[Sequence[float]] = IMAGENET_STD
 
     def __init__(
         self,
@@ -47,14 +61,16 @@ class PictureExpert(Expert):
         descriptions: Sequence[str],
         channels: int,
         view_size: int,
-        mean: Sequence[float],
-        std: Sequence[float],
-        frame: Frame,
-        resample: Resample,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        frame: Frame = "pad",
+        resample: Resample = "bicubic",
     ) -> None:
         super().__init__(name=name, descriptions=descriptions, channels=channels)
         check_choice(name, "frame", frame, get_args(Frame))
         check_choice(name, "resample", resample, get_args(Resample))
+        mean = self.own_mean if mean is None else mean
+        std = self.own_std if std is None else std
         if view_size < 1 or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise UserError(
                 f"the expert {name!r} has a view of {view_size} pixels with mean {list(mean)} and "
@@ -104,38 +120,38 @@ def picture_view(
     images: uint8 [B, 3, H, W]; sizes: integer [B, 2]. Returns float32 [B, 3, size, size].
     Raises ValueError as `crop` does.
     """
-    make = {"pad": _padded, "crop": _cropped, "corner": _in_the_corner}[frame]
+    make = {"pad": _pad, "crop": _crop, "corner": _corner}[frame]
     return torch.stack([make(p, size, mean, std, resample) for p in crop(images, sizes)])
 
 
-def _padded(
+def _pad(
     picture: Tensor, size: int, mean: Sequence[float], std: Sequence[float], resample: Resample
 ) -> Tensor:
     framed = square(picture, [int(255 * value) for value in mean])
-    return normalize(resized(framed, (size, size), resample).float(), mean, std)
+    return normalize(resize_as_pillow(framed, (size, size), resample).float(), mean, std)
 
 
-def _cropped(
+def _crop(
     picture: Tensor, size: int, mean: Sequence[float], std: Sequence[float], resample: Resample
 ) -> Tensor:
     h, w = picture.shape[-2:]
     short = min(h, w)
     full = (int(size * h / short), int(size * w / short))
-    centre = resized(picture, full, resample, window=(size, size))
+    centre = resize_as_pillow(picture, full, resample, window=(size, size))
     return normalize(centre.float(), mean, std)
 
 
-def _in_the_corner(
+def _corner(
     picture: Tensor, size: int, mean: Sequence[float], std: Sequence[float], resample: Resample
 ) -> Tensor:
     h, w = picture.shape[-2:]
     scale = size / max(h, w)
     inner = (max(int(h * scale + 0.5), 1), max(int(w * scale + 0.5), 1))
-    normal = normalize(resized(picture, inner, resample).float(), mean, std)
+    normal = normalize(resize_as_pillow(picture, inner, resample).float(), mean, std)
     return F.pad(normal, (0, size - inner[1], 0, size - inner[0]))
 
 
-def resized(
+def resize_as_pillow(
     picture: Tensor,
     size: tuple[int, int],
     resample: Resample,
@@ -151,11 +167,11 @@ def resized(
     if size[0] < h and h - size[0] > 2 * (w - size[1]):
         passes.reverse()  # as Pillow since version 13, where rows are what shrinks
     for dim, whole, part in passes:
-        picture = _resized_along(picture, dim, whole, part, resample)
+        picture = _resize_along(picture, dim, whole, part, resample)
     return picture
 
 
-def _resized_along(picture: Tensor, dim: int, size: int, window: int, resample: Resample) -> Tensor:
+def _resize_along(picture: Tensor, dim: int, size: int, window: int, resample: Resample) -> Tensor:
     length = picture.shape[dim]
     if length == size:
         return picture.narrow(dim, (size - window) // 2, window)
@@ -219,12 +235,12 @@ def flattened_patches(
     rows = []
     for picture in crop(images, sizes):
         framed = square(picture, fill) if frame == "pad" else picture
-        patches = _patches(_standardised(framed), patch, max_patches)
+        patches = _patches(_standardise(framed), patch, max_patches)
         rows.append(F.pad(patches, (0, 0, 0, max_patches - len(patches))))
     return torch.stack(rows)
 
 
-def _standardised(picture: Tensor) -> Tensor:
+def _standardise(picture: Tensor) -> Tensor:
     """uint8 [3, h, w] -> float32 of mean 0 and deviation 1 over all its values."""
     whole, count = picture.long(), picture.numel()
     mean = whole.sum().item() / count

@@ -7,17 +7,15 @@ Shapes: B batch, N tokens (class token first), C width, n the grid's side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from openmova.experts.base import tokens_to_map
-from openmova.experts.transformer import attention, check_sizes, resized_view
-from openmova.experts.views import CLIP_MEAN, CLIP_STD, Frame, PictureExpert, Resample
-
-NORM_EPS = 1e-6
+from openmova.experts.transformer import Mlp, attention, check_sizes, resize_view
+from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
+from openmova.experts.vitdet import LAYER_NORM_EPS, ViTBlock
 
 
 class SelfAttention(nn.Module):
@@ -32,29 +30,6 @@ class SelfAttention(nn.Module):
         return self.proj(attention(q, k, v, self.heads))
 
 
-class Mlp(nn.Module):
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
-class Block(nn.Module):
-    def __init__(self, width: int, heads: int, mlp: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.attn = SelfAttention(width, heads)
-        self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = Mlp(width, mlp)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
 class VitEncoder(PictureExpert):
     """The vision transformer with its last norm and without its head.
 
@@ -62,18 +37,17 @@ class VitEncoder(PictureExpert):
         width, layers, heads, mlp, patch: of the transformer.
         size: the side that it looks at; the view is resized to it.
         view_size: side of the view in pixels.
-        mean, std, frame, resample: of the view, see PictureExpert.
+        picture: see PictureExpert.
 
     Raises UserError if the sizes don't fit together.
     """
 
     on_meta = True
+    own_mean, own_std = CLIP_MEAN, CLIP_STD
 
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
         width: int = 768,
         layers: int = 12,
         heads: int = 12,
@@ -81,32 +55,25 @@ class VitEncoder(PictureExpert):
         patch: int = 16,
         size: int = 224,
         view_size: int = 672,
-        mean: Sequence[float] = CLIP_MEAN,
-        std: Sequence[float] = CLIP_STD,
-        frame: Frame = "pad",
-        resample: Resample = "bicubic",
+        **picture: Unpack[PictureOptions],
     ) -> None:
-        super().__init__(
-            name=name,
-            descriptions=descriptions,
-            channels=width,
-            view_size=view_size,
-            mean=mean,
-            std=std,
-            frame=frame,
-            resample=resample,
-        )
-        check_sizes(name, width=width, heads=heads, size=size, patch=patch)
+        super().__init__(channels=width, view_size=view_size, **picture)
+        check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
         self.size, self.grid = size, size // patch
         self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + self.grid**2, width))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
-        self.blocks = nn.Sequential(*(Block(width, heads, mlp) for _ in range(layers)))
-        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.blocks = nn.Sequential(
+            *(
+                ViTBlock(width, SelfAttention(width, heads), Mlp(width, mlp), window=None)
+                for _ in range(layers)
+            )
+        )
+        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, view_size, view_size] -> [B, width, n, n] of the tokens after the class token."""
-        patches = self.patch_embed["proj"](resized_view(view, self.size))  # [B, C, n, n]
+        patches = self.patch_embed["proj"](resize_view(view, self.size))  # [B, C, n, n]
         first = self.cls_token.expand(len(view), -1, -1)
         x = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)  # [B, 1 + n * n, C]
         x = self.norm(self.blocks(x + self.pos_embed))

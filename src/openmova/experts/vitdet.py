@@ -1,10 +1,12 @@
-"""What SAM's and Co-DETR's encoders share: a plain ViT with windowed attention and a convolutional
-neck (ViTDet, arXiv 2203.16527).
+"""What ViTs of the layout norm, attention, norm, MLP share; and the windows and the convolutional
+neck of SAM and Co-DETR (ViTDet, arXiv 2203.16527).
 
 Shapes: B batch, h w the grid of patches, C channels, s the side of a window.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,6 +31,32 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ViTBlock(nn.Module):
+    """One layer; window None lets every patch of a picture see every other.
+
+    attention takes [b, h, w, C] of windows or pictures, and what `forward` is given beside x.
+    """
+
+    def __init__(self, width: int, attention: nn.Module, mlp: nn.Module, window: int | None):
+        super().__init__()
+        self.window = window
+        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.attn = attention
+        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.mlp = mlp
+
+    def forward(self, x: Tensor, *beside: Any) -> Tensor:
+        """[B, h, w, C] -> the same."""
+        y = self.norm1(x)
+        if self.window is None:
+            y = self.attn(y, *beside)
+        else:
+            _, h, w, _ = y.shape
+            y = out_of_windows(self.attn(into_windows(y, self.window), *beside), (h, w))
+        x = x + y
+        return x + self.mlp(self.norm2(x))
 
 
 def make_neck(inputs: int, outputs: int, activation: nn.Module | None = None) -> nn.Sequential:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from openmova.errors import UserError
 from openmova.images.boxes import Box, Point, Polygon
+from openmova.runtime.files import check_output, output_error, write_output
 
 Region = Box | Polygon
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
@@ -49,45 +49,30 @@ def draw_regions(
     return drawn
 
 
-def check_target(path: str, source: str) -> None:
+def check_target(path: Path, source: Path) -> None:
     """Raises UserError where the drawing of the picture `source` cannot be written to `path`."""
-    target = Path(path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise _refused(path, f"end its name with {', '.join(SUFFIXES)}")
-    try:
-        if target.is_dir():
-            raise _refused(path, "it is a folder, add the name of a file")
-        if not target.parent.is_dir():
-            raise _refused(path, f"there is no folder {str(target.parent)!r}, make it first")
-        if target.exists() and Path(source).exists() and target.samefile(source):
-            raise _refused(path, "it is the picture itself, give another name")
-        if not os.access(target if target.exists() else target.parent, os.W_OK):
-            raise _refused(path, "no permission to write there, give another path")
-    except OSError as error:  # such as a name that is too long
-        raise _refused(path, f"{error.strerror}, give another path") from error
+    check_output(path, SUFFIXES)
+    with suppress(OSError, ValueError):  # one of the two is not there
+        if path.samefile(source):
+            raise output_error(path, "it is the picture itself, give another name")
 
 
-def save_picture(picture: Image.Image, path: str) -> None:
+def save_picture(picture: Image.Image, path: Path) -> None:
     """Writes the picture in the format of the path's suffix. Raises UserError if it cannot."""
-    kind = SUFFIXES[Path(path).suffix.lower()]
+    kind = SUFFIXES[path.suffix.lower()]
     data = BytesIO()
     try:
         picture.save(data, kind, **OPTIONS.get(kind, {}))
-        Path(path).write_bytes(data.getvalue())
-    except (OSError, ValueError) as error:  # ValueError: more pixels a side than the format takes
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise _refused(path, f"{reason}, give another path or format") from error
-
-
-def _refused(path: str, reason: str) -> UserError:
-    return UserError(f"cannot draw to {path[:200]!r}: {reason}")
+    except ValueError as error:  # more pixels a side than the format takes
+        raise output_error(path, f"{error}, give another format") from error
+    write_output(path, data.getvalue())
 
 
 def _corners(region: Region) -> list[Point]:
     if isinstance(region, Polygon):
         return list(region.points)
-    box = region
-    return [(box.x1, box.y1), (box.x2, box.y1), (box.x2, box.y2), (box.x1, box.y2)]
+    left, top, right, bottom = region.x1, region.y1, region.x2, region.y2
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def _outline(drawn: Image.Image, region: Region, colour: str, width: int) -> None:

@@ -34,7 +34,7 @@ def map_corners(frame: str, size: tuple[int, int]) -> Corners | None:
     return (left, top, left + side, top + side)
 
 
-def drawn(picture: Image.Image, weights: Tensor, frame: str) -> Image.Image:
+def draw_heatmap(picture: Image.Image, weights: Tensor, frame: str) -> Image.Image:
     """The weights [H, W] in colours over a small grey copy of the picture, or alone where it can't
     be said how they lie on it. The scale goes from 0 to the largest weight."""
     small = picture.copy()
@@ -62,7 +62,7 @@ def drawn(picture: Image.Image, weights: Tensor, frame: str) -> Image.Image:
     return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))
 
 
-def in_words(weights: Tensor, frame: str, size: tuple[int, int]) -> str:
+def describe_heatmap(weights: Tensor, frame: str, size: tuple[int, int]) -> str:
     """Where the largest of the weights [H, W] lies, how much it stands out, how far the weights are
     spread, and what share of them is on the filling beside the picture."""
     values = weights.double().numpy()

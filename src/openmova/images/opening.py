@@ -1,4 +1,4 @@
-"""A picture as people have it (path, bytes, open file, PIL image) to one plain RGB image.
+"""A picture as people have it (path, bytes, open file, PIL image, array) to one plain RGB image.
 
 Everything that can be wrong with a picture is told here, before any model sees it: each fault is a
 `UserError` of one line. Size is limited before anything is decoded, and only formats whose decoders
@@ -12,10 +12,11 @@ import re
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from openmova.errors import UserError
 
@@ -27,22 +28,10 @@ class BinaryFile(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-ImageSource = str | os.PathLike[str] | bytes | BinaryFile | Image.Image
+ImageSource = str | os.PathLike[str] | bytes | BinaryFile | Image.Image | NDArray[Any]
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 READABLE = "PNG, JPEG, WEBP, GIF, TIFF, BMP, PPM or AVIF"
-
-# EXIF orientation (tag 0x0112) → what turns the stored pixels upright.
-ORIENTATION_TAG = 0x0112
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +49,14 @@ DEFAULT_LIMITS = ImageLimits()
 def load_image(source: ImageSource, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
     """Read `source` as an upright RGB picture; of an animation, the first frame.
 
-    Transparent pixels are laid on white, 16-bit and float greys are scaled to 8 bits, and the
-    EXIF orientation is applied.
+    Arrays are uint8 [h, w, 3], [3, h, w], [h, w, 4] or grey [h, w]. Transparent pixels are laid on
+    white, 16-bit and float greys are scaled to 8 bits, and the EXIF orientation is applied.
 
     Raises:
         UserError: the file is missing, unreadable, no picture, damaged or over the limits.
     """
+    if isinstance(source, np.ndarray):
+        source = _from_array(source)
     if isinstance(source, Image.Image):
         return _decode(source, "the image", limits)
     data, name = _read(source, limits)
@@ -84,6 +75,23 @@ def load_image(source: ImageSource, limits: ImageLimits = DEFAULT_LIMITS) -> Ima
         raise _damaged(name) from error
     with image:
         return _decode(image, name, limits)
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    colours = (1, 3, 4)
+    if array.ndim == 3 and array.shape[0] in colours and array.shape[2] not in colours:
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    try:
+        if array.ndim in (2, 3):
+            return Image.fromarray(array)
+    except TypeError:  # a kind of number, or of colour, that Pillow does not have
+        pass
+    raise UserError(
+        f"an array of {array.dtype} {list(array.shape)} is no picture: give uint8 "
+        "[height, width, 3], with values from 0 to 255"
+    )
 
 
 def _read(
@@ -119,7 +127,8 @@ def _read(
             raise UserError("the image's file is open as text: open it with mode 'rb'")
     else:
         raise UserError(
-            f"an image is a path, bytes, an open file or a PIL image, not {type(source).__name__}"
+            "an image is a path, bytes, an open file, a PIL image or an array, not "
+            f"{type(source).__name__}"
         )
     if len(data) > limits.file_bytes:
         megabytes = limits.file_bytes / 1e6
@@ -137,7 +146,7 @@ def _decode(image: Image.Image, name: str, limits: ImageLimits) -> Image.Image:
             warnings.simplefilter("ignore")
             image.load()
             _check_size(image, name, limits)  # a GIF frame may be larger than the file's header
-            return _upright(_to_rgb(image), _orientation(image))
+            return _to_rgb(_upright(image))
     except UserError:
         raise
     except Exception as error:  # decoders raise anything on damaged bytes
@@ -165,15 +174,11 @@ def _quoted(path: str, length: int = 120) -> str:
     return repr(path if len(path) <= length else f"{path[:length]}...")
 
 
-def _orientation(image: Image.Image) -> int:
+def _upright(image: Image.Image) -> Image.Image:
     try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
+        return ImageOps.exif_transpose(image)
     except Exception:  # noqa: BLE001 - broken metadata does not spoil the picture
-        return 1
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+        return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -55,9 +55,8 @@ class MovaImageProcessor(BaseImageProcessor):
         """One picture, upright, RGB, its longest side capped."""
         if isinstance(image, str) and image.startswith(REMOTE):
             image = fetch_image(image)
-        elif isinstance(image, np.ndarray | torch.Tensor):
-            array = np.asarray(image)
-            image = Image.fromarray(array.transpose(1, 2, 0) if array.shape[0] == 3 else array)
+        elif isinstance(image, torch.Tensor):
+            image = np.asarray(image)
         is_plain = type(image) is Image.Image and image.mode == "RGB"  # as `load_image` gives it
         picture = image if is_plain else load_image(image)
         longest = max(picture.size)

@@ -4,10 +4,16 @@ Constrained decoding and scores are in routing/decoding.py, the only file here t
 transformers.
 """
 
-from openmova.routing.lora import RouterLora, RouterLoraConfig
-from openmova.routing.parsing import expert_letters, format_routing, parse_routing
 from openmova.routing.pooling import pool_tokens
-from openmova.routing.prompt import INSTRUCTION, gate_text, routing_prompt
+from openmova.routing.prompt import (
+    INSTRUCTION,
+    expert_letters,
+    format_routing,
+    gate_text,
+    parse_routing,
+    routing_prompt,
+)
+from openmova.routing.router_lora import RouterLora, RouterLoraConfig
 from openmova.routing.routing import Routing, RoutingConfig, RoutingResult, limit_experts
 
 __all__ = [

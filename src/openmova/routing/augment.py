@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from openmova.routing.parsing import expert_letters, format_routing
+from openmova.routing.prompt import expert_letters, format_routing
 
 PUBLISHED = (
     *("DINOv2", "DINO", "CLIP", "OpenCLIP", "BiomedCLIP", "EVA-CLIP", "SigLIP", "SAM"),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from openmova.routing.parsing import NO_EXPERT, PIECES
+from openmova.routing.prompt import NO_EXPERT, PIECES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from openmova.routing.lora import RouterLoraConfig
 from openmova.routing.prompt import INSTRUCTION
+from openmova.routing.router_lora import RouterLoraConfig
 
 if TYPE_CHECKING:
     from transformers import Cache

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +50,33 @@ def append_text(path: Path, text: str) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(handle)
+
+
+def check_output(path: Path, suffixes: Collection[str]) -> None:
+    """Raises UserError where a file of one of these kinds can't be written, before any work."""
+    if path.suffix.lower() not in suffixes:
+        raise output_error(path, f"end its name with {', '.join(suffixes)}")
+    try:
+        if path.is_dir():
+            raise output_error(path, "it is a folder, add the name of a file")
+        if not path.parent.is_dir():
+            raise output_error(path, f"there is no folder {str(path.parent)!r}, make it first")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise output_error(path, "no permission to write there, give another path")
+    except OSError as error:  # such as a name that is too long
+        raise output_error(path, f"{error.strerror}, give another path") from error
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Raises UserError if it can't be written."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise output_error(path, f"{error.strerror}, give another path") from error
+
+
+def output_error(path: Path, reason: str) -> UserError:
+    return UserError(f"cannot write {str(path)[:200]!r}: {reason}")
 
 
 def checksum(file: Path) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Sample
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED, MovaProcessor

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import TrainerCallback
 
-from openmova.data.bad import BadSamples
+from openmova.data.bad_samples import BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.sample import Sample
 from openmova.inference.answer import matches

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openmova.data.bad import BadSample
-from openmova.data.mixture import Mixture, Weighted
-from openmova.data.sheet import evenly
+from openmova.data.bad_samples import BadSample
+from openmova.data.contact_sheet import evenly
+from openmova.data.mixture import Mixture, WeightedSource
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED
 from openmova.train.collate import Encoder
@@ -69,7 +69,7 @@ def look_at(
             strict=True,
         )
     ]
-    weighted = [samples for samples in opened if isinstance(samples, Weighted)]
+    weighted = [samples for samples in opened if isinstance(samples, WeightedSource)]
     if any(looked.fault for looked in found):
         return found, None, None
     mixture = Mixture(weighted, seed=recipe.seed)
@@ -79,7 +79,7 @@ def look_at(
     return found, len(mixture), _average(trained, mixture.counts, encoder.experts)
 
 
-def _looked(path: str, source: Weighted, encoder: Encoder | None) -> Looked:
+def _looked(path: str, source: WeightedSource, encoder: Encoder | None) -> Looked:
     samples = source.samples
     indices = evenly(len(samples), LOOKED_AT)
     if not samples.random_access:
@@ -89,7 +89,7 @@ def _looked(path: str, source: Weighted, encoder: Encoder | None) -> Looked:
     reasons: list[str] = []
     for index in indices:
         try:
-            sample = samples[index].opened()
+            sample = samples[index].open()
             if encoder is not None:
                 row = encoder.row(sample)
                 tokens += len(row.input_ids)

@@ -1,7 +1,7 @@
 """LoRA on the language model: small matrices learn beside its frozen ones and are merged later.
 
 So the trained model is a MoVA as any other, and needs no LoRA library. The router's LoRA stays
-apart (`openmova.routing.lora`): it is on for the routing pass only.
+apart (`openmova.routing.router_lora`): it is on for the routing pass only.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from openmova.data.bad import BadSamples
+from openmova.data.bad_samples import BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.sample import Sample
 from openmova.errors import UserError

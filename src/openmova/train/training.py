@@ -17,10 +17,10 @@ from openmova.checkpoints.loading import load_model
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.checkpoints.sizes import is_recipe
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.data.bad import BadSamples
+from openmova.data.bad_samples import BadSamples
 from openmova.data.formats import read_samples
-from openmova.data.mixture import Mixture, Weighted
-from openmova.data.samples import Samples
+from openmova.data.mixture import Mixture, WeightedSource
+from openmova.data.sources import Samples
 from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
@@ -279,15 +279,17 @@ def _mixture(sources: Sequence[DataSource], seed: int) -> Mixture:
     """Of all sources. Raises UserError, which names every one that can't be opened."""
     opened = open_sources(sources, seed)
     check_sources([str(fault) for fault in opened if isinstance(fault, UserError)], len(opened))
-    return Mixture([samples for samples in opened if isinstance(samples, Weighted)], seed=seed)
+    return Mixture(
+        [samples for samples in opened if isinstance(samples, WeightedSource)], seed=seed
+    )
 
 
-def open_sources(sources: Sequence[DataSource], seed: int) -> list[Weighted | UserError]:
+def open_sources(sources: Sequence[DataSource], seed: int) -> list[WeightedSource | UserError]:
     """Every source; in the place of one that can't be opened, why."""
 
-    def opened(source: DataSource) -> Weighted | UserError:
+    def opened(source: DataSource) -> WeightedSource | UserError:
         try:
-            return Weighted(samples=_samples(source, seed), weight=source.weight)
+            return WeightedSource(samples=_samples(source, seed), weight=source.weight)
         except UserError as error:
             return error
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from openmova.checkpoints.nano_spec import EXPERTS
-from openmova.evaluate.statistics import Mean, Share
+from openmova.evaluate.intervals import Mean, Share
 from studies.claims.claims import (
     AUGMENTED,
     FAILS,

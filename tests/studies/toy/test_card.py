@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openmova.errors import UserError
-from openmova.evaluate.statistics import Share
+from openmova.evaluate.intervals import Share
 from studies.toy.card import COLUMNS, write_card
 from studies.toy.suite import GROUPS
 

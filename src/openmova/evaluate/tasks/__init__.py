@@ -1,1 +1,1 @@
-"""Tasks for lmms-eval, for its option --include_path; `evaluate/referring_tasks.py` says why."""
+"""Tasks for lmms-eval, for its option --include_path; `evaluate/grounding.py` says why."""

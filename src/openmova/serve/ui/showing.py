@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment
 from PIL import Image
 
-from openmova.analysis.report import environment, inlined
+from openmova.analysis.report import data_url, environment
 from openmova.images.boxes import Box, Polygon, Size
 from openmova.images.drawing import Region, draw_regions
-from openmova.images.heatmap import drawn, in_words
+from openmova.images.heatmap import describe_heatmap, draw_heatmap
 from openmova.inference.answer import Answer
 from openmova.inference.engine import Reply, RoutingEvent
 from openmova.inference.mova import Mova
@@ -52,8 +52,8 @@ def about(
     attention = {
         name: [
             {
-                "picture": inlined(drawn(picture, weights, frames[name])),
-                "said": in_words(weights, frames[name], picture.size),
+                "picture": data_url(draw_heatmap(picture, weights, frames[name])),
+                "said": describe_heatmap(weights, frames[name], picture.size),
             }
             for weights in blocks
         ]
@@ -115,7 +115,7 @@ def _boxes(
         *(f"a polygon of {len(p.points)} points" for p in answer.polygons),
     ]
     return {
-        "picture": inlined(draw_regions(picture, [(question, scaled)])),
+        "picture": data_url(draw_regions(picture, [(question, scaled)])),
         "said": f"{'; '.join(said)}, in {size[0]} × {size[1]} pixels",
     }
 

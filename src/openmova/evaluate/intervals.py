@@ -13,16 +13,27 @@ from numpy.typing import NDArray
 
 _Z = 1.959964
 """Of 95%."""
+DRAWS = 1000
+"""Of a bootstrap."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """A share of ``n`` with its 95% Wilson score interval."""
+class Interval:
+    """A number measured on ``n`` samples, with its 95% interval."""
 
     value: float
     low: float
     high: float
     n: int
+
+    def to_dict(self) -> dict[str, object]:
+        """``{"value": ..., "ci95": [low, high], "n": ...}`` with four decimals."""
+        bounds = [round(self.low, 4), round(self.high, 4)]
+        return {"value": round(self.value, 4), "ci95": bounds, "n": self.n}
+
+
+class Share(Interval):
+    """A share of ``n`` with its Wilson score interval."""
 
     @classmethod
     def of(cls, outcomes: Sequence[bool]) -> Share:
@@ -35,24 +46,13 @@ class Share:
         half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
         return cls(p, max(0.0, centre - half), min(1.0, centre + half), n)
 
-    def to_dict(self) -> dict[str, object]:
-        """``{"value": ..., "ci95": [low, high], "n": ...}`` with four decimals."""
-        interval = [round(self.low, 4), round(self.high, 4)]
-        return {"value": round(self.value, 4), "ci95": interval, "n": self.n}
 
-
-@dataclass(frozen=True)
-class Difference:
-    """How much larger one share of ``n`` is than another of the same samples, with 95% interval.
+class Difference(Interval):
+    """How much larger one share of ``n`` is than another of the same samples.
 
     The interval is Agresti and Min's for matched proportions (Statistics in Medicine 24, 2005):
     Wald's, with half a sample added to each of the four cells.
     """
-
-    value: float
-    low: float
-    high: float
-    n: int
 
     @classmethod
     def of(cls, first: Sequence[bool], second: Sequence[bool]) -> Difference:
@@ -67,11 +67,6 @@ class Difference:
         half = _Z * math.sqrt((gained + lost + 1) / (n + 2) - centre**2) / math.sqrt(n + 2)
         return cls((gained - lost) / n, max(-1.0, centre - half), min(1.0, centre + half), n)
 
-    def to_dict(self) -> dict[str, object]:
-        """As ``Share.to_dict``."""
-        interval = [round(self.low, 4), round(self.high, 4)]
-        return {"value": round(self.value, 4), "ci95": interval, "n": self.n}
-
 
 def majority(kinds: Sequence[str], answers: Sequence[str]) -> list[bool]:
     """What always giving the commonest answer of each kind of question would score."""
@@ -82,19 +77,11 @@ def majority(kinds: Sequence[str], answers: Sequence[str]) -> list[bool]:
     return [commonest[k] == a for k, a in zip(kinds, answers, strict=True)]
 
 
-DRAWS = 1000
-"""Of a bootstrap."""
-
-
 @dataclass(frozen=True)
-class Mean:
-    """A mean over seeds and questions with its 95% interval."""
+class Mean(Interval):
+    """A mean over ``n`` questions and several seeds."""
 
-    value: float
-    low: float
-    high: float
     seeds: int
-    questions: int
 
     @classmethod
     def of(cls, outcomes: NDArray[np.float64]) -> Mean:
@@ -129,16 +116,11 @@ class Mean:
         means = (drawn[0] @ padded * drawn[1]).sum(axis=1)
         value = float(outcomes.mean())
         low, high = (float(bound) for bound in np.quantile(means, [0.025, 0.975]))
-        return cls(value, min(low, value), max(high, value), seeds, questions)
+        return cls(value, min(low, value), max(high, value), questions, seeds)
 
     def to_dict(self) -> dict[str, object]:
-        """As `Share.to_dict`, with the number of seeds."""
-        return {
-            "value": round(self.value, 4),
-            "ci95": [round(self.low, 4), round(self.high, 4)],
-            "n": self.questions,
-            "seeds": self.seeds,
-        }
+        """As `Interval.to_dict`, with the number of seeds."""
+        return {**super().to_dict(), "seeds": self.seeds}
 
 
 def percent(share: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from openmova.analysis.masking import Names, ask_masked, without
+from openmova.analysis.ablation import Names, ask_ablated, without
 from openmova.images.opening import ImageSource, load_image
 from openmova.inference.answer import Answer
 from openmova.inference.attention import watched
@@ -22,7 +22,7 @@ from openmova.inference.mova import Mova
 
 
 @dataclass(frozen=True, kw_only=True)
-class Switched:
+class Alternative:
     """The answer with other experts than the router's."""
 
     what: str
@@ -46,7 +46,7 @@ class Inspection:
     """Of each chosen expert, for each block: how the attention lies on its map, float [H, W]."""
     frames: dict[str, str]
     """Of each chosen expert: how the picture lies in its map."""
-    switched: tuple[Switched, ...]
+    alternatives: tuple[Alternative, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types: those of the answer, and what the page shows beside them."""
@@ -65,7 +65,7 @@ class Inspection:
                     "answer": other.text,
                     "changed": other.text != self.answer.text,
                 }
-                for other in self.switched
+                for other in self.alternatives
             ],
         }
 
@@ -80,7 +80,7 @@ def inspect(
     # First of all, because this reads the experts' weights, which no question should be timed with.
     with watched(mova.model.model.adapter) as seen:
         mova.ask(picture, question, max_new_tokens=1)
-    (masked,) = ask_masked(mova, [(picture, question)], max_new_tokens=max_new_tokens)
+    (masked,) = ask_ablated(mova, [(picture, question)], max_new_tokens=max_new_tokens)
     answer, texts = masked.routed, masked.texts
     places = {name: mova.experts.index(name) for name in answer.routing.experts}
     asked = {
@@ -98,8 +98,9 @@ def inspect(
         answer=answer,
         attention={name: [seen[i, j][0] for i in blocks] for name, j in places.items()},
         frames={name: experts.get(j).frame for name, j in places.items()},
-        switched=tuple(
-            Switched(what=what, experts=names, text=texts[names]) for what, names in asked.items()
+        alternatives=tuple(
+            Alternative(what=what, experts=names, text=texts[names])
+            for what, names in asked.items()
         ),
     )
 

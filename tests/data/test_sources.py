@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.files import llava, sort_out, write_lines
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.data.formats import read_samples
 
 
@@ -20,7 +20,7 @@ def test_a_broken_line_is_the_only_one_lost(tmp_path: Path) -> None:
     good, bad = sort_out(samples)
     assert [sample.id for sample in good] == ["a", "c"]
     assert len(bad) == 3
-    assert bad[0].startswith("the line is no JSON")
+    assert bad[0].startswith("its record is no JSON")
     with pytest.raises(BadSample) as caught:
         samples[1]
     assert caught.value.id == "line 2"

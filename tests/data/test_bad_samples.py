@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openmova.data.bad import BadSample, BadSamples
+from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.errors import UserError
 
 

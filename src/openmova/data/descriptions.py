@@ -1,4 +1,4 @@
-"""The pool that routing instructions are made for: a model's, or that of a file of descriptions.
+"""What the router is told of a pool: a model's, or that of a file of descriptions.
 
 A file of descriptions is YAML: the names of the experts in the order of their letters, each with
 one or more texts; the first is what the router reads at inference, the others are paraphrases.
@@ -10,7 +10,6 @@ one or more texts; the first is what the router reads at inference, the others a
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from openmova.errors import UserError
+from openmova.errors import UserError, nearest
 from openmova.routing import INSTRUCTION
 
 if TYPE_CHECKING:
@@ -26,61 +25,51 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExpertPool:
-    """What the router is told: the instruction, and each expert's descriptions by its name."""
+class PoolDescriptions:
+    """The instruction, and each expert's descriptions by its name."""
 
     instruction: str = INSTRUCTION
     descriptions: Mapping[str, Sequence[str]]
     """In the order of the letters."""
 
     @classmethod
-    def of_model(cls, config: MovaConfig) -> ExpertPool:
+    def of_model(cls, config: MovaConfig) -> PoolDescriptions:
         return cls(
             instruction=config.routing.instruction,
             descriptions={spec["name"]: tuple(spec["descriptions"]) for spec in config.experts},
         )
 
     @classmethod
-    def of_file(cls, path: Path) -> ExpertPool:
+    def of_file(cls, path: Path) -> PoolDescriptions:
         """Raises UserError if it can't be read or holds no descriptions."""
-        return cls(descriptions=read_descriptions(path))
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"can't read {str(path)!r} ({error.strerror}): check it") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path.name} is no YAML: {error}") from error
+        if not isinstance(content, dict) or not content:
+            raise UserError(f"{path.name} holds no descriptions: write `name: [text, ...]` lines")
+        return cls(descriptions={name: _texts(name, t, path) for name, t in content.items()})
 
-    def described_by(self, path: Path) -> ExpertPool:
+    def described_by(self, path: Path) -> PoolDescriptions:
         """The same experts, with the texts of a file for those that it names.
 
         Raises UserError if it names others.
         """
-        own = read_descriptions(path)
+        own = PoolDescriptions.of_file(path).descriptions
         for name in own:
             if name not in self.descriptions:
-                near = difflib.get_close_matches(name, self.descriptions, n=3) or self.descriptions
                 raise UserError(
-                    f"{path.name} describes {name!r}, which the model's pool has not: it has "
-                    f"{', '.join(near)}"
+                    f"{path.name} describes {name!r}, which the model's pool has not: "
+                    f"{nearest(name, self.descriptions)}"
                 )
         return replace(self, descriptions={**self.descriptions, **own})
 
 
-def read_descriptions(path: Path) -> dict[str, tuple[str, ...]]:
-    """The descriptions of a file. Raises UserError if it can't be read or holds none."""
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"can't read {str(path)!r} ({error.strerror}): check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path.name} is no YAML: {error}") from error
-    if not isinstance(read, dict) or not read:
-        raise UserError(f"{path.name} holds no descriptions: write `name: [text, ...]` lines")
-    return {_name(name, path): _texts(name, texts, path) for name, texts in read.items()}
-
-
-def _name(name: Any, path: Path) -> str:
+def _texts(name: Any, texts: Any, path: Path) -> tuple[str, ...]:
     if not isinstance(name, str):
         raise UserError(f"{path.name} names an expert {name!r}: put its name in quotes")
-    return name
-
-
-def _texts(name: Any, texts: Any, path: Path) -> tuple[str, ...]:
     listed = [texts] if isinstance(texts, str) else texts
     if not isinstance(listed, list) or not listed:
         raise UserError(f"{path.name} gives {name!r} no description: give a list of texts")

@@ -1,21 +1,29 @@
-"""A record of a data file to a `Sample`: LLaVA's `conversations` or HF's `messages`.
+"""A record of a data file to a `Sample` (LLaVA's `conversations` or HF's `messages`), and back.
 
 Both may have `id`, `experts` (a list of names), `domain` and `routing`. The picture is in `image`
 (LLaVA; one) or `images` (HF; a list of one), as a path, as bytes, or as the `{"bytes", "path"}` of
 HF datasets. Its marker, `<image>` in the text or `{"type": "image"}` among the parts, is taken out:
 a picture always comes first.
+
+Samples are written as LLaVA JSON, which every trainer of such models reads. Paths of pictures start
+from the folder of the file; pictures that were bytes, out of a parquet file or a tar, are written
+into a folder beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from openmova.data.bad import BadSample
+from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Role, Sample, Turn
+from openmova.runtime.files import output_error, write_text
 
 MARKER = "<image>"
 IMAGE_KEYS = ("image", "images", "file_name")
@@ -26,35 +34,49 @@ ROLES: dict[str, Role] = {
     "gpt": "assistant",
     "assistant": "assistant",
 }
+LLAVA_ROLES = {"user": "human", "assistant": "gpt"}
 SEVERAL = "several images ({}): one a sample is supported, give each its own sample"
+ENDINGS = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp", b"GIF8": ".gif"}
 
 
-def sample_of(record: Mapping[str, Any], *, id: str, source: str, images: Path) -> Sample:
+def parse_record(record: Mapping[str, Any], *, id: str, source: str, images: Path) -> Sample:
     """The sample that a record means.
 
     id: of a record that has none. images: the folder that relative paths start from.
     Raises BadSample with the reason if it means none.
     """
-    own = record.get("id")
-    if own is not None and not isinstance(own, (str, int)):
-        raise BadSample(f"its id is {_short(own)}: give a text or a number")
+    own = _field(record, "id", lambda value: isinstance(value, (str, int)), "a text or a number")
     id = id if own is None else str(own)
     try:
         image = _image(record, images)
         turns, marked = _turns(record)
         if marked and image is None:
             raise BadSample(f"its text has {MARKER}, but there is no image")
+        experts = _field(record, "experts", _is_names, "a list of names")
         return Sample(
             id=id,
             image=image,
             turns=turns,
-            experts=_experts(record.get("experts")),
-            domain=_text(record.get("domain") or "", "domain"),
+            experts=None if experts is None else tuple(experts),
+            domain=_field(record, "domain", lambda value: isinstance(value, str), "a text") or "",
             source=source,
-            routing=_flag(record.get("routing")),
+            routing=bool(_field(record, "routing", lambda v: isinstance(v, bool), "true or false")),
         )
     except BadSample as bad:
         raise bad.of(id=id, source=source) from None
+
+
+def _field(
+    record: Mapping[str, Any], key: str, fits: Callable[[Any], bool], remedy: str
+) -> Any | None:
+    value = record.get(key)
+    if value is not None and not fits(value):
+        raise BadSample(f"its {key!r} is {_short(value)}: give {remedy}")
+    return value
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
 
 
 def _turns(record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], bool]:
@@ -104,11 +126,11 @@ def _content(given: Any, number: int) -> str:
 
 
 def _part(part: Any, number: int) -> str:
-    kind = part.get("type") if isinstance(part, Mapping) else None
-    if kind == "image":
-        return f"{MARKER}\n"
-    if kind == "text" and isinstance(part.get("text"), str):
-        return str(part["text"])
+    match part:
+        case {"type": "image"}:
+            return f"{MARKER}\n"
+        case {"type": "text", "text": str(text)}:
+            return text
     raise BadSample(f"turn {number} has a part that is neither a text nor an image: {_short(part)}")
 
 
@@ -142,26 +164,54 @@ def _image(record: Mapping[str, Any], images: Path) -> Path | bytes | Image.Imag
     raise BadSample(f"its image is {_short(given)}: give a path")
 
 
-def _experts(given: Any) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) for name in given):
-        raise BadSample(f"its experts are {_short(given)}: give a list of names")
-    return tuple(given)
-
-
-def _flag(given: Any) -> bool:
-    if given is None or isinstance(given, bool):
-        return bool(given)
-    raise BadSample(f"its routing is {_short(given)}: give true or false")
-
-
-def _text(given: Any, what: str) -> str:
-    if not isinstance(given, str):
-        raise BadSample(f"its {what} is {_short(given)}: give a text")
-    return given
-
-
 def _short(value: Any, length: int = 60) -> str:
     text = repr(value)
     return text if len(text) <= length else f"{text[:length]}..."
+
+
+def write_llava(samples: Iterable[Sample], path: Path) -> None:
+    """Write the samples as a JSON array; the file is there whole or not at all.
+
+    Raises UserError if it can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        records = [_llava(sample, number, path) for number, sample in enumerate(samples)]
+        write_text(path, json.dumps(records, ensure_ascii=False, indent=1))
+    except OSError as error:
+        raise output_error(path, f"{error.strerror}, make room or give another place") from error
+
+
+def _llava(sample: Sample, number: int, path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = {"id": sample.id}
+    marker = ""
+    if sample.image is not None:
+        record["image"] = _relative(sample.image, number, path)
+        marker = f"{MARKER}\n"
+    record["conversations"] = [
+        {"from": LLAVA_ROLES[turn.role], "value": (marker if place == 0 else "") + turn.text}
+        for place, turn in enumerate(sample.turns)
+    ]
+    if sample.experts is not None:
+        record["experts"] = list(sample.experts)
+    if sample.domain:
+        record["domain"] = sample.domain
+    if sample.routing:
+        record["routing"] = True
+    return record
+
+
+def _relative(image: Path | bytes | Image.Image, number: int, path: Path) -> str:
+    """The picture's path from the file's folder; written there if it has none yet."""
+    if isinstance(image, Path):
+        return Path(os.path.relpath(image, path.parent)).as_posix()
+    if isinstance(image, Image.Image):
+        content = io.BytesIO()
+        image.save(content, "PNG")
+        image = content.getvalue()
+    folder = path.with_name(f"{path.stem}-images")
+    folder.mkdir(exist_ok=True)
+    ending = next((end for magic, end in ENDINGS.items() if image.startswith(magic)), ".img")
+    file = folder / f"{number:06d}{ending}"
+    file.write_bytes(image)
+    return file.relative_to(path.parent).as_posix()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openmova.evaluate.statistics import Difference, Share, majority
+from openmova.evaluate.intervals import Difference, Share, majority
 
 
 def test_wilson_interval_of_eight_in_ten() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from openmova.checkpoints.mova_specs import RELEASED_ORDER, mova_8b
-from openmova.data.expert_pool import ExpertPool, read_descriptions
+from openmova.data.descriptions import PoolDescriptions
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.routing.augment import without_names
@@ -24,7 +24,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_a_model_brings_its_instruction_and_all_descriptions() -> None:
     config = tiny_config()
-    pool = ExpertPool.of_model(config)
+    pool = PoolDescriptions.of_model(config)
     assert list(pool.descriptions) == config.expert_names
     assert [texts[0] for texts in pool.descriptions.values()] == config.descriptions
     assert pool.instruction == config.routing.instruction
@@ -32,7 +32,7 @@ def test_a_model_brings_its_instruction_and_all_descriptions() -> None:
 
 def test_a_file_is_a_pool_or_describes_the_experts_of_a_model(tmp_path: Path) -> None:
     path = written(tmp_path, "ocr: It reads.\nchart: [It plots., Plots are read.]\n")
-    pool = ExpertPool.of_file(path)
+    pool = PoolDescriptions.of_file(path)
     assert pool.descriptions == {
         "ocr": ("It reads.",),
         "chart": ("It plots.", "Plots are read."),
@@ -40,12 +40,12 @@ def test_a_file_is_a_pool_or_describes_the_experts_of_a_model(tmp_path: Path) ->
     other = written(tmp_path, "chart: [Bars.]\n")
     described = pool.described_by(other)
     assert described.descriptions == {"ocr": ("It reads.",), "chart": ("Bars.",)}
-    with pytest.raises(UserError, match=r"describes 'charts'.*it has chart"):
+    with pytest.raises(UserError, match=r"describes 'charts'.*did you mean chart"):
         pool.described_by(written(tmp_path, "charts: [Bars.]\n"))
 
 
 def test_the_paraphrases_of_the_papers_experts_begin_with_the_released_text() -> None:
-    pool = ExpertPool.of_model(MovaConfig(**mova_8b()))
+    pool = PoolDescriptions.of_model(MovaConfig(**mova_8b()))
     described = pool.described_by(PAPER)
     assert tuple(described.descriptions) == RELEASED_ORDER
     for name, texts in described.descriptions.items():
@@ -72,9 +72,9 @@ def test_the_paraphrases_of_the_papers_experts_begin_with_the_released_text() ->
 def test_a_file_without_descriptions_is_refused(tmp_path: Path, text: str, told: str) -> None:
     path = written(tmp_path, text.replace("\\n", "\n"))
     with pytest.raises(UserError, match=told):
-        read_descriptions(path)
+        PoolDescriptions.of_file(path)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
-        read_descriptions(tmp_path / "none.yaml")
+        PoolDescriptions.of_file(tmp_path / "none.yaml")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
-from openmova.analysis.inspection import Inspection, inspect
+from openmova.analysis.answer_inspection import Inspection, inspect
 from openmova.analysis.report import question_page
-from openmova.checkpoints.tiny import tiny_mova
 from openmova.inference.mova import Mova
-from openmova.routing import RoutingResult
 from pages import Page
 
 QUESTION = 'What <script>alert("x")</script> & <image> is shown?'
@@ -21,49 +19,30 @@ CHOSEN = ("text", "location")
 
 
 @pytest.fixture(scope="module")
-def mova() -> Mova:
-    mova = Mova(*tiny_mova())
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for weight in mova.model.model.adapter.parameters():
-            weight.normal_(0, 0.2)
-    return mova
-
-
-@pytest.fixture(scope="module")
 def picture() -> Image.Image:
     return Image.effect_noise((96, 48), 60).convert("RGB")
 
 
-def routed(mova: Mova, chosen: tuple[str, ...], patch: pytest.MonkeyPatch) -> None:
-    routing = torch.tensor([[name in chosen for name in mova.experts]])
-    scores, texts = torch.tensor([[0.9, 0.2, 0.7]]), ["A, C" if chosen else "none"]
-
-    def route(ids: Any, mask: Any, base_map: torch.Tensor, **options: Any) -> RoutingResult:
-        none = torch.zeros_like(routing)
-        tokens, _ = mova.model.model.fuse(base_map, {}, none)
-        return RoutingResult(routing, scores, texts, tokens)
-
-    patch.setattr(mova.model, "route", route)
-
-
 @pytest.fixture
-def found(mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch) -> Inspection:
-    routed(mova, CHOSEN, monkeypatch)
-    return inspect(mova, picture, QUESTION, max_new_tokens=4)
+def found(listening_mova: Mova, picture: Image.Image, route_to: Callable[..., None]) -> Inspection:
+    route_to(CHOSEN)
+    return inspect(listening_mova, picture, QUESTION, max_new_tokens=4)
 
 
-def test_it_holds_what_asking_gives(found: Inspection, mova: Mova, picture: Image.Image) -> None:
+def test_it_holds_what_asking_gives(
+    found: Inspection, listening_mova: Mova, picture: Image.Image
+) -> None:
+    mova = listening_mova
     asked = mova.ask(picture, QUESTION, experts=CHOSEN, max_new_tokens=4)
     assert (found.answer.text, found.answer.routing.experts) == (asked.text, CHOSEN)
     torch.testing.assert_close(found.answer.gates, asked.gates)
-    assert {other.what: other.experts for other in found.switched} == {
+    assert {other.what: other.experts for other in found.alternatives} == {
         "without text": ("location",),
         "without location": ("text",),
         "no expert, the base encoder alone": (),
         "all experts": mova.experts,
     }
-    for other in found.switched:
+    for other in found.alternatives:
         text = mova.ask(picture, QUESTION, experts=other.experts, max_new_tokens=4).text
         assert other.text == text
     assert {name: len(blocks) for name, blocks in found.attention.items()} == {
@@ -75,7 +54,7 @@ def test_it_holds_what_asking_gives(found: Inspection, mova: Mova, picture: Imag
     assert len(told["attention"]["location"][1]) == 8
 
 
-def test_the_prompt_is_what_the_router_read(found: Inspection, mova: Mova) -> None:
+def test_the_prompt_is_what_the_router_read(found: Inspection) -> None:
     assert "<image> × 4\n" in found.prompt
     assert all(description in found.prompt for description in found.pool.values())
     assert found.prompt.endswith("&  is shown?<end><assistant>")
@@ -100,14 +79,14 @@ def test_the_page_needs_nothing_else_and_describes_its_pictures(found: Inspectio
 
 
 def test_a_page_without_experts_says_so(
-    mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+    listening_mova: Mova, picture: Image.Image, route_to: Callable[..., None]
 ) -> None:
-    routed(mova, (), monkeypatch)
-    found = inspect(mova, picture, QUESTION, max_new_tokens=2)
+    route_to(())
+    found = inspect(listening_mova, picture, QUESTION, max_new_tokens=2)
     assert found.attention == {}
     page = Page(question_page(found, image="a.png", model="tiny"))
     assert "no expert looked at the picture" in page.text
-    assert [other.what for other in found.switched] == [
+    assert [other.what for other in found.alternatives] == [
         "no expert, the base encoder alone",
         "all experts",
     ]

@@ -1,24 +1,29 @@
-"""Records to samples: both formats say the same; what is wrong is told in one line."""
+"""Records to samples and back: both formats say the same; faults are told in one line."""
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from data.files import llava, messages, picture
-from openmova.data.bad import BadSample
-from openmova.data.conversations import sample_of
+from openmova.data.bad_samples import BadSample
+from openmova.data.formats import read_samples
+from openmova.data.records import parse_record, write_llava
 from openmova.data.sample import Sample, Turn
+from openmova.errors import UserError
 
 IMAGES = Path("pictures")
 
 
 def read(record: dict[str, Any]) -> Sample:
-    return sample_of(record, id="7", source="file", images=IMAGES)
+    return parse_record(record, id="7", source="file", images=IMAGES)
 
 
 def said(*turns: tuple[str, Any]) -> dict[str, Any]:
@@ -79,7 +84,7 @@ def test_the_marker_of_the_picture_is_no_part_of_the_text(text: str) -> None:
     ],
 )
 def test_pictures_may_come_as_bytes(image: dict[str, Any]) -> None:
-    opened = read({**said(("user", "a"), ("assistant", "b")), **image}).opened()
+    opened = read({**said(("user", "a"), ("assistant", "b")), **image}).open()
     assert opened.image.size == (6, 6)  # type: ignore[union-attr]
 
 
@@ -113,11 +118,11 @@ BAD = {
     "no UTF-8": said(("user", "\ud800"), ANSWER),
     "its image is 3": llava(image=3),
     "which is no path": llava(image="a\0b"),
-    "its experts are 'dinov2'": llava(experts="dinov2"),
+    "its 'experts' is 'dinov2'": llava(experts="dinov2"),
     "named twice": llava(experts=["sam", "sam"]),
-    "its id is": llava(id=[1]),
-    "its domain is 5": llava(domain=5),
-    "its routing is 'yes'": llava(routing="yes"),
+    "its 'id' is": llava(id=[1]),
+    "its 'domain' is 5": llava(domain=5),
+    "its 'routing' is 'yes'": llava(routing="yes"),
 }
 
 
@@ -131,9 +136,9 @@ def test_what_is_wrong_is_told(reason: str) -> None:
 
 def test_a_picture_that_cannot_be_read_is_a_bad_sample() -> None:
     with pytest.raises(BadSample, match="there is no file"):
-        read(llava()).opened()
+        read(llava()).open()
     with pytest.raises(BadSample, match="not a picture"):
-        read(llava(image=b"no picture at all")).opened()
+        read(llava(image=b"no picture at all")).open()
 
 
 JSON = st.recursive(
@@ -166,3 +171,68 @@ def test_any_record_is_a_sample_or_a_bad_one(record: dict[str, Any], valid: bool
     else:
         assert sample.turns[0].role == "user"
         assert sample.turns[-1].role == "assistant"
+
+
+TURNS = (
+    Turn(role="user", text="What is it?"),
+    Turn(role="assistant", text="Ein Käfer"),
+    Turn(role="user", text="Sure?"),
+    Turn(role="assistant", text="yes"),
+)
+
+
+def encoded(format: str) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (5, 3), "red").save(content, format)
+    return content.getvalue()
+
+
+def test_reading_gives_the_samples_that_were_written(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    photo = tmp_path / "photos" / "a.png"
+    photo.write_bytes(encoded("PNG"))
+    given = [
+        Sample(id="a", image=photo, turns=TURNS, experts=("ocr", "chart"), domain="text"),
+        Sample(id="b", turns=TURNS),
+        Sample(id="c", image=photo, turns=TURNS[:2], experts=(), routing=True),
+    ]
+    path = tmp_path / "out" / "data.json"
+    write_llava(given, path)
+    read = read_samples(path)
+    for before, index in zip(given, range(len(read)), strict=True):
+        after = read[index].open()
+        assert (after.id, after.turns, after.experts) == (before.id, before.turns, before.experts)
+        assert (after.domain, after.routing) == (before.domain, before.routing)
+        assert (after.image is None) == (before.image is None)
+    first = json.loads(path.read_text())[0]
+    assert first["image"] == "../photos/a.png"
+    assert first["conversations"][0] == {"from": "human", "value": "<image>\nWhat is it?"}
+    assert first["conversations"][2] == {"from": "human", "value": "Sure?"}
+
+
+@pytest.mark.parametrize(
+    ("image", "ending"),
+    [
+        (encoded("PNG"), ".png"),
+        (encoded("JPEG"), ".jpg"),
+        (encoded("WEBP"), ".webp"),
+        (encoded("GIF"), ".gif"),
+        (encoded("BMP"), ".img"),
+        (Image.new("RGB", (5, 3)), ".png"),
+    ],
+)
+def test_pictures_without_a_file_get_one_beside_it(
+    tmp_path: Path, image: bytes | Image.Image, ending: str
+) -> None:
+    write_llava([Sample(id="a", image=image, turns=TURNS)], tmp_path / "data.json")
+    file = tmp_path / "data-images" / f"000000{ending}"
+    assert not isinstance(image, bytes) or file.read_bytes() == image
+    opened = read_samples(tmp_path / "data.json")[0].open().image
+    assert isinstance(opened, Image.Image)
+    assert opened.size == (5, 3)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        write_llava([Sample(id="b", turns=TURNS)], tmp_path / "file" / "data.json")

@@ -14,7 +14,7 @@ Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Masked:
+class Ablation:
     """One question under several routings."""
 
     routed: Answer
@@ -35,13 +35,13 @@ def masks(chosen: Names, pool: Names) -> list[Names]:
     return [names for names in dict.fromkeys(sets) if names != chosen]
 
 
-def ask_masked(
+def ask_ablated(
     mova: Mova,
     pairs: Sequence[tuple[ImageSource, str]],
     *,
     max_new_tokens: int,
     batch: int = 8,
-) -> list[Masked]:
+) -> list[Ablation]:
     """Ask (picture, question) pairs as routed and with every set of `masks`; those of one set are
     answered together. Raises UserError as `Mova.ask` does."""
     routed = mova.ask_batch(pairs, max_new_tokens=max_new_tokens, batch_size=batch)
@@ -59,4 +59,4 @@ def ask_masked(
         )
         for row, answer in zip(rows, answers, strict=True):
             texts[row][names] = answer.text
-    return [Masked(routed=a, texts=t) for a, t in zip(routed, texts, strict=True)]
+    return [Ablation(routed=a, texts=t) for a, t in zip(routed, texts, strict=True)]

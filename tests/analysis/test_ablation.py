@@ -1,0 +1,40 @@
+"""With experts switched off, a question is answered as if they had never been chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from openmova.analysis.ablation import ask_ablated, masks
+from openmova.inference.mova import Mova
+from tiny import pictures
+
+POOL = ("text", "chart", "location")
+CHOSEN = [("text", "chart"), ("location",), (), ("text", "chart")]
+
+
+def test_the_sets_that_are_asked() -> None:
+    assert masks(("text", "chart"), POOL) == [(), POOL, ("chart",), ("text",)]
+    assert masks(("chart",), POOL) == [(), POOL]
+    assert masks((), POOL) == [POOL]
+    assert masks(POOL, POOL) == [(), POOL[1:], ("text", "location"), POOL[:2]]
+
+
+def test_each_text_is_that_of_asking_alone(
+    listening_mova: Mova, route_to: Callable[..., None]
+) -> None:
+    mova = listening_mova
+    route_to(*CHOSEN)
+    pairs: list[Any] = [(p, f"what is {n} ?") for n, p in enumerate(pictures(len(CHOSEN)))]
+    found = ask_ablated(mova, pairs, max_new_tokens=6, batch=3)
+    for (image, question), masked, chosen in zip(pairs, found, CHOSEN, strict=True):
+        assert masked.routed.routing.experts == chosen
+        assert set(masked.texts) == {chosen, *masks(chosen, POOL)}
+        for experts, text in masked.texts.items():
+            alone = mova.ask(image, question, experts=experts, max_new_tokens=6)
+            assert text == alone.text
+    assert len({text for masked in found for text in masked.texts.values()}) > 3
+
+
+def test_no_question_has_no_answers(listening_mova: Mova) -> None:
+    assert ask_ablated(listening_mova, [], max_new_tokens=6) == []
