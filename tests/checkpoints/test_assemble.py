@@ -92,7 +92,7 @@ def recipe(parts: Path) -> dict[str, Any]:
         "base": {"source": str(parts / "clip"), "size": 28},
         "experts": [
             {"name": "dinov2", "source": str(parts / "dinov2"), "view_size": 56},
-            {"name": "sam", "source": str(parts / "sam_vit_t.pth")},
+            {"name": "sam", "source": str(parts / "sam_vit_t.pth"), **public.SAM_SPEC},
             {"name": "deplot", "source": str(parts / "deplot"), "max_patches": 9},
         ],
         "gate_text_encoder": str(parts / "bert"),
@@ -201,23 +201,6 @@ class TestFromPublicParts:
         mova = Mova.from_pretrained(tmp_path / "second", device="cpu")
         assert mova.model.config.descriptions[1] == "a small one"
         mova.ask(pictures(1)[0], "what ?", max_new_tokens=2, experts="all")
-
-    def test_what_was_finished_is_taken_over(
-        self, recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from openmova.model.processing_mova import MovaProcessor
-
-        def killed(*_: object, **__: object) -> None:
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(MovaProcessor, "save_pretrained", killed)
-            build(recipe, tmp_path / "mova")
-        assert not (tmp_path / "mova").exists()
-        written = tmp_path / "mova.partial" / "model.safetensors"
-        before = written.stat().st_mtime_ns
-        build(recipe, tmp_path / "mova")
-        assert (tmp_path / "mova" / "model.safetensors").stat().st_mtime_ns == before
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jinja2.exceptions import TemplateError
 
-from openmova.checkpoints.templates import TEMPLATES, ConversationTemplate, jinja
+from openmova.checkpoints.templates import TEMPLATES, ConversationTemplate
 from openmova.model.processing_mova import MovaProcessor
 from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer
 
@@ -16,7 +16,7 @@ QUESTIONS = ["What is shown?\nAnswer 'in' \"one\" word.", " {{ 1 }} {text} é\\n
 
 def processor(template: ConversationTemplate) -> MovaProcessor:
     return MovaProcessor.from_config(
-        tiny_config(), tiny_tokenizer(), tiny_question_tokenizer(), chat_template=jinja(template)
+        tiny_config(), tiny_tokenizer(), tiny_question_tokenizer(), chat_template=template.jinja()
     )
 
 

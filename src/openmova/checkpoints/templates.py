@@ -28,36 +28,30 @@ class ConversationTemplate:
         )
         return self.system.replace(TEXT, self.instruction) + "".join(said) + self.opening
 
+    def jinja(self) -> str:
+        """The chat template, for a tokenizer or a processor, that gives the same prompts.
 
-def jinja(template: ConversationTemplate) -> str:
-    """The chat template, for a tokenizer or a processor, that gives the same prompts.
-
-    Contents are texts, as `MovaProcessor` hands them over: a picture is `<image>` and a newline
-    in its user's turn. A system turn in the first place replaces the template's own; a turn of
-    another role is an error of the template.
-    """
-    first = "messages and messages[0]['role'] == 'system'"
-    return "".join(
-        [
-            f"{{% if {first} %}}",
-            _around(template.system, "messages[0]['content']"),
-            "{% set turns = messages[1:] %}",
-            "{% else %}",
-            _literal(template.system.replace(TEXT, template.instruction)),
-            "{% set turns = messages %}",
-            "{% endif %}",
-            "{% for turn in turns %}",
-            "{% if turn['role'] == 'user' %}",
-            _around(template.user, "turn['content']"),
-            "{% elif turn['role'] == 'assistant' %}",
-            _around(template.assistant, "turn['content']"),
-            "{% else %}",
-            "{{ raise_exception('a turn is of user or assistant, or of system in front') }}",
-            "{% endif %}",
-            "{% endfor %}",
-            f"{{% if add_generation_prompt %}}{_literal(template.opening)}{{% endif %}}",
-        ]
-    )
+        Contents are texts, as `MovaProcessor` hands them over: a picture is `<image>` and a newline
+        in its user's turn. A system turn in the first place replaces the template's own; a turn of
+        another role is an error of the template.
+        """
+        return "".join(
+            [
+                "{% if messages and messages[0]['role'] == 'system' %}",
+                _around(self.system, "messages[0]['content']"),
+                "{% set turns = messages[1:] %}{% else %}",
+                _literal(self.system.replace(TEXT, self.instruction)),
+                "{% set turns = messages %}{% endif %}{% for turn in turns %}",
+                "{% if turn['role'] == 'user' %}",
+                _around(self.user, "turn['content']"),
+                "{% elif turn['role'] == 'assistant' %}",
+                _around(self.assistant, "turn['content']"),
+                "{% else %}",
+                "{{ raise_exception('a turn is of user or assistant, or of system in front') }}",
+                "{% endif %}{% endfor %}",
+                f"{{% if add_generation_prompt %}}{_literal(self.opening)}{{% endif %}}",
+            ]
+        )
 
 
 def _around(frame: str, content: str) -> str:

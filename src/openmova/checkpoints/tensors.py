@@ -1,44 +1,106 @@
-"""Where a checkpoint's tensors lie, without loading it: a file, a folder of shards, a manifest.
+"""A checkpoint's named tensors, wherever they lie: a file, a folder of shards, memory, a manifest.
 
-`open_tensors` reads names and shapes only; `read` then takes one tensor from the disk.
+`open_tensors` reads names and shapes; `read` then takes one tensor. Files are mapped, not loaded:
+safetensors by its own library, PyTorch's (.bin, .pth, .pt) by `torch.load` with weights_only, which
+builds tensors and plain containers and runs nothing else.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
+import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from openmova.checkpoints.pickles import PickleFile
-from openmova.checkpoints.tensor_file import (
-    SafetensorsFile,
-    TensorInfo,
-    Tensors,
-    check_pointer,
-    dtype_name,
-)
 from openmova.errors import UserError
 
-__all__ = [
-    "JoinedTensors",
-    "ManifestTensors",
-    "MemoryTensors",
-    "TensorInfo",
-    "Tensors",
-    "open_tensors",
-]
-
+DTYPES: dict[str, torch.dtype] = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""How safetensors calls the types of torch."""
 PICKLES = (".bin", ".pth", ".pt")
+WRAPPERS = ("state_dict", "model", "module")
+"""Where a training checkpoint keeps its tensors."""
 USUAL_NAMES = (
     *("model.safetensors.index.json", "model.safetensors"),
     *("pytorch_model.bin.index.json", "pytorch_model.bin"),
 )
 """What a checkpoint folder is looked through for, first come first taken."""
+POINTER = b"version https://git-lfs"
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)")
 _NOT_WEIGHTS = ("training_args.bin", "optimizer", "scheduler", "rng_state")
+_REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:class|global):? ([\w.]+)")
+_REFUSED_OPERAND = "Unsupported operand"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorInfo:
+    """A tensor's shape and its dtype's name, such as "bfloat16"."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> TensorInfo:
+        return cls(shape=tuple(tensor.shape), dtype=dtype_name(tensor.dtype))
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * torch_dtype(self.dtype).itemsize
+
+
+class Tensors(ABC):
+    """Named tensors that lie somewhere."""
+
+    @abstractmethod
+    def names(self) -> Mapping[str, TensorInfo]:
+        """Every tensor there is, in the order in which it is best read."""
+
+    @abstractmethod
+    def read(self, name: str) -> Tensor:
+        """A tensor on the CPU, not to be written to. Raises UserError for a damaged file."""
+
+    @abstractmethod
+    def file(self, name: str) -> str:
+        """The file that holds it, relative to the checkpoint, for messages."""
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each file, by the names that `file` gives; none in memory."""
+        return {}
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The dtype of a name such as "bfloat16". Raises UserError for another word."""
+    dtype = vars(torch).get(name)
+    if not isinstance(dtype, torch.dtype):
+        raise UserError(f"there is no dtype {name!r}: give bfloat16, float16 or float32")
+    return dtype
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def open_tensors(path: Path) -> Tensors:
@@ -53,96 +115,77 @@ def open_tensors(path: Path) -> Tensors:
         raise UserError(f"{path.name!r} is no file and no folder: check the path of the source")
     for name in USUAL_NAMES:
         if (path / name).is_file():
-            return _indexed(path / name) if name.endswith(".json") else _open_file(path / name)
+            return _open_index(path / name) if name.endswith(".json") else _open_file(path / name)
     if indices := sorted(path.glob("*.index.json")):
-        return _indexed(indices[0])
-    return _unindexed(path)
+        return _open_index(indices[0])
+    return _open_numbered(path)
 
 
-class ShardedTensors(Tensors):
-    """Tensors of several files in one folder. The index, where there is one, is complete."""
+class SafetensorsFile(Tensors):
+    """A safetensors file. Raises UserError that names it where it is damaged or cut short."""
 
-    def __init__(self, shards: Mapping[str, Tensors], weight_map: Mapping[str, str] | None = None):
-        self._shards = dict(shards)
-        self._home: dict[str, str] = {}
+    def __init__(self, path: Path):
+        self.path = path
         self._names: dict[str, TensorInfo] = {}
-        listed = weight_map or {}
-        for file, shard in self._shards.items():
-            for name, info in shard.names().items():
-                if listed.get(name, file) != file:
-                    continue  # a copy: the index names the other file
-                if name in self._home:
+        with self._opened() as file:
+            for name in file.keys():  # noqa: SIM118 - it is no dict
+                part = file.get_slice(name)
+                if (stored := part.get_dtype()) not in DTYPES:
                     raise UserError(
-                        f"{name} is in {self._home[name]} and in {file}: keep one of them"
+                        f"{path.name}: {name} has the type {stored}, which is not supported: save "
+                        "it as BF16, F16 or F32"
                     )
-                self._home[name], self._names[name] = file, info
-        for name, file in listed.items():
-            if self._home.get(name) != file:
-                raise UserError(f"{file} lacks {name}, which the index promises: download it again")
+                dtype = dtype_name(DTYPES[stored])
+                self._names[name] = TensorInfo(shape=tuple(part.get_shape()), dtype=dtype)
 
     def names(self) -> Mapping[str, TensorInfo]:
         return self._names
 
     def read(self, name: str) -> Tensor:
-        return self._shards[self._home[name]].read(name)
+        with self._opened() as file:  # anew: what was read before needs no memory any more
+            tensor: Tensor = file.get_tensor(name)
+        return tensor
 
     def file(self, name: str) -> str:
-        return self._home[name]
+        return self.path.name
 
-    def paths(self) -> dict[str, Path]:
-        return {
-            file: path for shard in self._shards.values() for file, path in shard.paths().items()
-        }
+    def sizes(self) -> dict[str, int]:
+        return {self.path.name: self.path.stat().st_size}
 
-
-class JoinedTensors(Tensors):
-    """Several checkpoints as one: the key of a tensor is "part:name"."""
-
-    def __init__(self, parts: Mapping[str, Tensors]):
-        self._parts = dict(parts)
-        self._names = {
-            f"{part}:{name}": info
-            for part, tensors in self._parts.items()
-            for name, info in tensors.names().items()
-        }
-
-    def names(self) -> Mapping[str, TensorInfo]:
-        return self._names
-
-    def read(self, name: str) -> Tensor:
-        part, _, own = name.partition(":")
-        return self._parts[part].read(own)
-
-    def file(self, name: str) -> str:
-        part, _, own = name.partition(":")
-        return f"{part}/{self._parts[part].file(own)}"
-
-    def paths(self) -> dict[str, Path]:
-        return {
-            f"{part}/{file}": path
-            for part, tensors in self._parts.items()
-            for file, path in tensors.paths().items()
-        }
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with safe_open(self.path, "pt") as file:
+                yield file
+        except (OSError, SafetensorError) as error:
+            raise damaged(self.path, " ".join(str(error).split())) from error
 
 
 class MemoryTensors(Tensors):
-    """A state dict in memory."""
+    """A state dict in memory; sizes: of the files that it was read from."""
 
-    def __init__(self, state: Mapping[str, Tensor], file: str = "memory"):
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        file: str = "memory",
+        sizes: Mapping[str, int] | None = None,
+    ):
         self._state = dict(state)
+        self._names = {name: TensorInfo.of(tensor) for name, tensor in state.items()}
         self._file = file
+        self._sizes = dict(sizes or {})
 
     def names(self) -> Mapping[str, TensorInfo]:
-        return {
-            name: TensorInfo(shape=tuple(t.shape), dtype=dtype_name(t.dtype))
-            for name, t in self._state.items()
-        }
+        return self._names
 
     def read(self, name: str) -> Tensor:
-        return self._state[name].detach().cpu().clone().contiguous()
+        return self._state[name].detach().cpu().contiguous()
 
     def file(self, name: str) -> str:
         return self._file
+
+    def sizes(self) -> dict[str, int]:
+        return self._sizes
 
 
 class ManifestTensors(Tensors):
@@ -176,18 +219,135 @@ class ManifestTensors(Tensors):
         return self._file
 
 
-def _open_file(path: Path) -> Tensors:
-    check_pointer(path)
-    if path.suffix == ".safetensors":
-        return SafetensorsFile(path)
-    if path.suffix in PICKLES:
-        return PickleFile(path)
-    raise UserError(
-        f"{path.name} is no file of weights: give one that ends in .safetensors, .bin, .pth or .pt"
+class JoinedTensors(Tensors):
+    """Several as one. homes: for each key the label of its part, the part, and the name there."""
+
+    def __init__(self, homes: Mapping[str, tuple[str, Tensors, str]]):
+        self._homes = dict(homes)
+        self._names = {key: part.names()[own] for key, (_, part, own) in homes.items()}
+
+    def names(self) -> Mapping[str, TensorInfo]:
+        return self._names
+
+    def read(self, name: str) -> Tensor:
+        _, part, own = self._homes[name]
+        return part.read(own)
+
+    def file(self, name: str) -> str:
+        label, part, own = self._homes[name]
+        return label + part.file(own)
+
+    def sizes(self) -> dict[str, int]:
+        parts = {id(part): (label, part) for label, part, _ in self._homes.values()}
+        return {
+            label + file: size
+            for label, part in parts.values()
+            for file, size in part.sizes().items()
+        }
+
+
+def join(parts: Mapping[str, Tensors]) -> JoinedTensors:
+    """Several checkpoints as one: the key of a tensor is "part:name"."""
+    return JoinedTensors(
+        {
+            f"{part}:{name}": (f"{part}/", tensors, name)
+            for part, tensors in parts.items()
+            for name in tensors.names()
+        }
     )
 
 
-def _indexed(index: Path) -> Tensors:
+def _join_shards(files: list[Path], weight_map: Mapping[str, str] | None = None) -> Tensors:
+    """Tensors of several files in one folder. The index, where there is one, is complete."""
+    listed = weight_map or {}
+    homes: dict[str, tuple[str, Tensors, str]] = {}
+    for path in files:
+        shard = _open_file(path)
+        for name in shard.names():
+            if listed.get(name, path.name) != path.name:
+                continue  # a copy: the index names the other file
+            if name in homes:
+                other = homes[name][1].file(name)
+                raise UserError(f"{name} is in {other} and in {path.name}: keep one of them")
+            homes[name] = ("", shard, name)
+    for name, file in listed.items():
+        if name not in homes:
+            raise UserError(f"{file} lacks {name}, which the index promises: download it again")
+    return JoinedTensors(homes)
+
+
+def _open_file(path: Path) -> Tensors:
+    if path.suffix not in (".safetensors", *PICKLES):
+        raise UserError(
+            f"{path.name} is no file of weights: give one that ends in .safetensors, .bin, .pth or "
+            ".pt"
+        )
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise UserError(
+                f"{path.name} is a Git LFS pointer, not the weights: run git lfs pull in its folder"
+            )
+    return SafetensorsFile(path) if path.suffix == ".safetensors" else _open_pickle(path)
+
+
+def _open_pickle(path: Path) -> MemoryTensors:
+    """A file that torch.save wrote; its tensors are mapped where it is laid out for that.
+
+    Raises UserError that names the file where it is damaged or cut short, where its pickle asks for
+    anything but tensors (nothing of it is run), and where it holds no tensors by name.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", mmap=_can_map(path), weights_only=True)
+    except UnpicklingError as error:
+        raise _refused(path, str(error)) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
+        # What torch raises for a damaged file depends on where the damage is.
+        raise damaged(path, "it can't be read as a PyTorch file, or is cut short") from error
+    while isinstance(content, Mapping):
+        if any(isinstance(value, Tensor) for value in content.values()):
+            _check_state(path, content)
+            return MemoryTensors(content, path.name, {path.name: path.stat().st_size})
+        content = next((content[name] for name in WRAPPERS if name in content), None)
+    raise UserError(f"{path.name} holds no tensors by name: give a state dict")
+
+
+def _can_map(path: Path) -> bool:
+    """Whether the tensors' bytes lie in the file as they are."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return all(record.compress_type == zipfile.ZIP_STORED for record in archive.infolist())
+
+
+def _check_state(path: Path, state: Mapping[Any, Any]) -> None:
+    """Raises UserError if a state dict holds anything but plain tensors by name."""
+    for name, tensor in state.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise UserError(
+                f"{path.name}: {name} is no tensor ({type(tensor).__name__}): give a state dict"
+            )
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            raise UserError(
+                f"{path.name}: {name} is a sparse or quantised tensor: save it as a plain one"
+            )
+
+
+def _refused(path: Path, reason: str) -> UserError:
+    found = _REFUSED_GLOBAL.search(reason)
+    if found is None and _REFUSED_OPERAND not in reason:
+        return damaged(path, "its pickle is broken, or it is no PyTorch file")
+    what = found[1] or found[2] if found else "something"
+    return UserError(
+        f"{path.name} was not loaded, because its pickle asks for {what}, which is no tensor and "
+        "might run code: take the file from a source that you trust, as a state dict or safetensors"
+    )
+
+
+def damaged(path: Path, reason: str) -> UserError:
+    return UserError(f"{path.name} is damaged, {reason}: download it again")
+
+
+def _open_index(index: Path) -> Tensors:
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         files = sorted({str(file) for file in weight_map.values()})
@@ -196,15 +356,14 @@ def _indexed(index: Path) -> Tensors:
     for file in files:
         if Path(file).name != file:
             raise UserError(f"{index.name} names {file!r}, which is no file beside it")
-        if not (index.parent / file).is_file():
-            missing = [name for name in files if not (index.parent / name).is_file()]
-            raise UserError(
-                f"the checkpoint lacks {', '.join(missing)}, which {index.name} names: download it"
-            )
-    return ShardedTensors({file: _open_file(index.parent / file) for file in files}, weight_map)
+    if missing := [file for file in files if not (index.parent / file).is_file()]:
+        raise UserError(
+            f"the checkpoint lacks {', '.join(missing)}, which {index.name} names: download it"
+        )
+    return _join_shards([index.parent / file for file in files], weight_map)
 
 
-def _unindexed(folder: Path) -> Tensors:
+def _open_numbered(folder: Path) -> Tensors:
     """The shards whose names are numbered, or the folder's only file of weights."""
     for suffixes in ((".safetensors",), PICKLES):
         files = sorted(
@@ -215,7 +374,7 @@ def _unindexed(folder: Path) -> Tensors:
         shards = [file for file in files if _SHARD.fullmatch(file.name)]
         if shards:
             _check_numbers(shards)
-            return ShardedTensors({file.name: _open_file(file) for file in shards})
+            return _join_shards(shards)
         if len(files) == 1:
             return _open_file(files[0])
         if files:

@@ -134,6 +134,21 @@ def writing(folder: Path, remedy: str) -> Iterator[None]:
         raise
 
 
+def check_room(folder: Path, needs_bytes: int, remedy: str) -> None:
+    """Raises UserError if the disk of a folder has not so many bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < needs_bytes:
+        raise UserError(
+            f"{str(folder)!r} needs {size_text(needs_bytes)} and its disk has {size_text(free)} "
+            f"free: {remedy}"
+        )
+
+
+def size_text(count: int) -> str:
+    """A number of bytes for people to read."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
 def is_full(error: Exception) -> bool:
     """Whether an error says that the disk, or a quota on it, is full."""
     number = error.errno if isinstance(error, OSError) else None
