@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ from openmova.experts.registry import build_expert
 
 EXPERTS_FOLDER = "experts"
 HOST = torch.device("cpu")
+_ONLY_BUILT = ContextVar("only built experts", default=False)
 
 
 class ExpertPool(nn.Module):
@@ -46,6 +48,8 @@ class ExpertPool(nn.Module):
         self._offload = False
         # Follows the model to its device and dtype, so that a late expert can follow too.
         self.register_buffer("_anchor", torch.zeros(1), persistent=False)
+        self.register_state_dict_pre_hook(_read_all)
+        self.register_load_state_dict_pre_hook(_build_stored)
 
     def __len__(self) -> int:
         return len(self.specs)
@@ -171,6 +175,44 @@ def expert_map(expert: Expert, images: Tensor, sizes: Tensor) -> Tensor:
     if weight is not None and view.is_floating_point():
         view = view.to(weight.dtype)
     return expert(view)
+
+
+@contextmanager
+def only_built_experts() -> Iterator[None]:
+    """State dicts hold no experts but those in memory: what transformers asks for while it loads
+    the main file, and accelerate while it places the parts."""
+    token = _ONLY_BUILT.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_BUILT.reset(token)
+
+
+def _read_all(pool: nn.Module, prefix: str, keep_vars: bool) -> None:
+    """A state dict has every expert, also those that were not chosen yet; a model without memory
+    for its weights has none."""
+    assert isinstance(pool, ExpertPool)
+    if pool.device.type != "meta" and not _ONLY_BUILT.get():
+        for j in range(len(pool)):
+            pool.get(j)
+
+
+def _build_stored(
+    pool: nn.Module,
+    state: Mapping[str, Any],
+    prefix: str,
+    metadata: object,
+    strict: bool,
+    missing: list[str],
+    *_: object,
+) -> None:
+    """The experts that a state dict has are there to take it; one that nothing fills is missing."""
+    assert isinstance(pool, ExpertPool)
+    for j, name in enumerate(pool.names):
+        if any(key.startswith(f"{prefix}{j}.") for key in state):
+            pool.get(j)
+        elif pool.folder is None and name not in pool.built:
+            missing.append(f"{prefix}{j}")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from transformers.utils import GENERATION_CONFIG_NAME
 
 from openmova.errors import UserError
 from openmova.experts.base import Expert
-from openmova.experts.pool import ExpertPool, key_faults
+from openmova.experts.pool import ExpertPool, key_faults, only_built_experts
 from openmova.experts.registry import build_expert, expert_class
 from openmova.model.adapter import RotaryGrid
 from openmova.model.configuration_mova import MovaConfig
@@ -81,7 +81,7 @@ class MovaPreTrainedModel(PreTrainedModel):
         if (folder / GENERATION_CONFIG_NAME).is_file():
             # Read here: transformers would take the model's own keywords for settings of it.
             kwargs.setdefault("generation_config", GenerationConfig.from_pretrained(folder))
-        with _without_load_report():
+        with _without_load_report(), only_built_experts():
             model, info = super().from_pretrained(
                 folder, *args, output_loading_info=True, folder=folder, **kwargs
             )
