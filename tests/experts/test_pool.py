@@ -84,7 +84,7 @@ def test_a_state_dict_has_the_experts_that_nobody_chose_yet(tmp_path: Path) -> N
     state = ExpertPool(SPECS, tmp_path).state_dict()
     assert {name.split(".")[0] for name in state} == {"0", "1"}
     larger = ExpertPool([*SPECS, spec("three")])
-    with pytest.raises(RuntimeError, match='Missing key.*"2"'):
+    with pytest.raises(RuntimeError, match=r'Missing key.*"2"'):
         larger.load_state_dict(state)
     missing, unexpected = larger.load_state_dict(state, strict=False)
     assert missing == ["2"] and not unexpected and larger.built == ["one", "two"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,15 +125,17 @@ class Conversion:
 
     def _write_weights(self, folder: Path) -> dict[str, str]:
         """The files of the plan, with what transformers finds the shards by; returns checksums."""
-        checksums: dict[str, str] = {}
-        with _progress("converting", self.plan) as bar:
+        checksums: dict[str, Future[str]] = {}
+        with _progress("converting", self.plan) as bar, ThreadPoolExecutor(1) as hashing:
             for file, entries in self.plan.files.items():
                 by_name = {entry.name: entry for entry in entries}
 
                 def read(name: str, by_name: Mapping[str, Entry] = by_name) -> Tensor:
                     entry = by_name[name]
                     tensor = made(entry, self.tensors)
-                    checksums[entry.place] = _checksum(tensor)
+                    if checksums:
+                        next(reversed(checksums.values())).result()  # one tensor waits at most
+                    checksums[entry.place] = hashing.submit(_checksum, tensor)
                     bar.update(entry.nbytes)
                     return tensor
 
@@ -144,7 +147,7 @@ class Conversion:
             size = sum(entry.nbytes for entry in self.plan.entries if entry.name in homes)
             index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(homes.items()))}
             (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
-        return checksums
+        return {place: checksum.result() for place, checksum in checksums.items()}
 
     def _compare(self, entry: Entry, stored: Tensors, noted: str) -> None:
         found, wanted = stored.names().get(entry.name), entry.info
