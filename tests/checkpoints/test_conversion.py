@@ -148,6 +148,14 @@ def test_a_given_type_is_for_floats(tmp_path: Path) -> None:
     assert torch.equal(stored.read("model.one"), state()["one"].half())
 
 
+def test_a_type_that_safetensors_has_not_is_told(tmp_path: Path) -> None:
+    torch.save(state() | {"count": torch.ones(2, dtype=torch.complex64)}, tmp_path / "model.bin")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "model.bin").rename(tmp_path / "src" / "pytorch_model.bin")
+    whole = conversion(tmp_path / "src")
+    assert "count is of the type complex64" in fault(lambda: whole.write(tmp_path / "out"))
+
+
 def test_what_exists_is_left_alone(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()

@@ -27,7 +27,7 @@ from checkpoints import public
 from openmova.checkpoints.encoders import EncoderParts, encoder_conversion, read_encoder
 from openmova.checkpoints.mova_specs import CLIP, EXPERTS, SAM_SIZES
 from openmova.checkpoints.plan import Drop, resize_table
-from openmova.checkpoints.tensors import MemoryTensors
+from openmova.checkpoints.tensors import Tensors
 from openmova.errors import UserError
 from openmova.experts import Expert, build_expert
 from tiny import tiny_model
@@ -377,7 +377,7 @@ def test_the_published_models_are_the_papers_encoders(
 ) -> None:
     model = full_size(name)
     model.config.save_pretrained(tmp_path)
-    tensors = MemoryTensors(model.state_dict())
+    tensors = Tensors(model.state_dict())
     monkeypatch.setattr("openmova.checkpoints.encoders.open_tensors", lambda _: tensors)
     parts = read_encoder(tmp_path, name=name, changes={"size": 672} if name == "clip" else None)
     wanted = CLIP if name == "clip" else {"name": name, **EXPERTS[name]}
@@ -393,7 +393,7 @@ def test_a_published_sam_is_known_by_its_width(
     sizes = SAM_SIZES[width] | ({"downsample": 512} if vary else {})
     with torch.device("meta"):
         model = build_expert({**EXPERTS["sam"], "name": "any", **sizes})
-    tensors = MemoryTensors(model.state_dict())
+    tensors = Tensors(model.state_dict())
     monkeypatch.setattr("openmova.checkpoints.encoders.open_tensors", lambda _: tensors)
     parts = read_encoder(tmp_path)
     assert parts.spec.items() >= sizes.items()

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from openmova.checkpoints.plan import Drop, Plan, expert_place, plan_keys, resize_table
-from openmova.checkpoints.tensors import MemoryTensors
+from openmova.checkpoints.tensors import Tensors
 from openmova.errors import UserError
 
 SOURCE = {
@@ -25,12 +25,12 @@ EXPECTED = {"model.a": (2, 3), "experts/sam.2/b.weight": (4,)}
 
 
 def planned(source: dict[str, Tensor] = SOURCE, dtype: str | None = None) -> Plan:
-    return plan_keys(MemoryTensors(source).names(), KEY_MAP, EXPECTED, dtype=dtype)
+    return plan_keys(Tensors(source).names(), KEY_MAP, EXPECTED, dtype=dtype)
 
 
 def test_everything_has_its_place() -> None:
     plan = planned()
-    plan.check(MemoryTensors(SOURCE))
+    plan.check(Tensors(SOURCE))
     assert [(e.file, e.name, e.source, e.shape) for e in plan.entries] == [
         ("model.safetensors", "model.a", "a", (2, 3)),
         ("experts/sam.2.safetensors", "b.weight", "b", (4,)),
@@ -57,7 +57,7 @@ def test_faults_name_file_and_key() -> None:
     assert plan.mismatched == [{"key": "a", "shape": [3, 2], "wanted": [2, 3]}]
     assert plan.unknown == ["c"] and plan.unfilled == ["experts/sam.2/b.weight"]
     with pytest.raises(UserError) as caught:
-        plan.check(MemoryTensors(source, file="shard.bin"))
+        plan.check(Tensors(source, file="shard.bin"))
     message = str(caught.value)
     assert "shard.bin: a has the shape [3, 2] instead of [2, 3]" in message
     assert "shard.bin: unknown key c" in message
@@ -68,12 +68,12 @@ def test_faults_name_file_and_key() -> None:
 def test_a_long_list_of_faults_is_cut() -> None:
     source = {f"x{i}": torch.zeros(1) for i in range(10)}
     with pytest.raises(UserError, match="unknown key x3 and 6 more"):
-        planned(source).check(MemoryTensors(source))
+        planned(source).check(Tensors(source))
 
 
 def test_two_keys_for_one_place_are_a_fault() -> None:
     source = SOURCE | {"a2": torch.zeros(2, 3)}
-    plan = plan_keys(MemoryTensors(source).names(), KEY_MAP | {"a2": "model.a"}, EXPECTED)
+    plan = plan_keys(Tensors(source).names(), KEY_MAP | {"a2": "model.a"}, EXPECTED)
     assert plan.unknown == ["a2"]
 
 
@@ -82,7 +82,7 @@ def test_large_files_are_cut_by_size() -> None:
     expected = {f"model.{name}": tuple(t.shape) for name, t in source.items()}
     expected["experts/x/w"] = (10,)
     key_map = {name: f"model.{name}" for name in source}
-    names = MemoryTensors(source | {"w": torch.zeros(10)}).names()
+    names = Tensors(source | {"w": torch.zeros(10)}).names()
     plan = plan_keys(names, key_map | {"w": "experts/x/w"}, expected, shard_bytes=80)
     files = {file: [e.name for e in entries] for file, entries in plan.files.items()}
     assert files == {
@@ -107,7 +107,7 @@ def test_positions_are_resized_as_the_release_does() -> None:
 
 
 def test_a_table_that_may_be_resized_may_have_another_shape() -> None:
-    names = MemoryTensors({"a": torch.zeros(17, 6)}).names()
+    names = Tensors({"a": torch.zeros(17, 6)}).names()
     key_map, expected = {"a": "model.a"}, {"model.a": (65, 6)}
     assert plan_keys(names, key_map, expected).mismatched
     plan = plan_keys(names, key_map, expected, resizable=["model.a"])

@@ -19,7 +19,7 @@ from openmova.checkpoints.conversion import made
 from openmova.checkpoints.plan import resize_table
 from openmova.checkpoints.release import TEXT_ENCODER, TOWERS, plan_release
 from openmova.checkpoints.release_names import ADAPTER_PREFIX, released_names
-from openmova.checkpoints.tensors import MemoryTensors
+from openmova.checkpoints.tensors import Tensors
 from openmova.experts import Expert
 from openmova.model.adapter import AdapterConfig, MoVAdapter
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -141,7 +141,7 @@ def converted(golden: GoldenSet, tower: GoldenSet) -> MovaForConditionalGenerati
     """Our model with what the conversion's plan makes of the released weights."""
     llm = golden.config["llm"]
     state = released_state(golden, tower)
-    tensors = MemoryTensors(state)
+    tensors = Tensors(state)
     told, plan = plan_release(
         {
             "mm_projector_type": "mov_adapter",
@@ -166,7 +166,7 @@ def converted(golden: GoldenSet, tower: GoldenSet) -> MovaForConditionalGenerati
     model = MovaForConditionalGeneration(told).eval()
     main = {e.name: made(e, tensors) for e in plan.entries if e.file == "model.safetensors"}
     missing, unexpected = model.load_state_dict(main, strict=False)
-    assert not missing and not unexpected
+    assert not unexpected and all(name.startswith("model.experts.") for name in missing)
     for j, name in enumerate(told.expert_names):
         file = f"experts/{name}.safetensors"
         own = {e.name: made(e, tensors) for e in plan.entries if e.file == file}

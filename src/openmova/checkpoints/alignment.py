@@ -14,13 +14,26 @@ from pathlib import Path
 
 from torch import Tensor, uint8
 
-from openmova.checkpoints.tensors import DTYPES, SafetensorsFile, TensorInfo, dtype_name
+from openmova.checkpoints.tensors import TensorInfo, open_tensors
 from openmova.runtime.files import new_file
 
 ALIGNMENT = 64  # bytes; where torch's own tensors begin
 LENGTH_BYTES = 8
-STORED = {dtype_name(dtype): name for name, dtype in DTYPES.items()}
-"""How safetensors calls the types that a `TensorInfo` names."""
+STORED = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+"""How safetensors calls the types of torch."""
 
 
 def write_aligned(
@@ -39,7 +52,7 @@ def write_aligned(
 
 def align_file(path: Path) -> None:
     """Write a safetensors file anew, with the same tensors at round places."""
-    source = SafetensorsFile(path)
+    source = open_tensors(path)
     with new_file(path) as unfinished:
         write_aligned(unfinished, source.names(), source.read)
 

@@ -31,7 +31,7 @@ from openmova.checkpoints.plan import KeyMap, Plan, Shapes, expert_place, map_pl
 from openmova.checkpoints.recipe import OWN_TEMPLATE, EncoderEntry, Recipe
 from openmova.checkpoints.source_files import is_release, read_json
 from openmova.checkpoints.templates import TEMPLATES
-from openmova.checkpoints.tensors import MemoryTensors, Tensors, join
+from openmova.checkpoints.tensors import Tensors, join
 from openmova.errors import UserError
 from openmova.experts.hf import hf_spec
 from openmova.experts.registry import build_expert
@@ -167,7 +167,7 @@ def _of_transformers(entry: EncoderEntry, path: Path) -> EncoderParts:
         title="a vision model of transformers",
         kind="hf",
         spec=spec,
-        tensors=MemoryTensors(state, file=path.name),
+        tensors=Tensors(state, file=path.name),
         key_map={name: name for name in state},
         expected={name: tuple(tensor.shape) for name, tensor in state.items()},
     )
@@ -257,8 +257,8 @@ def _at(
     return tensors, map_places(key_map, lambda name: start + name), shapes
 
 
-def _fresh_adapter(config: MovaConfig, seed: int) -> MemoryTensors:
+def _fresh_adapter(config: MovaConfig, seed: int) -> Tensors:
     """The adapter with the weights that training starts from."""
     with fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MemoryTensors(MoVAdapter(config.adapter).state_dict(), file="a fresh adapter")
+        return Tensors(MoVAdapter(config.adapter).state_dict(), file="a fresh adapter")

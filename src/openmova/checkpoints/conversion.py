@@ -78,7 +78,7 @@ class Conversion:
         report = {
             "format": FORMAT,
             **self.about,
-            "source_files": self.tensors.sizes(),
+            "source_files": self.tensors.sizes,
             "tensors": {
                 entry.place: {
                     "source": entry.source,

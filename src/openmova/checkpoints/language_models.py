@@ -27,7 +27,7 @@ from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.encoder_layouts import RECOMPUTED, recomputed
 from openmova.checkpoints.plan import Drop, KeyMap, Shapes, plan_keys
 from openmova.checkpoints.source_files import source_name
-from openmova.checkpoints.tensors import MemoryTensors, Tensors, open_tensors, torch_dtype
+from openmova.checkpoints.tensors import Tensors, open_tensors, torch_dtype
 from openmova.errors import UserError
 from openmova.runtime.hub import SMALL_FILES
 
@@ -99,7 +99,7 @@ def read_language_model(folder: Path) -> LanguageModelParts:
     tensors = open_tensors(folder)
     key_map = _key_map(tensors, shapes, expected)
     if key_map.keys() != tensors.names().keys() or _places(key_map) != expected.keys():
-        tensors = MemoryTensors(_loaded(folder).state_dict(), file=folder.name)
+        tensors = Tensors(_loaded(folder).state_dict(), file=folder.name)
         key_map = _key_map(tensors, shapes, expected)
     return LanguageModelParts(config=config, tensors=tensors, key_map=key_map, expected=expected)
 

@@ -119,7 +119,7 @@ class Plan:
             shown = [f"{tensors.file(key)}: unknown key {key}" for key in self.unknown[:_SHOWN]]
             faults.append("; ".join(shown) + _more(self.unknown))
         if self.unfilled:
-            files = ", ".join(sorted(tensors.sizes())[:_SHOWN]) or "the source"
+            files = ", ".join(sorted(tensors.sizes)[:_SHOWN]) or "the source"
             shown = [f"nothing in {files} fills {', '.join(self.unfilled[:_SHOWN])}"]
             faults.append("; ".join(shown) + _more(self.unfilled))
         if faults:

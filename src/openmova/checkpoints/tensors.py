@@ -1,8 +1,7 @@
 """A checkpoint's named tensors, wherever they lie: a file, a folder of shards, memory, a manifest.
 
-`open_tensors` reads names and shapes; `read` then takes one tensor. Files are mapped, not loaded:
-safetensors by its own library, PyTorch's (.bin, .pth, .pt) by `torch.load` with weights_only, which
-builds tensors and plain containers and runs nothing else.
+Files are mapped, not loaded: safetensors by its own library, PyTorch's (.bin, .pth, .pt) by
+`torch.load` with weights_only, which builds tensors and plain containers and runs nothing else.
 """
 
 from __future__ import annotations
@@ -11,35 +10,19 @@ import json
 import math
 import re
 import zipfile
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from openmova.errors import UserError
 
-DTYPES: dict[str, torch.dtype] = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-"""How safetensors calls the types of torch."""
 PICKLES = (".bin", ".pth", ".pt")
 WRAPPERS = ("state_dict", "model", "module")
 """Where a training checkpoint keeps its tensors."""
@@ -71,24 +54,70 @@ class TensorInfo:
         return math.prod(self.shape) * torch_dtype(self.dtype).itemsize
 
 
-class Tensors(ABC):
-    """Named tensors that lie somewhere."""
+class Tensors:
+    """Named tensors, mapped from files or in memory.
 
-    @abstractmethod
+    state: not to be written to. file: the file that holds them, relative to the checkpoint, for
+    messages, or one for each name; sizes: the bytes of each file.
+    """
+
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        file: str | Mapping[str, str] = "memory",
+        sizes: Mapping[str, int] | None = None,
+    ):
+        self.sizes = dict(sizes or {})
+        self._state = dict(state)
+        self._names = {name: TensorInfo.of(tensor) for name, tensor in state.items()}
+        self._files = dict.fromkeys(state, file) if isinstance(file, str) else dict(file)
+
     def names(self) -> Mapping[str, TensorInfo]:
-        """Every tensor there is, in the order in which it is best read."""
+        """Every tensor there is."""
+        return self._names
 
-    @abstractmethod
     def read(self, name: str) -> Tensor:
-        """A tensor on the CPU, not to be written to. Raises UserError for a damaged file."""
+        """The tensor on the CPU, not to be written to."""
+        return self._state[name].detach().cpu().contiguous()
 
-    @abstractmethod
     def file(self, name: str) -> str:
-        """The file that holds it, relative to the checkpoint, for messages."""
+        return self._files[name]
 
-    def sizes(self) -> dict[str, int]:
-        """The bytes of each file, by the names that `file` gives; none in memory."""
-        return {}
+
+def join(parts: Mapping[str, Tensors]) -> Tensors:
+    """Several checkpoints as one: the key of a tensor is "part:name"."""
+    state, files, sizes = dict[str, Tensor](), dict[str, str](), dict[str, int]()
+    for part, tensors in parts.items():
+        for name in tensors.names():
+            state[f"{part}:{name}"] = tensors._state[name]
+            files[f"{part}:{name}"] = f"{part}/{tensors.file(name)}"
+        sizes |= {f"{part}/{file}": size for file, size in tensors.sizes.items()}
+    return Tensors(state, files, sizes)
+
+
+def read_manifest(path: Path) -> Tensors:
+    """Names and shapes that a manifest lists: `{"tensors": {name: {"shape": [...], ...}}}`.
+
+    The tensors have no values. Raises UserError for another file.
+    """
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))["tensors"]
+        state = {
+            name: torch.empty(
+                fields["shape"],
+                dtype=torch_dtype(
+                    fields.get("dtype_in_hub_checkpoint") or fields.get("dtype", "bfloat16")
+                ),
+                device="meta",
+            )
+            for name, fields in listed.items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise UserError(
+            f"{path.name} is no manifest that can be read: it must hold "
+            '{"tensors": {NAME: {"shape": [...]}}}'
+        ) from error
+    return Tensors(state, path.name)
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -121,159 +150,23 @@ def open_tensors(path: Path) -> Tensors:
     return _open_numbered(path)
 
 
-class SafetensorsFile(Tensors):
-    """A safetensors file. Raises UserError that names it where it is damaged or cut short."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._names: dict[str, TensorInfo] = {}
-        with self._opened() as file:
-            for name in file.keys():  # noqa: SIM118 - it is no dict
-                part = file.get_slice(name)
-                if (stored := part.get_dtype()) not in DTYPES:
-                    raise UserError(
-                        f"{path.name}: {name} has the type {stored}, which is not supported: save "
-                        "it as BF16, F16 or F32"
-                    )
-                dtype = dtype_name(DTYPES[stored])
-                self._names[name] = TensorInfo(shape=tuple(part.get_shape()), dtype=dtype)
-
-    def names(self) -> Mapping[str, TensorInfo]:
-        return self._names
-
-    def read(self, name: str) -> Tensor:
-        with self._opened() as file:  # anew: what was read before needs no memory any more
-            tensor: Tensor = file.get_tensor(name)
-        return tensor
-
-    def file(self, name: str) -> str:
-        return self.path.name
-
-    def sizes(self) -> dict[str, int]:
-        return {self.path.name: self.path.stat().st_size}
-
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        try:
-            with safe_open(self.path, "pt") as file:
-                yield file
-        except (OSError, SafetensorError) as error:
-            raise damaged(self.path, " ".join(str(error).split())) from error
-
-
-class MemoryTensors(Tensors):
-    """A state dict in memory; sizes: of the files that it was read from."""
-
-    def __init__(
-        self,
-        state: Mapping[str, Tensor],
-        file: str = "memory",
-        sizes: Mapping[str, int] | None = None,
-    ):
-        self._state = dict(state)
-        self._names = {name: TensorInfo.of(tensor) for name, tensor in state.items()}
-        self._file = file
-        self._sizes = dict(sizes or {})
-
-    def names(self) -> Mapping[str, TensorInfo]:
-        return self._names
-
-    def read(self, name: str) -> Tensor:
-        return self._state[name].detach().cpu().contiguous()
-
-    def file(self, name: str) -> str:
-        return self._file
-
-    def sizes(self) -> dict[str, int]:
-        return self._sizes
-
-
-class ManifestTensors(Tensors):
-    """Names and shapes that a manifest lists: `{"tensors": {name: {"shape": [...], ...}}}`."""
-
-    def __init__(self, path: Path):
-        self._file = path.name
-        try:
-            listed = json.loads(path.read_text(encoding="utf-8"))["tensors"]
-            self._names = {
-                name: TensorInfo(
-                    shape=tuple(int(size) for size in fields["shape"]),
-                    dtype=fields.get("dtype_in_hub_checkpoint") or fields.get("dtype", "bfloat16"),
-                )
-                for name, fields in listed.items()
-            }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(
-                f"{path.name} is no manifest that can be read: it must hold "
-                '{"tensors": {NAME: {"shape": [...]}}}'
-            ) from error
-
-    def names(self) -> Mapping[str, TensorInfo]:
-        return self._names
-
-    def read(self, name: str) -> Tensor:
-        """Raises ValueError: a manifest holds no values."""
-        raise ValueError(f"the manifest {self._file} holds no values of {name}")
-
-    def file(self, name: str) -> str:
-        return self._file
-
-
-class JoinedTensors(Tensors):
-    """Several as one. homes: for each key the label of its part, the part, and the name there."""
-
-    def __init__(self, homes: Mapping[str, tuple[str, Tensors, str]]):
-        self._homes = dict(homes)
-        self._names = {key: part.names()[own] for key, (_, part, own) in homes.items()}
-
-    def names(self) -> Mapping[str, TensorInfo]:
-        return self._names
-
-    def read(self, name: str) -> Tensor:
-        _, part, own = self._homes[name]
-        return part.read(own)
-
-    def file(self, name: str) -> str:
-        label, part, own = self._homes[name]
-        return label + part.file(own)
-
-    def sizes(self) -> dict[str, int]:
-        parts = {id(part): (label, part) for label, part, _ in self._homes.values()}
-        return {
-            label + file: size
-            for label, part in parts.values()
-            for file, size in part.sizes().items()
-        }
-
-
-def join(parts: Mapping[str, Tensors]) -> JoinedTensors:
-    """Several checkpoints as one: the key of a tensor is "part:name"."""
-    return JoinedTensors(
-        {
-            f"{part}:{name}": (f"{part}/", tensors, name)
-            for part, tensors in parts.items()
-            for name in tensors.names()
-        }
-    )
-
-
 def _join_shards(files: list[Path], weight_map: Mapping[str, str] | None = None) -> Tensors:
     """Tensors of several files in one folder. The index, where there is one, is complete."""
     listed = weight_map or {}
-    homes: dict[str, tuple[str, Tensors, str]] = {}
+    state, homes, sizes = dict[str, Tensor](), dict[str, str](), dict[str, int]()
     for path in files:
         shard = _open_file(path)
+        sizes |= shard.sizes
         for name in shard.names():
             if listed.get(name, path.name) != path.name:
                 continue  # a copy: the index names the other file
             if name in homes:
-                other = homes[name][1].file(name)
-                raise UserError(f"{name} is in {other} and in {path.name}: keep one of them")
-            homes[name] = ("", shard, name)
+                raise UserError(f"{name} is in {homes[name]} and in {path.name}: keep one of them")
+            state[name], homes[name] = shard._state[name], path.name
     for name, file in listed.items():
         if name not in homes:
             raise UserError(f"{file} lacks {name}, which the index promises: download it again")
-    return JoinedTensors(homes)
+    return Tensors(state, homes, sizes)
 
 
 def _open_file(path: Path) -> Tensors:
@@ -287,11 +180,20 @@ def _open_file(path: Path) -> Tensors:
             raise UserError(
                 f"{path.name} is a Git LFS pointer, not the weights: run git lfs pull in its folder"
             )
-    return SafetensorsFile(path) if path.suffix == ".safetensors" else _open_pickle(path)
+    read = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
+    return Tensors(read(path), path.name, {path.name: path.stat().st_size})
 
 
-def _open_pickle(path: Path) -> MemoryTensors:
-    """A file that torch.save wrote; its tensors are mapped where it is laid out for that.
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Mapped tensors. Raises UserError that names a file which is damaged or cut short."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise damaged(path, " ".join(str(error).split())) from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file that torch.save wrote, mapped where it is laid out for that.
 
     Raises UserError that names the file where it is damaged or cut short, where its pickle asks for
     anything but tensors (nothing of it is run), and where it holds no tensors by name.
@@ -306,7 +208,7 @@ def _open_pickle(path: Path) -> MemoryTensors:
     while isinstance(content, Mapping):
         if any(isinstance(value, Tensor) for value in content.values()):
             _check_state(path, content)
-            return MemoryTensors(content, path.name, {path.name: path.stat().st_size})
+            return dict(content)
         content = next((content[name] for name in WRAPPERS if name in content), None)
     raise UserError(f"{path.name} holds no tensors by name: give a state dict")
 

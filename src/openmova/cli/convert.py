@@ -92,11 +92,11 @@ def convert(
     with status("reading names and shapes"):
         from openmova.checkpoints.release import plan_release
         from openmova.checkpoints.sources import find_conversion
-        from openmova.checkpoints.tensors import ManifestTensors
+        from openmova.checkpoints.tensors import read_manifest
 
         quiet_libraries(downloads=True)
     if manifest is not None:
-        listed = ManifestTensors(manifest)
+        listed = read_manifest(manifest)
         _tell(plan_release({}, listed)[1], listed, json_line)
         return
     assert source is not None
