@@ -55,8 +55,8 @@ def learned(encoder: Encoder, row_of: Sample) -> str:
     [
         (PROCESSOR.chat_template, ["<end>"]),
         (CHATML, ["<|im_end|>"]),
-        (TEMPLATES["vicuna_v1"].jinja(), ["</s>"]),
-        (TEMPLATES["mova_llama3"].jinja(), ["<|eot_id|>"]),
+        (TEMPLATES["vicuna_v1"], ["</s>"]),
+        (TEMPLATES["mova_llama3"], ["<|eot_id|>"]),
     ],
 )
 def test_the_loss_is_on_every_answer_with_its_end_and_on_nothing_else(

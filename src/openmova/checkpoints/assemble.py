@@ -137,7 +137,7 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
 
 def _template(recipe: Recipe, own: str | None) -> str:
     if recipe.template != OWN_TEMPLATE:
-        return TEMPLATES[recipe.template].jinja()
+        return TEMPLATES[recipe.template]
     if not own:
         raise UserError(
             f"{Path(recipe.language_model).name} has no chat template: name one in the recipe's "

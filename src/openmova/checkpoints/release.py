@@ -228,7 +228,7 @@ def release_processor(
         tokenizer,
         question,
         image_token=IMAGE_TOKEN,
-        chat_template=TEMPLATES[template].jinja(),
+        chat_template=TEMPLATES[template],
         max_side=MAX_SIDE,
         split_at_image=True,
     )
