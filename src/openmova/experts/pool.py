@@ -28,6 +28,7 @@ from openmova.experts.base import Expert
 from openmova.experts.registry import build_expert
 
 EXPERTS_FOLDER = "experts"
+ADD_EXPERT = "add an expert with: openmova assemble RECIPE DST (the adapter has to be trained)"
 HOST = torch.device("cpu")
 _ONLY_BUILT = ContextVar("only built experts", default=False)
 
@@ -132,18 +133,19 @@ class ExpertPool(nn.Module):
         for j in range(len(self)):
             expert = self.get(j)
             expert.save_files(folder)
-            path = _weights(folder, expert.name)
+            path = weights_file(folder, expert.name)
             unfinished = path.with_suffix(".tmp")
             save_model(expert, str(unfinished), metadata={"format": "pt"})
             os.replace(unfinished, path)
 
     def _load(self, expert: Expert, folder: Path) -> None:
-        path = _weights(folder, expert.name)
+        path = weights_file(folder, expert.name)
         try:
             missing, unexpected = load_model(expert, path, strict=False)
         except FileNotFoundError as error:
             raise UserError(
-                f"the checkpoint lacks {EXPERTS_FOLDER}/{path.name}: download it again"
+                f"the checkpoint lacks {EXPERTS_FOLDER}/{path.name}: download it again, or "
+                f"{ADD_EXPERT}"
             ) from error
         except (SafetensorError, RuntimeError) as error:  # RuntimeError: other shapes
             reason = " ".join(str(error).split())
@@ -245,5 +247,6 @@ def _empty(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty_like(tensor, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
 
 
-def _weights(folder: Path, name: str) -> Path:
+def weights_file(folder: Path, name: str) -> Path:
+    """Where a checkpoint folder has the weights of an expert."""
     return folder / EXPERTS_FOLDER / f"{name}.safetensors"
