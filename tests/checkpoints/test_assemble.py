@@ -264,29 +264,26 @@ def test_a_recipe_that_can_not_be_meant(
     assert told in fault(recipe | change)
 
 
-def test_a_source_that_is_not_there(recipe: dict[str, Any]) -> None:
-    recipe["experts"][1]["source"] = "/no/such/sam.pth"
-    assert "sam: there is no file or folder '/no/such/sam.pth'" in fault(recipe)
-
-
-def test_an_encoder_of_another_kind(recipe: dict[str, Any]) -> None:
-    recipe["experts"][0]["source"] = recipe["base"]["source"]
-    assert "dinov2: clip holds CLIP (kind clip), not an encoder of the kind dinov2" in fault(recipe)
-
-
-def test_a_keyword_that_the_encoder_has_not(recipe: dict[str, Any]) -> None:
-    recipe["experts"][0]["view_sice"] = 4
-    assert "view_sice" in fault(recipe)
-
-
-def test_a_size_that_is_no_number(recipe: dict[str, Any]) -> None:
-    recipe["base"]["size"] = "28 pixels"
-    assert "clip: no encoder of the kind clip has these sizes" in fault(recipe)
-
-
-def test_a_size_that_does_not_fit_the_weights(recipe: dict[str, Any]) -> None:
-    recipe["experts"][0]["width"] = 64
-    assert "has the shape [32] instead of [64]" in fault(recipe)
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"source": "/no/such/file"}, "dinov2: there is no file or folder '/no/such/file'"),
+        (
+            {"source": "clip"},
+            "dinov2: clip holds CLIP (kind clip), not an encoder of the kind dino",
+        ),
+        ({"view_sice": 4}, "view_sice"),
+        ({"size": "28 pixels"}, "dinov2: no encoder of the kind dinov2 has these sizes"),
+        ({"width": 64}, "has the shape [32] instead of [64]"),
+    ],
+)
+def test_an_encoder_that_can_not_be_meant(
+    recipe: dict[str, Any], parts: Path, change: dict[str, Any], told: str
+) -> None:
+    if change.get("source") == "clip":
+        change = {"source": str(parts / "clip")}
+    recipe["experts"][0] |= change
+    assert told in fault(recipe)
 
 
 def test_no_language_model(recipe: dict[str, Any], parts: Path) -> None:
