@@ -47,6 +47,18 @@ SAM_SIZES = {
     "num_pos_feats": 4,
 }
 
+SAM_SPEC = {
+    "width": 32,
+    "layers": 2,
+    "heads": 2,
+    "mlp": 64,
+    "size": 64,
+    "window": 3,
+    "global_layers": [1],
+    "neck": 8,
+}
+"""The same as keywords of ours: SAM's own files don't tell their sizes."""
+
 
 def random_weights(model: nn.Module, seed: int = 0) -> None:
     """The same ones in every model of this kind, also where it starts at zeros or ones."""

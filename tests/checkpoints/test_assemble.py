@@ -92,7 +92,7 @@ def recipe(parts: Path) -> dict[str, Any]:
         "base": {"source": str(parts / "clip"), "size": 28},
         "experts": [
             {"name": "dinov2", "source": str(parts / "dinov2"), "view_size": 56},
-            {"name": "sam", "source": str(parts / "sam_vit_t.pth")},
+            {"name": "sam", "source": str(parts / "sam_vit_t.pth"), **public.SAM_SPEC},
             {"name": "deplot", "source": str(parts / "deplot"), "max_patches": 9},
         ],
         "gate_text_encoder": str(parts / "bert"),
@@ -202,23 +202,6 @@ class TestFromPublicParts:
         assert mova.model.config.descriptions[1] == "a small one"
         mova.ask(pictures(1)[0], "what ?", max_new_tokens=2, experts="all")
 
-    def test_what_was_finished_is_taken_over(
-        self, recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from openmova.model.processing_mova import MovaProcessor
-
-        def killed(*_: object, **__: object) -> None:
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(MovaProcessor, "save_pretrained", killed)
-            build(recipe, tmp_path / "mova")
-        assert not (tmp_path / "mova").exists()
-        written = tmp_path / "mova.partial" / "model.safetensors"
-        before = written.stat().st_mtime_ns
-        build(recipe, tmp_path / "mova")
-        assert (tmp_path / "mova" / "model.safetensors").stat().st_mtime_ns == before
-
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", LANGUAGE_MODELS)
@@ -262,16 +245,16 @@ def fault(recipe: dict[str, Any], target: Path = Path("never-written")) -> str:
     [
         ({"languge_model": "x"}, "unknown key, 'languge_model': did you mean language_model?"),
         ({"template": "vicuna"}, "unknown template, 'vicuna': did you mean vicuna_v1?"),
-        ({"dtype": "int8"}, "dtype 'int8' is none of bfloat16"),
+        ({"dtype": "int8"}, "unknown dtype, 'int8': known: bfloat16"),
         ({"adapter": {"block": 2}}, "unknown key of adapter, 'block': did you mean blocks?"),
         ({"adapter": {"head_dim": 7}}, "adapter: head_dim is 7"),
         ({"routing": {"girds": [1, 1]}}, "did you mean grid?"),
-        ({"experts": {"name": "sam"}}, "experts must be a list"),
-        ({"experts": [{"name": "sam"}]}, "experts[0] lacks source"),
+        ({"experts": {"name": "sam"}}, "experts can't be {'name': 'sam'}: give a list"),
+        ({"experts": [{"name": "sam"}]}, "lacks experts.0.source"),
         ({"experts": [{"name": "mine", "source": "x"}]}, "lacks descriptions"),
         ({"base": "clip"}, "base must hold keys"),
         ({"language_model": None}, "lacks language_model"),
-        ({"language_model": 3}, "language_model must be a text"),
+        ({"language_model": 3}, "language_model can't be 3: give a text"),
         ({"language_model": "no/such/model"}, "there is no file or folder 'no/such/model'"),
     ],
 )
@@ -281,29 +264,26 @@ def test_a_recipe_that_can_not_be_meant(
     assert told in fault(recipe | change)
 
 
-def test_a_source_that_is_not_there(recipe: dict[str, Any]) -> None:
-    recipe["experts"][1]["source"] = "/no/such/sam.pth"
-    assert "sam: there is no file or folder '/no/such/sam.pth'" in fault(recipe)
-
-
-def test_an_encoder_of_another_kind(recipe: dict[str, Any]) -> None:
-    recipe["experts"][0]["source"] = recipe["base"]["source"]
-    assert "dinov2: clip holds CLIP (kind clip), not an encoder of the kind dinov2" in fault(recipe)
-
-
-def test_a_keyword_that_the_encoder_has_not(recipe: dict[str, Any]) -> None:
-    recipe["experts"][0]["view_sice"] = 4
-    assert "view_sice" in fault(recipe)
-
-
-def test_a_size_that_is_no_number(recipe: dict[str, Any]) -> None:
-    recipe["base"]["size"] = "28 pixels"
-    assert "clip: no encoder of the kind clip has these sizes" in fault(recipe)
-
-
-def test_a_size_that_does_not_fit_the_weights(recipe: dict[str, Any]) -> None:
-    recipe["experts"][0]["width"] = 64
-    assert "has the shape [32] instead of [64]" in fault(recipe)
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"source": "/no/such/file"}, "dinov2: there is no file or folder '/no/such/file'"),
+        (
+            {"source": "clip"},
+            "dinov2: clip holds CLIP (kind clip), not an encoder of the kind dino",
+        ),
+        ({"view_sice": 4}, "view_sice"),
+        ({"size": "28 pixels"}, "dinov2: no encoder of the kind dinov2 has these sizes"),
+        ({"width": 64}, "has the shape [32] instead of [64]"),
+    ],
+)
+def test_an_encoder_that_can_not_be_meant(
+    recipe: dict[str, Any], parts: Path, change: dict[str, Any], told: str
+) -> None:
+    if change.get("source") == "clip":
+        change = {"source": str(parts / "clip")}
+    recipe["experts"][0] |= change
+    assert told in fault(recipe)
 
 
 def test_no_language_model(recipe: dict[str, Any], parts: Path) -> None:

@@ -24,14 +24,15 @@ from transformers import (
 )
 
 from checkpoints import public
-from openmova.checkpoints.encoders import EncoderParts, convert_encoder, read_encoder
-from openmova.checkpoints.mova_specs import CLIP, EXPERTS
-from openmova.checkpoints.plan import MAKES, Drop, Take
-from openmova.checkpoints.tensors import MemoryTensors
+from openmova.checkpoints.encoders import EncoderParts, encoder_conversion, read_encoder
+from openmova.checkpoints.mova_specs import CLIP, EXPERTS, SAM_SIZES
+from openmova.checkpoints.plan import Drop, resize_table
+from openmova.checkpoints.tensors import Tensors
 from openmova.errors import UserError
 from openmova.experts import Expert, build_expert
 from tiny import tiny_model
 
+SAM = public.SAM_SPEC
 Save = Callable[[PreTrainedModel, Path], None]
 
 
@@ -48,19 +49,23 @@ def loaded(parts: EncoderParts) -> Expert:
     """Our encoder with the weights that the parts name; every one of them is there."""
     encoder = build_expert(parts.spec)
     state = {}
-    for key, fate in parts.fates.items():
-        if isinstance(fate, Take):
+    for key, place in parts.key_map.items():
+        if isinstance(place, str):
             tensor = parts.tensors.read(key)
-            if fate.make is not None:
-                tensor = MAKES[fate.make](tensor, parts.expected[fate.place])
-            state[fate.place] = tensor
+            if place in parts.resizable:
+                tensor = resize_table(tensor, parts.expected[place])
+            state[place] = tensor
     encoder.load_state_dict(state)
-    assert parts.fates.keys() == parts.tensors.names().keys()
+    assert parts.key_map.keys() == parts.tensors.names().keys()
     return encoder
 
 
 def dropped(parts: EncoderParts) -> dict[str, str]:
-    return {key: fate.reason for key, fate in parts.fates.items() if isinstance(fate, Drop)}
+    return {key: drop.reason for key, drop in parts.key_map.items() if isinstance(drop, Drop)}
+
+
+def taken(parts: EncoderParts) -> set[str]:
+    return {place for place in parts.key_map.values() if isinstance(place, str)}
 
 
 def noise(*shape: int) -> Tensor:
@@ -158,7 +163,7 @@ class TestSam:
     def test_in_its_own_names(self, tmp_path: Path) -> None:
         model = public.sam()
         public.sam_file(tmp_path / "sam_vit_t.pth", model)
-        parts = read_encoder(tmp_path / "sam_vit_t.pth", name="sam")
+        parts = read_encoder(tmp_path / "sam_vit_t.pth", name="sam", changes=SAM)
         view = noise(1, 3, 64, 64)
         theirs = model.vision_encoder(view).last_hidden_state
         assert_close(loaded(parts)(view), theirs, atol=1e-5, rtol=0)
@@ -168,27 +173,14 @@ class TestSam:
         "prefix", ["", "model.vision_tower.", "model.vision_tower_high."], ids=repr
     )
     def test_vary(self, tmp_path: Path, prefix: str) -> None:
-        encoder = build_expert(
-            {
-                "kind": "sam",
-                "name": "vary",
-                "descriptions": ["pages"],
-                "width": 32,
-                "layers": 2,
-                "heads": 2,
-                "mlp": 64,
-                "size": 64,
-                "window": 3,
-                "global_layers": [1],
-                "neck": 8,
-                "downsample": 12,
-            }
-        )
+        spec = {"kind": "sam", "name": "vary", "descriptions": ["pages"], **SAM, "downsample": 12}
+        encoder = build_expert(spec)
         public.random_weights(encoder)
         state = encoder.state_dict() | {"net_3.weight": torch.zeros(16, 12, 3, 3)}
         others = {"model.layers.0.mlp.weight": torch.zeros(2)} if prefix else {}
         torch.save(public.under(prefix, state) | others, tmp_path / "vary.pth")
-        parts = read_encoder(tmp_path / "vary.pth", name="vary")
+        changes = {**SAM, "downsample": 12}
+        parts = read_encoder(tmp_path / "vary.pth", name="vary", changes=changes)
         view = noise(1, 3, 64, 64)
         assert_close(loaded(parts)(view), encoder(view))
         assert f"{prefix}net_3.weight" in dropped(parts)
@@ -215,7 +207,8 @@ def test_biomedclip_equals_transformers_vit(tmp_path: Path) -> None:
     model = ViTModel(config, add_pooling_layer=False).eval()
     public.random_weights(model)
     public.open_clip_folder(tmp_path, timm_names(model))
-    parts = read_encoder(tmp_path, name="biomedclip")
+    changes = {"width": 128, "layers": 2, "heads": 2, "mlp": 96, "size": 32}
+    parts = read_encoder(tmp_path, name="biomedclip", changes=changes)
     view = noise(2, 3, 32, 32)
     theirs = model(view).last_hidden_state
     assert_close(loaded(parts)(view), to_map(theirs, 2), atol=1e-5, rtol=0)
@@ -255,9 +248,11 @@ def timm_names(model: ViTModel) -> dict[str, Tensor]:
 @pytest.mark.parametrize("tables", [True, False])
 def test_codetr(tmp_path: Path, prefix: str, tables: bool) -> None:
     sizes = {"width": 128, "layers": 6, "heads": 2, "mlp": 40, "size": 64, "table": 4}
-    spec = {"kind": "codetr", "name": "codetr", "descriptions": ["objects"], **sizes}
-    spec |= {"window": 2, "global_layers": [5], "neck": 8, "output_grid": 3, "view_size": 48}
-    encoder = build_expert(spec)
+    sizes |= {"window": 2, "neck": 8, "output_grid": 3, "view_size": 48}
+    changes: dict[str, Any] = {**sizes, "global_layers": [5]}
+    encoder = build_expert(
+        {"kind": "codetr", "name": "codetr", "descriptions": ["objects"], **changes}
+    )
     public.random_weights(encoder)
     state: dict[str, Tensor] = dict(encoder.state_dict())
     if tables:
@@ -265,9 +260,6 @@ def test_codetr(tmp_path: Path, prefix: str, tables: bool) -> None:
             state |= {f"rope_{name}.freqs_{part}": torch.zeros(rows, 64) for part in ("cos", "sin")}
     others = {"query_head.weight": torch.zeros(2)} if prefix else {}
     torch.save({"state_dict": public.under(prefix, state) | others}, tmp_path / "codetr.pth")
-    changes: dict[str, Any] = {"output_grid": 3, "view_size": 48}
-    if not tables:  # nothing else tells what they tell
-        changes |= {"size": 64, "window": 2}
     parts = read_encoder(tmp_path / "codetr.pth", name="codetr", changes=changes)
     view = noise(1, 3, 48, 48)
     assert_close(loaded(parts)(view), encoder(view))
@@ -280,7 +272,7 @@ class TestBert:
         assert parts.spec["hidden_size"] == 16
         assert all(key.startswith("cls.") for key in dropped(parts))
         assert "embeddings.LayerNorm.weight" in parts.expected
-        assert {f.place for f in parts.fates.values() if isinstance(f, Take)} == set(parts.expected)
+        assert taken(parts) == set(parts.expected)
 
     def test_the_names_of_its_first_release(self, tmp_path: Path) -> None:
         model = public.bert()
@@ -296,41 +288,40 @@ class TestBert:
         state |= {"bert.pooler.dense.weight": torch.zeros(16, 16)}
         torch.save(state, tmp_path / "pytorch_model.bin")
         parts = read_encoder(tmp_path, kind="bert")
-        assert {f.place for f in parts.fates.values() if isinstance(f, Take)} == set(parts.expected)
+        assert taken(parts) == set(parts.expected)
         assert "bert.pooler.dense.weight" in dropped(parts)
 
 
 class TestConvertedAlone:
     @torch.no_grad()
     def test_is_read_back_as_it_was(self, tmp_path: Path) -> None:
-        model = public.clip_vision()
-        model.save_pretrained(tmp_path / "public")
+        public.clip_vision().save_pretrained(tmp_path / "public")
         source, target = tmp_path / "public", tmp_path / "ours"
-        report = convert_encoder(source, target, name="eyes", changes={"size": 42})
+        report = encoder_conversion(source, name="eyes").write(target)
         assert sorted(file.name for file in target.iterdir()) == [
             "conversion.json",
             "eyes.safetensors",
             "spec.json",
         ]
         assert "post_layernorm.weight" in " ".join(report["dropped"])
-        again, before = read_encoder(target), read_encoder(source, changes={"size": 42})
+        again, before = read_encoder(target), read_encoder(source)
         assert again.spec == before.spec | {
             "name": "eyes",
             "descriptions": ["The encoder eyes."],
         }
-        view = noise(1, 3, 42, 42)
+        view = noise(1, 3, 28, 28)
         assert_close(loaded(again)(view), loaded(before)(view))
 
     def test_in_another_dtype(self, tmp_path: Path) -> None:
         public.clip_vision().save_pretrained(tmp_path / "public")
-        convert_encoder(tmp_path / "public", tmp_path / "ours", dtype="bfloat16")
+        encoder_conversion(tmp_path / "public", dtype="bfloat16").write(tmp_path / "ours")
         dtypes = {info.dtype for info in read_encoder(tmp_path / "ours").tensors.names().values()}
         assert dtypes == {"bfloat16"}
 
     def test_bert_needs_none(self, tmp_path: Path) -> None:
         public.bert().save_pretrained(tmp_path / "public")
         with pytest.raises(UserError, match="needs no conversion"):
-            convert_encoder(tmp_path / "public", tmp_path / "ours")
+            encoder_conversion(tmp_path / "public")
 
 
 def test_an_encoder_of_a_whole_model_of_ours(tmp_path: Path) -> None:
@@ -386,12 +377,35 @@ def test_the_published_models_are_the_papers_encoders(
 ) -> None:
     model = full_size(name)
     model.config.save_pretrained(tmp_path)
-    tensors = MemoryTensors(model.state_dict())
+    tensors = Tensors(model.state_dict())
     monkeypatch.setattr("openmova.checkpoints.encoders.open_tensors", lambda _: tensors)
     parts = read_encoder(tmp_path, name=name, changes={"size": 672} if name == "clip" else None)
     wanted = CLIP if name == "clip" else {"name": name, **EXPERTS[name]}
     assert parts.spec == wanted
     parts.plan().check(tensors)
+
+
+@pytest.mark.parametrize("width", SAM_SIZES)
+@pytest.mark.parametrize("vary", [False, True])
+def test_a_published_sam_is_known_by_its_width(
+    width: int, vary: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = SAM_SIZES[width] | ({"downsample": 512} if vary else {})
+    with torch.device("meta"):
+        model = build_expert({**EXPERTS["sam"], "name": "any", **sizes})
+    tensors = Tensors(model.state_dict())
+    monkeypatch.setattr("openmova.checkpoints.encoders.open_tensors", lambda _: tensors)
+    parts = read_encoder(tmp_path)
+    assert parts.spec.items() >= sizes.items()
+    parts.plan().check(tensors)
+
+
+def test_sizes_that_are_not_the_files_are_told(tmp_path: Path) -> None:
+    model = public.sam()
+    public.sam_file(tmp_path / "sam.pth", model)
+    parts = read_encoder(tmp_path / "sam.pth")
+    with pytest.raises(UserError, match=r"sam\.pth: .* has the shape"):
+        parts.plan().check(parts.tensors)
 
 
 # Mistakes

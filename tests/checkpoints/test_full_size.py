@@ -12,8 +12,8 @@ import torch
 
 from openmova.checkpoints.mova_specs import PAPER_ORDER, RELEASED_ORDER, mova_8b
 from openmova.checkpoints.plan import Plan, expert_place
-from openmova.checkpoints.release_plan import plan_release
-from openmova.checkpoints.tensors import ManifestTensors
+from openmova.checkpoints.release import plan_release
+from openmova.checkpoints.tensors import read_manifest
 from openmova.experts.registry import build_expert
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -24,7 +24,7 @@ LISTED = json.loads(MANIFEST.read_text(encoding="utf-8"))["tensors"]
 
 @pytest.fixture(scope="module")
 def planned() -> tuple[MovaConfig, Plan]:
-    return plan_release(None, ManifestTensors(MANIFEST))
+    return plan_release({}, read_manifest(MANIFEST))
 
 
 def places(config: MovaConfig) -> dict[str, tuple[int, ...]]:
@@ -74,7 +74,7 @@ def test_the_parameters_of_each_tower_are_the_released_ones(
     assert ours == used
 
 
-def test_the_config_found_in_the_shapes_is_the_published_one(
+def test_the_config_of_names_and_shapes_is_the_published_one(
     planned: tuple[MovaConfig, Plan],
 ) -> None:
     found, _ = planned

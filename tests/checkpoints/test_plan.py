@@ -7,16 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from openmova.checkpoints.plan import (
-    MAKES,
-    Drop,
-    Plan,
-    Take,
-    expert_place,
-    plan_names,
-    sharded,
-)
-from openmova.checkpoints.tensors import MemoryTensors
+from openmova.checkpoints.plan import Drop, Plan, expert_place, plan_keys, resize_table
+from openmova.checkpoints.tensors import Tensors
 from openmova.errors import UserError
 
 SOURCE = {
@@ -24,21 +16,21 @@ SOURCE = {
     "b": torch.zeros(4, dtype=torch.int64),
     "old": torch.zeros(1),
 }
-FATES = {
-    "a": Take(place="model.a"),
-    "b": Take(place=expert_place("sam.2", "b.weight")),
-    "old": Drop(reason="not used"),
+KEY_MAP = {
+    "a": "model.a",
+    "b": expert_place("sam.2", "b.weight"),
+    "old": Drop("not used"),
 }
 EXPECTED = {"model.a": (2, 3), "experts/sam.2/b.weight": (4,)}
 
 
 def planned(source: dict[str, Tensor] = SOURCE, dtype: str | None = None) -> Plan:
-    return plan_names(MemoryTensors(source).names(), FATES, EXPECTED, dtype=dtype)
+    return plan_keys(Tensors(source).names(), KEY_MAP, EXPECTED, dtype=dtype)
 
 
 def test_everything_has_its_place() -> None:
     plan = planned()
-    plan.check(MemoryTensors(SOURCE))
+    plan.check(Tensors(SOURCE))
     assert [(e.file, e.name, e.source, e.shape) for e in plan.entries] == [
         ("model.safetensors", "model.a", "a", (2, 3)),
         ("experts/sam.2.safetensors", "b.weight", "b", (4,)),
@@ -65,7 +57,7 @@ def test_faults_name_file_and_key() -> None:
     assert plan.mismatched == [{"key": "a", "shape": [3, 2], "wanted": [2, 3]}]
     assert plan.unknown == ["c"] and plan.unfilled == ["experts/sam.2/b.weight"]
     with pytest.raises(UserError) as caught:
-        plan.check(MemoryTensors(source, file="shard.bin"))
+        plan.check(Tensors(source, file="shard.bin"))
     message = str(caught.value)
     assert "shard.bin: a has the shape [3, 2] instead of [2, 3]" in message
     assert "shard.bin: unknown key c" in message
@@ -76,14 +68,12 @@ def test_faults_name_file_and_key() -> None:
 def test_a_long_list_of_faults_is_cut() -> None:
     source = {f"x{i}": torch.zeros(1) for i in range(10)}
     with pytest.raises(UserError, match="unknown key x3 and 6 more"):
-        planned(source).check(MemoryTensors(source))
+        planned(source).check(Tensors(source))
 
 
 def test_two_keys_for_one_place_are_a_fault() -> None:
     source = SOURCE | {"a2": torch.zeros(2, 3)}
-    plan = plan_names(
-        MemoryTensors(source).names(), FATES | {"a2": Take(place="model.a")}, EXPECTED
-    )
+    plan = plan_keys(Tensors(source).names(), KEY_MAP | {"a2": "model.a"}, EXPECTED)
     assert plan.unknown == ["a2"]
 
 
@@ -91,9 +81,9 @@ def test_large_files_are_cut_by_size() -> None:
     source = {name: torch.zeros(10) for name in "abcde"} | {"e": torch.zeros(100)}
     expected = {f"model.{name}": tuple(t.shape) for name, t in source.items()}
     expected["experts/x/w"] = (10,)
-    fates = {name: Take(place=f"model.{name}") for name in source}
-    names = MemoryTensors(source | {"w": torch.zeros(10)}).names()
-    plan = plan_names(names, fates | {"w": Take(place="experts/x/w")}, expected, shard_bytes=80)
+    key_map = {name: f"model.{name}" for name in source}
+    names = Tensors(source | {"w": torch.zeros(10)}).names()
+    plan = plan_keys(names, key_map | {"w": "experts/x/w"}, expected, shard_bytes=80)
     files = {file: [e.name for e in entries] for file, entries in plan.files.items()}
     assert files == {
         "model-00001-of-00003.safetensors": ["model.a", "model.b"],
@@ -102,24 +92,24 @@ def test_large_files_are_cut_by_size() -> None:
         "experts/x.safetensors": ["w"],
     }
     assert [e.place for e in plan.entries] == list(expected)
-    assert sharded(plan.entries) == plan.entries
 
 
 def test_positions_are_resized_as_the_release_does() -> None:
     table = torch.randn(1 + 4 * 4, 6).bfloat16()
-    made = MAKES["resize_positions"](table, (1 + 8 * 8, 6))
+    made = resize_table(table, (1 + 8 * 8, 6))
     grid = table[1:].float().T.view(1, 6, 4, 4)
     wanted = F.interpolate(grid, (8, 8), mode="bicubic", align_corners=False)[0].flatten(1).T
     assert made.dtype == torch.bfloat16 and made.shape == (65, 6)
     assert torch.equal(made[0], table[0])
     assert torch.equal(made[1:], wanted.bfloat16())
-    same = MAKES["resize_positions"](table[None], (1, 17, 6))
+    same = resize_table(table[None], (1, 17, 6))
     assert torch.equal(same, table[None])
 
 
-def test_a_tensor_that_is_made_may_have_another_shape() -> None:
-    source = {"a": torch.zeros(17, 6)}
-    fates = {"a": Take(place="model.a", make="resize_positions")}
-    plan = plan_names(MemoryTensors(source).names(), fates, {"model.a": (65, 6)})
+def test_a_table_that_may_be_resized_may_have_another_shape() -> None:
+    names = Tensors({"a": torch.zeros(17, 6)}).names()
+    key_map, expected = {"a": "model.a"}, {"model.a": (65, 6)}
+    assert plan_keys(names, key_map, expected).mismatched
+    plan = plan_keys(names, key_map, expected, resizable=["model.a"])
     assert not plan.mismatched
-    assert plan.entries[0].make == "resize_positions" and plan.entries[0].shape == (65, 6)
+    assert plan.entries[0].resized and plan.entries[0].shape == (65, 6)

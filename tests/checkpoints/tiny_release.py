@@ -1,19 +1,23 @@
 """A folder laid out as the released MoVA-8B is, of a few thousand random numbers.
 
 The names are those of the release, written down here once more; sizes and numbers of layers are
-small, and the head width of 64, which shapes can't tell, holds.
+small, and `published` puts them in the place of the published ones.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
+
+from openmova.checkpoints import mova_specs
 
 W = 64  # width of everything
 HIDDEN = int(W * 8 / 3)
@@ -26,6 +30,49 @@ QUESTION_WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "question", "0",
 GRID = 4  # of CLIP and of the adapter
 EXPERT_CHANNELS = (W, 24, 12, W, W, W, 16)
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
+_TRANSFORMER = {"width": W, "layers": 2, "heads": 1, "mlp": 96}
+_SAM = {**_TRANSFORMER, "heads": 2, "size": 64, "window": 2, "global_layers": [1], "neck": 16}
+_PIX2STRUCT = {**_TRANSFORMER, "layers": 1, "positions": 20}
+SIZES: dict[str, dict[str, Any]] = {
+    "clip": {**_TRANSFORMER, "layers": 3, "size": 14 * GRID},
+    "dinov2": {**_TRANSFORMER, "mlp": 48, "size": 42, "table": 3},
+    "vary": {**_SAM, "downsample": EXPERT_CHANNELS[1]},
+    "codetr": {
+        **_TRANSFORMER,
+        "mlp": 50,
+        "size": 64,
+        "table": 3,
+        "window": 2,
+        "global_layers": [1],
+        "neck": EXPERT_CHANNELS[2],
+    },
+    "pix2struct": _PIX2STRUCT,
+    "deplot": _PIX2STRUCT,
+    "biomedclip": {**_TRANSFORMER, "layers": 1, "size": 32},
+    "sam": _SAM,
+}
+BERT = {
+    "vocab_size": len(QUESTION_WORDS),
+    "hidden_size": W,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "intermediate_size": 96,
+}
+
+
+@contextmanager
+def published() -> Iterator[None]:
+    """The sizes of the tiny release are taken for the published ones."""
+    known = mova_specs.EXPERTS
+    language = {key: config()[key] for key in mova_specs.LLAMA3_8B if key in config()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mova_specs, "CLIP", mova_specs.CLIP | SIZES["clip"])
+        patch.setattr(mova_specs, "EXPERTS", {name: known[name] | SIZES[name] for name in known})
+        patch.setattr(mova_specs, "BERT_LARGE", mova_specs.BERT_LARGE | BERT)
+        patch.setattr(
+            mova_specs, "LLAMA3_8B", mova_specs.LLAMA3_8B | language | {"model_type": "llama"}
+        )
+        yield
 
 
 def config() -> dict[str, Any]:

@@ -39,7 +39,7 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
     return {
         "language_model": str(tmp_path / "language"),
         "base": {"source": str(tmp_path / "clip")},
-        "experts": [{"name": "sam", "source": str(tmp_path / "sam.pth")}],
+        "experts": [{"name": "sam", "source": str(tmp_path / "sam.pth"), **public.SAM_SPEC}],
         "gate_text_encoder": str(tmp_path / "bert"),
         "adapter": {"head_dim": 8, "top_k": 1},
         "routing": {"grid": [1, 1]},

@@ -24,7 +24,7 @@ SPECS = [spec("one"), spec("two", channels=5)]
 def test_an_expert_is_built_once_on_first_use() -> None:
     pool = ExpertPool(SPECS)
     assert len(pool) == 2 and pool.names == ["one", "two"] and pool.built == []
-    assert not list(pool.parameters()) and not pool.state_dict()
+    assert not list(pool.parameters())
     two = pool.get(1)
     assert pool.get(1) is two and pool.built == ["two"]
     assert not two.training and not pool.train().get(1).training
@@ -77,6 +77,20 @@ def test_saving_writes_experts_that_were_never_built(tmp_path: Path) -> None:
         for a, b in zip(built.state_dict().values(), loaded.state_dict().values(), strict=True)
     )
     assert torch.equal(loaded.scale, torch.full((1,), 0.5))
+
+
+def test_a_state_dict_has_the_experts_that_nobody_chose_yet(tmp_path: Path) -> None:
+    ExpertPool(SPECS).save(tmp_path)
+    state = ExpertPool(SPECS, tmp_path).state_dict()
+    assert {name.split(".")[0] for name in state} == {"0", "1"}
+    larger = ExpertPool([*SPECS, spec("three")])
+    with pytest.raises(RuntimeError, match=r'Missing key.*"2"'):
+        larger.load_state_dict(state)
+    missing, unexpected = larger.load_state_dict(state, strict=False)
+    assert missing == ["2"] and not unexpected and larger.built == ["one", "two"]
+    for name, tensor in larger.state_dict().items():
+        if not name.startswith("2."):
+            assert torch.equal(tensor, state[name])
 
 
 def test_long_lists_of_keys_are_one_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -34,6 +35,7 @@ from tiny import (
     TinyExpert,
     image_inputs,
     pictures,
+    spec,
     tiny_config,
     tiny_model,
     tiny_question_tokenizer,
@@ -540,6 +542,23 @@ def test_wrong_weights_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     one.write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"can't load experts/one\.safetensors"):
         model.model.experts.get(0)
+
+
+def test_an_expert_added_to_the_config_by_hand_is_told_with_the_command(tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text())
+    config["experts"].append(spec("four"))
+    file.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="with: openmova assemble RECIPE DST"):
+        MovaForConditionalGeneration.from_pretrained(tmp_path)
+    config["adapter"]["expert_channels"].append(6)
+    file.write_text(json.dumps(config))
+    told = (
+        r"missing keys .*extractors\.3.* no weights of the expert four: .*openmova assemble RECIPE"
+    )
+    with pytest.raises(UserError, match=told):
+        MovaForConditionalGeneration.from_pretrained(tmp_path)
 
 
 def test_a_repository_of_the_hub_is_fetched_whole(

@@ -1,25 +1,22 @@
-"""Builds our encoders from a golden set's released weights, with the sizes that their shapes say.
+"""The specs of our encoders that a golden set's released weights fit, and encoders built of them.
 
-Shapes: what a name's tensor has; a size that no shape tells is an argument.
+A size that no tensor's shape tells is an argument.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
-from openmova.experts.clip import ClipEncoder
-from openmova.experts.codetr import CoDetrEncoder
-from openmova.experts.dinov2 import Dinov2Encoder
-from openmova.experts.pix2struct import Pix2StructEncoder
-from openmova.experts.sam import SamEncoder
-from openmova.experts.vit import VitEncoder
+from openmova.experts import build_expert
 
 from .golden import GoldenSet
 
 SPEC = {"name": "expert", "descriptions": ["sees"]}
+Spec = dict[str, Any]
 
 
 def inputs(golden: GoldenSet) -> dict[str, Tensor]:
@@ -38,13 +35,25 @@ def count(state: Mapping[str, Tensor], layers: str) -> int:
     return 1 + max(int(name.split(".")[depth]) for name in state if name.startswith(layers))
 
 
-def sam(state: Mapping[str, Tensor]) -> SamEncoder:
+def built(sizes: Callable[..., Spec], state: Mapping[str, Tensor], **options: Any) -> Any:
+    """The encoder of a spec (`sam`, `clip`, ...) with these weights."""
+    encoder = build_expert(sizes(state, **options))
+    own = {
+        name.removeprefix("vision_model.").removeprefix("trunk."): tensor
+        for name, tensor in state.items()
+    }
+    encoder.load_state_dict({name: own[name] for name in encoder.state_dict()})
+    return encoder.freeze()
+
+
+def sam(state: Mapping[str, Tensor]) -> Spec:
     """SAM's encoder, or Vary's where there is a net_2."""
     _, grid, _, width = state["pos_embed"].shape
     patch = state["patch_embed.proj.weight"].shape[-1]
     tables = [state[f"blocks.{i}.attn.rel_pos_h"] for i in range(count(state, "blocks."))]
     windows = {len(table) // 2 + 1 for table in tables} - {grid}
-    encoder = SamEncoder(
+    return dict(
+        kind="sam",
         **SPEC,
         width=width,
         layers=len(tables),
@@ -57,8 +66,6 @@ def sam(state: Mapping[str, Tensor]) -> SamEncoder:
         neck=len(state["neck.0.weight"]),
         downsample=len(state["net_2.weight"]) if "net_2.weight" in state else None,
     )
-    encoder.load_state_dict(state)
-    return encoder.freeze()
 
 
 def codetr(
@@ -69,10 +76,11 @@ def codetr(
     output_grid: int,
     size: int = 1280,
     window: int = 16,
-) -> CoDetrEncoder:
+) -> Spec:
     """Co-DETR's backbone; size and window are fixed in the release."""
     layers = count(state, "blocks.")
-    encoder = CoDetrEncoder(
+    return dict(
+        kind="codetr",
         **SPEC,
         width=state["pos_embed"].shape[2],
         layers=layers,
@@ -86,14 +94,13 @@ def codetr(
         neck=len(state["neck.0.weight"]),
         output_grid=output_grid,
     )
-    encoder.load_state_dict({name: t for name, t in state.items() if "rope" not in name})
-    return encoder.freeze()
 
 
-def pix2struct(state: Mapping[str, Tensor], *, heads: int, max_patches: int) -> Pix2StructEncoder:
+def pix2struct(state: Mapping[str, Tensor], *, heads: int, max_patches: int) -> Spec:
     """Pix2Struct's or Deplot's encoder."""
     width, pixels = state["embeddings.patch_projection.weight"].shape
-    encoder = Pix2StructEncoder(
+    return dict(
+        kind="pix2struct",
         **SPEC,
         width=width,
         layers=count(state, "encoder.layer."),
@@ -104,15 +111,14 @@ def pix2struct(state: Mapping[str, Tensor], *, heads: int, max_patches: int) -> 
         patch=math.isqrt(pixels // 3),
         max_patches=max_patches,
     )
-    encoder.load_state_dict(state)
-    return encoder.freeze()
 
 
-def clip(state: Mapping[str, Tensor], *, heads: int, select_layer: int = -2) -> ClipEncoder:
+def clip(state: Mapping[str, Tensor], *, heads: int, select_layer: int = -2) -> Spec:
     """CLIP's vision transformer; the layers after the selected hidden state are left out."""
     state = {name.removeprefix("vision_model."): t for name, t in state.items()}
     width, _, _, patch = state["embeddings.patch_embedding.weight"].shape
-    encoder = ClipEncoder(
+    return dict(
+        kind="clip",
         **SPEC,
         width=width,
         layers=count(state, "encoder.layers."),
@@ -122,8 +128,6 @@ def clip(state: Mapping[str, Tensor], *, heads: int, select_layer: int = -2) -> 
         size=patch * math.isqrt(len(state["embeddings.position_embedding.weight"]) - 1),
         select_layer=select_layer,
     )
-    encoder.load_state_dict({name: state[name] for name in encoder.state_dict()})
-    return encoder.freeze()
 
 
 def dinov2(
@@ -133,10 +137,11 @@ def dinov2(
     size: int = 518,
     view_size: int = 672,
     select_layer: int = -2,
-) -> Dinov2Encoder:
+) -> Spec:
     """DINOv2's vision transformer; the layers after the selected hidden state are left out."""
     width, _, _, patch = state["embeddings.patch_embeddings.projection.weight"].shape
-    encoder = Dinov2Encoder(
+    return dict(
+        kind="dinov2",
         **SPEC,
         width=width,
         layers=count(state, "encoder.layer."),
@@ -148,15 +153,14 @@ def dinov2(
         view_size=view_size,
         select_layer=select_layer,
     )
-    encoder.load_state_dict({name: state[name] for name in encoder.state_dict()})
-    return encoder.freeze()
 
 
-def vit(state: Mapping[str, Tensor], *, heads: int, view_size: int = 672) -> VitEncoder:
+def vit(state: Mapping[str, Tensor], *, heads: int, view_size: int = 672) -> Spec:
     """BiomedCLIP's vision transformer without its head."""
     state = {name.removeprefix("trunk."): t for name, t in state.items() if "head." not in name}
     width, _, _, patch = state["patch_embed.proj.weight"].shape
-    encoder = VitEncoder(
+    return dict(
+        kind="vit",
         **SPEC,
         width=width,
         layers=count(state, "blocks."),
@@ -166,5 +170,3 @@ def vit(state: Mapping[str, Tensor], *, heads: int, view_size: int = 672) -> Vit
         size=patch * math.isqrt(state["pos_embed"].shape[1] - 1),
         view_size=view_size,
     )
-    encoder.load_state_dict(state)
-    return encoder.freeze()

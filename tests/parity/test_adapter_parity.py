@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from openmova.checkpoints.released import (
+from openmova.checkpoints.release_names import (
     ADAPTER_PREFIX,
     ATTENTION_NAMES,
     BLOCK_NAMES,

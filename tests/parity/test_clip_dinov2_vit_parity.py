@@ -12,7 +12,7 @@ from openmova.experts.clip import resize_positions
 from openmova.model.layers import resize_map
 
 from .comparing import close, recorded, tokens
-from .encoders import clip, dinov2, inputs, vit
+from .encoders import built, clip, dinov2, inputs, vit
 from .golden import GoldenSet, find, ids
 
 pytestmark = pytest.mark.parity
@@ -37,7 +37,7 @@ def stored(golden: GoldenSet, pattern: str) -> tuple[Tensor, int]:
 @torch.no_grad()
 def test_clips_feature(golden: GoldenSet) -> None:
     c = golden.config
-    encoder = clip(golden.part("w."), heads=c["heads"], select_layer=c["select_layer"])
+    encoder = built(clip, golden.part("w."), heads=c["heads"], select_layer=c["select_layer"])
     assert encoder.view_size == c["img"]
     expected, n = stored(golden, "feature")
     close(tokens(encoder(inputs(golden)["x"]))[:, ::n], expected, golden.tolerance)
@@ -48,7 +48,7 @@ def test_clips_feature(golden: GoldenSet) -> None:
 def test_every_hidden_state_of_clip(golden: GoldenSet) -> None:
     c, x = golden.config, inputs(golden)["x"]
     for layer in range(c["layers"] + 1):
-        encoder = clip(golden.part("w."), heads=c["heads"], select_layer=layer)
+        encoder = built(clip, golden.part("w."), heads=c["heads"], select_layer=layer)
         expected, n = stored(golden, f"hidden{layer}")  # the class token is its first
         close(tokens(encoder(x))[:, n - 1 :: n], expected[:, 1:], golden.tolerance)
 
@@ -69,8 +69,8 @@ def test_clips_position_table_for_a_finer_grid(golden: GoldenSet) -> None:
 @torch.no_grad()
 def test_dinov2(golden: GoldenSet) -> None:
     c, x = golden.config, inputs(golden)["x"]
-    encoder = dinov2(
-        golden.part("w."), heads=c["heads"], size=c["image_size"], view_size=x.shape[-1]
+    encoder = built(
+        dinov2, golden.part("w."), heads=c["heads"], size=c["image_size"], view_size=x.shape[-1]
     )
     with recorded({}, {"resized": encoder.embeddings.patch_embeddings["projection"]}) as found:
         features = encoder(x)
@@ -87,7 +87,8 @@ def test_dinov2(golden: GoldenSet) -> None:
 @torch.no_grad()
 def test_dinov2_on_another_grid_than_its_position_table(golden: GoldenSet) -> None:
     x = inputs(golden)["x_small"]
-    encoder = dinov2(
+    encoder = built(
+        dinov2,
         golden.part("w."),
         heads=golden.config["heads"],
         size=golden.config["image_size"],
@@ -101,7 +102,7 @@ def test_dinov2_on_another_grid_than_its_position_table(golden: GoldenSet) -> No
 @torch.no_grad()
 def test_biomedclip(golden: GoldenSet) -> None:
     c, x = golden.config, inputs(golden)["x"]
-    encoder = vit(golden.part("w."), heads=c["heads"], view_size=x.shape[-1])
+    encoder = built(vit, golden.part("w."), heads=c["heads"], view_size=x.shape[-1])
     with recorded({}, {"resized": encoder.patch_embed["proj"]}) as found:
         features = encoder(x)
     expected, n = stored(golden, r"resized\d+")

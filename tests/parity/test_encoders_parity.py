@@ -13,7 +13,7 @@ from openmova.experts.codetr import Rotary
 from openmova.model.layers import resize_map
 
 from .comparing import close, recorded, tokens
-from .encoders import codetr, inputs, pix2struct, sam
+from .encoders import built, codetr, inputs, pix2struct, sam
 from .golden import GoldenSet, ids, sets
 
 pytestmark = pytest.mark.parity
@@ -28,7 +28,7 @@ def layers(encoder: nn.Module) -> dict[str, nn.Module]:
 @pytest.mark.parametrize("golden", sets("ImageEncoderViT"), ids=ids)
 @torch.no_grad()
 def test_sam_and_vary(golden: GoldenSet) -> None:
-    encoder = sam(golden.part("w."))
+    encoder = built(sam, golden.part("w."))
     x = inputs(golden)["x"]
     with recorded(layers(encoder)) as found:
         found["y"] = tokens(encoder(x))
@@ -46,7 +46,8 @@ def test_codetr(golden: GoldenSet) -> None:
     c, stored = golden.config, golden.part("out.")
     ends = {name: t for name, t in stored.items() if name.startswith("y_")}
     (output_grid,) = {math.isqrt(t.shape[1]) for t in ends.values()}
-    encoder = codetr(
+    encoder = built(
+        codetr,
         golden.part("w."),
         heads=c["heads"],
         window_layers=c["window_blocks"],
@@ -96,7 +97,7 @@ def test_codetr_computes_the_rotary_tables_that_the_release_stores(golden: Golde
 def test_pix2struct(golden: GoldenSet) -> None:
     c, stored = golden.config, golden.part("out.")
     view = inputs(golden)["flattened_patches"]
-    encoder = pix2struct(golden.part("w."), heads=c["heads"], max_patches=view.shape[1])
+    encoder = built(pix2struct, golden.part("w."), heads=c["heads"], max_patches=view.shape[1])
     features = encoder(view)
     assert features.shape[-2:] == (c["grid"], c["grid"])
     close(tokens(features), stored["last_hidden_state"], golden.tolerance)

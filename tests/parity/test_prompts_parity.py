@@ -18,7 +18,7 @@ from openmova.checkpoints.templates import TEMPLATES
 from openmova.model.processing_mova import MovaProcessor
 from openmova.model.splicing import image_prompt_ids
 from openmova.routing import gate_text, parse_routing, routing_prompt
-from tiny import pictures, tiny_config, tiny_question_tokenizer, toy_tokenizer
+from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer, toy_tokenizer
 
 pytestmark = pytest.mark.parity
 
@@ -48,15 +48,22 @@ def test_routing_prompt_is_made_of_its_pool(golden: dict[str, Any]) -> None:
     assert routing_prompt(instruction, descriptions, "") == golden["ROUTING_PROMPT"]
 
 
+def rendered(template: str, text: str) -> str:
+    """A picture and a text in a released template."""
+    turns = [{"role": "user", "content": f"<image>\n{text}"}]
+    return tiny_tokenizer().apply_chat_template(
+        turns, chat_template=TEMPLATES[template], tokenize=False, add_generation_prompt=True
+    )
+
+
 @pytest.mark.parametrize("golden", sets_with("prompts", "ROUTING_PROMPT"))
 def test_templates_give_the_released_prompts(golden: dict[str, Any]) -> None:
     instruction, descriptions = pool_of(golden["ROUTING_PROMPT"])
     for question, templates in golden["prompts"].items():
         for name, expected in templates.items():
-            template = TEMPLATES[name]
             routing = routing_prompt(instruction, descriptions, question)
-            assert template.prompt(f"<image>\n{question}") == expected["answer"]
-            assert template.prompt(f"<image>\n{routing}") == expected["routing"]
+            assert rendered(name, question) == expected["answer"]
+            assert rendered(name, routing) == expected["routing"]
 
 
 @pytest.mark.parametrize("golden", sets_with("routing_parse", "letter_to_expert"))

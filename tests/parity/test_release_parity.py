@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel, BertTokenizer, LlamaConfig, LlamaModel
 
+from openmova.checkpoints.conversion import made
 from openmova.checkpoints.plan import resize_table
-from openmova.checkpoints.release_plan import TEXT_ENCODER, plan_release
-from openmova.checkpoints.released import ADAPTER_PREFIX, released_names
-from openmova.checkpoints.tensors import MemoryTensors
-from openmova.checkpoints.writer import made
+from openmova.checkpoints.release import TEXT_ENCODER, TOWERS, plan_release
+from openmova.checkpoints.release_names import ADAPTER_PREFIX, released_names
+from openmova.checkpoints.tensors import Tensors
 from openmova.experts import Expert
 from openmova.model.adapter import AdapterConfig, MoVAdapter
-from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import expand_placeholders
 from openmova.routing import gate_text, pool_tokens
 
+from .encoders import Spec, clip, codetr, dinov2, pix2struct, sam, vit
 from .golden import FOLDER, GoldenSet, find, ids
 
 pytestmark = pytest.mark.parity
@@ -59,17 +59,7 @@ def released_shapes(golden: GoldenSet, tower: GoldenSet) -> Shapes:
         for name, tensor in tower.part("w.").items()
         if "rope" not in name
     }
-    bert_words = golden.spec["weights"]["spot_checks"][
-        f"{TEXT_ENCODER}embeddings.word_embeddings.weight"
-    ]["shape"][0]
-    bert = BertConfig(
-        vocab_size=bert_words,
-        hidden_size=1024,
-        num_hidden_layers=c["bert_layers"],
-        num_attention_heads=16,
-        intermediate_size=c["bert_inter"],
-        max_position_embeddings=c["bert_pos"],
-    )
+    bert = BertConfig(**text_config(golden))
     adapter = AdapterConfig(
         width=c["in_channels"],
         expert_channels=c["expert_channels"],
@@ -97,6 +87,41 @@ def released_shapes(golden: GoldenSet, tower: GoldenSet) -> Shapes:
     return shapes | {"lm_head.weight": (llm["vocab"], llm["hidden"])}
 
 
+def text_config(golden: GoldenSet) -> dict[str, Any]:
+    """Of the question's encoder."""
+    c = golden.config["adapter"]
+    words = f"{TEXT_ENCODER}embeddings.word_embeddings.weight"
+    return {
+        "vocab_size": golden.spec["weights"]["spot_checks"][words]["shape"][0],
+        "hidden_size": 1024,
+        "num_hidden_layers": c["bert_layers"],
+        "num_attention_heads": 16,
+        "intermediate_size": c["bert_inter"],
+        "max_position_embeddings": c["bert_pos"],
+    }
+
+
+def tower_specs(golden: GoldenSet, state: dict[str, Tensor]) -> list[Spec]:
+    """Of the base and the seven experts, as the set has them."""
+    c = golden.config["tower"]
+    states = [
+        {name.removeprefix(start): tensor for name, tensor in state.items() if start in name}
+        for start in (f"{TOWER}{number}." for number in range(len(TOWERS)))
+    ]
+    patches = c["p2s_grid"] ** 2
+    specs = [
+        clip(states[0], heads=c["clip"]["heads"]),
+        dinov2(states[1], heads=c["dino"]["heads"], size=c["img"]),
+        sam(states[2]),
+        codetr(states[3], heads=c["codetr"]["heads"], window_layers=[0], output_grid=37),
+        pix2struct(states[4], heads=c["p2s"]["heads"], max_patches=patches),
+        pix2struct(states[5], heads=c["deplot"]["heads"], max_patches=patches),
+        vit(states[6], heads=c["bio"]["heads"]),
+        sam(states[7]),
+    ]
+    return [spec | {"name": tower} for spec, tower in zip(specs, TOWERS, strict=True)]
+
+
 def released_state(golden: GoldenSet, tower: GoldenSet) -> dict[str, Tensor]:
     """Every weight by its rule, CLIP's positions resized as the released code does."""
     shapes = released_shapes(golden, tower)
@@ -114,8 +139,9 @@ def released_state(golden: GoldenSet, tower: GoldenSet) -> dict[str, Tensor]:
 
 def converted(golden: GoldenSet, tower: GoldenSet) -> MovaForConditionalGeneration:
     """Our model with what the conversion's plan makes of the released weights."""
-    llm, c = golden.config["llm"], golden.config["tower"]
-    tensors = MemoryTensors(released_state(golden, tower))
+    llm = golden.config["llm"]
+    state = released_state(golden, tower)
+    tensors = Tensors(state)
     told, plan = plan_release(
         {
             "mm_projector_type": "mov_adapter",
@@ -133,23 +159,14 @@ def converted(golden: GoldenSet, tower: GoldenSet) -> MovaForConditionalGenerati
             "eos_token_id": None,
         },
         tensors,
+        specs=tower_specs(golden, state),
+        text=text_config(golden),
     )
     plan.check(tensors)
-    fields = told.to_dict()
-    specs = {spec["name"]: spec for spec in (fields["base"], *fields["experts"])}
-    # What shapes don't tell where heads are not 64 wide and the tables are left out.
-    for name, part in (("clip", "clip"), ("dinov2", "dino"), ("biomedclip", "bio")):
-        specs[name]["heads"] = c[part]["heads"]
-    specs["dinov2"]["size"] = c["img"]
-    specs["codetr"] |= {"heads": c["codetr"]["heads"], "global_layers": [1]}
-    patches = c["p2s_grid"] ** 2
-    for name, part in (("pix2struct", "p2s"), ("deplot", "deplot")):
-        heads, head_dim = c[part]["heads"], c[part]["d_kv"]
-        specs[name] |= {"heads": heads, "head_dim": head_dim, "max_patches": patches}
-    model = MovaForConditionalGeneration(MovaConfig(**fields)).eval()
+    model = MovaForConditionalGeneration(told).eval()
     main = {e.name: made(e, tensors) for e in plan.entries if e.file == "model.safetensors"}
     missing, unexpected = model.load_state_dict(main, strict=False)
-    assert not missing and not unexpected
+    assert not unexpected and all(name.startswith("model.experts.") for name in missing)
     for j, name in enumerate(told.expert_names):
         file = f"experts/{name}.safetensors"
         own = {e.name: made(e, tensors) for e in plan.entries if e.file == file}

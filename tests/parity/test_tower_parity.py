@@ -17,7 +17,7 @@ from openmova.experts import Expert
 from openmova.model.layers import resize_map
 
 from .comparing import close
-from .encoders import clip, codetr, dinov2, inputs, pix2struct, sam, vit
+from .encoders import built, clip, codetr, dinov2, inputs, pix2struct, sam, vit
 from .golden import GoldenSet, find, ids
 
 pytestmark = pytest.mark.parity
@@ -60,19 +60,20 @@ def build(golden: GoldenSet) -> list[Expert]:
     codetr_tokens = next(shapes[3][1] for shapes in cached_shapes(golden).values() if shapes[3])
     max_patches = inputs(golden)["flattened_patches"].shape[1]
     return [
-        clip(states[0], heads=c["clip"]["heads"]),
-        dinov2(states[1], heads=c["dino"]["heads"], view_size=c["img"]),
-        sam(states[2]),
-        codetr(
+        built(clip, states[0], heads=c["clip"]["heads"]),
+        built(dinov2, states[1], heads=c["dino"]["heads"], view_size=c["img"]),
+        built(sam, states[2]),
+        built(
+            codetr,
             states[3],
             heads=c["codetr"]["heads"],
             window_layers=sorted(windowed),
             output_grid=math.isqrt(codetr_tokens),
         ),
-        pix2struct(states[4], heads=c["p2s"]["heads"], max_patches=max_patches),
-        pix2struct(states[5], heads=c["deplot"]["heads"], max_patches=max_patches),
-        vit(states[6], heads=c["bio"]["heads"], view_size=c["img"]),
-        sam(states[7]),
+        built(pix2struct, states[4], heads=c["p2s"]["heads"], max_patches=max_patches),
+        built(pix2struct, states[5], heads=c["deplot"]["heads"], max_patches=max_patches),
+        built(vit, states[6], heads=c["bio"]["heads"], view_size=c["img"]),
+        built(sam, states[7]),
     ]
 
 

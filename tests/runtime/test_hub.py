@@ -1,4 +1,4 @@
-"""The hub: what is fetched; the release, converted into the cache once, after asking."""
+"""The hub: what is fetched; the release, converted into the cache once, if the user says yes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from checkpoints.tiny_release import write_release
+from checkpoints.tiny_release import published, write_release
 from openmova import Mova
 from openmova.checkpoints.assemble import fetch, local
 from openmova.checkpoints.encoders import read_encoder
-from openmova.checkpoints.locate import checkpoint_folder
+from openmova.checkpoints.locate import DownloadNeedsYes, checkpoint_folder, converted_release
 from openmova.checkpoints.mova_specs import RELEASED_ORDER
 from openmova.checkpoints.recipe import Recipe
+from openmova.cli.console import fetched
 from openmova.errors import UserError
 from openmova.runtime import hub
 from tiny import pictures
@@ -144,14 +145,16 @@ class TestTheRelease:
         )
         sources: list[Path] = []
 
-        def convert(source: Path, target: Path) -> None:
-            sources.append(source)
-            target.mkdir()
+        def fill(target: Path) -> None:
             (target / "config.json").write_text('{"model_type": "openmova"}')
             for name in ("processor_config.json", "tokenizer_config.json", "model.safetensors"):
                 (target / name).touch()
 
-        monkeypatch.setattr("openmova.checkpoints.release.convert_release", convert)
+        def find(source: Path) -> Any:
+            sources.append(source)
+            return SimpleNamespace(fill=fill)
+
+        monkeypatch.setattr("openmova.checkpoints.sources.find_conversion", find)
         return sources
 
     def test_is_not_downloaded_before_a_yes(self, online: Hub, converted: list[Path]) -> None:
@@ -169,24 +172,26 @@ class TestTheRelease:
         assert len(converted) == 1
         assert len(online.fetched) == asked
 
-    @pytest.mark.parametrize(("said", "told"), [("y\n", ""), ("\n", "was not downloaded")])
-    def test_a_person_is_asked(
+    @pytest.mark.parametrize("said", ["y\n", "\n"])
+    def test_a_person_is_asked_by_the_command_line_alone(
         self,
         converted: list[Path],
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
         said: str,
-        told: str,
     ) -> None:
         monkeypatch.setattr("sys.stdin", io.StringIO(said))
         for stream in (sys.stdin, sys.stderr):
             monkeypatch.setattr(stream, "isatty", lambda: True)
-        if told:
-            assert told in fault(lambda: checkpoint_folder(RELEASE))
-        else:
+        with pytest.raises(DownloadNeedsYes, match="yes=True in Python"):
             checkpoint_folder(RELEASE)
+        assert capsys.readouterr().err == ""
+        if said == "\n":
+            assert "nothing was downloaded" in fault(lambda: fetched(RELEASE))
+        else:
+            assert fetched(RELEASE) == str(converted_release(RELEASE))
         assert "Go on? [y/N]" in capsys.readouterr().err
-        assert len(converted) == (not told)
+        assert len(converted) == (said == "y\n")
 
     def test_in_a_folder_has_to_be_converted_first(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('{"mm_projector_type": "mov_adapter"}')
@@ -195,8 +200,10 @@ class TestTheRelease:
 
 class TestATinyReleaseOnTheHub:
     @pytest.fixture(autouse=True)
-    def there(self, online: Hub) -> None:
+    def there(self, online: Hub) -> Iterator[None]:
         write_release(online.folder / RELEASE)
+        with published():
+            yield
 
     def test_is_converted_and_answers(self, online: Hub) -> None:
         mova = Mova.from_pretrained(checkpoint_folder(RELEASE, yes=True), device="cpu")
@@ -206,19 +213,19 @@ class TestATinyReleaseOnTheHub:
         shards = [name for name in online.fetched if name.endswith(".bin")]
         assert len(shards) == len(set(shards)) == 2
 
-    def test_a_killed_conversion_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def killed(*_: object, **__: object) -> None:
+    def test_a_conversion_that_was_interrupted_leaves_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr("openmova.model.processing_mova.MovaProcessor.save_pretrained", killed)
+            name = "openmova.model.processing_mova.MovaProcessor.save_pretrained"
+            patch.setattr(name, interrupted)
             checkpoint_folder(RELEASE, yes=True)
-        target = hub.converted_release(RELEASE)
-        assert not target.exists()
-        written = target.with_name(f"{target.name}.partial") / "experts" / "codetr.safetensors"
-        before = written.stat().st_mtime_ns
-        folder = checkpoint_folder(RELEASE, yes=True)
-        assert (folder / "experts" / "codetr.safetensors").stat().st_mtime_ns == before
+        target = converted_release(RELEASE)
+        assert [path.name for path in target.parent.iterdir()] == [f"{target.name}.lock"]
+        assert checkpoint_folder(RELEASE, yes=True) == target
 
     def test_its_encoders_are_parts_for_another_model(self) -> None:
         folder = local(RELEASE, yes=True)
@@ -242,4 +249,4 @@ class TestATinyReleaseOnTheHub:
         assert set(online.fetched) == {"config.json"}
         here = fetch(recipe, yes=True)
         assert Path(here.language_model) == online.snapshots / "someone/language"
-        assert Path(here.experts[0].source) == hub.converted_release(RELEASE)
+        assert Path(here.experts[0].source) == converted_release(RELEASE)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from openmova.checkpoints.templates import TEMPLATES, jinja
+from openmova.checkpoints.templates import TEMPLATES
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Sample, Turn
@@ -55,8 +55,8 @@ def learned(encoder: Encoder, row_of: Sample) -> str:
     [
         (PROCESSOR.chat_template, ["<end>"]),
         (CHATML, ["<|im_end|>"]),
-        (jinja(TEMPLATES["vicuna_v1"]), ["</s>"]),
-        (jinja(TEMPLATES["mova_llama3"]), ["<|eot_id|>"]),
+        (TEMPLATES["vicuna_v1"], ["</s>"]),
+        (TEMPLATES["mova_llama3"], ["<|eot_id|>"]),
     ],
 )
 def test_the_loss_is_on_every_answer_with_its_end_and_on_nothing_else(

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.random import fork_rng
-from transformers import GenerationConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 
-from openmova.checkpoints.encoders import (
-    BERT,
-    EncoderParts,
-    placed,
-    read_encoder,
-)
+from openmova.checkpoints.conversion import Conversion, check_target
+from openmova.checkpoints.encoder_layouts import BERT
+from openmova.checkpoints.encoders import EncoderParts, read_encoder
 from openmova.checkpoints.language_models import (
     LanguageModelParts,
     plain_tokenizer,
@@ -30,11 +27,11 @@ from openmova.checkpoints.language_models import (
     read_tokenizer,
 )
 from openmova.checkpoints.locate import checkpoint_folder
-from openmova.checkpoints.plan import Plan, Take, expert_place, plan_names
+from openmova.checkpoints.plan import KeyMap, Plan, Shapes, expert_place, map_places, plan_keys
 from openmova.checkpoints.recipe import OWN_TEMPLATE, EncoderEntry, Recipe
-from openmova.checkpoints.templates import TEMPLATES, jinja
-from openmova.checkpoints.tensors import JoinedTensors, MemoryTensors, Tensors
-from openmova.checkpoints.writer import check_target, write_checkpoint
+from openmova.checkpoints.source_files import is_release, read_json
+from openmova.checkpoints.templates import TEMPLATES
+from openmova.checkpoints.tensors import Tensors, join
 from openmova.errors import UserError
 from openmova.experts.hf import hf_spec
 from openmova.experts.registry import build_expert
@@ -55,36 +52,8 @@ def assemble(recipe: Recipe, target: Path, *, yes: bool = False) -> dict[str, An
     not fit.
     """
     check_target(target)
-    return prepare(recipe, fetch(recipe, yes=yes), target).write()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assembly:
-    """A MoVA that is understood to the last tensor, and not written yet."""
-
-    plan: Plan
-    tensors: Tensors
-    target: Path
-    config: MovaConfig
-    processor: MovaProcessor
-    generation: GenerationConfig
-    about: Mapping[str, Any]
-
-    def write(self) -> dict[str, Any]:
-        """Write the folder, whole or not at all; goes on where a killed run stopped."""
-
-        def finish(folder: Path) -> None:
-            self.processor.save_pretrained(folder)
-            self.generation.save_pretrained(folder)
-
-        return write_checkpoint(
-            self.plan,
-            self.tensors,
-            self.target,
-            last=("config.json", self.config.to_json_string()),
-            about=self.about,
-            finish=finish,
-        )
+    conversion, _ = plan_assembly(recipe, fetch(recipe, yes=yes))
+    return conversion.write(target)
 
 
 def fetch(recipe: Recipe, *, yes: bool = False) -> Recipe:
@@ -119,16 +88,15 @@ def _is_release_of_the_hub(source: str) -> bool:
     if Path(source).expanduser().exists() or not hub.HUB_ID.fullmatch(source):
         return False
     folder = hub.download(source, ["config.json"])
-    return (folder / "config.json").is_file() and hub.is_release(hub.read_config(folder))
+    return (folder / "config.json").is_file() and is_release(read_json(folder / "config.json"))
 
 
-def prepare(recipe: Recipe, here: Recipe, target: Path) -> Assembly:
+def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]:
     """Look at every part and join them, without reading their weights.
 
     recipe: as it was given, for the report; here: with sources on this machine. Raises UserError
     as `assemble` does.
     """
-    check_target(target)
     language_folder, text_folder = Path(here.language_model), Path(here.gate_text_encoder)
     language = read_language_model(language_folder)
     tokenizer = read_tokenizer(language_folder, here.image_token)
@@ -150,20 +118,26 @@ def prepare(recipe: Recipe, here: Recipe, target: Path) -> Assembly:
         chat_template=template,
         max_side=here.max_side,
     )
-    return Assembly(
+    generation = read_generation_config(language_folder, tokenizer, template)
+
+    def write(folder: Path) -> None:
+        processor.save_pretrained(folder)
+        generation.save_pretrained(folder)
+        (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
+
+    conversion = Conversion(
+        title="a MoVA from parts",
         plan=plan,
         tensors=tensors,
-        target=target,
-        config=config,
-        processor=processor,
-        generation=read_generation_config(language_folder, tokenizer, template),
         about={"recipe": json.loads(json.dumps(recipe.to_dict()))},
+        prepare=lambda: write,
     )
+    return conversion, config
 
 
 def _template(recipe: Recipe, own: str | None) -> str:
     if recipe.template != OWN_TEMPLATE:
-        return jinja(TEMPLATES[recipe.template])
+        return TEMPLATES[recipe.template]
     if not own:
         raise UserError(
             f"{Path(recipe.language_model).name} has no chat template: name one in the recipe's "
@@ -193,8 +167,8 @@ def _of_transformers(entry: EncoderEntry, path: Path) -> EncoderParts:
         title="a vision model of transformers",
         kind="hf",
         spec=spec,
-        tensors=MemoryTensors(state, file=path.name),
-        fates={name: Take(place=name) for name in state},
+        tensors=Tensors(state, file=path.name),
+        key_map={name: name for name in state},
         expected={name: tuple(tensor.shape) for name, tensor in state.items()},
     )
 
@@ -249,33 +223,42 @@ def _plan(
 ) -> tuple[Plan, Tensors]:
     """Every part at its place in one checkpoint."""
     adapter = _fresh_adapter(config, recipe.seed)
-    parts: dict[str, tuple[Tensors, Mapping[str, Any], Mapping[str, tuple[int, ...]]]] = {
-        "base": (base.tensors, *_at(base, BASE)),
-        "adapter": (
+    parts: dict[str, tuple[Tensors, KeyMap, Shapes]] = {
+        "base": _at(BASE, base.tensors, base.key_map, base.expected),
+        "adapter": _at(
+            ADAPTER,
             adapter,
-            {name: Take(place=ADAPTER + name) for name in adapter.names()},
-            {ADAPTER + name: info.shape for name, info in adapter.names().items()},
+            {name: name for name in adapter.names()},
+            {name: info.shape for name, info in adapter.names().items()},
         ),
-        "gate_text_encoder": (text.tensors, *_at(text, GATE)),
-        "language_model": (language.tensors, language.fates, language.expected),
+        "gate_text_encoder": _at(GATE, text.tensors, text.key_map, text.expected),
+        "language_model": (language.tensors, language.key_map, language.expected),
     }
     for part in experts:
         place = expert_place(part.spec["name"], "")
-        parts[place.rstrip("/")] = (part.tensors, *_at(part, place))
-    joined = JoinedTensors({name: tensors for name, (tensors, _, _) in parts.items()})
-    fates = {f"{name}:{key}": f for name, (_, fs, _) in parts.items() for key, f in fs.items()}
+        parts[place.rstrip("/")] = _at(place, part.tensors, part.key_map, part.expected)
+    joined = join({name: tensors for name, (tensors, _, _) in parts.items()})
+    key_map = {
+        f"{name}:{key}": p for name, (_, keys, _) in parts.items() for key, p in keys.items()
+    }
     expected = {place: shape for _, _, shapes in parts.values() for place, shape in shapes.items()}
-    return plan_names(joined.names(), fates, expected, dtype=recipe.dtype), joined
+    resizable = {BASE + name for name in base.resizable}
+    for part in experts:
+        resizable |= {expert_place(part.spec["name"], name) for name in part.resizable}
+    plan = plan_keys(joined.names(), key_map, expected, resizable=resizable, dtype=recipe.dtype)
+    return plan, joined
 
 
-def _at(parts: EncoderParts, start: str) -> tuple[Mapping[str, Any], dict[str, tuple[int, ...]]]:
-    """An encoder's fates and parameters, with places that begin so."""
-    expected = {start + name: shape for name, shape in parts.expected.items()}
-    return placed(parts.fates, lambda name: start + name), expected
+def _at(
+    start: str, tensors: Tensors, key_map: KeyMap, expected: Shapes
+) -> tuple[Tensors, KeyMap, Shapes]:
+    """A part with places that begin so."""
+    shapes = {start + name: shape for name, shape in expected.items()}
+    return tensors, map_places(key_map, lambda name: start + name), shapes
 
 
-def _fresh_adapter(config: MovaConfig, seed: int) -> MemoryTensors:
+def _fresh_adapter(config: MovaConfig, seed: int) -> Tensors:
     """The adapter with the weights that training starts from."""
     with fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MemoryTensors(MoVAdapter(config.adapter).state_dict(), file="a fresh adapter")
+        return Tensors(MoVAdapter(config.adapter).state_dict(), file="a fresh adapter")

@@ -1,179 +1,203 @@
-"""What can be converted, found out from the source: the released MoVA, or a part to build one of.
+"""A conversion: what a source becomes, written tensor by tensor, whole or not at all; and verified.
 
-A conversion knows its tensors and its plan before anything is written.
+The folder grows beside its place and gets its name at the very end, so a conversion that was
+stopped, by whatever, leaves no folder; it starts again. The memory needed is that of about one
+tensor.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
-from abc import ABC, abstractmethod
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from openmova.checkpoints.encoders import SPEC_FILE, convert_encoder, read_encoder
-from openmova.checkpoints.language_models import read_language_model
-from openmova.checkpoints.plan import Plan, plan_names
-from openmova.checkpoints.release import convert_release, read_release, source_name
-from openmova.checkpoints.release_plan import is_release, plan_release
-from openmova.checkpoints.tensor_file import torch_dtype
-from openmova.checkpoints.tensors import Tensors, open_tensors
-from openmova.checkpoints.verify import verify_checkpoint
-from openmova.checkpoints.writer import write_checkpoint
+from torch import Tensor
+from tqdm import tqdm
+
+from openmova.checkpoints.alignment import STORED, raw_bytes, write_aligned
+from openmova.checkpoints.plan import Entry, Plan, resize_table
+from openmova.checkpoints.tensors import TensorInfo, Tensors, open_tensors, torch_dtype
 from openmova.errors import UserError
-from openmova.runtime.hub import SMALL_FILES
+from openmova.runtime.files import check_room, new_folder, writing
 
-CAUSAL = "ForCausalLM"
-"""How transformers' names of causal language models end."""
+REPORT = "conversion.json"
+FORMAT = 1
+"""Of the report."""
+INDEX = "model.safetensors.index.json"
+AGAIN = "remove the folder and convert again"
+NO_ROOM = "make room, or give a folder on another disk"
 
 
-class Conversion(ABC):
-    """One source, understood. title: what it is, for people; tensors: the source's."""
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """A source that is understood to the last tensor, of which no weight was read yet."""
 
     title: str
+    """What the source is, for people."""
+    plan: Plan
+    """What becomes of every tensor; not checked."""
     tensors: Tensors
+    """The source's."""
+    about: Mapping[str, Any]
+    """What the report says of the source: plain JSON types."""
+    prepare: Callable[[], Callable[[Path], object]]
+    """Looks at what belongs into the folder beside the weights (config, tokenizer), and returns
+    what writes it there. Raises UserError where the source lacks some of it."""
 
-    @abstractmethod
-    def plan(self) -> Plan:
-        """What becomes of every tensor; not checked. Raises UserError for another model."""
-
-    @abstractmethod
     def write(self, target: Path) -> dict[str, Any]:
-        """Convert it into a new folder; returns the report. Raises UserError."""
+        """Convert into the new folder `target`; returns the report of it.
 
-    def verify(self, target: Path) -> int:
-        """Compare the folder with the source; returns the number of tensors. Raises UserError."""
-        plan = self.plan()
-        plan.check(self.tensors)
-        return verify_checkpoint(plan, self.tensors, target)
+        Raises UserError if the target exists, another process is writing it, the source does not
+        fit or can't be read, or the disk is full or can't be written.
+        """
+        check_target(target)
+        with writing(target, NO_ROOM):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with new_folder(target) as folder:
+                return self.fill(folder)
 
+    def fill(self, folder: Path) -> dict[str, Any]:
+        """Write everything into an empty folder.
 
-def find_conversion(
-    source: Path,
-    *,
-    kind: str | None = None,
-    name: str | None = None,
-    dtype: str | None = None,
-    question_tokenizer: Path | None = None,
-) -> Conversion:
-    """The conversion that a source asks for.
+        The report, conversion.json, has each tensor's source key, file, shape, dtype and SHA-256,
+        and what was dropped and why. Raises UserError as `write` does.
+        """
+        self.plan.check(self.tensors)
+        for entry in self.plan.entries:
+            if entry.dtype not in STORED:
+                raise UserError(
+                    f"{entry.source} is of the type {entry.dtype}: give a --dtype for it"
+                )
+        write_small_files = self.prepare()
+        check_room(folder, self.plan.nbytes, NO_ROOM)
+        checksums = self._write_weights(folder)
+        report = {
+            "format": FORMAT,
+            **self.about,
+            "source_files": self.tensors.sizes,
+            "tensors": {
+                entry.place: {
+                    "source": entry.source,
+                    "file": entry.file,
+                    "shape": list(entry.shape),
+                    "dtype": entry.dtype,
+                    "sha256": checksums[entry.place],
+                    **({"make": "resize_positions"} if entry.resized else {}),
+                }
+                for entry in self.plan.entries
+            },
+            "dropped": self.plan.dropped,
+        }
+        (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+        write_small_files(folder)
+        return report
 
-    kind, name: of one encoder, see `read_encoder`; dtype: of the floating tensors written, default
-    as they are; question_tokenizer: see `convert_release`. Raises UserError for a source that is
-    damaged or of no known layout.
-    """
-    config = _config(source)
-    if config.get("model_type") == "openmova":
-        raise UserError(
-            f"{source.name!r} is a checkpoint of openmova already: it needs no conversion"
-        )
-    if (source / SPEC_FILE).is_file():
-        raise UserError(f"{source.name!r} was converted already: it needs no conversion")
-    tensors = open_tensors(source)
-    if is_release(config, tensors.names()):
-        if not source.is_dir():
+    def verify(self, folder: Path) -> int:
+        """Compare every tensor of a converted folder with the source, which are both read again.
+
+        Files and dtypes are those of the folder's report, whose checksums must agree too. Returns
+        the number of tensors. Raises UserError that names the first file and key that is missing,
+        too many, or differs.
+        """
+        self.plan.check(self.tensors)
+        noted = _read_report(folder)["tensors"]
+        files: dict[str, list[Entry]] = {}
+        for entry in self.plan.entries:
+            if (fields := noted.get(entry.place)) is None:
+                raise UserError(f"the report of {folder.name} lacks {entry.place}: {AGAIN}")
+            written = replace(entry, file=fields["file"], dtype=fields["dtype"])
+            files.setdefault(written.file, []).append(written)
+        with _progress("comparing", self.plan) as bar:
+            for file, entries in files.items():
+                if not (folder / file).is_file():
+                    raise UserError(f"{folder.name} lacks {file}: {AGAIN}")
+                stored = open_tensors(folder / file)
+                if extra := sorted(stored.names().keys() - {entry.name for entry in entries}):
+                    raise UserError(f"{file} holds {extra[0]}, which the source has not: {AGAIN}")
+                for entry in entries:
+                    self._compare(entry, stored, noted[entry.place]["sha256"])
+                    bar.update(entry.nbytes)
+        return len(self.plan.entries)
+
+    def _write_weights(self, folder: Path) -> dict[str, str]:
+        """The files of the plan, with what transformers finds the shards by; returns checksums."""
+        checksums: dict[str, Future[str]] = {}
+        with _progress("converting", self.plan) as bar, ThreadPoolExecutor(1) as hashing:
+            for file, entries in self.plan.files.items():
+                by_name = {entry.name: entry for entry in entries}
+
+                def read(name: str, by_name: Mapping[str, Entry] = by_name) -> Tensor:
+                    entry = by_name[name]
+                    tensor = made(entry, self.tensors)
+                    if checksums:
+                        next(reversed(checksums.values())).result()  # one tensor waits at most
+                    checksums[entry.place] = hashing.submit(_checksum, tensor)
+                    bar.update(entry.nbytes)
+                    return tensor
+
+                (folder / file).parent.mkdir(exist_ok=True)
+                infos = {name: entry.info for name, entry in by_name.items()}
+                write_aligned(folder / file, infos, read)
+        homes = {e.name: e.file for e in self.plan.entries if e.place == e.name}
+        if len(set(homes.values())) > 1:
+            size = sum(entry.nbytes for entry in self.plan.entries if entry.name in homes)
+            index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(homes.items()))}
+            (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
+        return {place: checksum.result() for place, checksum in checksums.items()}
+
+    def _compare(self, entry: Entry, stored: Tensors, noted: str) -> None:
+        found, wanted = stored.names().get(entry.name), entry.info
+        where = f"{entry.file}: {entry.name}"
+        if found != wanted:
+            raise UserError(f"{where} is {_says(found)}, the source has {_says(wanted)}: {AGAIN}")
+        ours = _checksum(stored.read(entry.name))
+        if ours != _checksum(made(entry, self.tensors)):
             raise UserError(
-                f"{source.name!r} holds the released MoVA: give its folder, which has config.json "
-                "and the tokenizer"
+                f"{where} differs from {entry.source} of {self.tensors.file(entry.source)}: {AGAIN}"
             )
-        return ReleaseConversion(source, tensors, dtype, question_tokenizer)
-    if kind is None and any(str(c).endswith(CAUSAL) for c in config.get("architectures") or ()):
-        return LanguageModelConversion(source, dtype)
-    return EncoderConversion(source, tensors, kind, name, dtype)
+        if ours != noted:
+            raise UserError(f"{where} has not the checksum of the report: {AGAIN}")
 
 
-class ReleaseConversion(Conversion):
-    """Of the released MoVA's folder."""
-
-    title = "the released MoVA"
-
-    def __init__(
-        self, source: Path, tensors: Tensors, dtype: str | None, question_tokenizer: Path | None
-    ):
-        self.tensors = tensors
-        self._source, self._dtype = source, dtype
-        self._question_tokenizer = question_tokenizer
-
-    def plan(self) -> Plan:
-        return read_release(self._source, self.tensors, self._dtype)[1]
-
-    def write(self, target: Path) -> dict[str, Any]:
-        return convert_release(
-            self._source, target, dtype=self._dtype, question_tokenizer=self._question_tokenizer
+def check_target(target: Path) -> None:
+    """Raises UserError if the target is there, unless it is an empty folder."""
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise UserError(
+            f"{target.name!r} exists already: give another folder, or remove it (--verify compares "
+            "it with its source)"
         )
 
 
-class EncoderConversion(Conversion):
-    """Of one encoder's public checkpoint."""
-
-    def __init__(
-        self, source: Path, tensors: Tensors, kind: str | None, name: str | None, dtype: str | None
-    ):
-        self.tensors = tensors
-        self._source, self._kind, self._name, self._dtype = source, kind, name, dtype
-        self._parts = read_encoder(source, kind=kind, name=name)
-        self.title = self._parts.title
-
-    def plan(self) -> Plan:
-        return self._parts.plan(self._dtype)
-
-    def write(self, target: Path) -> dict[str, Any]:
-        return convert_encoder(
-            self._source, target, kind=self._kind, name=self._name, dtype=self._dtype
-        )
+def made(entry: Entry, tensors: Tensors) -> Tensor:
+    """The tensor of an entry: read, resized, in its dtype. Raises UserError as `read` does."""
+    tensor = tensors.read(entry.source)
+    if entry.resized:
+        tensor = resize_table(tensor, entry.shape)
+    return tensor.to(torch_dtype(entry.dtype)).contiguous()
 
 
-class LanguageModelConversion(Conversion):
-    """Of a causal language model of transformers: safetensors under its own names."""
-
-    def __init__(self, source: Path, dtype: str | None):
-        self._source, self._dtype = source, dtype
-        self._parts = read_language_model(source)
-        self.tensors = self._parts.tensors
-        self.title = f"a language model ({self._parts.config.model_type})"
-
-    def plan(self) -> Plan:
-        parts = self._parts
-        plan = plan_names(parts.tensors.names(), parts.fates, parts.expected, dtype=self._dtype)
-        plan.entries = [replace(entry, name=entry.source) for entry in plan.entries]
-        return plan
-
-    def write(self, target: Path) -> dict[str, Any]:
-        plan = self.plan()
-        plan.check(self.tensors)
-        config = self._parts.config
-        if self._dtype is not None:
-            config.dtype = torch_dtype(self._dtype)
-        return write_checkpoint(
-            plan,
-            self.tensors,
-            target,
-            last=("config.json", config.to_json_string()),
-            about={"source": source_name(self._source), "layout": self.title},
-            finish=self._copy_small_files,
-        )
-
-    def _copy_small_files(self, folder: Path) -> None:
-        """The tokenizer and the generation config, as they are."""
-        for pattern in SMALL_FILES:
-            for file in sorted(self._source.glob(pattern)):
-                if file.name != "config.json" and not file.name.endswith(".index.json"):
-                    shutil.copyfile(file, folder / file.name)
-
-
-def plan_manifest(tensors: Tensors) -> Plan:
-    """The plan of the released MoVA from names and shapes alone."""
-    return plan_release(None, tensors)[1]
-
-
-def _config(source: Path) -> dict[str, Any]:
-    """The source's config.json, if it has one that can be read."""
-    path = source / "config.json"
-    if not path.is_file():
-        return {}
+def _read_report(folder: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path.name} is not readable as JSON: download it again") from error
-    return content if isinstance(content, dict) else {}
+        report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        if isinstance(report["tensors"], dict):
+            return report
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{folder.name!r} has no {REPORT} that can be read: convert the source again")
+
+
+def _checksum(tensor: Tensor) -> str:
+    return hashlib.sha256(raw_bytes(tensor)).hexdigest()
+
+
+def _progress(what: str, plan: Plan) -> tqdm:
+    """A bar of bytes on standard error, if that is a terminal."""
+    return tqdm(total=plan.nbytes, desc=what, unit="B", unit_scale=True, disable=None, leave=False)
+
+
+def _says(info: TensorInfo | None) -> str:
+    return "missing" if info is None else f"{info.dtype} {list(info.shape)}"

@@ -1,18 +1,44 @@
-"""How the paper's encoders are published: the names of their checkpoints, as a table.
+"""How the paper's encoders are published: the names and sizes of their checkpoints, as a table.
 
 Our modules have the parameter names of the public checkpoints, so most layouts only take a prefix
-off. A new layout of a known kind is one more entry.
+off. Sizes are those of config.json where transformers writes one, else the published ones
+(mova_specs.py). A new layout of a known kind is one more entry.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from transformers import (
+    BertConfig,
+    CLIPVisionConfig,
+    Dinov2Config,
+    Pix2StructVisionConfig,
+    PreTrainedConfig,
+    SamVisionConfig,
+)
+
+from openmova.experts.transformer import count_layers
+
 BERT = "bert"
 """The kind of the gate's text encoder, which is no expert."""
+RECOMPUTED = "recomputed when the model is built"
+_RECOMPUTED = re.compile(
+    r"(.*\.)?(position_ids|inv_freq|relative_position_index|(cos|sin)_cached|freqs_(cos|sin))"
+)
+_LATE = "not used: the map is the hidden state {select_layer}"
+_UNUSED: dict[str, tuple[str, str]] = {
+    "clip": (r"post_layernorm\.(weight|bias)", _LATE),
+    "dinov2": (r"layernorm\.(weight|bias)|embeddings\.mask_token", _LATE),
+    "vit": (r"head\..*|fc_norm\..*", "not used: the map is made of the patches, before the head"),
+    "sam": (r"net_3\..*", "not used: the map is what net_2 gives"),
+    BERT: (r"pooler\..*", "not used: the gate reads the first token itself"),
+}
+"""Of a kind: names that no map needs, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +53,10 @@ class Layout:
     """What its keys may begin with; the first that fits counts."""
     renames: Sequence[tuple[str, str]] = ()
     """Patterns in its keys, and what we say instead."""
-    sizes: Mapping[str, str] = field(default_factory=dict)
-    """Our keyword -> that of config.json, for what the shapes don't tell."""
+    config: type[PreTrainedConfig] | None = None
+    """Of transformers, if it is published with a config.json."""
+    sizes: Callable[[Any], dict[str, Any]] | None = None
+    """From that config to the keywords of our module."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """What our module computes with; a config.json that says otherwise is refused."""
 
@@ -43,13 +71,87 @@ class Layout:
         return key
 
 
+def recomputed(name: str) -> bool:
+    """Whether a tensor is a table that the model makes for itself."""
+    return bool(_RECOMPUTED.fullmatch(name))
+
+
+def unused(kind: str, name: str, spec: Mapping[str, Any]) -> str | None:
+    """Why an encoder does without one of its public checkpoint's tensors; None: it does not.
+
+    name: ours; spec: of the encoder, for its layers.
+    """
+    if recomputed(name):
+        return RECOMPUTED
+    if kind not in _UNUSED:
+        return None
+    pattern, reason = _UNUSED[kind]
+    if "select_layer" in spec:
+        layer = re.match(r"encoder\.layers?\.(\d+)\.", name)
+        built = count_layers(spec["name"], spec["layers"], spec["select_layer"])
+        if layer and built <= int(layer[1]) < spec["layers"]:
+            return reason.format(**spec)
+    return reason.format(**spec) if re.fullmatch(pattern, name) else None
+
+
+def config_sizes(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes that a config.json of transformers says of an encoder of a kind."""
+    for layout in LAYOUTS:
+        if layout.kind == kind and layout.config is not None and layout.sizes is not None:
+            return layout.sizes(layout.config(**settings.get("vision_config", settings)))
+    return {}
+
+
+def _transformer(config: Any) -> dict[str, Any]:
+    return {
+        "width": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+    }
+
+
+def _picture(config: Any) -> dict[str, Any]:
+    return {**_transformer(config), "patch": config.patch_size, "size": config.image_size}
+
+
+def _clip(config: CLIPVisionConfig) -> dict[str, Any]:
+    return {**_picture(config), "mlp": config.intermediate_size}
+
+
+def _dinov2(config: Dinov2Config) -> dict[str, Any]:
+    inner = int(config.hidden_size * config.mlp_ratio) * 2 // 3  # of SwiGLU, in whole eights
+    table = config.image_size // config.patch_size
+    return {**_picture(config), "mlp": math.ceil(inner / 8) * 8, "table": table}
+
+
+def _sam(config: SamVisionConfig) -> dict[str, Any]:
+    return {
+        **_picture(config),
+        "mlp": config.mlp_dim,
+        "window": config.window_size,
+        "global_layers": list(config.global_attn_indexes),
+        "neck": config.output_channels,
+    }
+
+
+def _pix2struct(config: Pix2StructVisionConfig) -> dict[str, Any]:
+    return {
+        **_transformer(config),
+        "head_dim": config.d_kv,
+        "mlp": config.d_ff,
+        "positions": config.seq_len,
+        "patch": math.isqrt(config.patch_embed_hidden_size // 3),  # of three colours
+    }
+
+
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
         title="CLIP",
         kind="clip",
         sign="pre_layrnorm.weight",
         prefixes=("vision_model.", ""),
-        sizes={"heads": "num_attention_heads"},
+        config=CLIPVisionConfig,
+        sizes=_clip,
         fixed={"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5},
     ),
     Layout(
@@ -57,7 +159,8 @@ LAYOUTS: tuple[Layout, ...] = (
         kind="dinov2",
         sign="encoder.layer.0.layer_scale1.lambda1",
         prefixes=("", "dinov2."),
-        sizes={"heads": "num_attention_heads"},
+        config=Dinov2Config,
+        sizes=_dinov2,
         fixed={"layer_norm_eps": 1e-6, "use_swiglu_ffn": True},
     ),
     Layout(
@@ -80,6 +183,8 @@ LAYOUTS: tuple[Layout, ...] = (
             (r"^neck\.conv2\.", "neck.2."),
             (r"^neck\.layer_norm2\.", "neck.3."),
         ),
+        config=SamVisionConfig,
+        sizes=_sam,
         fixed={"hidden_act": "gelu", "layer_norm_eps": 1e-6},
     ),
     Layout(
@@ -99,7 +204,8 @@ LAYOUTS: tuple[Layout, ...] = (
         kind="pix2struct",
         sign="embeddings.row_embedder.weight",
         prefixes=("encoder.", ""),
-        sizes={"head_dim": "d_kv"},
+        config=Pix2StructVisionConfig,
+        sizes=_pix2struct,
         fixed={"dense_act_fn": "gelu_new", "layer_norm_eps": 1e-6},
     ),
     Layout(
@@ -111,5 +217,6 @@ LAYOUTS: tuple[Layout, ...] = (
             (r"LayerNorm\.gamma$", "LayerNorm.weight"),
             (r"LayerNorm\.beta$", "LayerNorm.bias"),
         ),
+        config=BertConfig,
     ),
 )

@@ -6,10 +6,9 @@ transformers renames or joins while it loads is loaded by transformers, whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import (
@@ -24,10 +23,13 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from openmova.checkpoints.layouts import RECOMPUTED, recomputed
-from openmova.checkpoints.plan import Drop, Take
-from openmova.checkpoints.tensors import MemoryTensors, Tensors, open_tensors
+from openmova.checkpoints.conversion import Conversion
+from openmova.checkpoints.encoder_layouts import RECOMPUTED, recomputed
+from openmova.checkpoints.plan import Drop, KeyMap, Shapes, plan_keys
+from openmova.checkpoints.source_files import source_name
+from openmova.checkpoints.tensors import Tensors, open_tensors, torch_dtype
 from openmova.errors import UserError
+from openmova.runtime.hub import SMALL_FILES
 
 DECODER = "model.language_model."
 HEAD = "lm_head.weight"
@@ -41,9 +43,39 @@ class LanguageModelParts:
 
     config: PreTrainedConfig
     tensors: Tensors
-    fates: dict[str, Take | Drop]
+    key_map: KeyMap
     """The places are those of a MoVA's checkpoint."""
-    expected: dict[str, tuple[int, ...]]
+    expected: Shapes
+
+
+def language_model_conversion(source: Path, *, dtype: str | None = None) -> Conversion:
+    """Of a language model alone, into safetensors under its own names.
+
+    dtype: of the floating tensors, default as they are. Raises UserError as `read_language_model`.
+    """
+    parts = read_language_model(source)
+    plan = plan_keys(parts.tensors.names(), parts.key_map, parts.expected, dtype=dtype)
+    plan.entries = [replace(entry, name=entry.source) for entry in plan.entries]
+    config = parts.config
+    if dtype is not None:
+        config.dtype = torch_dtype(dtype)
+
+    def write(folder: Path) -> None:
+        """The config, and the tokenizer and the generation config as they are."""
+        for pattern in SMALL_FILES:
+            for file in sorted(source.glob(pattern)):
+                if not file.name.endswith(".index.json"):
+                    shutil.copyfile(file, folder / file.name)
+        (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
+
+    title = f"a language model ({config.model_type})"
+    return Conversion(
+        title=title,
+        plan=plan,
+        tensors=parts.tensors,
+        about={"source": source_name(source), "layout": title},
+        prepare=lambda: write,
+    )
 
 
 def read_language_model(folder: Path) -> LanguageModelParts:
@@ -65,11 +97,11 @@ def read_language_model(folder: Path) -> LanguageModelParts:
     if not config.tie_word_embeddings:
         expected[HEAD] = tuple(head.weight.shape)
     tensors = open_tensors(folder)
-    fates = _fates(tensors, shapes, expected)
-    if not _complete(tensors, fates, expected):
-        tensors = MemoryTensors(_loaded(folder).state_dict(), file=folder.name)
-        fates = _fates(tensors, shapes, expected)
-    return LanguageModelParts(config=config, tensors=tensors, fates=fates, expected=expected)
+    key_map = _key_map(tensors, shapes, expected)
+    if key_map.keys() != tensors.names().keys() or _places(key_map) != expected.keys():
+        tensors = Tensors(_loaded(folder).state_dict(), file=folder.name)
+        key_map = _key_map(tensors, shapes, expected)
+    return LanguageModelParts(config=config, tensors=tensors, key_map=key_map, expected=expected)
 
 
 def read_tokenizer(folder: Path, image_token: str) -> PreTrainedTokenizerBase:
@@ -136,31 +168,25 @@ def _config(folder: Path) -> PreTrainedConfig:
     return config
 
 
-def _fates(
-    tensors: Tensors, shapes: PreTrainedModel, expected: Mapping[str, Any]
-) -> dict[str, Take | Drop]:
-    """What becomes of every key; a key without a fate is unknown."""
+def _key_map(tensors: Tensors, shapes: PreTrainedModel, expected: Shapes) -> dict[str, str | Drop]:
+    """What becomes of every key that is known."""
     head = shapes.get_output_embeddings()
     (head_name,) = {name for name, module in shapes.named_modules() if module is head}
     prefix = f"{shapes.base_model_prefix}."
-    fates: dict[str, Take | Drop] = {}
+    key_map: dict[str, str | Drop] = {}
     for key in tensors.names():
         place = DECODER + key.removeprefix(prefix)
         if place in expected:
-            fates[key] = Take(place=place)
+            key_map[key] = place
         elif key == f"{head_name}.weight":
-            tied = HEAD not in expected
-            fates[key] = Drop(reason="tied to the embedding") if tied else Take(place=HEAD)
+            key_map[key] = HEAD if HEAD in expected else Drop("tied to the embedding")
         elif recomputed(key):
-            fates[key] = Drop(reason=RECOMPUTED)
-    return fates
+            key_map[key] = Drop(RECOMPUTED)
+    return key_map
 
 
-def _complete(
-    tensors: Tensors, fates: Mapping[str, Take | Drop], expected: Mapping[str, Any]
-) -> bool:
-    filled = {fate.place for fate in fates.values() if isinstance(fate, Take)}
-    return fates.keys() == tensors.names().keys() and filled == set(expected)
+def _places(key_map: KeyMap) -> set[str]:
+    return {place for place in key_map.values() if isinstance(place, str)}
 
 
 def _loaded(folder: Path) -> PreTrainedModel:

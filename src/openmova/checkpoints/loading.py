@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from openmova.checkpoints.locate import checkpoint_config
 from openmova.checkpoints.placement import DeviceMap, auto_device_map, check_device
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.quantization import find_quantization, quantization_config
-from openmova.runtime.hub import read_config
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, SafetensorError)
 """What transformers and safetensors raise for a folder that is not whole."""
@@ -64,7 +64,7 @@ def load_model(
         config = MovaConfig.from_pretrained(folder)
         numbers = _dtype(config, dtype)
         if quantization is not None:
-            if "quantization_config" in read_config(folder):
+            if "quantization_config" in checkpoint_config(folder):
                 raise UserError(
                     f"the checkpoint {str(folder)!r} is quantised already: leave out quantization"
                 )

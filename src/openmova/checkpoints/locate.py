@@ -5,25 +5,39 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
+from typing import Any
 
+from openmova.checkpoints.source_files import is_release, read_json
 from openmova.errors import UserError
 from openmova.runtime import hub
+from openmova.runtime.cache import build_once, cache_dir
+from openmova.runtime.files import size_text
 
 EMBEDDED = ("nano",)
 """Models that come with the package, by name."""
 MODEL_TYPE = "openmova"
+CONVERSION_VERSION = 1
+"""A cached folder of another version is not used."""
+
+
+class DownloadNeedsYes(UserError):
+    """A large download that nobody said yes to; `question` is what to ask."""
+
+    def __init__(self, question: str) -> None:
+        super().__init__(f"{question}: add --yes (yes=True in Python) if that is wanted")
+        self.question = question
 
 
 def checkpoint_folder(source: str | os.PathLike[str], *, yes: bool = False) -> Path:
     """The folder of the checkpoint that `source` names, with a config.json of our model type.
 
     A folder of that name comes first, then an embedded model (assembled on first use), then the
-    hub's cache or the hub. A repository of the released MoVA is converted into the cache on first
-    use, after asking, or with yes=True without.
+    hub's cache or the hub. A repository of the released MoVA is downloaded and converted into the
+    cache on first use, if yes says so.
 
     Raises:
-        UserError: unknown name, no checkpoint in the folder, or the hub cannot be reached; or a
-            download and conversion that nobody said yes to.
+        UserError: unknown name, no checkpoint in the folder, or the hub cannot be reached.
+        DownloadNeedsYes: the release was not converted yet, and yes is False.
     """
     name = os.fspath(source)
     folder = Path(name).expanduser()
@@ -43,15 +57,42 @@ def checkpoint_folder(source: str | os.PathLike[str], *, yes: bool = False) -> P
     return folder
 
 
+def checkpoint_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a checkpoint's folder. Raises UserError if there is none to be read."""
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{str(folder)!r} is no checkpoint, it has no config.json: give a folder that "
+            "save_pretrained wrote"
+        )
+    return read_json(folder / "config.json")
+
+
+def converted_release(repository: str) -> Path:
+    """Where the conversion of a repository lies in the cache, or will lie."""
+    return cache_dir() / f"{repository.replace('/', '--')}-{CONVERSION_VERSION}"
+
+
 def _repository_folder(name: str, yes: bool) -> Path:
     """Our own format is downloaded, the released one is downloaded and converted."""
-    if (converted := hub.converted_release(name)).is_dir():
+    if (converted := converted_release(name)).is_dir():
         return converted
-    if hub.is_release(hub.read_config(hub.download(name, ["config.json"]))):
-        from openmova.checkpoints.release import convert_release
+    if not is_release(checkpoint_config(hub.download(name, ["config.json"]))):
+        return hub.download(name)
+    if (files := hub.repository_files(name)) is None:
+        raise hub.unreachable(name)
+    count = sum(files[file] for file in hub.wanted_files(files))
+    if not yes:
+        raise DownloadNeedsYes(
+            f"{name!r} has to be downloaded ({size_text(count)}) and converted once (another "
+            f"{size_text(count)} in {str(converted.parent)!r})"
+        )
 
-        return hub.convert_release(name, convert_release, yes=yes)
-    return hub.download(name)
+    def convert(folder: Path) -> None:
+        from openmova.checkpoints.sources import find_conversion
+
+        find_conversion(hub.source_path(name)).fill(folder)
+
+    return build_once(converted.name, convert, count)
 
 
 def _remedy(name: str) -> str:
@@ -65,8 +106,8 @@ def _remedy(name: str) -> str:
 
 def _check(folder: Path) -> None:
     """The folder holds what the model and the processor are loaded from."""
-    config = hub.read_config(folder)
-    if hub.is_release(config):
+    config = checkpoint_config(folder)
+    if is_release(config):
         raise UserError(
             f"{str(folder)!r} is in the layout of the released MoVA: turn it into a folder of "
             "ours first, with: openmova convert SRC DST"

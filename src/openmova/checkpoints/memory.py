@@ -1,24 +1,22 @@
 """What a model needs: parameters and bytes of each part, before anything is loaded.
 
-The model is built on the meta device, from its config alone. Counted are the weights and the cache
-of keys and values for a stated number of tokens; what a forward pass needs besides (activations)
-is not, so a tenth of a memory is left free for it.
+`unloaded_model` builds it from its config alone, without memory for its weights, and `weight_bytes`
+counts them, for inference and for training. `measure` counts the weights and the cache of keys and
+values for a stated number of tokens; what a forward pass needs besides (activations) is not in it,
+so a tenth of a memory is left free for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers.initialization import no_init_weights
 
-from openmova.errors import UserError
-from openmova.experts.pool import EXPERTS_FOLDER
+from openmova.experts.base import Expert
 from openmova.experts.registry import build_expert, expert_class
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -26,7 +24,6 @@ from openmova.model.quantization import QUANTIZATIONS, quantized_weights
 
 MODES = ("bf16", "8bit", "4bit")
 """Weights in bfloat16, or the language model's linear layers in bitsandbytes' 8 or 4 bits."""
-BF16_BYTES = 2
 LEFT_FREE = 0.1
 """Share of a memory that is left for activations."""
 GIB = 2**30
@@ -89,22 +86,79 @@ def measure(config: MovaConfig, folder: Path | None = None, *, tokens: int = 204
     folder: its checkpoint folder, if there is one; only needed for experts that don't say their
     size without their files. Raises UserError if a file that such an expert needs is missing.
     """
-    with torch.device("meta"):
-        model = MovaForConditionalGeneration(config, folder)
+    model, experts = unloaded_model(config, folder)
     core = model.model
+    language = [t for p in (core.language_model, model.lm_head) for t in _tensors(p)]
+    language = list(dict.fromkeys(language))  # a tied head is the embedding: counted once
+    packed: dict[str, Mapping[Tensor, int]] = {"bf16": {}}
+    packed |= {mode: quantized_bytes(model, mode) for mode in MODES[1:]}
     router = "router LoRA"
     return Needs(
         parts=[
-            _language_model(model),
+            Part(
+                name=config.text_config.model_type,
+                role="language model",
+                parameters=sum(t.numel() for t in language if isinstance(t, nn.Parameter)),
+                bytes={
+                    mode: weight_bytes(language, dtype=torch.bfloat16, packed=packed[mode])
+                    for mode in MODES
+                },
+            ),
             *([] if core.router_lora is None else [_part(router, router, core.router_lora)]),
             _part(config.base["name"], "base", core.base),
             _part("adapter", "adapter", core.adapter),
             _part("text encoder", "text encoder", core.gate_text_encoder),
-            *(_expert(spec, folder) for spec in config.experts),
+            *(
+                _part(expert.name, "expert", expert, _file_bytes(spec, folder))
+                for expert, spec in zip(experts, config.experts, strict=True)
+            ),
         ],
         tokens=tokens,
         cache_bytes=cache_bytes(config, tokens),
     )
+
+
+def unloaded_model(
+    config: MovaConfig, folder: Path | None = None
+) -> tuple[MovaForConditionalGeneration, list[Expert]]:
+    """A model and all its experts, without memory for their weights.
+
+    folder: see `measure`. An expert whose own code does not run so (an ONNX graph) is built in host
+    memory, uninitialised. Raises UserError if a file that an expert needs is missing.
+    """
+    with torch.device("meta"):
+        model = MovaForConditionalGeneration(config, folder)
+    experts = []
+    for spec in config.experts:
+        device = "meta" if expert_class(spec["kind"]).on_meta else "cpu"
+        with torch.device(device), no_init_weights():
+            experts.append(build_expert(spec, folder=folder))
+    return model, experts
+
+
+def weight_bytes(
+    tensors: Iterable[Tensor],
+    *,
+    dtype: torch.dtype | None = None,
+    packed: Mapping[Tensor, int] | None = None,
+) -> int:
+    """Bytes of weights. dtype: of the floating ones, default as they are; packed: the bytes of
+    those that are quantised."""
+    known = packed or {}
+
+    def size(tensor: Tensor) -> int:
+        if dtype is None or not tensor.is_floating_point():
+            return tensor.nbytes
+        return tensor.numel() * dtype.itemsize
+
+    return sum(known[tensor] if tensor in known else size(tensor) for tensor in tensors)
+
+
+def quantized_bytes(model: MovaForConditionalGeneration, quantization: str) -> dict[Tensor, int]:
+    """The weights of the language model that a quantization makes smaller, and their bytes then."""
+    way = QUANTIZATIONS[quantization]
+    weights = [model.get_parameter(name) for name in quantized_weights(model)]
+    return {weight: way.bytes(*weight.shape) for weight in weights}
 
 
 def cache_bytes(config: MovaConfig, tokens: int) -> int:
@@ -113,70 +167,22 @@ def cache_bytes(config: MovaConfig, tokens: int) -> int:
     heads = text["num_attention_heads"]
     width = text.get("head_dim") or text["hidden_size"] // heads
     shared = text.get("num_key_value_heads") or heads
-    return 2 * BF16_BYTES * text["num_hidden_layers"] * shared * width * tokens
-
-
-def _language_model(model: MovaForConditionalGeneration) -> Part:
-    """The decoder with its embeddings and head; a head tied to the embeddings counts once."""
-    head, decoder = "lm_head.", "model.language_model."
-    tensors = {
-        name: tensor
-        for name, tensor in (*model.named_parameters(), *model.named_buffers())
-        if name.startswith((head, decoder))
-    }
-    linear = quantized_weights(model)
-    rest = _bytes(tensor for name, tensor in tensors.items() if name not in linear)
-    shapes = [tensors[name].shape for name in linear]
-    small = {
-        mode: rest + sum(QUANTIZATIONS[mode].bytes(rows, columns) for rows, columns in shapes)
-        for mode in MODES[1:]
-    }
-    return Part(
-        name=model.config.text_config.model_type,
-        role="language model",
-        parameters=sum(
-            tensor.numel() for name, tensor in model.named_parameters() if name in tensors
-        ),
-        bytes={"bf16": _bytes(tensors.values()), **small},
-    )
-
-
-def _expert(spec: dict[str, Any], folder: Path | None) -> Part:
-    """An expert of the pool, by its class where that is enough, else by its file."""
-    cls = expert_class(spec["kind"])
-    keywords = {key: value for key, value in spec.items() if key != "kind"}
-    more = cls.file_bytes(keywords, folder=folder)
-    file = None if folder is None else folder / EXPERTS_FOLDER / f"{spec['name']}.safetensors"
-    if file is not None and file.is_file() and not cls.on_meta:
-        tensors = _stored(file)
-        count = sum(tensor.numel() for tensor in tensors)
-        sizes = dict.fromkeys(MODES, _bytes(tensors) + more)
-        return Part(name=spec["name"], role="expert", parameters=count, bytes=sizes)
-    with torch.device("meta" if cls.on_meta else "cpu"), no_init_weights():
-        built = build_expert(spec, folder=folder)
-    return _part(spec["name"], "expert", built, more)
+    item = torch.bfloat16.itemsize
+    return 2 * item * text["num_hidden_layers"] * shared * width * tokens
 
 
 def _part(name: str, role: str, module: nn.Module, more: int = 0) -> Part:
     """A part that quantisation leaves as it is; more: bytes that it has in other files."""
-    size = _bytes((*module.parameters(), *module.buffers())) + more
+    size = weight_bytes(_tensors(module), dtype=torch.bfloat16) + more
     count = sum(parameter.numel() for parameter in module.parameters())
     return Part(name=name, role=role, parameters=count, bytes=dict.fromkeys(MODES, size))
 
 
-def _stored(file: Path) -> list[Tensor]:
-    """The tensors of a file, without their numbers."""
-    try:
-        with safe_open(file, "pt") as opened:
-            shapes = [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"can't read {file.name}: download the checkpoint again") from error
-    return [torch.empty(shape, device="meta") for shape in shapes]
+def _file_bytes(spec: Mapping[str, object], folder: Path | None) -> int:
+    """What an expert's other files take."""
+    keywords = {key: value for key, value in spec.items() if key != "kind"}
+    return expert_class(str(spec["kind"])).file_bytes(keywords, folder=folder)
 
 
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    """With floating numbers in bfloat16."""
-    return sum(
-        tensor.numel() * (BF16_BYTES if tensor.is_floating_point() else tensor.element_size())
-        for tensor in tensors
-    )
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]

@@ -21,6 +21,7 @@ CLIP: dict[str, Any] = {
     "select_layer": -2,
 }
 """The base encoder, CLIP ViT-L/14-336 run at 672 pixels. The router is not told of it."""
+CLIP_PUBLISHED_SIZE = 336
 
 EXPERTS: dict[str, dict[str, Any]] = {
     "dinov2": {
@@ -136,6 +137,17 @@ EXPERTS: dict[str, dict[str, Any]] = {
 }
 """The seven experts by name, without the name in the spec (see `pool`)."""
 
+SAM_SIZES: dict[int, dict[str, Any]] = {
+    width: {
+        "width": width,
+        "layers": layers,
+        "heads": width // 64 if width < 1280 else 16,
+        "mlp": 4 * width,
+        "global_layers": [layers // 4 * (i + 1) - 1 for i in range(4)],
+    }
+    for width, layers in ((768, 12), (1024, 24), (1280, 32))
+}
+"""What differs between SAM's three published sizes, B, L and H, by their width."""
 RELEASED_ORDER = ("dinov2", "vary", "codetr", "pix2struct", "deplot", "biomedclip", "sam")
 """The released checkpoint's letters A to G."""
 PAPER_ORDER = ("dinov2", "codetr", "sam", "pix2struct", "deplot", "vary", "biomedclip")

@@ -8,13 +8,13 @@ Everything is decided from names and shapes, before any weight is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
-from openmova.checkpoints.tensor_file import TensorInfo, Tensors, torch_dtype
+from openmova.checkpoints.tensors import TensorInfo, Tensors, torch_dtype
 from openmova.errors import UserError
 from openmova.experts.clip import resize_positions
 
@@ -22,20 +22,19 @@ SHARD_BYTES = 5_000_000_000
 MAIN_FILE = "model.safetensors"
 _SHOWN = 4
 
-
-@dataclass(frozen=True, kw_only=True)
-class Take:
-    """What becomes of a source key: the tensor at this place, perhaps changed when it is read."""
-
-    place: str
-    make: str | None = None
+Shapes = Mapping[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Drop:
     """What becomes of a source key: it is left out, for this reason."""
 
     reason: str
+
+
+KeyMap = Mapping[str, str | Drop]
+"""Source key -> the place that it fills, or why it is left out. A key without an entry is
+unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,8 @@ class Entry:
     source: str
     shape: tuple[int, ...]
     dtype: str
-    make: str | None = None
+    resized: bool = False
+    """Whether it is a position table that has another shape in the source."""
 
     @property
     def info(self) -> TensorInfo:
@@ -59,7 +59,9 @@ class Entry:
 
     @property
     def place(self) -> str:
-        return place_of(self.file, self.name)
+        if self.file.startswith("experts/"):
+            return f"{self.file.removesuffix('.safetensors')}/{self.name}"
+        return self.name
 
 
 @dataclass(kw_only=True)
@@ -117,7 +119,7 @@ class Plan:
             shown = [f"{tensors.file(key)}: unknown key {key}" for key in self.unknown[:_SHOWN]]
             faults.append("; ".join(shown) + _more(self.unknown))
         if self.unfilled:
-            files = ", ".join(sorted(tensors.sizes())[:_SHOWN]) or "the source"
+            files = ", ".join(sorted(tensors.sizes)[:_SHOWN]) or "the source"
             shown = [f"nothing in {files} fills {', '.join(self.unfilled[:_SHOWN])}"]
             faults.append("; ".join(shown) + _more(self.unfilled))
         if faults:
@@ -128,40 +130,41 @@ class Plan:
             )
 
 
-def plan_names(
+def plan_keys(
     names: Mapping[str, TensorInfo],
-    fates: Mapping[str, Take | Drop],
-    expected: Mapping[str, tuple[int, ...]],
+    key_map: KeyMap,
+    expected: Shapes,
     *,
+    resizable: Container[str] = (),
     dtype: str | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> Plan:
     """Join what the source has with what the model wants.
 
-    names: the source; fates: source key -> what becomes of it (a key without one is unknown);
-    expected: place -> shape, everything that must be filled, in the order of the files.
+    names: the source; expected: place -> shape, everything that must be filled, in the order of the
+    files; resizable: places of position tables, which are made to fit.
     dtype: of the floating tensors written; default: as in the source.
     """
     plan = Plan()
-    by_place: dict[str, tuple[str, str | None]] = {}
+    by_place: dict[str, str] = {}
     for key, info in names.items():
-        fate = fates.get(key)
-        if isinstance(fate, Drop):
-            plan.dropped[key] = fate.reason
-        elif fate is None or fate.place not in expected or fate.place in by_place:
+        place = key_map.get(key)
+        if isinstance(place, Drop):
+            plan.dropped[key] = place.reason
+        elif place is None or place not in expected or place in by_place:
             plan.unknown.append(key)
         else:
-            wanted = expected[fate.place]
-            if fate.make is None and info.shape != wanted:
+            wanted = expected[place]
+            if info.shape != wanted and place not in resizable:
                 plan.mismatched.append(
                     {"key": key, "shape": list(info.shape), "wanted": list(wanted)}
                 )
-            by_place[fate.place] = (key, fate.make)
+            by_place[place] = key
     for place, shape in expected.items():
         if place not in by_place:
             plan.unfilled.append(place)
             continue
-        key, make = by_place[place]
+        key = by_place[place]
         stored = names[key].dtype
         floating = torch_dtype(stored).is_floating_point
         file, name = _home(place)
@@ -172,14 +175,32 @@ def plan_names(
                 source=key,
                 shape=tuple(shape),
                 dtype=dtype if dtype and floating else stored,
-                make=make,
+                resized=names[key].shape != shape,
             )
         )
-    plan.entries = sharded(plan.entries, shard_bytes)
+    plan.entries = _cut_into_shards(plan.entries, shard_bytes)
     return plan
 
 
-def sharded(entries: list[Entry], most: int = SHARD_BYTES) -> list[Entry]:
+def map_places(key_map: KeyMap, rename: Callable[[str], str]) -> KeyMap:
+    """The same key map with other places."""
+    return {
+        key: place if isinstance(place, Drop) else rename(place) for key, place in key_map.items()
+    }
+
+
+def expert_place(expert: str, name: str) -> str:
+    """The place of an expert's parameter."""
+    return f"experts/{expert}/{name}"
+
+
+def resize_table(table: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A position table [..., 1 + n * n, C] of another square grid, see `resize_positions`."""
+    rows = table.reshape(table.shape[-2:])
+    return resize_positions(rows, math.isqrt(shape[-2] - 1)).reshape(shape)
+
+
+def _cut_into_shards(entries: list[Entry], most: int) -> list[Entry]:
     """The same entries with the main file's cut into files of at most `most` bytes, by size alone.
 
     One tensor larger than that has a file of its own.
@@ -200,36 +221,12 @@ def sharded(entries: list[Entry], most: int = SHARD_BYTES) -> list[Entry]:
     ] + others
 
 
-def expert_place(expert: str, name: str) -> str:
-    """The place of an expert's parameter."""
-    return f"experts/{expert}/{name}"
-
-
-def place_of(file: str, name: str) -> str:
-    """The place of a tensor in a file of ours."""
-    if file.startswith("experts/"):
-        return f"{file.removesuffix('.safetensors')}/{name}"
-    return name
-
-
 def _home(place: str) -> tuple[str, str]:
-    """The file (before sharding) and the name in it."""
+    """The file (before it is cut) and the name in it."""
     if place.startswith("experts/"):
         _, expert, name = place.split("/", 2)
         return f"experts/{expert}.safetensors", name
     return MAIN_FILE, place
-
-
-def resize_table(table: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A position table [..., 1 + n * n, C] of another square grid, see `resize_positions`."""
-    rows = table.reshape(table.shape[-2:])
-    return resize_positions(rows, math.isqrt(shape[-2] - 1)).reshape(shape)
-
-
-MAKES: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
-    "resize_positions": resize_table,
-}
-"""The changes that an entry's `make` names: (tensor as stored, wanted shape) -> tensor."""
 
 
 def _more(faults: list[Any]) -> str:

@@ -13,9 +13,10 @@ from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 from openmova.checkpoints import mova_specs
 from openmova.checkpoints.assemble import recipe_config
-from openmova.checkpoints.locate import MODEL_TYPE, checkpoint_folder
+from openmova.checkpoints.locate import MODEL_TYPE, checkpoint_config, checkpoint_folder
 from openmova.checkpoints.recipe import EncoderEntry, Recipe
 from openmova.checkpoints.release import read_release
+from openmova.checkpoints.source_files import is_release
 from openmova.checkpoints.tensors import open_tensors
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
@@ -44,8 +45,8 @@ def find_config(model: str) -> tuple[MovaConfig, Path | None]:
     if is_recipe(model):
         return planned_config(Recipe.load(path)), None
     if path.is_dir():
-        content = hub.read_config(path)
-        if hub.is_release(content):
+        content = checkpoint_config(path)
+        if is_release(content):
             config, _ = read_release(path, open_tensors(path))
             return config, None
         folder = path if content.get("model_type") == MODEL_TYPE else checkpoint_folder(model)

@@ -1,61 +1,36 @@
-"""The released evaluation scripts' conversation templates, as data and as chat templates."""
+"""The released evaluation scripts' conversation templates, as chat templates."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 TEXT = "{text}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConversationTemplate:
-    """The text around the turns of a conversation; `{text}` stands for what is said."""
+def chat_template(*, system: str, instruction: str, user: str, assistant: str, opening: str) -> str:
+    """The Jinja, for a tokenizer or a processor, that writes a template's prompts.
 
-    system: str
-    instruction: str
-    """What the system says where a conversation has no system turn of its own."""
-    user: str
-    assistant: str
-    """A turn already answered."""
-    opening: str
-    """The assistant's turn, to be continued."""
+    system, user, assistant: the text around a turn, with `{text}` for what is said; instruction:
+    what the system says where a conversation has no system turn of its own; opening: the
+    assistant's turn, to be continued.
 
-    def prompt(self, *turns: str) -> str:
-        """User and assistant in turn, from and to the user, with the assistant's turn opened."""
-        said = (
-            (self.assistant if number % 2 else self.user).replace(TEXT, turn)
-            for number, turn in enumerate(turns)
-        )
-        return self.system.replace(TEXT, self.instruction) + "".join(said) + self.opening
-
-
-def jinja(template: ConversationTemplate) -> str:
-    """The chat template, for a tokenizer or a processor, that gives the same prompts.
-
-    Contents are texts, as `MovaProcessor` hands them over: a picture is `<image>` and a newline
-    in its user's turn. A system turn in the first place replaces the template's own; a turn of
-    another role is an error of the template.
+    Contents are texts, as `MovaProcessor` hands them over: a picture is `<image>` and a newline in
+    its user's turn. A system turn in the first place replaces the template's own; a turn of another
+    role is an error of the template.
     """
-    first = "messages and messages[0]['role'] == 'system'"
     return "".join(
         [
-            f"{{% if {first} %}}",
-            _around(template.system, "messages[0]['content']"),
-            "{% set turns = messages[1:] %}",
-            "{% else %}",
-            _literal(template.system.replace(TEXT, template.instruction)),
-            "{% set turns = messages %}",
-            "{% endif %}",
-            "{% for turn in turns %}",
+            "{% if messages and messages[0]['role'] == 'system' %}",
+            _around(system, "messages[0]['content']"),
+            "{% set turns = messages[1:] %}{% else %}",
+            _literal(system.replace(TEXT, instruction)),
+            "{% set turns = messages %}{% endif %}{% for turn in turns %}",
             "{% if turn['role'] == 'user' %}",
-            _around(template.user, "turn['content']"),
+            _around(user, "turn['content']"),
             "{% elif turn['role'] == 'assistant' %}",
-            _around(template.assistant, "turn['content']"),
+            _around(assistant, "turn['content']"),
             "{% else %}",
             "{{ raise_exception('a turn is of user or assistant, or of system in front') }}",
-            "{% endif %}",
-            "{% endfor %}",
-            f"{{% if add_generation_prompt %}}{_literal(template.opening)}{{% endif %}}",
+            "{% endif %}{% endfor %}",
+            f"{{% if add_generation_prompt %}}{_literal(opening)}{{% endif %}}",
         ]
     )
 
@@ -71,8 +46,8 @@ def _literal(text: str) -> str:
     return f"{{{{ {text!a} }}}}" if text else ""
 
 
-TEMPLATES: dict[str, ConversationTemplate] = {
-    "mova_llama3": ConversationTemplate(
+TEMPLATES: dict[str, str] = {
+    "mova_llama3": chat_template(
         system=("<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{text}<|eot_id|>"),
         instruction=(
             "You are a helpful language and vision assistant. You are able to understand the "
@@ -83,7 +58,7 @@ TEMPLATES: dict[str, ConversationTemplate] = {
         assistant="<|start_header_id|>assistant<|end_header_id|>\n\n{text}<|eot_id|>",
         opening="<|start_header_id|>assistant<|end_header_id|>\n\n",
     ),
-    "vicuna_v1": ConversationTemplate(
+    "vicuna_v1": chat_template(
         system="{text} ",
         instruction=(
             "A chat between a curious user and an artificial intelligence assistant. "
@@ -93,7 +68,7 @@ TEMPLATES: dict[str, ConversationTemplate] = {
         assistant="ASSISTANT: {text}</s>",
         opening="ASSISTANT:",
     ),
-    "llava_v1": ConversationTemplate(
+    "llava_v1": chat_template(
         system="{text} ",
         instruction=(
             "A chat between a curious human and an artificial intelligence assistant. "

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli.console import YES_HELP, quiet_libraries, status
+from openmova.cli.console import YES_HELP, after_consent, quiet_libraries, status
 
 EXAMPLES = """\b
 Examples:
@@ -30,24 +30,23 @@ def assemble(
 
     A recipe names the language model, the base encoder, the experts and the text encoder: files,
     folders, or repositories of the hub, which are downloaded. The adapter is fresh, so the model
-    loads and answers, but has to be trained. A run that was stopped goes on when the same command
-    is run again.
+    loads and answers, but has to be trained. DST appears when it is complete.
     """
     with status("reading the recipe"):
-        from openmova.checkpoints.assemble import fetch, prepare
+        from openmova.checkpoints.assemble import fetch, plan_assembly
+        from openmova.checkpoints.conversion import check_target
         from openmova.checkpoints.recipe import Recipe
-        from openmova.checkpoints.writer import check_target
 
         quiet_libraries(downloads=True)
         parsed = Recipe.load(recipe)
         check_target(target)
-    here = fetch(parsed, yes=yes)
+    here = after_consent(lambda agreed: fetch(parsed, yes=agreed), yes)
     with status("looking at the parts"):
-        assembly = prepare(parsed, here, target)
-    report = assembly.write()
-    count, size = len(report["tensors"]), assembly.plan.nbytes
+        conversion, config = plan_assembly(parsed, here)
+    report = conversion.write(target)
+    count, size = len(report["tensors"]), conversion.plan.nbytes
     if as_json:
-        names = assembly.config.expert_names
+        names = config.expert_names
         told = {"folder": str(target), "tensors": count, "bytes": size, "experts": names}
         typer.echo(json.dumps(told))
         return

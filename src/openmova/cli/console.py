@@ -7,17 +7,18 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partialmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
 from openmova.errors import INTERRUPTED, UserError
 
+Result = TypeVar("Result")
 MISUSED = 2
 CHATTY = ("bitsandbytes", "torch.utils._pytree", "torchao")
 """Loggers of libraries that warn while they are imported, or at every step."""
@@ -100,7 +101,24 @@ def fetched(model: str, *, yes: bool = False) -> str:
     from openmova.checkpoints.locate import checkpoint_folder
 
     quiet_libraries(downloads=True)
-    return str(checkpoint_folder(model, yes=yes))
+    return str(after_consent(lambda agreed: checkpoint_folder(model, yes=agreed), yes))
+
+
+def after_consent(act: Callable[[bool], Result], yes: bool) -> Result:
+    """What `act` returns; on a terminal, the user is asked about a large download that it needs.
+
+    act(yes): raises DownloadNeedsYes where nobody said yes. yes: don't ask.
+    """
+    from openmova.checkpoints.locate import DownloadNeedsYes
+
+    try:
+        return act(yes)
+    except DownloadNeedsYes as needed:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        if not typer.confirm(f"{needed.question}. Go on?", err=True):
+            raise UserError("nothing was downloaded") from None
+        return act(True)
 
 
 @contextmanager

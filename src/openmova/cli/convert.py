@@ -61,7 +61,11 @@ def convert(
     ] = False,
     manifest: Annotated[
         Path | None,
-        typer.Option(help="With --dry-run: names and shapes instead of SRC.", show_default=False),
+        typer.Option(
+            help="With --dry-run: a JSON file of names and shapes instead of SRC, "
+            '{"tensors": {NAME: {"shape": [...]}}}.',
+            show_default=False,
+        ),
     ] = None,
     verify: Annotated[
         bool,
@@ -74,9 +78,8 @@ def convert(
 ) -> None:
     """Convert the released MoVA, or a part to assemble one from, into safetensors.
 
-    It goes tensor by tensor; a conversion that was stopped goes on when it is run again. DST
-    appears when it is complete; its conversion.json lists every tensor with its checksum, and what
-    was left out and why.
+    It goes tensor by tensor. DST appears when it is complete; its conversion.json lists every
+    tensor with its checksum, and what was left out and why.
     """
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"--dtype {dtype}: give one of {', '.join(DTYPES)}")
@@ -87,13 +90,14 @@ def convert(
     if target is None and not dry_run:
         raise UserError("DST is missing: give the folder to make")
     with status("reading names and shapes"):
-        from openmova.checkpoints.conversion import find_conversion, plan_manifest
-        from openmova.checkpoints.tensors import ManifestTensors
+        from openmova.checkpoints.release import plan_release
+        from openmova.checkpoints.sources import find_conversion
+        from openmova.checkpoints.tensors import read_manifest
 
         quiet_libraries(downloads=True)
     if manifest is not None:
-        listed = ManifestTensors(manifest)
-        _tell(plan_manifest(listed), listed, json_line)
+        listed = read_manifest(manifest)
+        _tell(plan_release({}, listed)[1], listed, json_line)
         return
     assert source is not None
     path = _local(source, yes)
@@ -101,7 +105,7 @@ def convert(
         path, kind=kind, name=name, dtype=dtype, question_tokenizer=question_tokenizer
     )
     if dry_run:
-        _tell(conversion.plan(), conversion.tensors, json_line)
+        _tell(conversion.plan, conversion.tensors, json_line)
         return
     assert target is not None
     told: dict[str, Any] = {"folder": str(target)}

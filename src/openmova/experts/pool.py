@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +28,9 @@ from openmova.experts.base import Expert
 from openmova.experts.registry import build_expert
 
 EXPERTS_FOLDER = "experts"
+ADD_EXPERT = "add an expert with: openmova assemble RECIPE DST (the adapter has to be trained)"
 HOST = torch.device("cpu")
+_ONLY_BUILT = ContextVar("only built experts", default=False)
 
 
 class ExpertPool(nn.Module):
@@ -46,6 +49,8 @@ class ExpertPool(nn.Module):
         self._offload = False
         # Follows the model to its device and dtype, so that a late expert can follow too.
         self.register_buffer("_anchor", torch.zeros(1), persistent=False)
+        self.register_state_dict_pre_hook(_read_all)
+        self.register_load_state_dict_pre_hook(_build_stored)
 
     def __len__(self) -> int:
         return len(self.specs)
@@ -128,18 +133,19 @@ class ExpertPool(nn.Module):
         for j in range(len(self)):
             expert = self.get(j)
             expert.save_files(folder)
-            path = _weights(folder, expert.name)
+            path = weights_file(folder, expert.name)
             unfinished = path.with_suffix(".tmp")
             save_model(expert, str(unfinished), metadata={"format": "pt"})
             os.replace(unfinished, path)
 
     def _load(self, expert: Expert, folder: Path) -> None:
-        path = _weights(folder, expert.name)
+        path = weights_file(folder, expert.name)
         try:
             missing, unexpected = load_model(expert, path, strict=False)
         except FileNotFoundError as error:
             raise UserError(
-                f"the checkpoint lacks {EXPERTS_FOLDER}/{path.name}: download it again"
+                f"the checkpoint lacks {EXPERTS_FOLDER}/{path.name}: download it again, or "
+                f"{ADD_EXPERT}"
             ) from error
         except (SafetensorError, RuntimeError) as error:  # RuntimeError: other shapes
             reason = " ".join(str(error).split())
@@ -174,6 +180,44 @@ def expert_map(expert: Expert, images: Tensor, sizes: Tensor) -> Tensor:
 
 
 @contextmanager
+def only_built_experts() -> Iterator[None]:
+    """State dicts hold no experts but those in memory: what transformers asks for while it loads
+    the main file, and accelerate while it places the parts."""
+    token = _ONLY_BUILT.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_BUILT.reset(token)
+
+
+def _read_all(pool: nn.Module, prefix: str, keep_vars: bool) -> None:
+    """A state dict has every expert, also those that were not chosen yet; a model without memory
+    for its weights has none."""
+    assert isinstance(pool, ExpertPool)
+    if pool.device.type != "meta" and not _ONLY_BUILT.get():
+        for j in range(len(pool)):
+            pool.get(j)
+
+
+def _build_stored(
+    pool: nn.Module,
+    state: Mapping[str, Any],
+    prefix: str,
+    metadata: object,
+    strict: bool,
+    missing: list[str],
+    *_: object,
+) -> None:
+    """The experts that a state dict has are there to take it; one that nothing fills is missing."""
+    assert isinstance(pool, ExpertPool)
+    for j, name in enumerate(pool.names):
+        if any(key.startswith(f"{prefix}{j}.") for key in state):
+            pool.get(j)
+        elif pool.folder is None and name not in pool.built:
+            missing.append(f"{prefix}{j}")
+
+
+@contextmanager
 def _copied(expert: Expert, device: torch.device) -> Iterator[None]:
     """The expert works on copies of its tensors that lie on a device and are then forgotten.
 
@@ -203,5 +247,6 @@ def _empty(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty_like(tensor, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
 
 
-def _weights(folder: Path, name: str) -> Path:
+def weights_file(folder: Path, name: str) -> Path:
+    """Where a checkpoint folder has the weights of an expert."""
     return folder / EXPERTS_FOLDER / f"{name}.safetensors"

@@ -115,7 +115,10 @@ class MovaConfig(PreTrainedConfig):
         }
         for name, (is_, other, should) in fitting.items():
             if is_ != should:
-                raise UserError(f"{name} ({is_}) must fit {other} ({should}): change one of them")
+                remedy = "change one of them"
+                if other == "experts":
+                    remedy = "make a model of other experts with: openmova assemble RECIPE DST"
+                raise UserError(f"{name} ({is_}) must fit {other} ({should}): {remedy}")
 
 
 def _built(kind: type[AdapterConfig] | type[RoutingConfig], name: str, value: Any) -> Any:

@@ -20,7 +20,13 @@ from transformers.utils import GENERATION_CONFIG_NAME
 
 from openmova.errors import UserError
 from openmova.experts.base import Expert
-from openmova.experts.pool import ExpertPool, key_faults
+from openmova.experts.pool import (
+    ADD_EXPERT,
+    ExpertPool,
+    key_faults,
+    only_built_experts,
+    weights_file,
+)
 from openmova.experts.registry import build_expert, expert_class
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.layers import RotaryGrid
@@ -81,7 +87,7 @@ class MovaPreTrainedModel(PreTrainedModel):
         if (folder / GENERATION_CONFIG_NAME).is_file():
             # Read here: transformers would take the model's own keywords for settings of it.
             kwargs.setdefault("generation_config", GenerationConfig.from_pretrained(folder))
-        with _without_load_report():
+        with _without_load_report(), only_built_experts():
             model, info = super().from_pretrained(
                 folder, *args, output_loading_info=True, folder=folder, **kwargs
             )
@@ -91,6 +97,7 @@ class MovaPreTrainedModel(PreTrainedModel):
         if faults:
             raise UserError(
                 f"the weights in {folder} don't fit its config.json: {faults.removeprefix('; ')}"
+                + _without_file(model.config.expert_names, folder)
             )
         _align(model)
         return (model, info) if wants_info else model
@@ -129,6 +136,17 @@ def build_base(config: MovaConfig, folder: Path | None) -> Expert:
         return build_expert(config.base, folder=folder, frozen=False)
     with torch.device("cpu"), no_init_weights():  # its weights will be read, or only be counted
         return build_expert(config.base, folder=folder, frozen=False)
+
+
+def _without_file(experts: list[str], folder: Path) -> str:
+    """What to do about experts that config.json names and the checkpoint has not."""
+    names = [name for name in experts if not weights_file(folder, name).is_file()]
+    if not names:
+        return ""
+    return (
+        f"; it has no weights of the expert {', '.join(names)}: {ADD_EXPERT}, or take it out of "
+        "config.json"
+    )
 
 
 def _align(model: nn.Module) -> None:

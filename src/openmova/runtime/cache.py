@@ -8,15 +8,13 @@ process that is killed leaves only a temporary folder, which the next builder re
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
-from openmova.errors import UserError
-from openmova.runtime.files import flush, is_full
+from openmova.runtime.files import check_room, new_folder, writing
 
 REMEDY = "set OPENMOVA_CACHE to a folder that has room and can be written"
 
@@ -44,79 +42,17 @@ def build_once(name: str, build: Callable[[Path], None], needs_bytes: int) -> Pa
         return entry
     with _turn(entry):
         if not entry.is_dir():
-            _build(entry, build, needs_bytes)
-    return entry
-
-
-def build_in_place(name: str, build: Callable[[Path], object], needs_bytes: int) -> Path:
-    """Like `build_once`, for a builder that takes care of itself: it is given the entry's own path,
-    which it makes whole or not at all, and when it was killed it goes on where it was.
-
-    Raises UserError as `build_once` does.
-    """
-    folder = cache_dir()
-    entry = folder / name
-    if entry.is_dir():
-        return entry
-    with _turn(entry):
-        if not entry.is_dir():
-            begun = sum(f.stat().st_size for f in folder.glob(f"{name}.*/**/*") if f.is_file())
-            _check_room(folder, needs_bytes - begun)
-            build(entry)
+            check_room(entry.parent, needs_bytes, REMEDY)
+            with writing(entry.parent, REMEDY), new_folder(entry) as partial:
+                build(partial)
     return entry
 
 
 @contextmanager
 def _turn(entry: Path) -> Iterator[None]:
     """One process at a time builds an entry."""
-    with _writing(entry.parent):
+    with writing(entry.parent, REMEDY):
         entry.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{entry}.lock").acquire()
     with lock:
         yield
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"cannot write the cache {str(folder)!r} ({reason}): {REMEDY}") from error
-
-
-def _build(entry: Path, build: Callable[[Path], None], needs_bytes: int) -> None:
-    """Build, flush and rename; the caller holds the lock, so every partial folder is a torn one."""
-    folder = entry.parent
-    partial = folder / f"{entry.name}.partial-{os.getpid()}"
-    with _writing(folder):
-        for torn in folder.glob(f"{entry.name}.partial-*"):
-            shutil.rmtree(torn)
-        _check_room(folder, needs_bytes)
-        partial.mkdir()
-    try:
-        build(partial)
-        for file in partial.rglob("*"):
-            if file.is_file():
-                flush(file)
-        partial.rename(entry)
-    except Exception as error:
-        if is_full(error):
-            raise UserError(f"the disk of the cache {str(folder)!r} is full: {REMEDY}") from error
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check_room(folder: Path, needs_bytes: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needs_bytes:
-        raise UserError(
-            f"the cache {str(folder)!r} needs {size_text(needs_bytes)} and its disk has "
-            f"{size_text(free)} free: {REMEDY}"
-        )
-
-
-def size_text(count: int) -> str:
-    """A number of bytes for people to read."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

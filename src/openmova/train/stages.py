@@ -111,9 +111,10 @@ def set_stage(
 
 def saved_buffers(model: nn.Module) -> dict[str, Tensor]:
     """What is stored besides parameters, by name; the experts' apart, which never change."""
-    saved = model.state_dict().keys()
-    return {
-        name: buffer
-        for name, buffer in model.named_buffers()
-        if name in saved and not name.startswith("model.experts.")
+    saved = {
+        f"model.{part}.{name}"
+        for part, module in model.get_submodule("model").named_children()
+        if part != "experts"  # whose state would be read first
+        for name in module.state_dict()
     }
+    return {name: buffer for name, buffer in model.named_buffers() if name in saved}

@@ -1,4 +1,4 @@
-"""The parameter names of the released MoVA-8B checkpoint's adapter, and ours for them.
+"""The parameter names of the released MoVA's adapter, and ours for them.
 
 Only names differ: no weight changes its shape or values. The rotary tables of the released
 checkpoint are left out, because they are recomputed (behaviour 8.3). The question encoder, which
@@ -8,25 +8,28 @@ the release keeps inside the adapter, is MovaModel's `gate_text_encoder` here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
+
+from openmova.checkpoints.encoder_layouts import recomputed
 
 ADAPTER_PREFIX = "model.mm_projector."  # of every name below, in the whole checkpoint
 TEXT_ENCODER_PREFIX = "text_encoder.bert."  # then the names of transformers' BertModel
 
-_ATTENTION = {
+# Released module path -> ours; "#" stands for an index that both carry.
+ATTENTION_NAMES: Mapping[str, str] = {
     "q_proj": "q_proj",
     "k_proj": "k_proj",
     "v_proj": "v_proj",
     "inner_attn_ln": "norm",
     "proj": "out_proj",
 }
-_BLOCK = {
-    **{f"cross_attn.#.{a}": f"extractors.#.attention.{b}" for a, b in _ATTENTION.items()},
+BLOCK_NAMES: Mapping[str, str] = {
+    **{f"cross_attn.#.{a}": f"extractors.#.attention.{b}" for a, b in ATTENTION_NAMES.items()},
     "norm1.#": "extractors.#.query_norm",
     "norm2.#": "extractors.#.expert_norm",
-    **{f"self_attn.{a}": f"attention.{b}" for a, b in _ATTENTION.items()},
+    **{f"self_attn.{a}": f"attention.{b}" for a, b in ATTENTION_NAMES.items()},
     "norm3": "attention_norm",
     "norm4": "mlp_norm",
     "mlp.w1": "mlp.gate_proj",
@@ -46,19 +49,14 @@ _STAGE = {
     "conv3.conv": "conv_out",
     "conv3.bn": "norm_out",
 }
-
-# Released module path -> ours; "#" stands for an index that both carry.
-ATTENTION_NAMES: Mapping[str, str] = _ATTENTION
-BLOCK_NAMES: Mapping[str, str] = _BLOCK
 ADAPTER_NAMES: Mapping[str, str] = {
-    **{f"blocks.#.{a}": f"blocks.#.{b}" for a, b in _BLOCK.items()},
+    **{f"blocks.#.{a}": f"blocks.#.{b}" for a, b in BLOCK_NAMES.items()},
     **{f"downsample.0.b1.{a}": f"before_pool.{b}" for a, b in _STAGE.items()},
     **{f"downsample.2.b1.{a}": f"after_pool.{b}" for a, b in _STAGE.items()},
     "mlp.0": "projector.0",
     "mlp.2": "projector.2",
     "pos_embed": "position",
 }
-_ROTARY_TABLE = re.compile(r"(.*\.)?rope\.freqs_(cos|sin)")
 
 
 def from_released(
@@ -68,18 +66,17 @@ def from_released(
 
     Raises KeyError that lists the names which the table does not know.
     """
-    kept = {name: t for name, t in state.items() if not _ROTARY_TABLE.fullmatch(name)}
+    kept = {name: tensor for name, tensor in state.items() if not recomputed(name)}
     return dict(zip(_renamed(kept, names), kept.values(), strict=True))
 
 
-def released_names(
-    state: Mapping[str, Tensor], names: Mapping[str, str] = ADAPTER_NAMES
-) -> dict[str, str]:
+def released_names(ours: Iterable[str], names: Mapping[str, str] = ADAPTER_NAMES) -> dict[str, str]:
     """Our parameter name -> the released one. Raises KeyError as `from_released`."""
-    return dict(zip(state, _renamed(state, {b: a for a, b in names.items()}), strict=True))
+    ours = list(ours)
+    return dict(zip(ours, _renamed(ours, {b: a for a, b in names.items()}), strict=True))
 
 
-def _renamed(names: Mapping[str, Tensor], table: Mapping[str, str]) -> list[str]:
+def _renamed(names: Iterable[str], table: Mapping[str, str]) -> list[str]:
     patterns = [
         (re.compile(re.escape(old).replace(r"\#", r"(\d+)") + r"(\.weight|\.bias|)"), new)
         for old, new in table.items()

@@ -1,0 +1,346 @@
+"""A checkpoint is written tensor by tensor, whole or not at all, and compared with its source."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from openmova.checkpoints.alignment import ALIGNMENT, align_file
+from openmova.checkpoints.conversion import Conversion
+from openmova.checkpoints.plan import Drop, plan_keys
+from openmova.checkpoints.tensors import open_tensors
+from openmova.errors import UserError
+from openmova.runtime.files import claim
+from tiny import tiny_model
+
+CONFIG = '{"model_type": "x"}'
+KEY_MAP = {
+    **{name: f"model.{name}" for name in ("one", "odd", "count", "two", "table")},
+    "eye": "experts/sam/eye.weight",
+    "old": Drop("not used"),
+}
+
+
+def state() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return {
+        "one": torch.randn(40, 5),
+        "odd": torch.randn(7).bfloat16(),
+        "count": torch.tensor([3, 4]),
+        "two": torch.randn(64, 4),
+        "table": torch.randn(1 + 3 * 3, 4),
+        "eye": torch.randn(16, 16),
+        "old": torch.randn(3),
+    }
+
+
+def conversion(
+    folder: Path, dtype: str | None = None, finish: Callable[[Path], object] | None = None
+) -> Conversion:
+    """Of a folder with the state, which is made; finish: writes more small files."""
+    folder.mkdir(exist_ok=True)
+    if not (folder / "pytorch_model.bin").is_file():
+        torch.save(state(), folder / "pytorch_model.bin")
+    tensors = open_tensors(folder)
+    names = tensors.names()
+    expected = {place: names[key].shape for key, place in KEY_MAP.items() if isinstance(place, str)}
+    expected["model.table"] = (1 + 5 * 5, 4)
+
+    def write(target: Path) -> None:
+        if finish is not None:
+            finish(target)
+        (target / "config.json").write_text(CONFIG)
+
+    return Conversion(
+        title="tiny",
+        plan=plan_keys(
+            names,
+            KEY_MAP,
+            expected,
+            resizable=["model.table"],
+            dtype=dtype,
+            shard_bytes=1000,
+        ),
+        tensors=tensors,
+        about={"source": "tiny"},
+        prepare=lambda: write,
+    )
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def fault(act: Callable[[], object]) -> str:
+    with pytest.raises(UserError) as caught:
+        act()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_tensor_arrives_with_its_checksum(tmp_path: Path) -> None:
+    target = tmp_path / "out" / "model"
+    report = conversion(tmp_path / "src").write(target)
+    assert sorted(content(target)) == [
+        "config.json",
+        "conversion.json",
+        "experts/sam.safetensors",
+        "model-00001-of-00003.safetensors",
+        "model-00002-of-00003.safetensors",
+        "model-00003-of-00003.safetensors",
+        "model.safetensors.index.json",
+    ]
+    assert [folder.name for folder in target.parent.iterdir()] == ["model"]
+    assert json.loads((target / "conversion.json").read_text()) == report
+    assert report["source"] == "tiny" and report["dropped"] == {"old": "not used"}
+    assert list(report["source_files"]) == ["pytorch_model.bin"]
+    stored = open_tensors(target)
+    for place, fields in report["tensors"].items():
+        written = (
+            load_file(target / fields["file"])["eye.weight"]
+            if place.startswith("experts/")
+            else stored.read(place)
+        )
+        if place != "model.table":
+            assert torch.equal(written, state()[fields["source"]])
+        raw = written.reshape(-1).view(torch.uint8).numpy().tobytes()
+        assert hashlib.sha256(raw).hexdigest() == fields["sha256"]
+        assert list(written.shape) == fields["shape"]
+        assert str(written.dtype) == f"torch.{fields['dtype']}"
+    assert report["tensors"]["model.table"]["make"] == "resize_positions"
+
+
+def test_one_small_file_needs_no_index(tmp_path: Path) -> None:
+    made = conversion(tmp_path / "src")
+    plan = plan_keys(made.tensors.names(), {"one": "one"}, {"one": (40, 5)})
+    plan.unknown = []
+    whole = Conversion(
+        title="one", plan=plan, tensors=made.tensors, about={}, prepare=lambda: lambda folder: None
+    )
+    whole.write(tmp_path / "out")
+    assert sorted(content(tmp_path / "out")) == ["conversion.json", "model.safetensors"]
+    with safe_open(tmp_path / "out" / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}
+
+
+def test_a_given_type_is_for_floats(tmp_path: Path) -> None:
+    conversion(tmp_path / "src", dtype="float16").write(tmp_path / "out")
+    stored = open_tensors(tmp_path / "out")
+    assert {info.dtype for info in stored.names().values()} == {"float16", "int64"}
+    assert torch.equal(stored.read("model.one"), state()["one"].half())
+
+
+def test_a_type_that_safetensors_has_not_is_told(tmp_path: Path) -> None:
+    torch.save(state() | {"count": torch.ones(2, dtype=torch.complex64)}, tmp_path / "model.bin")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "model.bin").rename(tmp_path / "src" / "pytorch_model.bin")
+    whole = conversion(tmp_path / "src")
+    assert "count is of the type complex64" in fault(lambda: whole.write(tmp_path / "out"))
+
+
+def test_what_exists_is_left_alone(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    conversion(tmp_path / "src").write(target)  # an empty folder will do
+    before = content(target)
+    assert "'out' exists already" in fault(lambda: conversion(tmp_path / "src").write(target))
+    (tmp_path / "file").write_text("x")
+    again = conversion(tmp_path / "src")
+    assert "'file' exists already" in fault(lambda: again.write(tmp_path / "file"))
+    assert content(target) == before
+
+
+# Whole or not at all
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("serde: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path, error: Exception) -> None:
+    def fill(folder: Path) -> None:
+        raise error
+
+    broken = conversion(tmp_path / "src", finish=fill)
+    assert "is full: make room, or give a folder" in fault(lambda: broken.write(tmp_path / "out"))
+    assert [folder.name for folder in tmp_path.iterdir()] == ["src"]
+
+
+def test_the_systems_own_limit_is_told(tmp_path: Path) -> None:
+    whole = conversion(tmp_path / "src")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        assert "is full" in fault(lambda: whole.write(tmp_path / "out"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["src"]
+
+
+def test_too_little_room_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    written = conversion(tmp_path / "src", finish=lambda folder: pytest.fail("was written"))
+    assert "and its disk has 0 MB free" in fault(lambda: written.write(tmp_path / "out"))
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    whole = conversion(tmp_path / "src")
+    message = fault(lambda: whole.write(tmp_path / "file" / "out"))
+    assert "cannot write into" in message and "make room, or give a folder" in message
+
+
+def test_two_conversions_do_not_write_the_same_folder(tmp_path: Path) -> None:
+    whole = conversion(tmp_path / "src")
+    with claim(tmp_path / "out.partial", "wait"):
+        assert "another run is writing into" in fault(lambda: whole.write(tmp_path / "out"))
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from checkpoints import test_conversion
+
+def wait(folder):
+    print("began", flush=True)
+    time.sleep(600)
+
+test_conversion.conversion(Path(sys.argv[1]), finish=wait).write(Path(sys.argv[2]))
+"""
+
+
+def test_after_a_kill_there_is_no_folder_and_the_next_run_makes_it(tmp_path: Path) -> None:
+    source, target = tmp_path / "src", tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(source), str(target)],
+        cwd=Path(__file__).parents[2],
+        env={"PYTHONPATH": "src:tests"},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"began\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not target.exists() and (tmp_path / "out.partial").exists()
+    conversion(source).write(target)
+    conversion(source).write(tmp_path / "whole")
+    assert content(target) == content(tmp_path / "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "src", "whole"]
+
+
+# Compared with the source
+
+
+def test_the_dtype_that_is_compared_is_that_of_the_report(tmp_path: Path) -> None:
+    conversion(tmp_path / "src", dtype="bfloat16").write(tmp_path / "out")
+    assert conversion(tmp_path / "src").verify(tmp_path / "out") == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda s: s.update({"eye.weight": s["eye.weight"] + 1}), "eye.weight differs from eye of"),
+        (lambda s: s.update({"eye.weight": s["eye.weight"].half()}), "eye.weight is float16"),
+        (lambda s: s.update({"eye.weight": s["eye.weight"][1:].clone()}), "is float32 [15, 16]"),
+        (lambda s: s.pop("eye.weight"), "eye.weight is missing, the source has"),
+        (lambda s: s.update(more=torch.ones(1)), "holds more, which the source has not"),
+    ],
+)
+def test_what_differs_is_named(
+    tmp_path: Path, change: Callable[[dict[str, Tensor]], object], told: str
+) -> None:
+    whole = conversion(tmp_path / "src")
+    whole.write(tmp_path / "out")
+    file = tmp_path / "out" / "experts" / "sam.safetensors"
+    changed = load_file(file)
+    change(changed)
+    save_file(changed, file)
+    message = fault(lambda: whole.verify(tmp_path / "out"))
+    assert "experts/sam.safetensors" in message and told in message
+
+
+def test_a_lost_file_and_a_changed_report_are_named(tmp_path: Path) -> None:
+    whole, folder = conversion(tmp_path / "src"), tmp_path / "out"
+    report = whole.write(folder)
+    own = report["tensors"].pop("experts/sam/eye.weight")
+    for fields, told in (
+        (None, "the report of out lacks experts/sam/eye.weight"),
+        (own | {"sha256": "0"}, "sam.safetensors: eye.weight has not the checksum"),
+    ):
+        tensors = report["tensors"] | ({"experts/sam/eye.weight": fields} if fields else {})
+        (folder / "conversion.json").write_text(json.dumps(report | {"tensors": tensors}))
+        assert told in fault(lambda: whole.verify(folder))
+    (folder / own["file"]).unlink()
+    assert "out lacks experts/sam.safetensors" in fault(lambda: whole.verify(folder))
+    (folder / "conversion.json").unlink()
+    assert "has no conversion.json that can be read" in fault(lambda: whole.verify(folder))
+
+
+# Round places
+
+
+def test_tensors_begin_where_torchs_own_do(tmp_path: Path) -> None:
+    conversion(tmp_path / "src").write(tmp_path / "out")
+    for file in (tmp_path / "out").glob("model-*.safetensors"):
+        raw = file.read_bytes()
+        length = int.from_bytes(raw[:8], "little")
+        header = json.loads(raw[8 : 8 + length])
+        header.pop("__metadata__")
+        for fields in header.values():
+            start, end = (8 + length + place for place in fields["data_offsets"])
+            assert start % ALIGNMENT == 0 or (end - start) % ALIGNMENT
+
+
+def test_the_same_tensors_at_round_places(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    before = {
+        "count": torch.tensor(7),
+        "empty": torch.zeros(0, 3),
+        "half": torch.randn(5).bfloat16(),
+        "matrix": torch.randn(16, 4),
+        "vector": torch.randn(32),
+    }
+    save_file(before, file, metadata={"format": "pt"})
+    align_file(file)
+    after = load_file(file)
+    assert after.keys() == before.keys() and [f.name for f in tmp_path.iterdir()] == [file.name]
+    for name, tensor in before.items():
+        assert torch.equal(after[name], tensor) and after[name].dtype == tensor.dtype
+    for name in ("matrix", "vector"):
+        assert after[name].data_ptr() % ALIGNMENT == 0
+
+
+def test_an_aligned_checkpoint_stays_in_its_file_and_answers_alike(tmp_path: Path) -> None:
+    """What is loaded lies one behind the other, as in the file, in place of copies."""
+    tiny_model().save_pretrained(tmp_path)
+    model_of = type(tiny_model()).from_pretrained
+    ids = torch.arange(5)[None]
+    copied = model_of(tmp_path)
+    align_file(tmp_path / "model.safetensors")
+    mapped = model_of(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(copied(input_ids=ids).logits, mapped(input_ids=ids).logits)
+    size = (tmp_path / "model.safetensors").stat().st_size
+    places = [p.data_ptr() for p in mapped.parameters() if p.nbytes % ALIGNMENT == 0]
+    assert max(places) - min(places) < size
