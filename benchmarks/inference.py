@@ -34,7 +34,7 @@ import torch
 from measuring import Ways, cost, product_speed, ratio, timed, told
 from PIL import Image
 from released import released
-from sizes import Script, full, reduced
+from sizes import Script, divided, random_mova, reduced
 
 from openmova.asking import Choice
 from openmova.cli.console import quiet_libraries
@@ -51,7 +51,7 @@ SIZES: dict[str, Callable[[], Mova]] = {
     "nano": lambda: Mova.from_pretrained("nano"),
     "reduced": reduced,
     "reduced-bfloat16": lambda: reduced(dtype=torch.bfloat16),
-    "8b": full,
+    "8b": lambda: random_mova(divided(1), "cuda", torch.bfloat16),
 }
 
 
@@ -196,32 +196,43 @@ def asked_by(mova: Mova, batch: Sequence[tuple[Any, str]], words: int) -> list[s
     return [answer.text for answer in answers]
 
 
-def flow(mova: Mova, arguments: argparse.Namespace) -> None:
-    """Time to the first token, and questions a second, against the released flow."""
-    (batch,) = arguments.batch or (16,)
-    asked, script = questions(batch), Script(mova)
+def flow_seconds(
+    mova: Mova, script: Script, batch: int, repeats: int
+) -> dict[str, dict[str, list[float]]]:
+    """Seconds of ours and of the released flow: to one question's first token ("first"), and of as
+    many questions together as one by one ("many"; the released flow's are of one question)."""
+    asked = questions(batch)
     script.say(routes(batch))
-    ways: Ways = {
+    first: Ways = {
         "released": lambda: released(mova, script, *asked[0], 1),
         "ours": lambda: asked_by(mova, asked[:1], 1),
     }
-    mine, theirs = ways["ours"]()[0], ways["released"]()
+    mine, theirs = first["ours"]()[0], first["released"]()
     if mine != theirs and mova.model.dtype == torch.float32:
         sys.exit(f"the answers differ: {mine!r}, released {theirs!r}")
-    print(f"{arguments.size}: {where(mova)}; experts {ROUTES[0]}")
-    seconds = timed(ways, arguments.repeats, warm=False)
-    for name in ways:
-        print(f"time to the first token, {name}: {told(seconds[name])} s")
-    print(f"ours over released: {ratio(seconds['ours'], seconds['released'])}", flush=True)
-    if batch == 1:
-        return
-    many = {
+    many: Ways = {
         "ours": lambda: asked_by(mova, asked, WORDS),
         "released": lambda: released(mova, script, *asked[0], WORDS),
     }
-    seconds = timed(many, max(arguments.repeats // 2, 1), warm=False)
-    ours = [batch / s for s in seconds["ours"]]
-    theirs = [1 / s for s in seconds["released"]]
+    return {
+        "first": timed(first, repeats, warm=False),
+        "many": timed(many, max(repeats // 2, 1), warm=False) if batch > 1 else {},
+    }
+
+
+def flow(mova: Mova, arguments: argparse.Namespace) -> None:
+    """Time to the first token, and questions a second, against the released flow."""
+    (batch,) = arguments.batch or (16,)
+    print(f"{arguments.size}: {where(mova)}; experts {ROUTES[0]}", flush=True)
+    found = flow_seconds(mova, Script(mova), batch, arguments.repeats)
+    first = found["first"]
+    for name, values in first.items():
+        print(f"time to the first token, {name}: {told(values)} s")
+    print(f"ours over released: {ratio(first['ours'], first['released'])}")
+    if batch == 1:
+        return
+    ours = [batch / s for s in found["many"]["ours"]]
+    theirs = [1 / s for s in found["many"]["released"]]
     print(f"{batch} questions of {WORDS} tokens together: {told(ours)} a second")
     print(f"released, one by one: {told(theirs)} a second")
     print(f"ours over released: {ratio(ours, theirs)}")
