@@ -37,7 +37,6 @@ from released import released
 from sizes import Script, divided, random_mova, reduced
 
 from openmova.asking import Choice
-from openmova.cli.console import quiet_libraries
 from openmova.data.synthetic.training import SyntheticSamples
 from openmova.experts.pool import expert_map
 from openmova.mova import Mova
@@ -335,6 +334,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="a picture of the stages")
     arguments = parser.parse_args()
+    from openmova.cli.console import quiet_libraries  # needs packages that a bare machine lacks
+
     quiet_libraries()
     alone = {"pool": pool, "cold": cold}
     if arguments.what in alone:

@@ -30,7 +30,6 @@ from torch import nn
 from transformers import TrainerCallback, get_scheduler
 from transformers.initialization import no_init_weights
 
-from openmova.cli.console import quiet_libraries
 from openmova.configuration_mova import MovaConfig
 from openmova.experts.registry import build_expert
 from openmova.modeling_mova import MovaForConditionalGeneration
@@ -257,6 +256,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help="of trainer, in each repeat")
     parser.add_argument("--model", default="nano", help="of trainer: nano, tiny, or a folder")
     arguments = parser.parse_args()
+    from openmova.cli.console import quiet_libraries  # needs packages that a bare machine lacks
+
     quiet_libraries()
     {"experts": experts, "trainer": trainer}[arguments.what](arguments)
 

@@ -49,9 +49,10 @@ def processor_of(model: MovaForConditionalGeneration) -> MovaProcessor:
 
 def inputs_of(model: MovaForConditionalGeneration, rows: list[int], **keywords: Any) -> Any:
     pics = pictures(4)
-    return processor_of(model)(
+    inputs = processor_of(model)(
         images=[pics[i] for i in rows], questions=[QUESTIONS[i] for i in rows], **keywords
     )
+    return inputs.to(model.device)
 
 
 def ready(text: str = "llama", **changes: Any) -> MovaForConditionalGeneration:

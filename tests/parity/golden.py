@@ -26,7 +26,8 @@ FOLDER = Path(os.environ.get("OPENMOVA_PARITY", Path(__file__).parents[1] / "gol
 
 @dataclass(frozen=True)
 class GoldenSet:
-    """One JSON with its tensors, everything stored in a small float type cast to float32."""
+    """One JSON with its tensors on torch's default device: outputs in float32, whatever small type
+    they are stored in, weights and inputs in the default dtype."""
 
     path: Path
     spec: dict[str, Any]
@@ -43,8 +44,13 @@ class GoldenSet:
     def tensors(self) -> dict[str, Tensor]:
         stored = load_file(self.path.parent / self.spec["file"])
         whole = {**self._left_out(stored), **stored}
-        small = (torch.float16, torch.bfloat16, torch.float8_e4m3fn)
-        return {k: t.float() if t.dtype in small else t for k, t in whole.items()}
+        device = torch.get_default_device()
+        return {
+            k: t.to(device, torch.float32 if k.startswith("out.") else torch.get_default_dtype())
+            if t.is_floating_point()
+            else t.to(device)
+            for k, t in whole.items()
+        }
 
     def _left_out(self, stored: Collection[str]) -> dict[str, Tensor]:
         """The weights that the JSON lists and the file leaves out, drawn again from the seed.
@@ -55,7 +61,7 @@ class GoldenSet:
         drawn: dict[str, Tensor] = {}
         if "weights_left_out" not in self.spec:
             return drawn
-        generator = torch.Generator().manual_seed(self.spec["seed"])
+        generator = torch.Generator("cpu").manual_seed(self.spec["seed"])
         for name, told in self.spec["tensors"].items():
             if not name.startswith("w.") or name in stored:
                 continue
@@ -64,7 +70,8 @@ class GoldenSet:
                 weight = self.recipe_weight(f"model.vision_tower.{own}", shape)
             else:
                 mean, std = _moments(own, shape)
-                weight = torch.randn(shape, generator=generator) * std + mean
+                weight = torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)
+                weight = weight * std + mean
             # What is stored as float32 had been rounded too.
             small = told["stored_dtype"] == "float8_e4m3fn"
             drawn[name] = weight.to(torch.float8_e4m3fn if small else torch.float16)
@@ -88,7 +95,7 @@ class GoldenSet:
         values = np.frombuffer(raw, dtype=np.uint8).reshape(shape).astype(np.float32)
         values = (values - 128) / 64
         assert hashlib.sha256(values.tobytes()).hexdigest() == recipe["sha256_float32"]
-        return torch.from_numpy(values)
+        return torch.from_numpy(values).to(torch.get_default_device(), torch.get_default_dtype())
 
 
 def _moments(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
