@@ -194,8 +194,9 @@ def pytest_run(sheet: Sheet, name: str, files: list[str], variables: Mapping[str
     """Run pytest on files of tests/, on the device; count what passed."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        command += [f"--junitxml={report}", *(str(ROOT / "tests" / file) for file in files)]
+        command = [sys.executable, "-m", "pytest", "-q", "--continue-on-collection-errors"]
+        command += ["-p", "no:cacheprovider", f"--junitxml={report}"]
+        command += [str(ROOT / "tests" / file) for file in files]
         variables = {**os.environ, "OPENMOVA_DEVICE": sheet.device.type, **variables}
         began = time.monotonic()
         subprocess.run(command, cwd=ROOT, env=variables, timeout=sheet.seconds_left)

@@ -11,8 +11,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
-# The command line's, and theirs; whatever the machine has itself is left alone.
-packages=(rich typer click shellingham pygments markdown-it-py mdurl annotated-doc)
+# What the command line and the tests need; whatever the machine has itself is left alone.
+packages=(rich typer click shellingham pygments markdown-it-py mdurl annotated-doc hypothesis
+  sortedcontainers attrs)
 if [ "${1:-}" = wheels ]; then
   rm -rf .wheels
   "$python" -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 \

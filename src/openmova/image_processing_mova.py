@@ -54,7 +54,7 @@ class MovaImageProcessor(BaseImageProcessor):
         if isinstance(image, str) and image.startswith(REMOTE):
             image = fetch_image(image)
         elif isinstance(image, np.ndarray | torch.Tensor):
-            array = np.asarray(image)
+            array = image if isinstance(image, np.ndarray) else image.cpu().numpy()
             image = Image.fromarray(array.transpose(1, 2, 0) if array.shape[0] == 3 else array)
         picture = load_image(image)
         longest = max(picture.size)
