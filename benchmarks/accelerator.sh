@@ -16,7 +16,7 @@ packages=(rich typer click shellingham pygments markdown-it-py mdurl annotated-d
   sortedcontainers attrs)
 if [ "${1:-}" = wheels ]; then
   rm -rf .wheels
-  "$python" -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 \
+  "$python" -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --platform any \
     --dest .wheels "${packages[@]}"
   exec du -sh .wheels
 fi
