@@ -34,14 +34,14 @@ import torch
 from measuring import Ways, cost, product_speed, ratio, timed, told
 from PIL import Image
 from released import released
-from sizes import Script, full, reduced
+from sizes import Script, divided, random_mova, reduced
 
-from openmova.cli.console import quiet_libraries
 from openmova.data.synthetic import SyntheticSamples
 from openmova.experts.pool import expert_map
-from openmova.inference.encoding import Clock, look, prepare, user_turn
+from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
-from openmova.inference.request import Choice
+from openmova.inference.session import Picture, user_turn
+from openmova.routing.selection import ExpertSelection
 
 WORDS = 8
 """New tokens of an answer."""
@@ -51,7 +51,7 @@ SIZES: dict[str, Callable[[], Mova]] = {
     "nano": lambda: Mova.from_pretrained("nano"),
     "reduced": reduced,
     "reduced-bfloat16": lambda: reduced(dtype=torch.bfloat16),
-    "8b": full,
+    "8b": lambda: random_mova(divided(1), "cuda", torch.bfloat16),
 }
 
 
@@ -78,17 +78,14 @@ def where(mova: Mova) -> str:
 def stage_ways(mova: Mova, batch: int) -> tuple[list[str], Ways]:
     """The experts that were chosen for a batch of questions, and each of its stages."""
     asked = questions(batch)
-    choices = [Choice.of(None, None, mova.experts)] * batch
-    turns = [[user_turn(question, picture)] for picture, question in asked]
-    inputs = prepare(mova.model, mova.processor, turns, choices)
+    turns = [[user_turn(question, has_image=True)] for _, question in asked]
+    shown = [Picture.of(picture, mova.processor) for picture, _ in asked]
+    inputs = mova.prepare(turns, shown, [ExpertSelection()] * batch, GenerationLimits())
     pictures = (inputs["pixel_values"], inputs["image_sizes"])
     asking = (inputs["question_input_ids"], inputs["question_attention_mask"])
     router = (inputs["routing_input_ids"], inputs["routing_attention_mask"])
-    seen = look(mova.model, inputs, choices, Clock(mova.model.device))
-    routing = torch.tensor(
-        [[name in row.experts for name in mova.experts] for row in seen.routing],
-        device=mova.model.device,
-    )
+    seen = mova.model.encode_images(inputs)
+    routing = seen.chosen
     core = mova.model.model
     base_map = core.encode_base(*pictures)
     expert_maps = core.encode_experts(*pictures, routing)
@@ -112,9 +109,9 @@ def stage_ways(mova: Mova, batch: int) -> tuple[list[str], Ways]:
     return [", ".join(row.experts) or "none" for row in seen.routing], {
         "views, of both below": views,
         "base": lambda: core.encode_base(*pictures),
-        "routing": lambda: mova.model.route(None, None, *router, base_map=base_map),
+        "routing": lambda: mova.model.route(*router, base_map),
         "experts": lambda: core.encode_experts(*pictures, routing),
-        "adapter": lambda: core.image_tokens(None, None, routing, *asking, base_map, expert_maps),
+        "adapter": lambda: core.fuse(base_map, expert_maps, routing, *asking),
         "prefill": lambda: answer(1),
         f"prefill and {WORDS} tokens": lambda: answer(WORDS + 1),
     }
@@ -196,32 +193,43 @@ def asked_by(mova: Mova, batch: Sequence[tuple[Any, str]], words: int) -> list[s
     return [answer.text for answer in answers]
 
 
-def flow(mova: Mova, arguments: argparse.Namespace) -> None:
-    """Time to the first token, and questions a second, against the released flow."""
-    (batch,) = arguments.batch or (16,)
-    asked, script = questions(batch), Script(mova)
+def flow_seconds(
+    mova: Mova, script: Script, batch: int, repeats: int
+) -> dict[str, dict[str, list[float]]]:
+    """Seconds of ours and of the released flow: to one question's first token ("first"), and of as
+    many questions together as one by one ("many"; the released flow's are of one question)."""
+    asked = questions(batch)
     script.say(routes(batch))
-    ways: Ways = {
+    first: Ways = {
         "released": lambda: released(mova, script, *asked[0], 1),
         "ours": lambda: asked_by(mova, asked[:1], 1),
     }
-    mine, theirs = ways["ours"]()[0], ways["released"]()
+    mine, theirs = first["ours"]()[0], first["released"]()
     if mine != theirs and mova.model.dtype == torch.float32:
         sys.exit(f"the answers differ: {mine!r}, released {theirs!r}")
-    print(f"{arguments.size}: {where(mova)}; experts {ROUTES[0]}")
-    seconds = timed(ways, arguments.repeats, warm=False)
-    for name in ways:
-        print(f"time to the first token, {name}: {told(seconds[name])} s")
-    print(f"ours over released: {ratio(seconds['ours'], seconds['released'])}", flush=True)
-    if batch == 1:
-        return
-    many = {
+    many: Ways = {
         "ours": lambda: asked_by(mova, asked, WORDS),
         "released": lambda: released(mova, script, *asked[0], WORDS),
     }
-    seconds = timed(many, max(arguments.repeats // 2, 1), warm=False)
-    ours = [batch / s for s in seconds["ours"]]
-    theirs = [1 / s for s in seconds["released"]]
+    return {
+        "first": timed(first, repeats, warm=False),
+        "many": timed(many, max(repeats // 2, 1), warm=False) if batch > 1 else {},
+    }
+
+
+def flow(mova: Mova, arguments: argparse.Namespace) -> None:
+    """Time to the first token, and questions a second, against the released flow."""
+    (batch,) = arguments.batch or (16,)
+    print(f"{arguments.size}: {where(mova)}; experts {ROUTES[0]}", flush=True)
+    found = flow_seconds(mova, Script(mova), batch, arguments.repeats)
+    first = found["first"]
+    for name, values in first.items():
+        print(f"time to the first token, {name}: {told(values)} s")
+    print(f"ours over released: {ratio(first['ours'], first['released'])}")
+    if batch == 1:
+        return
+    ours = [batch / s for s in found["many"]["ours"]]
+    theirs = [1 / s for s in found["many"]["released"]]
     print(f"{batch} questions of {WORDS} tokens together: {told(ours)} a second")
     print(f"released, one by one: {told(theirs)} a second")
     print(f"ours over released: {ratio(ours, theirs)}")
@@ -241,18 +249,19 @@ def pool(arguments: argparse.Namespace) -> None:
     pools = {f"two of {size} experts": asked(model, chosen) for size, model in models.items()}
     ways = {**pools, "none": asked(mova, "none"), "all of 7": asked(mova, "all")}
     core = mova.model.model
-    choice = [Choice.of(chosen, None, mova.experts)]
-    inputs = prepare(mova.model, mova.processor, [[user_turn(question, picture)]], choice)
+    selection = [ExpertSelection.of(chosen, None, mova.experts)]
+    turns, shown = [[user_turn(question, has_image=True)]], [Picture.of(picture, mova.processor)]
+    inputs = mova.prepare(turns, shown, selection, GenerationLimits())
     pictures = (inputs["pixel_values"], inputs["image_sizes"])
     asking = (inputs["question_input_ids"], inputs["question_attention_mask"])
-    seen = look(mova.model, inputs, choice, Clock(mova.model.device))
-    routing = torch.tensor([choice[0].fixed])
+    seen = mova.model.encode_images(inputs, selections=selection)
+    routing = seen.chosen
     base_map, maps = core.encode_base(*pictures), core.encode_experts(*pictures, routing)
     parts: Ways = {
         "base": lambda: core.encode_base(*pictures),
         chosen[0]: lambda: expert_map(core.experts.get(0), *pictures),
         chosen[1]: lambda: expert_map(core.experts.get(3), *pictures),
-        "adapter": lambda: core.image_tokens(None, None, routing, *asking, base_map, maps),
+        "adapter": lambda: core.fuse(base_map, maps, routing, *asking),
         "language model": lambda: mova.model.generate(
             inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
@@ -324,6 +333,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="a picture of the stages")
     arguments = parser.parse_args()
+    from openmova.cli.console import quiet_libraries  # needs packages that a bare machine lacks
+
     quiet_libraries()
     alone = {"pool": pool, "cold": cold}
     if arguments.what in alone:

@@ -17,10 +17,11 @@ from sizes import Script
 from torch import Tensor
 
 from openmova.experts.pool import expert_map
-from openmova.inference.encoding import prepare, user_turn
+from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
-from openmova.inference.request import Choice
+from openmova.inference.session import Picture, user_turn
 from openmova.model.adapter import ExpertMap
+from openmova.routing.selection import ExpertSelection
 
 VIEW_OF = {0: 0, 1: 1, 2: 1, 3: 3, 4: 3, 6: 1}
 """Whose view an expert shares: DINOv2's, that of the encoders of 1024 pixels, and Pix2Struct's;
@@ -55,15 +56,15 @@ def unfused() -> AbstractContextManager[Any]:
 def released(mova: Mova, script: Script, picture: Any, question: str, words: int) -> str:
     """The answer to one question, of at most so many tokens."""
     model, core = mova.model, mova.model.model
-    turns = [[user_turn(question, picture)]]
-    inputs = prepare(model, mova.processor, turns, [Choice.of(None, None, mova.experts)])
+    turns, shown = [[user_turn(question, has_image=True)]], [Picture.of(picture, mova.processor)]
+    inputs = mova.prepare(turns, shown, [ExpertSelection()], GenerationLimits())
     pictures = (inputs["pixel_values"], inputs["image_sizes"])
     asking = (inputs["question_input_ids"], inputs["question_attention_mask"])
     routing = torch.zeros(1, len(mova.experts), dtype=torch.bool, device=model.device)
 
     def adapted(maps: Mapping[int, ExpertMap]) -> Tensor:
         with unfused():
-            return core.image_tokens(None, None, routing, *asking, base_map, maps)[0]
+            return core.fuse(base_map, maps, routing, *asking)[0]
 
     def written(prompt: str, tokens: Tensor, new: int, **options: Any) -> str:
         ids = inputs[f"{prompt}input_ids"]

@@ -17,157 +17,73 @@ the same in both, so the step is told without it too.
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from sizes import divided, random_model
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import TrainerCallback, get_scheduler
 from transformers.initialization import no_init_weights
 
-from openmova.checkpoints.mova_specs import mova_8b
-from openmova.cli.console import quiet_libraries
 from openmova.experts.registry import build_expert
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train.collate import answer_positions
-from openmova.train.stages import STAGES, set_stage
+from openmova.train.dry_step import DryStep
+from openmova.train.stages import set_stage
 
 WORDS = 256  # tokens of a sample's text at full size; half of them are answers
 QUESTION = 32
-SMALLER = 4
 SEEN = ("pixel_values", "image_sizes", "question_input_ids", "question_attention_mask")
 
 
-def smaller(fields: dict[str, Any]) -> dict[str, Any]:
-    """An encoder's spec with a quarter of the width, of the tokens and of the layers."""
-    half = 2  # a side, for a quarter of the tokens
-    made = dict(fields)
-    for name in ("width", "mlp", "heads", "neck", "downsample", "layers"):
-        if name in made:
-            made[name] = made[name] // SMALLER
-    if "max_patches" in made:  # a square
-        made["max_patches"] = (math.isqrt(made["max_patches"]) // half) ** 2
-    for name in ("size", "view_size", "table", "window", "output_grid"):
-        if name in made:
-            made[name] = made[name] // half
-    if "size" in made:  # whole patches
-        made["size"] -= made["size"] % made["patch"]
-    if "global_layers" in made:
-        made["global_layers"] = [made["layers"] - 1]
-    if "table" in made and made["kind"] == "dinov2":
-        made["table"] = made["size"] // made["patch"]
-    return made
-
-
-def small_config() -> MovaConfig:
-    """MoVA-8B, a quarter of it in each direction."""
-    full = mova_8b()
-    text = dict(full["text_config"])
-    for name in (
-        "hidden_size",
-        "intermediate_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "num_key_value_heads",
-        "vocab_size",
-    ):
-        text[name] //= SMALLER
-    gate = dict(full["gate_text_config"])
-    for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
-        gate[name] //= SMALLER
-    experts = [smaller(spec) for spec in full["experts"]]
-    return MovaConfig(
-        text_config={**text, "bos_token_id": 0, "eos_token_id": 1},
-        base=smaller(full["base"]),
-        experts=experts,
-        adapter={
-            "width": 1024 // SMALLER,
-            "text_width": gate["hidden_size"],
-            "output_width": text["hidden_size"],
-            "expert_channels": [c // SMALLER for c in full["adapter"]["expert_channels"]],
-            "grid": (24, 24),
-            "blocks": 1,
-        },
-        gate_text_config=gate,
-        image_token_id=text["vocab_size"],
-    )
-
-
-def shares(config: MovaConfig, stage: str, words: int) -> dict[str, float]:
-    """What part of a step's operations each part of a model has, with three average experts.
-
-    A frozen expert goes forward only; what learns costs three forward passes, and what gradients
-    only go through two.
-    """
-    learning = STAGES[stage]
+def step_operations(config: MovaConfig, stage: str) -> dict[str, float]:
+    """Of every part for one sample, forward and backward; an expert's with what reads its map."""
     with torch.device("meta"), no_init_weights():
         model = MovaForConditionalGeneration(config)
-        encoders = [build_expert(spec) for spec in (config.base, *config.experts)]
-    adapter, text = model.model.adapter, config.text_config
+        experts = [build_expert(spec) for spec in config.experts]
+    set_stage(model, stage, learning_rate=1e-5, learning_rates={})
+    step = DryStep(model, experts, bfloat16=False)
+    words = words_of(config)
+    parts = step.operations(tokens=config.adapter.tokens + words, answered=words // 2)
+    return {part.name: float(part.total) for part in parts}
 
-    def count(work: Callable[[], Any]) -> float:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            work()
-        return counter.get_total_flops()
 
-    def seen(encoder: Any) -> float:
-        picture = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-        view = encoder.view(picture, torch.tensor([[64, 64]]))
-        return count(lambda: encoder(torch.empty_like(view, dtype=torch.float32, device="meta")))
+def operations(parts: Mapping[str, float], config: MovaConfig, chosen: int) -> float:
+    """Of one sample that so many experts see, each as often as every other."""
+    share = chosen / len(config.experts)
+    return sum(n * (share if name in config.expert_names else 1) for name, n in parts.items())
 
-    base, *experts = (seen(encoder) for encoder in encoders)
-    tokens = adapter.config.tokens
-    hidden = torch.empty(1, tokens + words, text.hidden_size, device="meta")
-    x = torch.empty(1, config.adapter.grid[0] ** 2, config.adapter.width, device="meta")
-    block: Any = adapter.blocks[0]
-    readers = [
-        count(
-            lambda e=extractor, c=channels: e(
-                x, torch.empty(1, x.shape[1], c, device="meta"), adapter.rotary
-            )
-        )
-        * config.adapter.blocks
-        for extractor, channels in zip(
-            block.extractors, config.adapter.expert_channels, strict=True
-        )
-    ]
-    fusing = count(lambda: block.attention(x, x, adapter.rotary)) + count(lambda: block.mlp(x))
-    through = 3 if "language_model" in learning else 2
-    # A ready mask: what makes one has to look at values, and here there are none.
-    mask = torch.empty(1, 1, tokens + words, tokens + words, device="meta")
-    decoder = count(
-        lambda: model.model.language_model(
-            inputs_embeds=hidden, attention_mask=mask, use_cache=False
-        )
-    )
-    head = count(lambda: model.lm_head(hidden[:, : words // 2]))
-    parts = {
-        "experts (3 of 7)": sum(experts) * 3 / 7,
-        "their readers in the adapter": 3 * sum(readers) * 3 / 7,
-        "base": (3 if "base" in learning else 1) * base,
-        "adapter, the rest": 3 * fusing * config.adapter.blocks,
-        "language model": through * (decoder + head),
-    }
-    whole = sum(parts.values())
-    all_seven = whole + (parts["experts (3 of 7)"] + parts["their readers in the adapter"]) * 4 / 3
+
+def shares(config: MovaConfig, stage: str) -> dict[str, float]:
+    """What part of a step's operations each part of a model has, with three average experts."""
+    parts = step_operations(config, stage)
+    three, all_seven = operations(parts, config, 3), operations(parts, config, 7)
+    seen = sum(parts[name] for name in config.expert_names) * 3 / 7
+    language = parts["language model"] + parts["head"]
     return {
-        **{name: part / whole for name, part in parts.items()},
-        "operations: all over three": all_seven / whole,
-        "of that, without the language model": (all_seven - parts["language model"])
-        / (whole - parts["language model"]),
+        "experts (3 of 7), and the adapter's readers": seen / three,
+        "base": parts["base"] / three,
+        "text encoder and adapter, the rest": (parts["text encoder"] + parts["adapter"]) / three,
+        "language model": language / three,
+        "operations: all over three": all_seven / three,
+        "of that, without the language model": (all_seven - language) / (three - language),
     }
+
+
+def words_of(config: MovaConfig) -> int:
+    """Tokens of a sample's text, fewer where the image tokens are fewer too."""
+    return WORDS * config.adapter.tokens // 576
 
 
 def batch_of(config: MovaConfig, rows: int) -> dict[str, torch.Tensor]:
     """Random samples: N image tokens, then words, the second half of which are answers."""
-    tokens, words = config.adapter.tokens, WORDS // SMALLER
+    tokens, words = config.adapter.tokens, words_of(config)
     ids = torch.randint(2, config.text_config.vocab_size, (rows, tokens + words))
     ids[:, :tokens] = config.image_token_id
     labels = ids.clone()
@@ -184,19 +100,22 @@ def batch_of(config: MovaConfig, rows: int) -> dict[str, torch.Tensor]:
     }
 
 
+def learn(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Any) -> None:
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
 def experts(arguments: argparse.Namespace) -> None:
     """Time the step with three and with all experts."""
-    config = small_config()
-    full = shares(MovaConfig(**mova_8b()), arguments.stage, WORDS)
-    own = shares(config, arguments.stage, WORDS // SMALLER)
+    config = divided(4)
+    full, own = shares(divided(1), arguments.stage), shares(config, arguments.stage)
     print(f"stage {arguments.stage}, batch {arguments.batch}, float32")
     print("| share of the operations | MoVA-8B | here |\n|---|---|---|")
     for name in full:
         print(f"| {name} | {full[name]:.2f} | {own[name]:.2f} |", flush=True)
-    torch.manual_seed(0)
-    model = MovaForConditionalGeneration(config)
-    for j in range(7):
-        model.model.experts.get(j)
+    model = random_model(config)
     trained = set_stage(model, arguments.stage, learning_rate=1e-5, learning_rates={})
     optimizer = torch.optim.AdamW(trained.groups)
     model.train()
@@ -219,10 +138,7 @@ def experts(arguments: argparse.Namespace) -> None:
             else:
                 picture = {key: batch[key] for key in SEEN}
                 loss = model.model.image_tokens(routing=routing, **picture)[0].square().mean()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+            learn(model, optimizer, loss)
             if repeat:  # the first one warms up
                 seconds[name].append(time.process_time() - began)
     for what, three, all_ in (
@@ -255,8 +171,9 @@ class Clock(TrainerCallback):
 
 def trainer(arguments: argparse.Namespace) -> None:
     """Time the step of our trainer and of a bare loop, on the same samples."""
-    from openmova.data.bad_samples import BadSamples
-    from openmova.train import training as run
+    from openmova.data.bad import BadSamples
+
+    from openmova.train import run
     from openmova.train.recipe import recipe_from_dict
     from openmova.train.trainer import Course, MovaTrainer
 
@@ -340,6 +257,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help="of trainer, in each repeat")
     parser.add_argument("--model", default="nano", help="of trainer: nano, tiny, or a folder")
     arguments = parser.parse_args()
+    from openmova.cli.console import quiet_libraries  # needs packages that a bare machine lacks
+
     quiet_libraries()
     {"experts": experts, "trainer": trainer}[arguments.what](arguments)
 

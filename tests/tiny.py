@@ -186,4 +186,5 @@ def image_inputs(count: int, seed: int = 0) -> dict[str, Tensor]:
     padded = torch.zeros(count, 3, height, width, dtype=torch.uint8)
     for row, a in zip(padded, arrays, strict=True):
         row[:, : a.shape[1], : a.shape[2]] = a
-    return {"pixel_values": padded, "image_sizes": sizes}
+    device = torch.get_default_device()
+    return {"pixel_values": padded.to(device), "image_sizes": sizes.to(device)}

@@ -52,9 +52,10 @@ def processor_of(model: MovaForConditionalGeneration) -> MovaProcessor:
 
 def inputs_of(model: MovaForConditionalGeneration, rows: list[int], **keywords: Any) -> Any:
     pics = pictures(4)
-    return processor_of(model)(
+    inputs = processor_of(model)(
         images=[pics[i] for i in rows], questions=[QUESTIONS[i] for i in rows], **keywords
     )
+    return inputs.to(model.device)
 
 
 def ready(text: str = "llama", **changes: Any) -> MovaForConditionalGeneration:
@@ -588,7 +589,9 @@ def test_weights_may_be_split_into_several_files(tmp_path: Path) -> None:
     model = tiny_model()
     model.save_pretrained(tmp_path, max_shard_size="20KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
-    loaded = MovaForConditionalGeneration.from_pretrained(tmp_path, device_map="cpu")
+    loaded = MovaForConditionalGeneration.from_pretrained(
+        tmp_path, device_map={"": torch.get_default_device()}
+    )
     inputs = inputs_of(model, [0, 2], with_routing=False)
     same(*(m(**inputs, routing=ROUTING[[0, 2]]).logits for m in (model, loaded)))
     assert all(

@@ -9,9 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+ROUNDED = 0.03
+"""How far all of an output may lie from the stored one, as a share of it, where the numbers that
+are computed in have fewer bits than float32."""
+
 
 def close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(actual.float(), expected, atol=tolerance, rtol=0)
+    actual, expected = actual.cpu().float(), expected.cpu().float()
+    if torch.get_default_dtype() != torch.float32:
+        assert actual.shape == expected.shape
+        assert (actual - expected).norm() <= ROUNDED * expected.norm()
+        return
+    torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)
 
 
 def tokens(features: Tensor) -> Tensor:

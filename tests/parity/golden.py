@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,8 @@ FOLDER = Path(os.environ.get("OPENMOVA_PARITY", Path(__file__).parents[1] / "gol
 
 @dataclass(frozen=True)
 class GoldenSet:
-    """One JSON with its tensors, everything stored in a small float type cast to float32."""
+    """One JSON with its tensors on torch's default device: outputs in float32, whatever small type
+    they are stored in, weights and inputs in the default dtype."""
 
     path: Path
     spec: dict[str, Any]
@@ -42,8 +43,39 @@ class GoldenSet:
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
         stored = load_file(self.path.parent / self.spec["file"])
-        small = (torch.float16, torch.bfloat16, torch.float8_e4m3fn)
-        return {k: t.float() if t.dtype in small else t for k, t in stored.items()}
+        whole = {**self._left_out(stored), **stored}
+        device = torch.get_default_device()
+        return {
+            k: t.to(device, torch.float32 if k.startswith("out.") else torch.get_default_dtype())
+            if t.is_floating_point()
+            else t.to(device)
+            for k, t in whole.items()
+        }
+
+    def _left_out(self, stored: Collection[str]) -> dict[str, Tensor]:
+        """The weights that the JSON lists and the file leaves out, drawn again from the seed.
+
+        In order: from one generator, weight after weight as listed, with the rule's moments. By
+        name: by the rule, from the name below the model.
+        """
+        drawn: dict[str, Tensor] = {}
+        if "weights_left_out" not in self.spec:
+            return drawn
+        generator = torch.Generator("cpu").manual_seed(self.spec["seed"])
+        for name, told in self.spec["tensors"].items():
+            if not name.startswith("w.") or name in stored:
+                continue
+            own, shape = name.removeprefix("w."), tuple(told["shape"])
+            if self.spec["weights_left_out"] == "by name":
+                weight = self.recipe_weight(f"model.vision_tower.{own}", shape)
+            else:
+                mean, std = _moments(own, shape)
+                weight = torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)
+                weight = weight * std + mean
+            # What is stored as float32 had been rounded too.
+            small = told["stored_dtype"] == "float8_e4m3fn"
+            drawn[name] = weight.to(torch.float8_e4m3fn if small else torch.float16)
+        return drawn
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose name starts with the prefix, without it."""
@@ -51,7 +83,7 @@ class GoldenSet:
 
     def recipe_weight(self, full_name: str, shape: tuple[int, ...]) -> Tensor:
         """A weight made by the set's rule from its full released name."""
-        seed = (zlib.crc32(full_name.encode()) + self.spec["weights"]["seed"]) % 2**32
+        seed = (zlib.crc32(full_name.encode()) + self.spec["seed"]) % 2**32
         mean, std = _moments(full_name, shape)
         drawn = np.random.RandomState(seed).standard_normal(shape) * std + mean
         return torch.from_numpy(drawn.astype(np.float32).astype(np.float16).astype(np.float32))
@@ -63,7 +95,7 @@ class GoldenSet:
         values = np.frombuffer(raw, dtype=np.uint8).reshape(shape).astype(np.float32)
         values = (values - 128) / 64
         assert hashlib.sha256(values.tobytes()).hexdigest() == recipe["sha256_float32"]
-        return torch.from_numpy(values)
+        return torch.from_numpy(values).to(torch.get_default_device(), torch.get_default_dtype())
 
 
 def _moments(name: str, shape: tuple[int, ...]) -> tuple[float, float]:

@@ -48,7 +48,7 @@ def view_of(golden: GoldenSet, case: str, name: str) -> Tensor:
     batch = MovaImageProcessor(max_side=4096)(
         golden.path.parent / parts["image"], return_tensors="pt"
     )
-    images, sizes = batch["pixel_values"], batch["image_sizes"]
+    images, sizes = batch.to(torch.get_default_device()).values()
     padded = parts["image_aspect_ratio"] == "pad"
     if name.startswith("patches"):
         frame: Literal["pad", "none"] = "pad" if padded else "none"
@@ -96,6 +96,8 @@ def test_the_stored_samples(golden: GoldenSet, case: str, name: str) -> None:
 
 @pytest.mark.parametrize(("golden", "case", "name"), PICTURES)
 def test_every_pixel_of_a_picture_by_its_checksum(golden: GoldenSet, case: str, name: str) -> None:
+    if torch.get_default_device().type != "cpu":
+        pytest.skip("bits are promised on a processor")
     expected = golden.spec["cases"][case][name]["sha256_float32"]
     assert hashlib.sha256(view_of(golden, case, name).numpy().tobytes()).hexdigest() == expected
 

@@ -191,13 +191,13 @@ def test_steps_after_the_end_do_not_count() -> None:
     logits = [step.repeat(2, 1) for step in steps(tokenizer, {"A": 0.5}, {}, {"B": 0.9}, {})]
     scores = letter_scores(logits, tokenizer, ("A", "B"), active)
     assert scores[0, 1] < 0.05
-    assert scores[1, 1] == pytest.approx(0.9, abs=0.01)
+    assert scores[1, 1].item() == pytest.approx(0.9, abs=0.01)
 
 
 def test_a_letter_without_a_token_has_the_score_of_its_first_token() -> None:
     tokenizer = letters_alone()
     scores = letter_scores(steps(tokenizer, {"A": 0.75}), tokenizer, ("AB",))
-    assert scores[0, 0] == pytest.approx(0.75)
+    assert scores[0, 0].item() == pytest.approx(0.75)
 
 
 def test_a_token_added_later_is_found() -> None:
@@ -205,4 +205,4 @@ def test_a_token_added_later_is_found() -> None:
     letter_scores([torch.zeros(1, len(tokenizer))], tokenizer, ("A",))
     tokenizer.add_tokens([" A"])
     logits = steps(tokenizer, {" A": 0.5, "A": 0.25})
-    assert letter_scores(logits, tokenizer, ("A",))[0, 0] == pytest.approx(0.75)
+    assert letter_scores(logits, tokenizer, ("A",))[0, 0].item() == pytest.approx(0.75)

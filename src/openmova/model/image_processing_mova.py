@@ -56,7 +56,7 @@ class MovaImageProcessor(BaseImageProcessor):
         if isinstance(image, str) and image.startswith(REMOTE):
             image = fetch_image(image)
         elif isinstance(image, torch.Tensor):
-            image = np.asarray(image)
+            image = image.cpu().numpy()
         is_plain = type(image) is Image.Image and image.mode == "RGB"  # as `load_image` gives it
         picture = image if is_plain else load_image(image)
         longest = max(picture.size)
