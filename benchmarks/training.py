@@ -36,7 +36,7 @@ from openmova.cli.console import quiet_libraries
 from openmova.experts.registry import build_expert
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.train.collate import answer_positions
+from openmova.train.collator import answer_positions
 from openmova.train.stages import STAGES, set_stage
 
 WORDS = 256  # tokens of a sample's text at full size; half of them are answers
@@ -257,8 +257,9 @@ def trainer(arguments: argparse.Namespace) -> None:
     """Time the step of our trainer and of a bare loop, on the same samples."""
     from openmova.data.bad import BadSamples
     from openmova.train import training as run
+    from openmova.train.dataset import TrainDataset
     from openmova.train.recipe import recipe_from_dict
-    from openmova.train.trainer import Course, MovaTrainer
+    from openmova.train.trainer import MovaTrainer
 
     recipe = recipe_from_dict(
         {
@@ -275,14 +276,14 @@ def trainer(arguments: argparse.Namespace) -> None:
 
     def bare() -> list[float]:
         prepared = run.prepare(recipe)
-        course = Course(prepared.mixture, prepared.encoder, BadSamples(), prepared.samples)
+        dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples(), prepared.samples)
         optimizer = torch.optim.AdamW(prepared.trained.groups, fused=True)
         schedule = get_scheduler("cosine", optimizer, 1, recipe.steps)
         seconds = []
         for step in range(arguments.steps):
             began = time.process_time()
-            rows = [course[step * recipe.batch + i] for i in range(recipe.batch)]
-            batch = prepared.encoder.batch(rows)
+            rows = [dataset[step * recipe.batch + i] for i in range(recipe.batch)]
+            batch = prepared.collator(rows)
             del batch["names"], batch["domains"]
             prepared.model.train()
             prepared.trained.hold_still()

@@ -14,7 +14,7 @@ from openmova.checkpoints.sizes import planned_config
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.synthetic import SyntheticSamples
 from openmova.model.configuration_mova import MovaConfig
-from openmova.train.collate import Encoder, answer_positions
+from openmova.train.collator import Collator, answer_positions
 from openmova.train.devices import find_device
 from openmova.train.dry_step import QUESTION, DryStep, PartOperations
 from openmova.train.estimate import Assumed, Estimate, estimate
@@ -46,9 +46,9 @@ def test_operations_and_memory_are_those_of_a_real_step() -> None:
     trained = set_stage(model, stage, learning_rate=1, learning_rates={})
     model.train()
     trained.hold_still()
-    encoder = Encoder(processor, model.config.expert_names, chosen="all", max_tokens=48)
-    rows = [encoder.row(SyntheticSamples(2, seed=0)[i].opened()) for i in (0, 1)]
-    batch = encoder.batch(rows)
+    collator = Collator(processor, model.config.expert_names, chosen="all", max_tokens=48)
+    rows = [collator.row(SyntheticSamples(2, seed=0)[i].opened()) for i in (0, 1)]
+    batch = collator(rows)
     del batch["names"]
     batch["question_input_ids"] = torch.ones(2, QUESTION, dtype=torch.long)
     batch["question_attention_mask"] = torch.ones(2, QUESTION, dtype=torch.long)

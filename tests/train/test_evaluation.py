@@ -27,7 +27,7 @@ HELD_OUT = ["evaluation.data=[{path: synthetic, samples: 6}]", "evaluation.steps
 def evaluation(count: int, *changes: str) -> tuple[Evaluation, MovaForConditionalGeneration]:
     prepared = prepare(load_recipe(SMOKE, [*FAST, *changes]))
     mixture = Mixture([Weighted(samples=SyntheticSamples(count, seed=7))], seed=0)
-    made = Evaluation(mixture, prepared.encoder, samples=count, batch=4, bad=BadSamples())
+    made = Evaluation(mixture, prepared.collator, samples=count, batch=4, bad=BadSamples())
     return made, prepared.model
 
 
@@ -53,7 +53,7 @@ def test_the_loss_is_that_of_the_answers_tokens_by_domain() -> None:
     losses: dict[str, list[Tensor]] = {}
     for place in range(6):
         sample, row = evaluate._opened(place)
-        batch = evaluate.encoder.batch([row])
+        batch = evaluate.collator([row])
         del batch["names"], batch["domains"]
         tokens = (batch["labels"][:, 1:] != -100).sum()
         with torch.no_grad():
@@ -74,7 +74,7 @@ def test_the_router_s_choice_answers_and_is_held_against_the_annotation(
     evaluate, model = evaluation(6)
     samples = [evaluate._opened(place) for place in range(6)]
     right = {s.question: (row.routing, s.turns[1].text, s.domain) for s, row in samples}
-    processor = evaluate.encoder.processor
+    processor = evaluate.collator.processor
 
     def asked(ids: Tensor) -> list[str]:
         texts = processor.tokenizer.batch_decode(ids)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from openmova.data.bad import BadSamples
+from openmova.train.dataset import TrainDataset
 from openmova.train.recipe import load_recipe
 from openmova.train.run_log import RunLog
 from openmova.train.statistics import DomainStatistics, flat
-from openmova.train.trainer import Course
 from openmova.train.training import prepare, train
 from train.runs import FAST, SMOKE
 
@@ -69,8 +69,8 @@ def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
         assert entry["loss"] == pytest.approx(total / tokens, rel=1e-5)
 
     prepared = prepare(recipe)
-    course = Course(prepared.mixture, prepared.encoder, BadSamples(), prepared.samples)
-    batch = prepared.encoder.batch([course[i] for i in range(4)])
+    dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples(), prepared.samples)
+    batch = prepared.collator([dataset[i] for i in range(4)])
     names, domains = batch.pop("names"), batch.pop("domains")
     with torch.no_grad():
         out = prepared.model.eval()(**batch)
@@ -80,7 +80,7 @@ def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
         rows = torch.tensor([d == domain for d in domains])
         chosen = batch["routing"][rows].float()  # [b, E]
         assert list(found["chosen"].values()) == pytest.approx(chosen.mean(dim=0).tolist())
-        for j, name in enumerate(prepared.encoder.experts):
+        for j, name in enumerate(prepared.collator.experts):
             if name in found["gates"]:
                 weights = out.gates[rows][:, :, j].sum(dim=0) / chosen[:, j].sum()
                 assert found["gates"][name] == pytest.approx(weights.tolist(), abs=1e-4)

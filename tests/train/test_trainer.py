@@ -19,9 +19,10 @@ from openmova.experts.cell import CellExpert
 from openmova.experts.vit import VitEncoder
 from openmova.model.processing_mova import IGNORED
 from openmova.train import training as run_module
+from openmova.train.dataset import TrainDataset
 from openmova.train.recipe import load_recipe
 from openmova.train.run_log import RunLog
-from openmova.train.trainer import Course, MovaTrainer
+from openmova.train.trainer import MovaTrainer
 from openmova.train.training import prepare, train
 from train.runs import FAST, SMOKE, weights
 
@@ -193,10 +194,10 @@ def test_a_bad_sample_is_replaced_and_listed(
 def test_epochs_and_not_processes_decide_which_samples_come(tmp_path: Path) -> None:
     prepared = prepare(load_recipe(SMOKE, ["steps=null", "epochs=2", "batch=4"]))
     assert prepared.steps == 2 * 64 // 4
-    course = Course(prepared.mixture, prepared.encoder, BadSamples(), prepared.samples)
-    first = [course[i].name for i in range(64)]
+    dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples(), prepared.samples)
+    first = [dataset[i].name for i in range(64)]
     assert sorted(first) == sorted(f"synthetic:{i}" for i in range(64))
-    assert [course[64 + i].name for i in range(64)] != first
+    assert [dataset[64 + i].name for i in range(64)] != first
 
 
 def test_the_order_is_a_function_of_the_seed() -> None:
@@ -227,7 +228,7 @@ def test_a_checkpoint_of_another_model_is_refused(
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_gradient_checkpointing_changes_nothing(tmp_path: Path, stage: str) -> None:
     changes = [f"stage={stage}", "steps=3"]
-    if stage == "finetune":  # the gate's text encoder has dropout, whose chances would differ
+    if stage == "finetune":  # the gate's text collator has dropout, whose chances would differ
         changes.append("learning_rates.gate_text=0")
     run(tmp_path / "plain", *changes)
     run(tmp_path / "saving", *changes, "gradient_checkpointing=true")
@@ -256,9 +257,9 @@ def test_layers_that_gradients_go_through_are_checkpointed_though_they_are_froze
 
     # What is inside of a layer runs again when a checkpointed layer is needed for a gradient.
     model.model.language_model.layers[0].mlp.register_forward_pre_hook(count("language_model"))
-    model.model.base.get_submodule("encoder.layers.0.mlp").register_forward_pre_hook(count("base"))
-    rows = [prepared.encoder.row(SyntheticSamples(2, seed=0)[i].opened()) for i in range(2)]
-    batch = prepared.encoder.batch(rows)
+    model.model.base.get_submodule("collator.layers.0.mlp").register_forward_pre_hook(count("base"))
+    rows = [prepared.collator.row(SyntheticSamples(2, seed=0)[i].opened()) for i in range(2)]
+    batch = prepared.collator(rows)
     del batch["names"]
     model(**batch).loss.backward()
     assert runs == dict.fromkeys(runs, 2 if checkpointing else 1)

@@ -19,7 +19,7 @@ from openmova.data.samples import Samples
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.processing_mova import MovaProcessor
-from openmova.train.collate import Encoder
+from openmova.train.collator import Collator
 
 Compute = Callable[[Probe, range], Sequence[float]]
 """A probe's losses of some rows: `LocalLosses`, or those of a cluster (cluster.py)."""
@@ -73,10 +73,10 @@ class LocalLosses:
                 f"the probe model {Path(self.source).name!r} has no {', '.join(lacking)}, but "
                 f"{', '.join(names)}: give the model that was trained with it"
             )
-        encoder = Encoder(
+        collator = Collator(
             self.processor, names, chosen=probe.experts, max_tokens=settings.max_tokens
         )
-        losses = ProbeLosses(self.model, encoder, self.samples, bad=self.bad, batch=settings.batch)
+        losses = ProbeLosses(self.model, collator, self.samples, bad=self.bad, batch=settings.batch)
         return losses(rows)
 
     def _load(self, source: str) -> None:

@@ -17,7 +17,7 @@ from openmova.data.bad import BadSample, BadSamples
 from openmova.data.samples import Samples
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import IGNORED
-from openmova.train.collate import Encoder, Row
+from openmova.train.collator import Collator, Row
 
 
 class SampleIds(Sequence[str]):
@@ -39,21 +39,21 @@ class SampleIds(Sequence[str]):
 class ProbeLosses:
     """The losses of any rows of the data, under one model and one choice of experts.
 
-    encoder: with that choice. batch: samples computed at once. A sample that can't be used has a
+    collator: with that choice. batch: samples computed at once. A sample that can't be used has a
     loss that is not a number, goes into `bad`, and so will be annotated with no expert.
     """
 
     def __init__(
         self,
         model: MovaForConditionalGeneration,
-        encoder: Encoder,
+        collator: Collator,
         samples: Samples,
         *,
         bad: BadSamples,
         batch: int = 8,
     ) -> None:
         self.model = model.eval()
-        self.encoder = encoder
+        self.collator = collator
         self.samples = samples
         self.bad = bad
         self.batch = batch
@@ -65,13 +65,13 @@ class ProbeLosses:
             usable: dict[int, Row] = {}
             for place in range(start, min(start + self.batch, len(rows))):
                 try:
-                    usable[place] = self.encoder.row(self.samples[rows[place]].opened())
+                    usable[place] = self.collator.row(self.samples[rows[place]].opened())
                 except BadSample as bad:
                     self.bad.add(bad)
                 else:
                     self.bad.add_good()
             if usable:
-                found = answer_losses(self.model, self.encoder.batch(list(usable.values())))
+                found = answer_losses(self.model, self.collator(list(usable.values())))
                 for place, loss in zip(usable, found.tolist(), strict=True):
                     losses[place] = loss
         return losses
@@ -81,7 +81,7 @@ class ProbeLosses:
 def answer_losses(model: MovaForConditionalGeneration, batch: Mapping[str, Any]) -> Tensor:
     """The mean loss of each row's answer tokens, float32 [B].
 
-    batch: of `Encoder.batch`; input_ids and labels [B, T].
+    batch: of a `Collator`; input_ids and labels [B, T].
     """
     inputs = {
         name: value.to(model.device) for name, value in batch.items() if isinstance(value, Tensor)

@@ -120,15 +120,15 @@ def _model(source: str) -> tuple[Sequence[str], Measure]:
     from openmova.data.sample import Sample
     from openmova.model.configuration_mova import MovaConfig
     from openmova.model.processing_mova import MovaProcessor
-    from openmova.train.collate import Encoder
+    from openmova.train.collator import Collator
 
     quiet_libraries()
     folder = checkpoint_folder(source)
     experts = MovaConfig.from_pretrained(folder).expert_names
-    encoder = Encoder(MovaProcessor.from_pretrained(folder), experts, max_tokens=1_000_000_000)
+    collator = Collator(MovaProcessor.from_pretrained(folder), experts, max_tokens=1_000_000_000)
 
     def measure(sample: Sample) -> tuple[int, int]:
-        row = encoder.row(sample)
+        row = collator.row(sample)
         return len(row.input_ids), sum(label >= 0 for label in row.labels)
 
     return experts, measure

@@ -31,7 +31,7 @@ from openmova.train.dry_step import DryStep, PartOperations
 from openmova.train.inspection import Average, Looked, look_at
 from openmova.train.recipe import TrainingRecipe
 from openmova.train.sharding import units
-from openmova.train.training import TINY, encoder_of, give_lora, stage_of
+from openmova.train.training import TINY, collator_of, give_lora, stage_of
 
 LEARNING_BYTES = 4
 """What learns is float32, and so are its gradient and each of AdamW's two averages."""
@@ -98,8 +98,8 @@ def estimate(recipe: TrainingRecipe, assumed: Assumed) -> Estimate:
     """
     model, experts, processor = _unloaded(recipe)
     config = model.config
-    encoder = None if processor is None else encoder_of(recipe, processor, config)
-    sources, epoch, found = look_at(recipe, encoder)
+    collator = None if processor is None else collator_of(recipe, processor, config)
+    sources, epoch, found = look_at(recipe, collator)
     average = found or _assumed(recipe, config, assumed.text_tokens)
     shares = _shares(recipe, average.experts)
     modules: list[nn.Module] = [model, *experts]

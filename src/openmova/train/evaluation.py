@@ -25,7 +25,7 @@ from openmova.data.sample import Sample
 from openmova.inference.answer import matches
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import IGNORED
-from openmova.train.collate import Encoder, Row, answer_positions
+from openmova.train.collator import Collator, Row, answer_positions
 from openmova.train.statistics import NO_DOMAIN
 
 LONGEST = 32
@@ -47,10 +47,10 @@ class Evaluation:
     """The first `samples` of a mixture, the same each time, `batch` of them at once."""
 
     def __init__(
-        self, mixture: Mixture, encoder: Encoder, *, samples: int, batch: int, bad: BadSamples
+        self, mixture: Mixture, collator: Collator, *, samples: int, batch: int, bad: BadSamples
     ) -> None:
         self.mixture = mixture
-        self.encoder = encoder
+        self.collator = collator
         self.count = min(samples, len(mixture))
         self.batch = batch
         self.bad = bad
@@ -97,7 +97,7 @@ class Evaluation:
         rows: list[Row] = []
 
         def encode(sample: Sample) -> None:
-            rows.append(self.encoder.row(sample))
+            rows.append(self.collator.row(sample))
 
         return self.mixture.sample(0, place, self.bad, check=encode), rows[-1]
 
@@ -105,7 +105,7 @@ class Evaluation:
         self, model: MovaForConditionalGeneration, rows: Sequence[Row]
     ) -> tuple[list[int], list[float]]:
         """The answers' tokens of each row, and the sum of their losses."""
-        inputs = _on(model, self.encoder.batch(rows))
+        inputs = _on(model, self.collator(rows))
         labels = inputs.pop("labels")
         kept = answer_positions(labels)
         logits = model(**inputs, logits_to_keep=kept).logits.float()  # [M, V]
@@ -121,7 +121,7 @@ class Evaluation:
         return self._length(sample) <= LONGEST
 
     def _length(self, sample: Sample) -> int:
-        tokenizer = self.encoder.processor.tokenizer
+        tokenizer = self.collator.processor.tokenizer
         return len(tokenizer(sample.turns[1].text, add_special_tokens=False)["input_ids"])
 
     def _answers(
@@ -131,7 +131,7 @@ class Evaluation:
 
         Where the recipe chose the experts, they are these, and there is no routing to look at.
         """
-        processor = self.encoder.processor
+        processor = self.collator.processor
         samples = [sample for sample, _ in asked]
         inputs = _on(
             model,
@@ -144,7 +144,7 @@ class Evaluation:
         base_map = model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"])
         routed: list[bool | None] = [None] * len(samples)
         routing = torch.tensor([row.routing for _, row in asked], device=base_map.device)
-        if self.encoder.fixed is None:
+        if self.collator.fixed is None:
             annotated = routing
             routing = model.route(None, None, *question, base_map=base_map).routing
             same = (routing == annotated).all(dim=1).tolist()

@@ -11,7 +11,7 @@ from openmova.data.mixture import Mixture, Weighted
 from openmova.data.sheet import evenly
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED
-from openmova.train.collate import Encoder
+from openmova.train.collator import Collator
 from openmova.train.recipe import TrainingRecipe
 from openmova.train.training import open_sources
 
@@ -49,12 +49,12 @@ class Average:
 
 
 def look_at(
-    recipe: TrainingRecipe, encoder: Encoder | None
+    recipe: TrainingRecipe, collator: Collator | None
 ) -> tuple[list[Looked], int | None, Average | None]:
     """Every source of a recipe, those of its evaluation last, how many samples an epoch has, and
     what they are on average.
 
-    The number is None where a source can't be used, the average also without an encoder, which
+    The number is None where a source can't be used, the average also without a collator, which
     needs the model's tokenizer. Raises UserError for an annotation with an unknown expert.
     """
     opened = open_sources(recipe.data, recipe.seed)
@@ -62,7 +62,7 @@ def look_at(
     found = [
         Looked(source=source.path, fault=str(samples))
         if isinstance(samples, UserError)
-        else _looked(source.path, samples, encoder)
+        else _looked(source.path, samples, collator)
         for source, samples in zip(
             (*recipe.data, *held_out),
             (*opened, *open_sources(held_out, recipe.seed)),
@@ -73,13 +73,13 @@ def look_at(
     if any(looked.fault for looked in found):
         return found, None, None
     mixture = Mixture(weighted, seed=recipe.seed)
-    if encoder is None:
+    if collator is None:
         return found, len(mixture), None
     trained = found[: len(opened)]
-    return found, len(mixture), _average(trained, mixture.counts, encoder.experts)
+    return found, len(mixture), _average(trained, mixture.counts, collator.experts)
 
 
-def _looked(path: str, source: Weighted, encoder: Encoder | None) -> Looked:
+def _looked(path: str, source: Weighted, collator: Collator | None) -> Looked:
     samples = source.samples
     indices = evenly(len(samples), LOOKED_AT)
     if not samples.random_access:
@@ -90,11 +90,11 @@ def _looked(path: str, source: Weighted, encoder: Encoder | None) -> Looked:
     for index in indices:
         try:
             sample = samples[index].opened()
-            if encoder is not None:
-                row = encoder.row(sample)
+            if collator is not None:
+                row = collator.row(sample)
                 tokens += len(row.input_ids)
                 answered += sum(label != IGNORED for label in row.labels[1:])
-                seen.update(n for n, s in zip(encoder.experts, row.routing, strict=True) if s)
+                seen.update(n for n, s in zip(collator.experts, row.routing, strict=True) if s)
             good += 1
         except BadSample as bad:
             reasons.append(bad.reason)
@@ -102,7 +102,7 @@ def _looked(path: str, source: Weighted, encoder: Encoder | None) -> Looked:
     if not good:
         why = f"such as: {reasons[0]}" if reasons else "for it is empty"
         fault = f"{samples.name} has no sample that can be used, {why}"
-    measured = encoder is not None and good > 0
+    measured = collator is not None and good > 0
     return Looked(
         source=path,
         samples=len(samples),

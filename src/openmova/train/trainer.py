@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset, Sampler, SequentialSampler
+from torch.utils.data import Sampler, SequentialSampler
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -34,13 +34,11 @@ from transformers import (
     TrainingArguments,
 )
 
-from openmova.data.bad import BadSamples
-from openmova.data.mixture import Mixture
-from openmova.data.sample import Sample
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration, MovaOutput
 from openmova.model.processing_mova import IGNORED
-from openmova.train.collate import Encoder, Row, answer_positions
+from openmova.train.collator import answer_positions
+from openmova.train.dataset import TrainDataset
 from openmova.train.deepspeed import deepspeed_file
 from openmova.train.evaluation import Evaluation
 from openmova.train.recipe import TrainingRecipe
@@ -48,50 +46,11 @@ from openmova.train.run_folder import RunFolder, writing
 from openmova.train.sharding import Sharding, share
 from openmova.train.stages import Trained, saved_buffers
 from openmova.train.statistics import DomainStatistics, flat
-from openmova.train.subsets import random_subset
 
 WEIGHTS = "trained.safetensors"
 SCHEDULER = "scheduler.pt"
 DRAWN_EVERY = 60.0
 """Seconds between two pictures of the log, at least."""
-
-
-class Course(Dataset[Row]):
-    """The samples of a whole run, one after the other; bad ones are replaced and noted.
-
-    random_experts: the share of them that a random subset of the pool sees.
-    """
-
-    def __init__(
-        self,
-        mixture: Mixture,
-        encoder: Encoder,
-        bad: BadSamples,
-        length: int,
-        *,
-        random_experts: float = 0.0,
-    ) -> None:
-        self.mixture = mixture
-        self.encoder = encoder
-        self.bad = bad
-        self.length = length
-        self.random_experts = random_experts
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> Row:
-        epoch, place = divmod(index, len(self.mixture))
-        rows: list[Row] = []
-        seen_by = random_subset(
-            self.encoder.experts, share=self.random_experts, seed=self.mixture.seed, place=index
-        )
-
-        def encode(sample: Sample) -> None:
-            rows.append(self.encoder.row(sample, seen_by))
-
-        self.mixture.sample(epoch, place, self.bad, check=encode)
-        return rows[-1]
 
 
 def arguments(recipe: TrainingRecipe, folder: Path, steps: int) -> TrainingArguments:
@@ -129,7 +88,7 @@ def arguments(recipe: TrainingRecipe, folder: Path, steps: int) -> TrainingArgum
 
 
 class MovaTrainer(Trainer):
-    """model: as the stage set it; trained: what that was; course: the run's samples; keep: how
+    """model: as the stage set it; trained: what that was; dataset: the run's samples; keep: how
     many checkpoints stay; evaluation: on what is held out, where a
     callback asks for it; callbacks: who watches besides."""
 
@@ -141,7 +100,7 @@ class MovaTrainer(Trainer):
         model: MovaForConditionalGeneration,
         settings: TrainingArguments,
         trained: Trained,
-        course: Course,
+        dataset: TrainDataset,
         folder: RunFolder,
         *,
         keep: int,
@@ -153,8 +112,8 @@ class MovaTrainer(Trainer):
         super().__init__(
             model,
             settings,
-            data_collator=course.encoder.batch,
-            train_dataset=course,
+            data_collator=dataset.collator,
+            train_dataset=dataset,
             compute_loss_func=self._answer_loss,
             callbacks=list(callbacks),
         )
@@ -167,7 +126,7 @@ class MovaTrainer(Trainer):
             self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
             model._is_accelerate_prepared = True
         self.evaluation = evaluation
-        self.statistics = DomainStatistics(course.encoder.experts)
+        self.statistics = DomainStatistics(dataset.collator.experts)
         self._whole_rates = {group["part"]: group["lr"] for group in trained.groups}
         self._seen: list[str] = []  # the samples of the step, for when it fails
         self._batch: dict[str, Any] = {}  # what the statistics need of the batch being learned

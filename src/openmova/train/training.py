@@ -26,7 +26,8 @@ from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
-from openmova.train.collate import Encoder
+from openmova.train.collator import Collator
+from openmova.train.dataset import TrainDataset
 from openmova.train.evaluation import EvaluateEvery, Evaluation
 from openmova.train.interrupt import Interrupt
 from openmova.train.lora import Lora, give_router_lora
@@ -37,7 +38,7 @@ from openmova.train.run_folder import RunFolder, step_of, writing
 from openmova.train.sharding import Sharding
 from openmova.train.stages import Trained, set_stage
 from openmova.train.trackers import check_trackers, trackers
-from openmova.train.trainer import Course, MovaTrainer, arguments
+from openmova.train.trainer import MovaTrainer, arguments
 
 TINY = "tiny"
 SYNTHETIC = "synthetic"
@@ -50,7 +51,7 @@ class Prepared:
     recipe: TrainingRecipe
     model: MovaForConditionalGeneration
     processor: MovaProcessor
-    encoder: Encoder
+    collator: Collator
     mixture: Mixture
     held_out: Mixture | None
     trained: Trained
@@ -79,7 +80,7 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
     check_trackers(recipe.report)
     set_seed(recipe.seed)
     model, processor = _model(recipe)
-    encoder = encoder_of(recipe, processor, model.config)
+    collator = collator_of(recipe, processor, model.config)
     dtype = model.dtype
     compute = torch.bfloat16 if recipe.precision == "bfloat16" else None
     if compute is not None and not torch.accelerator.is_available():
@@ -94,7 +95,7 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         recipe=recipe,
         model=model,
         processor=processor,
-        encoder=encoder,
+        collator=collator,
         mixture=mixture,
         held_out=held_out,
         trained=trained,
@@ -105,9 +106,9 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
     )
 
 
-def encoder_of(recipe: TrainingRecipe, processor: MovaProcessor, config: MovaConfig) -> Encoder:
-    """What makes rows of samples. Raises UserError as `Encoder` does."""
-    return Encoder(
+def collator_of(recipe: TrainingRecipe, processor: MovaProcessor, config: MovaConfig) -> Collator:
+    """What makes rows of samples. Raises UserError as `Collator` does."""
+    return Collator(
         processor,
         config.expert_names,
         chosen=recipe.experts,
@@ -172,9 +173,9 @@ def _train(
         if not can_draw():
             tell("no plot.png without matplotlib: pip install 'openmova[train]'")
     bad = BadSamples(folder.bad, share=recipe.bad_share)
-    course = Course(
+    dataset = TrainDataset(
         prepared.mixture,
-        prepared.encoder,
+        prepared.collator,
         bad,
         prepared.samples,
         random_experts=recipe.random_experts,
@@ -190,7 +191,7 @@ def _train(
         prepared.model,
         settings,
         prepared.trained,
-        course,
+        dataset,
         folder,
         keep=recipe.keep,
         sharding=prepared.sharding,
@@ -231,7 +232,7 @@ def _evaluation(prepared: Prepared, folder: RunFolder) -> Evaluation | None:
     assert recipe.evaluation is not None
     return Evaluation(
         prepared.held_out,
-        prepared.encoder,
+        prepared.collator,
         samples=recipe.evaluation.samples,
         batch=recipe.batch,
         bad=BadSamples(folder.bad, share=recipe.bad_share),

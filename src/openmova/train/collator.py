@@ -41,8 +41,8 @@ class Row:
     """Whether the picture's tokens are those of the routing pass."""
 
 
-class Encoder:
-    """Makes rows of samples and batches of rows.
+class Collator:
+    """Makes rows of samples, and batches of rows.
 
     experts: the names of the pool. chosen: who sees a sample: "annotated", "all", "none", or names;
     unannotated: "all" or "none", for a sample without an annotation. Raises UserError for names
@@ -95,7 +95,7 @@ class Encoder:
             pooled=sample.routing,
         )
 
-    def batch(self, rows: Sequence[Row]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
         """The model's inputs, and which sample each row is: `names` and `domains`.
 
         input_ids, attention_mask and labels [B, T], padded on the right; pixel_values uint8
