@@ -14,7 +14,7 @@ from pathlib import Path
 
 from openmova.checkpoints.nano import nano_parts
 from openmova.errors import INTERRUPTED, UserError
-from openmova.runtime.files import claimed
+from openmova.runtime.files import claim
 from studies.claims.encoders import FILE, write_encoders
 from studies.claims.training import (
     SEEDS,
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     given = parser.parse_args()
     try:
-        with claimed(given.folder, "give another folder"):
+        with claim(given.folder, "give another folder"):
             train(given.folder, given.nano, names=given.only, seeds=given.seeds, steps=given.steps)
     except UserError as error:
         sys.exit(f"error: {error}")

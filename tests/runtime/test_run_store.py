@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from openmova.errors import UserError
-from openmova.runtime import run_store as journals
-from openmova.runtime.run_store import Journal, fingerprint
+from openmova.runtime import run_store
+from openmova.runtime.files import new_file, new_folder
+from openmova.runtime.run_store import Journal, JsonLines, RunStore, differences, fingerprint
 
 SETTINGS = {"suite": "numbers", "seed": 3}
 NUMBERS = {f"number/{i}": i for i in range(40)}
@@ -88,7 +89,7 @@ def test_other_versions_are_refused_unless_the_run_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     complete(tmp_path)
-    monkeypatch.setattr(journals, "versions", lambda: {"torch": "9.9"})
+    monkeypatch.setattr(run_store, "versions", lambda: {"torch": "9.9"})
     with (
         pytest.raises(UserError, match=r"torch: \d\S+ -> 9\.9"),
         Journal.opened(tmp_path, SETTINGS),
@@ -97,9 +98,78 @@ def test_other_versions_are_refused_unless_the_run_is_finished(
     monkeypatch.undo()
     with Journal.opened(tmp_path, SETTINGS) as journal:
         journal.finish({"sum": 1})
-    monkeypatch.setattr(journals, "versions", lambda: {"torch": "9.9"})
+    monkeypatch.setattr(run_store, "versions", lambda: {"torch": "9.9"})
     with Journal.opened(tmp_path, SETTINGS) as journal:
         assert journal.result == {"sum": 1}
+
+
+def test_settings_of_several_starts_agree_and_are_read_back(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "new", "an annotation")
+    with pytest.raises(UserError, match="no run that was begun"):
+        store.settings()
+    for _ in range(2):
+        store.begin({"pool": ("text", "chart"), "of": {"batch": 8}})
+    assert store.settings() == {"pool": ["text", "chart"], "of": {"batch": 8}}
+    expected = (
+        r"holds an annotation with other settings \(pool.1: chart -> absent; of.batch: 8 -> 4"
+    )
+    with pytest.raises(UserError, match=expected):
+        store.begin({"pool": ["text"], "of": {"batch": 4}})
+
+
+def test_differences_name_what_was_added_changed_and_removed() -> None:
+    old = {"same": 1, "lora": {"rank": 8}, "data": [], "gone": None}
+    new = {"same": 1, "lora": {"rank": 16}, "data": ["a"], "more": True}
+    assert differences(old, new) == [
+        "lora.rank: 8 -> 16",
+        "data: [] -> absent",
+        "gone: None -> absent",
+        "data.0: absent -> a",
+        "more: absent -> True",
+    ]
+
+
+def test_a_rewound_journal_forgets_what_came_after(tmp_path: Path) -> None:
+    journal = JsonLines(tmp_path / "log.jsonl")
+    journal.rewind()
+    assert journal.entries() == []
+    journal.append({"step": 1}, {"step": 2})
+    journal.append({"step": 3})
+    with journal.path.open("a") as file:
+        file.write('{"step": 4')
+    assert journal.entries() == [{"step": 1}, {"step": 2}, {"step": 3}]
+    journal.rewind(lambda entry: entry["step"] < 3)
+    journal.append({"step": 5})
+    assert journal.entries() == [{"step": 1}, {"step": 2}, {"step": 5}]
+
+
+def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    with pytest.raises(ValueError, match="half way"), new_file(file) as unfinished:
+        unfinished.write_text("ne")
+        raise ValueError("half way")
+    assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("file", "old")]
+    with new_file(file) as unfinished:
+        unfinished.write_text("new")
+    assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("file", "new")]
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    torn = tmp_path / "folder.partial"
+    (torn / "inside").mkdir(parents=True)
+    (torn / "torn").touch()
+    with pytest.raises(ValueError, match="half way"), new_folder(folder) as unfinished:
+        assert [path.name for path in unfinished.iterdir()] == [".lock"]
+        raise ValueError("half way")
+    assert list(tmp_path.iterdir()) == []
+    with new_folder(folder) as unfinished:
+        (unfinished / "file").write_text("whole")
+        with pytest.raises(UserError, match="another run is writing"), new_folder(folder):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert [path.name for path in folder.iterdir()] == ["file"]
 
 
 def test_it_records_model_settings_versions_and_command(tmp_path: Path) -> None:

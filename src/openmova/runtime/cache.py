@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from openmova.errors import UserError
-from openmova.runtime.files import flush, is_full
+from openmova.runtime.files import new_folder, writing
 
 REMEDY = "set OPENMOVA_CACHE to a folder that has room and can be written"
 
@@ -44,7 +44,9 @@ def build_once(name: str, build: Callable[[Path], None], needs_bytes: int) -> Pa
         return entry
     with _turn(entry):
         if not entry.is_dir():
-            _build(entry, build, needs_bytes)
+            _check_room(entry.parent, needs_bytes)
+            with writing(entry.parent, REMEDY), new_folder(entry) as partial:
+                build(partial)
     return entry
 
 
@@ -69,43 +71,11 @@ def build_in_place(name: str, build: Callable[[Path], object], needs_bytes: int)
 @contextmanager
 def _turn(entry: Path) -> Iterator[None]:
     """One process at a time builds an entry."""
-    with _writing(entry.parent):
+    with writing(entry.parent, REMEDY):
         entry.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{entry}.lock").acquire()
     with lock:
         yield
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"cannot write the cache {str(folder)!r} ({reason}): {REMEDY}") from error
-
-
-def _build(entry: Path, build: Callable[[Path], None], needs_bytes: int) -> None:
-    """Build, flush and rename; the caller holds the lock, so every partial folder is a torn one."""
-    folder = entry.parent
-    partial = folder / f"{entry.name}.partial-{os.getpid()}"
-    with _writing(folder):
-        for torn in folder.glob(f"{entry.name}.partial-*"):
-            shutil.rmtree(torn)
-        _check_room(folder, needs_bytes)
-        partial.mkdir()
-    try:
-        build(partial)
-        for file in partial.rglob("*"):
-            if file.is_file():
-                flush(file)
-        partial.rename(entry)
-    except Exception as error:
-        if is_full(error):
-            raise UserError(f"the disk of the cache {str(folder)!r} is full: {REMEDY}") from error
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _check_room(folder: Path, needs_bytes: int) -> None:

@@ -1,19 +1,23 @@
-"""What is written is there whole or not at all, and a full disk is told from other errors; a folder
-has one writer."""
+"""Files and folders that are there whole or not at all, with one writer, and errors of writing that
+say what to do."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from openmova.errors import UserError
 
+LOCK = ".lock"
+"""In a folder that has one writer."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Writers of tensors wrap the system's error: then only its text tells a full disk.
 _FULL_TEXTS = (
@@ -33,12 +37,47 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A place to write a file that becomes `path`, flushed, if the block ends without an error.
+
+    Until then `path` is as it was before. Several processes may write the same one.
+    """
+    unfinished = path.with_name(f"{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        yield unfinished
+        flush(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill, which becomes `path`, flushed, if the block ends without an error.
+
+    Until then `path` is not there, or empty. What a killed process left is removed.
+    Raises UserError if another process is filling it.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    with claim(partial, "give another folder"):
+        try:
+            _empty(partial)
+            yield partial
+            for file in partial.rglob("*"):
+                flush(file)
+            (partial / LOCK).unlink()
+            partial.rename(path)
+            flush(path.parent)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is there whole, or as it was before."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    flush(unfinished)
-    unfinished.replace(path)
+    with new_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def append_text(path: Path, text: str) -> None:
@@ -59,14 +98,14 @@ def checksum(file: Path) -> str:
 
 
 @contextmanager
-def claimed(folder: Path, remedy: str) -> Iterator[None]:
+def claim(folder: Path, remedy: str) -> Iterator[None]:
     """Hold a folder, which is made, for this process; the system frees it when the process ends.
 
     Raises UserError if another process holds it or it can't be made; remedy: what to do then.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        lock = FileLock(folder / LOCK)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UserError(
@@ -79,7 +118,31 @@ def claimed(folder: Path, remedy: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def writing(folder: Path, remedy: str) -> Iterator[None]:
+    """An error of the system while writing into a folder, told as a UserError with the remedy."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if is_full(error):
+            raise UserError(f"the disk of {str(folder)!r} is full: {remedy}") from error
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise UserError(f"cannot write into {str(folder)!r} ({reason}): {remedy}") from error
+        raise
+
+
 def is_full(error: Exception) -> bool:
     """Whether an error says that the disk, or a quota on it, is full."""
     number = error.errno if isinstance(error, OSError) else None
     return number in FULL or any(text in str(error) for text in _FULL_TEXTS)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()

@@ -1,9 +1,20 @@
-"""The folder of an evaluation: every finished sample is kept, so that a run goes on where it was.
+"""The folder of a run: one writer, settings that must agree, journals that go on.
 
-DIR/run.json       settings (what the outcome depends on), versions, command; a run goes on only
-                   with the same settings and versions
-DIR/samples.jsonl  one line a finished sample
-DIR/result.json    what the evaluation found, once it is finished
+    store = RunStore(Path("out"), "an evaluation")
+    with store.claim():                  # this process alone; a second one is told so
+        store.begin({"seed": 7})         # noted in run.json; the folder of another seed is refused
+        with store.writing():            # a full disk and the like, as a UserError
+            log = store.journal("log.jsonl")
+            log.entries()                # what an earlier start wrote, without a torn last line
+            log.append({"step": 1})      # whole lines, also from several processes
+            log.rewind(lambda entry: entry["step"] <= 1)
+            with new_file(store.path / "table.parquet") as unfinished:    # files.py: whole or
+                ...                                                       # not at all
+            with new_folder(store.path / "final") as unfinished:
+                ...
+
+`Journal` stands on it: finished samples by key, each made once. A run whose settings are kept in
+another file compares them with `differences`.
 """
 
 from __future__ import annotations
@@ -15,7 +26,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -23,19 +34,144 @@ from typing import Any, Self, TypeVar
 from tqdm import tqdm
 
 from openmova.errors import UserError
-from openmova.runtime.files import append_text, checksum, claimed, write_text
+from openmova.runtime.files import append_text, checksum, claim, write_text, writing
 
 Row = dict[str, Any]
 """What is kept of a sample, in plain JSON types."""
 Item = TypeVar("Item")
 PACKAGES = ("openmova", "torch", "transformers", "numpy", "pillow")
+OTHER = "give another --output"
+NO_ROOM = f"make room and start the same command again, or {OTHER}"
+_ABSENT = object()
+
+
+class RunStore:
+    """The folder of a run.
+
+    kind: what messages call the run, such as "an evaluation". Nothing is made before it is needed.
+    """
+
+    def __init__(self, path: Path, kind: str = "a run") -> None:
+        self.path = path
+        self.kind = kind
+        self.noted = path / "run.json"
+
+    def claim(self) -> AbstractContextManager[None]:
+        """Hold the folder for this process. Raises UserError if another one holds it."""
+        return claim(self.path, OTHER)
+
+    def writing(self) -> AbstractContextManager[None]:
+        """What goes wrong while writing into the folder, as a UserError."""
+        return writing(self.path, NO_ROOM)
+
+    def journal(self, name: str) -> JsonLines:
+        return JsonLines(self.path / name)
+
+    def begin(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        record: Mapping[str, Any] | None = None,
+        program: str = "openmova",
+        same_versions: bool = False,
+    ) -> None:
+        """Note the settings in run.json, or find that they are those of the run that goes on.
+
+        settings: plain JSON, what the outcome depends on. record: what is noted beside them; so are
+        versions, time and command, of which `program` is what the user started. same_versions:
+        those of Python and the packages must agree, too. Several processes may begin at once.
+        Raises UserError, with the differences, for other settings.
+        """
+        new: dict[str, Any] = json.loads(json.dumps(settings))  # tuples as lists
+        used = versions()
+        if not self.noted.exists():
+            whole = {
+                **(record or {}),
+                "settings": new,
+                "versions": used,
+                "command": shlex.join([*program.split(), *sys.argv[1:]]),
+                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+            with self.writing():
+                self.path.mkdir(parents=True, exist_ok=True)
+                write_text(self.noted, json.dumps(whole, indent=1))
+            return
+        old = self._record()
+        changed = differences(old["settings"], new)
+        if same_versions:
+            changed += differences(old["versions"], used)
+        if changed:
+            raise UserError(
+                f"{str(self.path)!r} holds {self.kind} with other settings ({'; '.join(changed)}): "
+                f"go on with its own, or {OTHER}"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """As `begin` noted them. Raises UserError if there are none that can be read."""
+        found: dict[str, Any] = self._record()["settings"]
+        return found
+
+    def _record(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(self.noted.read_text(encoding="utf-8"))
+            if all(isinstance(found[part], dict) for part in ("settings", "versions")):
+                return found
+            raise ValueError("no objects")
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{str(self.path)!r} holds no run that was begun: check --output"
+            ) from error
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"{str(self.noted)!r} can't be read: {OTHER}, or remove the folder"
+            ) from error
+
+
+class JsonLines:
+    """A file that grows by a line of JSON, one object, for each entry."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, *entries: Mapping[str, Any]) -> None:
+        """Entries are on their way to the disk when this returns."""
+        append_text(self.path, "".join(json.dumps(entry) + "\n" for entry in entries))
+
+    def entries(self) -> list[dict[str, Any]]:
+        """All of them, but for a last line that a kill has torn.
+
+        Raises UserError that names a line which is no entry.
+        """
+        if not self.path.exists():
+            return []
+        *lines, _torn = self.path.read_bytes().split(b"\n")
+        found: list[dict[str, Any]] = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                found.append(dict(json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise UserError(
+                    f"line {number} of {str(self.path)!r} is no entry: remove that line, or {OTHER}"
+                ) from error
+        return found
+
+    def rewind(self, keep: Callable[[dict[str, Any]], bool] = lambda entry: True) -> None:
+        """Forget the entries that are not to be kept, and a torn last line."""
+        if self.path.exists():
+            kept = [json.dumps(entry) + "\n" for entry in self.entries() if keep(entry)]
+            write_text(self.path, "".join(kept))
 
 
 class Journal:
-    """The finished samples of one evaluation, by key. Without a path it keeps them in memory."""
+    """The finished samples of one evaluation, by key. Without a path it keeps them in memory.
+
+    DIR/run.json       settings, versions, command; it goes on only with the same ones
+    DIR/samples.jsonl  one line a finished sample
+    DIR/result.json    what the evaluation found, once it is finished
+    """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path
+        self.store = None if path is None else RunStore(path, "an evaluation")
         self.rows: dict[str, Row] = {}
 
     @classmethod
@@ -52,17 +188,24 @@ class Journal:
 
         settings: plain JSON, what the outcome depends on; model: what the user called it, and
         program: what the user started, both for the record. Raises UserError for a folder of other
-        settings, or one that can't be used.
+        settings or versions, or one that can't be used.
         """
         journal = cls(path)
-        if path is None:
+        store = journal.store
+        if store is None:
             yield journal
             return
-        with claimed(path, "give another --output"):
-            with _writing(path):
-                journal._begin({"model": model}, settings, program)
-                journal._read()
+        with store.claim():
+            # To show a finished one again needs no package of that time.
+            unfinished = journal.result is None
+            record = {"model": model}
+            store.begin(settings, record=record, program=program, same_versions=unfinished)
+            journal._read(store)
             yield journal
+
+    @property
+    def path(self) -> Path | None:
+        return None if self.store is None else self.store.path
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -74,16 +217,17 @@ class Journal:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Keep what the evaluation found."""
-        if self.path is not None:
-            with _writing(self.path):
-                write_text(self.path / "result.json", json.dumps(result, indent=1))
+        if self.store is not None:
+            with self.store.writing():
+                write_text(self.store.path / "result.json", json.dumps(result, indent=1))
 
     def add(self, rows: Mapping[str, Row]) -> None:
         """Keep finished samples, by key; they are on their way to the disk when this returns."""
-        if self.path is not None:
-            lines = [json.dumps({"sample": key, **row}) + "\n" for key, row in rows.items()]
-            with _writing(self.path):
-                append_text(self.path / "samples.jsonl", "".join(lines))
+        if self.store is not None:
+            with self.store.writing():
+                self._samples(self.store).append(
+                    *({"sample": key, **row} for key, row in rows.items())
+                )
         self.rows.update(rows)
 
     def complete(
@@ -113,56 +257,30 @@ class Journal:
                 bar.update(len(part))
         return [self.rows[key] for key in keys]
 
-    def _begin(self, about: Mapping[str, Any], settings: Mapping[str, Any], program: str) -> None:
-        assert self.path is not None
-        noted = self.path / "run.json"
-        own = {"settings": _plain(settings), "versions": versions()}
-        if not noted.exists():
-            started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            command = shlex.join([*program.split(), *sys.argv[1:]])
-            record = {**about, **own, "command": command, "started": started}
-            write_text(noted, json.dumps(record, indent=1))
-            return
-        try:
-            old = json.loads(noted.read_text(encoding="utf-8"))
-            before = [old[part] for part in own]
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(
-                f"{str(noted)!r} can't be read: give another --output, or remove the folder"
-            ) from error
-        if self.result is not None:  # to show it again needs no package of that time
-            before, own = before[:1], {"settings": own["settings"]}
-        if changed := [
-            f"{key}: {was.get(key)} -> {now.get(key)}"
-            for was, now in zip(before, own.values(), strict=True)
-            for key in dict.fromkeys([*was, *now])
-            if was.get(key) != now.get(key)
-        ]:
-            raise UserError(
-                f"{str(self.path)!r} holds an evaluation with other settings ("
-                f"{'; '.join(changed)}): go on with its own, or give another --output"
-            )
+    def _samples(self, store: RunStore) -> JsonLines:
+        return store.journal("samples.jsonl")
 
-    def _read(self) -> None:
-        """The finished samples; what a kill left of a last line is dropped."""
-        assert self.path is not None
-        file = self.path / "samples.jsonl"
-        if not file.exists():
-            return
-        data = file.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            with file.open("r+b") as opened:
-                opened.truncate(whole)
-        for number, line in enumerate(data[:whole].splitlines(), start=1):
-            try:
-                row = json.loads(line)
-                self.rows[row.pop("sample")] = row
-            except (ValueError, TypeError, AttributeError, KeyError) as error:
-                raise UserError(
-                    f"line {number} of {str(file)!r} is no sample: remove that line, or give "
-                    "another --output"
-                ) from error
+    def _read(self, store: RunStore) -> None:
+        samples = self._samples(store)
+        with store.writing():
+            samples.rewind()
+            entries = samples.entries()
+        try:
+            self.rows = {entry.pop("sample"): entry for entry in entries}
+        except KeyError as error:
+            raise UserError(
+                f"{str(samples.path)!r} has a line without a sample: remove it, or {OTHER}"
+            ) from error
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two settings, as "lora.rank: 8 -> 16"."""
+    before, after = _flat(old), _flat(new)
+    return [
+        f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key, _ABSENT) != after.get(key, _ABSENT)
+    ]
 
 
 def versions() -> dict[str, str]:
@@ -190,18 +308,14 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """As they are read back: tuples as lists."""
-    plain: dict[str, Any] = json.loads(json.dumps(settings))
-    return plain
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"can't write into {str(path)!r} ({error.strerror or error}): make room and start the "
-            "same command again, or give another --output"
-        ) from error
+def _flat(value: Any, where: str = "") -> dict[str, Any]:
+    """Nested plain types as dotted keys."""
+    if not isinstance(value, Mapping | list) or not value:
+        return {where: value}
+    pairs: Iterable[tuple[Any, Any]] = (
+        value.items() if isinstance(value, Mapping) else enumerate(value)
+    )
+    flat: dict[str, Any] = {}
+    for key, item in pairs:
+        flat |= _flat(item, f"{where}.{key}" if where else str(key))
+    return flat

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from openmova.errors import UserError
-from openmova.runtime.files import checksum, claimed, flush, is_full, write_text
+from openmova.runtime.files import checksum, claim, flush, is_full, write_text
 from openmova.train.plot import can_draw, draw_log
 from openmova.train.recipe import differences
 from openmova.train.run_log import RunLog
@@ -47,7 +47,7 @@ class RunFolder:
 
         Raises UserError if another run holds it.
         """
-        with claimed(self.path, "give another --output"):
+        with claim(self.path, "give another --output"):
             yield
 
     def begin(self, recipe: Mapping[str, Any], *, resume: bool) -> None:
