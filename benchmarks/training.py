@@ -22,13 +22,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import TrainerCallback, get_scheduler
 from transformers.initialization import no_init_weights
 
 from openmova.checkpoints.mova_specs import mova_8b
@@ -36,7 +36,7 @@ from openmova.cli.console import quiet_libraries
 from openmova.experts.registry import build_expert
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.train.collator import answer_positions
+from openmova.train.answer_loss import answer_positions
 from openmova.train.stages import STAGES, set_stage
 
 WORDS = 256  # tokens of a sample's text at full size; half of them are answers
@@ -237,29 +237,16 @@ def experts(arguments: argparse.Namespace) -> None:
         )
 
 
-class Clock(TrainerCallback):
-    """Processor seconds of each step, from the end of the one before."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self._last = 0.0
-
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        now = time.process_time()
-        self.seconds.append(now - self._last)
-        self._last = now
-
-    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        self._last = time.process_time()
-
-
 def trainer(arguments: argparse.Namespace) -> None:
     """Time the step of our trainer and of a bare loop, on the same samples."""
     from openmova.data.bad import BadSamples
-    from openmova.train import training as run
     from openmova.train.dataset import TrainDataset
+    from openmova.train.interrupt import Interrupt
+    from openmova.train.loop import TrainingLoop, accelerator_of
+    from openmova.train.preparation import prepare
+    from openmova.train.progress import Progress
     from openmova.train.recipe import recipe_from_dict
-    from openmova.train.trainer import MovaTrainer
+    from openmova.train.run_folder import RunFolder
 
     recipe = recipe_from_dict(
         {
@@ -275,52 +262,50 @@ def trainer(arguments: argparse.Namespace) -> None:
     )
 
     def bare() -> list[float]:
-        prepared = run.prepare(recipe)
-        dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples(), prepared.samples)
+        prepared = prepare(recipe)
+        dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
         optimizer = torch.optim.AdamW(prepared.trained.groups, fused=True)
-        schedule = get_scheduler("cosine", optimizer, 1, recipe.steps)
         seconds = []
         for step in range(arguments.steps):
             began = time.process_time()
             rows = [dataset[step * recipe.batch + i] for i in range(recipe.batch)]
             batch = prepared.collator(rows)
-            del batch["names"], batch["domains"]
+            inputs = {name: v for name, v in batch.items() if isinstance(v, torch.Tensor)}
             prepared.model.train()
             prepared.trained.hold_still()
-            kept = answer_positions(batch["labels"])
-            prepared.model(**batch, logits_to_keep=kept).loss.backward()
+            kept = answer_positions(inputs["labels"])
+            prepared.model(**inputs, logits_to_keep=kept).loss.backward()
             nn.utils.clip_grad_norm_(prepared.model.parameters(), recipe.clip)
             optimizer.step()
-            schedule.step()
             optimizer.zero_grad()
             seconds.append(time.process_time() - began)
         return seconds
 
     def ours() -> list[float]:
-        clock = Clock()
+        ends: list[float] = []
 
-        class Timed(MovaTrainer):
-            def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-                pass  # at the end of the run
+        class Clock(Progress):
+            def advance(self) -> None:
+                ends.append(time.process_time())
 
-            def train(self, *args: Any, **kwargs: Any) -> Any:
-                self.add_callback(clock)
-                return super().train(*args, **kwargs)
-
-        original, run.MovaTrainer = run.MovaTrainer, Timed
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                run.train(recipe, Path(folder), resume=False, tell=lambda line: None)
-        finally:
-            run.MovaTrainer = original
-        return clock.seconds
+        with tempfile.TemporaryDirectory() as folder:
+            loop = TrainingLoop(
+                prepare(recipe),
+                accelerator_of(recipe),
+                RunFolder(Path(folder)),
+                BadSamples(),
+                interrupt=Interrupt(print),
+            )
+            clock = Clock(lambda line: None, begun=0, steps=loop.steps, samples_a_step=1, bar=False)
+            loop.run(None, clock)
+        return [end - begun for begun, end in pairwise(ends)]
 
     loops: list[float] = []
     trainers: list[float] = []
     for _ in range(arguments.repeats):
         # The first step of each warms up.
         loops.append(statistics.mean(bare()[1:]))
-        trainers.append(statistics.mean(ours()[1:]))
+        trainers.append(statistics.mean(ours()))
     ratios = [t / b for t, b in zip(trainers, loops, strict=True)]
     print(
         f"{arguments.model}, stage {arguments.stage}, batch {arguments.batch}: a step takes "

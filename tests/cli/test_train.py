@@ -111,6 +111,6 @@ def test_a_recipe_that_failed_leaves_its_folder_free(tmp_path: Path) -> None:
 
 
 def test_a_second_run_in_the_folder_of_a_running_one_is_refused(tmp_path: Path) -> None:
-    with RunFolder(tmp_path).claimed():
+    with RunFolder(tmp_path).claim():
         code, _, err = run(SMOKE, *FEW, "--output", str(tmp_path))
     assert (code, "another run is writing" in err) == (2, True)

@@ -12,7 +12,8 @@ from openmova.data.bad import BadSample
 from openmova.data.sample import Sample, Turn
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED, MovaProcessor
-from openmova.train.collator import Collator, answer_positions
+from openmova.train.answer_loss import answer_positions
+from openmova.train.collator import Collator
 
 MODEL, PROCESSOR = tiny_mova()
 POOL = MODEL.config.expert_names
@@ -100,7 +101,7 @@ def test_a_recipe_s_choice_stands_above_the_annotation() -> None:
 
 def test_a_routing_instruction_sees_pooled_tokens_and_no_expert() -> None:
     asked = sample("which?", "A, B", routing=True)
-    row = Collator(PROCESSOR, POOL, chosen="all").row(asked, seen_by=POOL)
+    row = Collator(PROCESSOR, POOL, chosen="all").row(asked, experts=POOL)
     assert row.pooled
     assert not any(row.routing)
     assert row.input_ids.count(PROCESSOR.image_token_id) == PROCESSOR.routing_tokens

@@ -8,8 +8,8 @@ import pytest
 
 from openmova.data.bad import BadSamples
 from openmova.train.dataset import TrainDataset, random_subset
+from openmova.train.preparation import prepare
 from openmova.train.recipe import load_recipe
-from openmova.train.training import prepare
 from train.runs import SMOKE
 
 POOL = ("one", "two", "three")
@@ -42,9 +42,7 @@ def test_a_course_shows_the_subset_of_the_place_whenever_it_is_asked() -> None:
     prepared = prepare(load_recipe(SMOKE, ["random_experts=0.5", "data.0.samples=12"]))
 
     def dataset(share: float) -> TrainDataset:
-        return TrainDataset(
-            prepared.mixture, prepared.collator, BadSamples(), 24, random_experts=share
-        )
+        return TrainDataset(prepared.mixture, prepared.collator, BadSamples(), random_experts=share)
 
     mixed, annotated = dataset(0.5), dataset(0.0)
     pool = prepared.collator.experts

@@ -14,7 +14,8 @@ from openmova.checkpoints.sizes import planned_config
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.synthetic import SyntheticSamples
 from openmova.model.configuration_mova import MovaConfig
-from openmova.train.collator import Collator, answer_positions
+from openmova.train.answer_loss import answer_positions
+from openmova.train.collator import Collator
 from openmova.train.devices import find_device
 from openmova.train.dry_step import QUESTION, DryStep, PartOperations
 from openmova.train.estimate import Assumed, Estimate, estimate
@@ -41,12 +42,12 @@ def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_operations_and_memory_are_those_of_a_real_step() -> None:
     stage = "finetune"
-    found = estimated(f"stage={stage}", "experts=all", "batch=2", "max_tokens=48")
+    found = estimated(f"stage={stage}", "experts=all", "batch=2", "max_tokens=64")
     model, processor = tiny_mova()
     trained = set_stage(model, stage, learning_rate=1, learning_rates={})
     model.train()
     trained.hold_still()
-    collator = Collator(processor, model.config.expert_names, chosen="all", max_tokens=48)
+    collator = Collator(processor, model.config.expert_names, chosen="all", max_tokens=64)
     rows = [collator.row(SyntheticSamples(2, seed=0)[i].opened()) for i in (0, 1)]
     batch = collator(rows)
     del batch["names"]

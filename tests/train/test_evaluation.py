@@ -15,10 +15,11 @@ from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.routing import RoutingResult
+from openmova.runtime.run_store import JsonLines
 from openmova.train.evaluation import Evaluation
+from openmova.train.preparation import prepare
 from openmova.train.recipe import load_recipe
-from openmova.train.run_log import RunLog
-from openmova.train.training import prepare, train
+from openmova.train.training import train
 from train.runs import FAST, SMOKE, finish, start, weights
 
 HELD_OUT = ["evaluation.data=[{path: synthetic, samples: 6}]", "evaluation.steps=2"]
@@ -26,13 +27,13 @@ HELD_OUT = ["evaluation.data=[{path: synthetic, samples: 6}]", "evaluation.steps
 
 def evaluation(count: int, *changes: str) -> tuple[Evaluation, MovaForConditionalGeneration]:
     prepared = prepare(load_recipe(SMOKE, [*FAST, *changes]))
-    mixture = Mixture([Weighted(samples=SyntheticSamples(count, seed=7))], seed=0)
+    mixture = Mixture([Weighted(samples=SyntheticSamples(count, seed=1))], seed=0)
     made = Evaluation(mixture, prepared.collator, samples=count, batch=4, bad=BadSamples())
     return made, prepared.model
 
 
 def entries(output: Path) -> list[dict[str, Any]]:
-    return [e for e in RunLog(output / "log.jsonl").entries() if "eval_loss" in e]
+    return [e for e in JsonLines(output / "log.jsonl").entries() if "eval_loss" in e]
 
 
 def test_a_run_with_evaluation_ends_as_one_without(tmp_path: Path) -> None:

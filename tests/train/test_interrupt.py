@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from openmova.train.loop import TrainingLoop
 from openmova.train.recipe import load_recipe
-from openmova.train.trainer import MovaTrainer
 from openmova.train.training import train
 from train.runs import FAST, SMOKE, weights
 
@@ -37,10 +37,10 @@ def press(monkeypatch: pytest.MonkeyPatch) -> Any:
     signal."""
 
     def press(after: int, times: int, number: int = signal.SIGINT) -> None:
-        original = MovaTrainer.training_step
+        original = TrainingLoop.train_step
 
-        def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
-            if self.state.global_step == after:
+        def step(self: TrainingLoop, batches: Any) -> float:
+            if self.step == after:
                 monkeypatch.undo()
                 workers = [child.pid or 0 for child in torch.multiprocessing.active_children()]
                 assert workers
@@ -48,9 +48,9 @@ def press(monkeypatch: pytest.MonkeyPatch) -> Any:
                 reached = workers if number == signal.SIGINT else []
                 for process in [*reached, *([os.getpid()] * times)]:
                     os.kill(process, number)
-            return original(self, *args, **kwargs)
+            return original(self, batches)
 
-        monkeypatch.setattr(MovaTrainer, "training_step", step)
+        monkeypatch.setattr(TrainingLoop, "train_step", step)
 
     return press
 

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from openmova.data.bad import BadSamples
+from openmova.runtime.run_store import JsonLines
+from openmova.train.answer_loss import AnswerLoss
 from openmova.train.dataset import TrainDataset
+from openmova.train.preparation import prepare
 from openmova.train.recipe import load_recipe
-from openmova.train.run_log import RunLog
 from openmova.train.statistics import DomainStatistics, flat
-from openmova.train.training import prepare, train
+from openmova.train.training import train
 from train.runs import FAST, SMOKE
 
 STILL = [*FAST, "learning_rates.gate_text=0", "log_steps=1", "steps=2"]
@@ -21,21 +23,15 @@ STILL = [*FAST, "learning_rates.gate_text=0", "log_steps=1", "steps=2"]
 def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw() -> None:
     statistics = DomainStatistics(["text", "chart"])
     gates = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.4, 0.6], [0.2, 0.8]], [[0, 0], [0, 0]]])
-    statistics.add(
-        ["forms", "charts", ""],
-        losses=torch.tensor([1.0, 2.0, 3.0, 5.0, 7.0]),
-        rows=torch.tensor([0, 0, 1, 2, 2]),
-        routing=gates[:, 0] > 0,
-        gates=gates,
-    )
-    statistics.add(
-        ["charts"],
-        losses=torch.tensor([4.0, 8.0]),
-        rows=torch.tensor([0, 0]),
-        routing=torch.tensor([[False, True]]),
-        gates=torch.tensor([[[0.0, 1.0], [0.0, 1.0]]]),
-    )
-    found = statistics.collect()
+
+    def add(domains: list[str], losses: list[list[float]], gates: torch.Tensor) -> None:
+        found = torch.tensor(losses)
+        statistics.add(domains, gates[:, 0] > 0, AnswerLoss(found, found > 0, gates))
+
+    add(["forms", "charts", ""], [[1, 2, 0], [0, 3, 0], [5, 0, 7.0]], gates)
+    add(["charts"], [[4, 8.0]], torch.tensor([[[0.0, 1.0], [0.0, 1.0]]]))
+    mean, found = statistics.collect()
+    assert mean == pytest.approx(30 / 7)
     assert found["forms"] == {
         "samples": 1,
         "tokens": 2,
@@ -52,7 +48,6 @@ def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw(
     }
     assert found["none given"]["loss"] == 6.0
     assert flat(found)["gate/charts/chart/2"] == 0.9
-    assert statistics.collect() == {}
 
 
 def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
@@ -60,7 +55,7 @@ def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
 ) -> None:
     recipe = load_recipe(SMOKE, [*STILL, "accumulation=2"])
     train(recipe, tmp_path, resume=False, tell=str)
-    entries = RunLog(tmp_path / "log.jsonl").entries()
+    entries = JsonLines(tmp_path / "log.jsonl").entries()
     for entry in entries:
         domains = entry["domains"].values()
         assert sum(found["samples"] for found in domains) == 4
@@ -69,7 +64,7 @@ def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
         assert entry["loss"] == pytest.approx(total / tokens, rel=1e-5)
 
     prepared = prepare(recipe)
-    dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples(), prepared.samples)
+    dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
     batch = prepared.collator([dataset[i] for i in range(4)])
     names, domains = batch.pop("names"), batch.pop("domains")
     with torch.no_grad():
@@ -88,7 +83,7 @@ def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
 
 def test_each_part_s_learning_rate_is_logged(tmp_path: Path) -> None:
     train(load_recipe(SMOKE, STILL), tmp_path, resume=False, tell=str)
-    entry = RunLog(tmp_path / "log.jsonl").entries()[0]
+    entry = JsonLines(tmp_path / "log.jsonl").entries()[0]
     rates = {key: value for key, value in entry.items() if key.startswith("learning_rate/")}
     assert rates.keys() == {f"learning_rate/{p}" for p in ("adapter", "base", "language_model")}
     assert rates["learning_rate/base"] == pytest.approx(rates["learning_rate/adapter"] / 2)

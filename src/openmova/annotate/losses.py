@@ -1,22 +1,17 @@
-"""The loss of a sample's answer, given who looks at the picture: L(i, j) of section 3.2.
-
-Shapes: B batch, T tokens, K positions that predict a token of some answer, V vocabulary.
-"""
+"""The loss of a sample's answer, given who looks at the picture: L(i, j) of section 3.2."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from openmova.data.bad import BadSample, BadSamples
 from openmova.data.samples import Samples
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.model.processing_mova import IGNORED
+from openmova.train.answer_loss import answer_loss
 from openmova.train.collator import Collator, Row
 
 
@@ -71,26 +66,9 @@ class ProbeLosses:
                 else:
                     self.bad.add_good()
             if usable:
-                found = answer_losses(self.model, self.collator(list(usable.values())))
-                for place, loss in zip(usable, found.tolist(), strict=True):
+                with torch.no_grad():
+                    found = answer_loss(self.model, self.collator(list(usable.values())))
+                means = found.losses.sum(dim=1) / found.answered.sum(dim=1)  # [B]
+                for place, loss in zip(usable, means.tolist(), strict=True):
                     losses[place] = loss
         return losses
-
-
-@torch.no_grad()
-def answer_losses(model: MovaForConditionalGeneration, batch: Mapping[str, Any]) -> Tensor:
-    """The mean loss of each row's answer tokens, float32 [B].
-
-    batch: of a `Collator`; input_ids and labels [B, T].
-    """
-    inputs = {
-        name: value.to(model.device) for name, value in batch.items() if isinstance(value, Tensor)
-    }
-    targets = inputs.pop("labels")[:, 1:]  # [B, T - 1]
-    answered = targets != IGNORED
-    kept = answered.any(dim=0).nonzero()[:, 0]  # [K]
-    logits = model(**inputs, logits_to_keep=kept).logits.float()  # [B, K, V]
-    losses = F.cross_entropy(
-        logits.transpose(1, 2), targets[:, kept], ignore_index=IGNORED, reduction="none"
-    )  # [B, K], 0 where ignored
-    return losses.sum(dim=1) / answered.sum(dim=1)

@@ -84,7 +84,7 @@ def train(
 
     parsed = load_recipe(recipe, changes or ())
     with status("loading libraries"):
-        from openmova.train.training import is_first_process
+        from openmova.train.preparation import is_first_process
         from openmova.train.training import train as train_
 
         quiet_libraries(downloads=True)

@@ -33,7 +33,7 @@ def dry_run(recipe: TrainingRecipe, assumed: Assumed, costs: Costs, *, as_json: 
     """Show the estimate. Raises UserError, afterwards, for data that can't be used."""
     with status("looking at model and data"):
         from openmova.train.estimate import estimate
-        from openmova.train.training import check_sources
+        from openmova.train.preparation import check_sources
 
         found = estimate(recipe, assumed)
     cost = _cost(found, costs)

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from openmova.data.bad import BadSample
@@ -69,8 +68,8 @@ class Collator:
         self.unannotated = self._names(unannotated, "unannotated")
         self.fixed = None if chosen == "annotated" else self._names(chosen, "experts")
 
-    def row(self, sample: Sample, seen_by: Sequence[str] | None = None) -> Row:
-        """One opened sample as the model learns it; seen_by: experts in place of those that the
+    def row(self, sample: Sample, experts: Sequence[str] | None = None) -> Row:
+        """One opened sample as the model learns it; experts: in place of those that the
         annotation or the recipe chose.
 
         Raises BadSample where no answer is left within max_tokens, and UserError for an annotation
@@ -91,7 +90,7 @@ class Collator:
             input_ids=ids,
             labels=labels,
             question=gate_text([turn.text for turn in sample.turns if turn.role == "user"]),
-            routing=self._routing(sample, seen_by),
+            routing=self._routing(sample, experts),
             pooled=sample.routing,
         )
 
@@ -155,11 +154,11 @@ class Collator:
     def _ids(self, text: str, sample: Sample) -> list[int]:
         return self.processor.prompt_ids(text, pooled=sample.routing)
 
-    def _routing(self, sample: Sample, seen_by: Sequence[str] | None) -> tuple[bool, ...]:
+    def _routing(self, sample: Sample, experts: Sequence[str] | None) -> tuple[bool, ...]:
         if sample.routing or sample.image is None:
             chosen: Sequence[str] = ()  # the routing pass sees the base only
-        elif seen_by is not None:
-            chosen = seen_by
+        elif experts is not None:
+            chosen = experts
         elif self.fixed is not None:
             chosen = self.fixed
         elif sample.experts is None:
@@ -182,12 +181,6 @@ class Collator:
                 f"{where} names {', '.join(unknown)}, but the model's experts are "
                 f"{', '.join(self.experts)}: rename them, or take another model"
             )
-
-
-def answer_positions(labels: Tensor) -> Tensor:
-    """Where the next token is one of an answer, bool [B, T], of labels [B, T]: the only positions
-    whose logits a loss needs."""
-    return F.pad(labels[:, 1:] != IGNORED, (0, 1))
 
 
 def _messages(sample: Sample) -> list[dict[str, Any]]:

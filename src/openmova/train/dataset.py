@@ -14,7 +14,7 @@ from openmova.train.collator import Collator, Row
 
 
 class TrainDataset(Dataset[Row]):
-    """The samples of a whole run, one after the other; bad ones are replaced and noted.
+    """The samples of a run of any length; bad ones are replaced and noted.
 
     random_experts: the share of them that a random subset of the pool sees.
     """
@@ -24,28 +24,23 @@ class TrainDataset(Dataset[Row]):
         mixture: Mixture,
         collator: Collator,
         bad: BadSamples,
-        length: int,
         *,
         random_experts: float = 0.0,
     ) -> None:
         self.mixture = mixture
         self.collator = collator
         self.bad = bad
-        self.length = length
         self.random_experts = random_experts
-
-    def __len__(self) -> int:
-        return self.length
 
     def __getitem__(self, index: int) -> Row:
         epoch, place = divmod(index, len(self.mixture))
         rows: list[Row] = []
-        seen_by = random_subset(
+        experts = random_subset(
             self.collator.experts, share=self.random_experts, seed=self.mixture.seed, place=index
         )
 
         def encode(sample: Sample) -> None:
-            rows.append(self.collator.row(sample, seen_by))
+            rows.append(self.collator.row(sample, experts))
 
         self.mixture.sample(epoch, place, self.bad, check=encode)
         return rows[-1]

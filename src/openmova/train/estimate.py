@@ -29,9 +29,9 @@ from openmova.model.quantization import QUANTIZATIONS, quantized_weights
 from openmova.train.devices import Device
 from openmova.train.dry_step import DryStep, PartOperations
 from openmova.train.inspection import Average, Looked, look_at
+from openmova.train.preparation import TINY, collator_of, give_lora, stage_of
 from openmova.train.recipe import TrainingRecipe
 from openmova.train.sharding import units
-from openmova.train.training import TINY, collator_of, give_lora, stage_of
 
 LEARNING_BYTES = 4
 """What learns is float32, and so are its gradient and each of AdamW's two averages."""

@@ -3,7 +3,6 @@
 The loss is that of training, with the experts of the annotation. For the share of exact answers the
 model is asked as a user would ask it: the router chooses, only these experts run, it answers.
 
-Shapes: B batch, T tokens, M predicted tokens of all answers, E experts of the pool.
 """
 
 from __future__ import annotations
@@ -16,16 +15,14 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from torch.nn import functional as F
-from transformers import TrainerCallback
 
 from openmova.data.bad import BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.sample import Sample
 from openmova.inference.answer import matches
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.model.processing_mova import IGNORED
-from openmova.train.collator import Collator, Row, answer_positions
+from openmova.train.answer_loss import answer_loss
+from openmova.train.collator import Collator, Row
 from openmova.train.statistics import NO_DOMAIN
 
 LONGEST = 32
@@ -76,7 +73,8 @@ class Evaluation:
         self, model: MovaForConditionalGeneration, places: Sequence[int]
     ) -> list[Finding]:
         samples, rows = zip(*(self._opened(place) for place in places), strict=True)
-        tokens, losses = self._losses(model, rows)
+        found = answer_loss(model, self.collator(rows))
+        tokens, losses = found.answered.sum(dim=1).tolist(), found.losses.sum(dim=1).tolist()
         asked = [number for number, sample in enumerate(samples) if self._is_asked(sample)]
         answers: dict[int, tuple[bool, bool | None]] = {}
         if asked:
@@ -100,19 +98,6 @@ class Evaluation:
             rows.append(self.collator.row(sample))
 
         return self.mixture.sample(0, place, self.bad, check=encode), rows[-1]
-
-    def _losses(
-        self, model: MovaForConditionalGeneration, rows: Sequence[Row]
-    ) -> tuple[list[int], list[float]]:
-        """The answers' tokens of each row, and the sum of their losses."""
-        inputs = _on(model, self.collator(rows))
-        labels = inputs.pop("labels")
-        kept = answer_positions(labels)
-        logits = model(**inputs, logits_to_keep=kept).logits.float()  # [M, V]
-        targets = labels[:, 1:]
-        losses = F.cross_entropy(logits, targets[targets != IGNORED], reduction="none")
-        sums = losses.new_zeros(len(rows)).index_add(0, kept.nonzero()[:, 0], losses)
-        return kept.sum(dim=1).tolist(), sums.tolist()
 
     def _is_asked(self, sample: Sample) -> bool:
         """Questions about pictures, with a short answer; of a conversation the first."""
@@ -169,17 +154,6 @@ class Evaluation:
             matches(text, sample.turns[1].text) for text, sample in zip(texts, samples, strict=True)
         ]
         return zip(exact, routed, strict=True)
-
-
-class EvaluateEvery(TrainerCallback):
-    """So many steps, and at the end of the run."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        step = state.global_step
-        control.should_evaluate = step % self.steps == 0 or step == state.max_steps
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from openmova.data.sheet import evenly
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED
 from openmova.train.collator import Collator
+from openmova.train.preparation import open_sources
 from openmova.train.recipe import TrainingRecipe
-from openmova.train.training import open_sources
 
 LOOKED_AT = 16
 """Samples of each source, evenly spaced; of a stream the first."""
