@@ -133,7 +133,7 @@ def test_experts_that_the_recipe_chose_answer_and_no_routing_is_judged() -> None
     [
         ("evaluation.steps=0", "evaluation.steps must be 1 or more"),
         ("evaluation.stepz=1", r"unknown key, 'evaluation.stepz': did you mean steps"),
-        ("evaluation.data=[]", "evaluation.data is empty"),
+        ("evaluation.data=[]", "evaluation.data must name at least one source"),
     ],
 )
 def test_what_can_t_be_meant_is_refused(change: str, said: str) -> None:

@@ -47,5 +47,5 @@ def test_a_tracker_that_is_not_installed_is_named_with_its_extra(
 
 
 def test_an_unknown_tracker_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(UserError, match="tracker in report, 'tensorbord': did you mean tens"):
+    with pytest.raises(UserError, match=r"unknown report.0, 'tensorbord': did you mean tens"):
         load_recipe(SMOKE, ["report=[tensorbord]"])
