@@ -155,6 +155,24 @@ def test_a_bad_sample_is_replaced_and_listed(
     }
 
 
+@pytest.mark.parametrize(
+    ("default", "experts"), [("none", "with no expert"), ("all", "with all experts")]
+)
+def test_samples_without_an_experts_list_are_warned_of_once_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default: str, experts: str
+) -> None:
+    original = SyntheticSamples.record
+
+    def record(self: SyntheticSamples, index: int) -> Any:
+        return {**original(self, index), **({} if index % 2 else {"experts": None})}
+
+    monkeypatch.setattr(SyntheticSamples, "record", record)
+    said = run(tmp_path, "steps=12", f"unannotated={default}")
+    (warning,) = [line for line in said if line.startswith("warning")]
+    assert "such as synthetic:" in warning and experts in warning
+    assert said[-1].endswith("0 of 24 samples were bad, 12 had no experts list")
+
+
 def test_epochs_and_not_processes_decide_which_samples_come(tmp_path: Path) -> None:
     prepared = prepare(load_recipe(SMOKE, ["steps=null", "epochs=2", "batch=4"]))
     assert prepared.steps == 2 * 64 // 4

@@ -38,6 +38,8 @@ class Row:
     routing: tuple[bool, ...]
     pooled: bool
     """Whether the picture's tokens are those of the routing pass."""
+    unannotated: bool
+    """Whether nobody said which experts should see it: the recipe's default did."""
 
 
 class Collator:
@@ -92,10 +94,11 @@ class Collator:
             question=gate_text([turn.text for turn in sample.turns if turn.role == "user"]),
             routing=self._routing(sample, experts),
             pooled=sample.routing,
+            unannotated=self._is_unannotated(sample) and experts is None,
         )
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """The model's inputs, and which sample each row is: `names` and `domains`.
+        """The model's inputs, and of its rows `names`, `domains` and the names of `unannotated`.
 
         input_ids, attention_mask and labels [B, T], padded on the right; pixel_values uint8
         [B, 3, H, W], image_sizes [B, 2]; question_input_ids and its mask [B, t]; routing bool
@@ -113,6 +116,7 @@ class Collator:
         return {
             "names": [row.name for row in rows],
             "domains": [row.domain for row in rows],
+            "unannotated": [row.name for row in rows if row.unannotated],
             "input_ids": _padded([row.input_ids for row in rows], pad),
             "attention_mask": _padded([[1] * len(row.input_ids) for row in rows], 0),
             "labels": _padded([row.labels for row in rows], IGNORED),
@@ -168,6 +172,10 @@ class Collator:
             where = f"the annotation of sample {sample.id!r}"
             self._check(chosen, f"{where} ({sample.source})" if sample.source else where)
         return tuple(name in chosen for name in self.experts)
+
+    def _is_unannotated(self, sample: Sample) -> bool:
+        wants = self.fixed is None and sample.image is not None and not sample.routing
+        return wants and sample.experts is None
 
     def _names(self, choice: str | Sequence[str], where: str) -> tuple[str, ...]:
         if isinstance(choice, str):

@@ -93,6 +93,8 @@ class TrainingLoop:
         self.interrupt = interrupt
         self.trackers = trackers
         self.step = 0
+        self.unannotated = 0
+        """Samples of this process that had no experts list."""
         self.steps = prepared.steps
         self.samples_a_step = recipe.batch * recipe.accumulation * accelerator.num_processes
         self.dataset = TrainDataset(
@@ -132,7 +134,9 @@ class TrainingLoop:
         batches = self._batches()
         self._logged = (self.step, time.monotonic())
         while self.step < self.steps:
-            norm = self.train_step(list(islice(batches, self.recipe.accumulation)))
+            of_step = list(islice(batches, self.recipe.accumulation))
+            self._warn_of_unannotated(of_step, progress)
+            norm = self.train_step(of_step)
             self.step += 1
             progress.advance()
             stops = self.interrupt.requested
@@ -202,6 +206,17 @@ class TrainingLoop:
             generator=torch.Generator(),  # its own, so that where a run began changes no chance
         )
         return iter(loader)
+
+    def _warn_of_unannotated(self, batches: Sequence[Batch], progress: Progress) -> None:
+        names = [name for batch in batches for name in batch["unannotated"]]
+        if names and not self.unannotated:
+            seen_by = {"none": "no expert", "all": "all experts"}[self.recipe.unannotated]
+            progress.tell(
+                f"warning: samples without an experts list, such as {names[0]}, are trained with "
+                f"{seen_by}: openmova annotate makes such lists; the recipe's unannotated and "
+                "experts say what else to do"
+            )
+        self.unannotated += len(names)
 
     def _evaluate(self, progress: Progress) -> None:
         assert self.evaluation is not None

@@ -70,7 +70,8 @@ class TrainingRecipe:
     experts: Literal["annotated", "all", "none"] | tuple[str, ...] = "annotated"
     """Which experts see a sample: those of its annotation, "all", "none", or these names."""
     unannotated: Literal["all", "none"] = "none"
-    """Which experts see a sample without an annotation, where the annotation decides."""
+    """Which experts see a sample without an `experts` list, where the annotation decides. A run
+    warns of such samples."""
     random_experts: Share = 0.0
     """Share of the samples that a random subset of the pool sees in place of these: for one model
     that annotates in place of all probes."""

@@ -83,7 +83,9 @@ def _train(
         model = _trained(prepared)
         with folder.writing(), folder.new_final() as unfinished:
             save_trained(model, prepared.processor, unfinished)
-        tell(f"{folder.final}: trained, {bad.bad} of {bad.bad + bad.good} samples were bad")
+        without = f", {loop.unannotated} had no experts list" if loop.unannotated else ""
+        samples = f"{bad.bad} of {bad.bad + bad.good} samples were bad{without}"
+        tell(f"{folder.final}: trained, {samples}")
     accelerator.wait_for_everyone()
     return folder.final
 
