@@ -16,7 +16,7 @@ from openmova.data.synthetic import SyntheticSamples
 from openmova.model.configuration_mova import MovaConfig
 from openmova.train.answer_loss import answer_positions
 from openmova.train.collator import Collator
-from openmova.train.devices import find_device
+from openmova.train.devices import find_device, measure_device
 from openmova.train.dry_step import QUESTION, DryStep, PartOperations
 from openmova.train.estimate import Assumed, Estimate, estimate
 from openmova.train.recipe import load_recipe
@@ -124,6 +124,13 @@ def test_the_time_is_operations_by_what_the_devices_do_a_second() -> None:
     h100 = find_device("h100")
     speed = found.samples_a_second(h100, devices=4, utilisation=0.5)
     assert speed == pytest.approx(4 * 0.5 * 989e12 / found.operations_a_sample())
+
+
+def test_this_machine_s_device_is_measured() -> None:
+    device = measure_device("float32")
+    assert "float32" in device.title and f"{device.operations / 1e12:.3g} TFLOP/s" in device.title
+    assert 1e9 < device.operations < 1e16
+    assert device.memory > 2**28
 
 
 @pytest.mark.usefixtures("uncounted")

@@ -118,7 +118,9 @@ def _show(found: Estimate, costs: Costs, cost: dict[str, Any]) -> None:
         lines.append("how long it takes depends on the data: state its size with --samples")
     else:
         price = "" if cost["price"] is None else f", {cost['price']:,.0f} in money"
-        lines.append(f"{found.samples:,} samples take {cost['hours']:,.1f} hours{price}")
+        hours = cost["hours"]
+        time = f"{hours:,.1f} hours" if hours >= 1 else f"{60 * hours:,.1f} minutes"
+        lines.append(f"{found.samples:,} samples take {time}{price}")
     typer.echo("\n".join(lines))
 
 
