@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from openmova.annotate.losses import ProbeLosses, SampleIds
+from openmova.annotate.losses import probe_losses
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.bad import BadSamples
 from openmova.data.samples import RecordList
@@ -42,7 +42,8 @@ SAMPLES = RecordList("data", [record(number) for number in range(5)], Path())
 def losses_of(*experts: str, batch: int = 8, samples: RecordList = SAMPLES) -> list[float]:
     collator = Collator(PROCESSOR, NAMES, chosen=experts)
     bad = BadSamples(share=1.0)
-    return ProbeLosses(MODEL, collator, samples, bad=bad, batch=batch)(range(len(samples)))
+    rows = range(len(samples))
+    return probe_losses(MODEL, collator, samples, rows, bad=bad, batch=batch)
 
 
 def test_it_is_the_loss_of_training() -> None:
@@ -68,8 +69,7 @@ def test_a_bad_sample_has_no_loss_and_is_listed_once(tmp_path: Path) -> None:
     damaged = record(1, images=[b"no picture"])
     samples = RecordList("data", [record(0), damaged, {"id": 7}, record(3)], Path())
     bad = BadSamples(tmp_path / "bad.jsonl", share=1.0)
-    probe = ProbeLosses(MODEL, Collator(PROCESSOR, NAMES, chosen=()), samples, bad=bad, batch=2)
-    first = probe(range(4))
+    collator = Collator(PROCESSOR, NAMES, chosen=())
+    first = probe_losses(MODEL, collator, samples, range(4), bad=bad, batch=2)
     assert [math.isnan(loss) for loss in first] == [False, True, True, False]
     assert len((tmp_path / "bad.jsonl").read_text().splitlines()) == bad.bad == 2
-    assert list(SampleIds(samples)) == ["id 0", "id 1", "7", "id 3"]
