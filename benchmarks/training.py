@@ -197,10 +197,10 @@ def experts(arguments: argparse.Namespace) -> None:
     model = MovaForConditionalGeneration(config)
     for j in range(7):
         model.model.experts.get(j)
-    trained = set_stage(model, arguments.stage, learning_rate=1e-5, learning_rates={})
-    optimizer = torch.optim.AdamW(trained.groups)
+    trainable = set_stage(model, arguments.stage, learning_rate=1e-5, learning_rates={})
+    optimizer = torch.optim.AdamW(trainable.groups)
     model.train()
-    trained.hold_still()
+    trainable.eval_frozen()
     # Experts that see a sample, and whether the language model reads what they see.
     ways = {
         "three": (3, True),
@@ -245,8 +245,8 @@ def trainer(arguments: argparse.Namespace) -> None:
     from openmova.train.loop import TrainingLoop, accelerator_of
     from openmova.train.preparation import prepare
     from openmova.train.progress import Progress
-    from openmova.train.recipe import recipe_from_dict
     from openmova.train.run_folder import RunFolder
+    from openmova.train.training_recipe import recipe_from_dict
 
     recipe = recipe_from_dict(
         {
@@ -264,7 +264,7 @@ def trainer(arguments: argparse.Namespace) -> None:
     def bare() -> list[float]:
         prepared = prepare(recipe)
         dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
-        optimizer = torch.optim.AdamW(prepared.trained.groups, fused=True)
+        optimizer = torch.optim.AdamW(prepared.trainable.groups, fused=True)
         seconds = []
         for step in range(arguments.steps):
             began = time.process_time()
@@ -272,7 +272,7 @@ def trainer(arguments: argparse.Namespace) -> None:
             batch = prepared.collator(rows)
             inputs = {name: v for name, v in batch.items() if isinstance(v, torch.Tensor)}
             prepared.model.train()
-            prepared.trained.hold_still()
+            prepared.trainable.eval_frozen()
             kept = answer_positions(inputs["labels"])
             prepared.model(**inputs, logits_to_keep=kept).loss.backward()
             nn.utils.clip_grad_norm_(prepared.model.parameters(), recipe.clip)

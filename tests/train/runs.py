@@ -21,8 +21,8 @@ from torch import Tensor
 from openmova.__main__ import main
 from openmova.runtime.run_store import JsonLines
 from openmova.train.loop import TrainingLoop
-from openmova.train.recipe import load_recipe
 from openmova.train.training import train
+from openmova.train.training_recipe import load_recipe
 
 SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
 ROOM = 50_000  # bytes that a file may have on a full disk: enough for a log, for no checkpoint

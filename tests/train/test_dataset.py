@@ -9,7 +9,7 @@ import pytest
 from openmova.data.bad import BadSamples
 from openmova.train.dataset import TrainDataset, random_subset
 from openmova.train.preparation import prepare
-from openmova.train.recipe import load_recipe
+from openmova.train.training_recipe import load_recipe
 from train.runs import SMOKE
 
 POOL = ("one", "two", "three")

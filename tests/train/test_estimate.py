@@ -18,10 +18,10 @@ from openmova.train.answer_loss import answer_positions
 from openmova.train.collator import Collator
 from openmova.train.devices import find_device, measure_device
 from openmova.train.dry_step import QUESTION, DryStep, PartOperations
-from openmova.train.estimate import Assumed, Estimate, estimate
-from openmova.train.recipe import load_recipe
+from openmova.train.estimate import Assumptions, Estimate, estimate
+from openmova.train.fake_run import COUNTS, PeakMemory
 from openmova.train.stages import set_stage
-from openmova.train.weightless import COUNTS, PeakMemory
+from openmova.train.training_recipe import load_recipe
 from train.runs import SMOKE
 
 RECIPES = SMOKE.parent
@@ -29,7 +29,7 @@ LORA = ("stage=lora", "learning_rates={}")
 
 
 def estimated(*changes: str, **assumed: Any) -> Estimate:
-    return estimate(load_recipe(SMOKE, list(changes)), Assumed(**assumed))
+    return estimate(load_recipe(SMOKE, list(changes)), Assumptions(**assumed))
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def test_operations_and_memory_are_those_of_a_real_step() -> None:
     stage = "finetune"
     found = estimated(f"stage={stage}", "experts=all", "batch=2", "max_tokens=64")
     model, processor = tiny_mova()
-    trained = set_stage(model, stage, learning_rate=1, learning_rates={})
+    trainable = set_stage(model, stage, learning_rate=1, learning_rates={})
     model.train()
-    trained.hold_still()
+    trainable.eval_frozen()
     collator = Collator(processor, model.config.expert_names, chosen="all", max_tokens=64)
     rows = [collator.row(SyntheticSamples(2, seed=0)[i].opened()) for i in (0, 1)]
     batch = collator(rows)

@@ -18,8 +18,8 @@ from openmova.routing import RoutingResult
 from openmova.runtime.run_store import JsonLines
 from openmova.train.evaluation import Evaluation
 from openmova.train.preparation import prepare
-from openmova.train.recipe import load_recipe
 from openmova.train.training import train
+from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE, finish, start, weights
 
 HELD_OUT = ["evaluation.data=[{path: synthetic, samples: 6}]", "evaluation.steps=2"]

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from openmova.train.loop import TrainingLoop
-from openmova.train.recipe import load_recipe
 from openmova.train.training import train
+from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE, weights
 
 CHANGES = [*FAST, "save_steps=4", "workers=1"]

@@ -24,8 +24,8 @@ from openmova.train import preparation
 from openmova.train.dataset import TrainDataset
 from openmova.train.loop import TrainingLoop
 from openmova.train.preparation import prepare
-from openmova.train.recipe import load_recipe
 from openmova.train.training import save_trained
+from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE, assert_same, entries, run, stopped_after, weights
 
 
@@ -223,11 +223,11 @@ def test_layers_that_gradients_go_through_are_checkpointed_though_they_are_froze
     checkpointing: bool,
 ) -> None:
     prepared = prepare(load_recipe(SMOKE, ["stage=pretrain"]))
-    model, trained = prepared.model, prepared.trained
+    model, trainable = prepared.model, prepared.trainable
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
-    trained.hold_still()
+    trainable.eval_frozen()
     runs = {"language_model": 0, "base": 0}
 
     def count(part: str) -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from openmova.train.recipe import load_recipe
 from openmova.train.training import train
+from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE
 
 

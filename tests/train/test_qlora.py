@@ -13,9 +13,9 @@ from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train import training as run_module
-from openmova.train.preparation import Prepared, prepare
-from openmova.train.recipe import load_recipe
+from openmova.train.preparation import RunSetup, prepare
 from openmova.train.training import save_trained, train
+from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE, stopped_after, weights
 
 pytest.importorskip("peft")
@@ -44,10 +44,10 @@ def layers(found: dict[str, Tensor]) -> set[str]:
 def test_what_was_learned_joins_the_weights_as_they_are_stored(
     start: Path, tmp_path: Path, bits: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended: list[Prepared] = []
+    ended: list[RunSetup] = []
     original = run_module._trained
 
-    def trained(prepared: Prepared) -> MovaForConditionalGeneration:
+    def trained(prepared: RunSetup) -> MovaForConditionalGeneration:
         ended.append(prepared)
         return original(prepared)
 

@@ -11,9 +11,9 @@ import torch
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.train.lora import Lora, LoraSettings, give_router_lora
-from openmova.train.recipe import load_recipe
+from openmova.train.language_lora import Lora, LoraSettings, give_router_lora
 from openmova.train.training import train
+from openmova.train.training_recipe import load_recipe
 from train.runs import SMOKE, finish, start, stopped_after, weights
 
 CHANGES = ["stage=router-lora", "learning_rates={}", "learning_rate=1e-2", "lora.rank=4"]

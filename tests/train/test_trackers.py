@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from openmova.errors import UserError
 from openmova.runtime.run_store import JsonLines
 from openmova.train import trackers as trackers_module
-from openmova.train.recipe import load_recipe
 from openmova.train.training import train
+from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE, stopped_after
 
 CHANGES = [*FAST, "steps=4", "log_steps=1", "report=[tensorboard]"]

@@ -15,7 +15,7 @@ from openmova.analysis.masking import without
 from openmova.evaluate.statistics import Difference, Share
 from openmova.inference.answer import matches
 from openmova.runtime.run_store import Row
-from openmova.train.statistics import NO_DOMAIN
+from openmova.train.domain_statistics import NO_DOMAIN
 
 LEFT_OUT = "left_out"
 """The key of the reason, in the row of a sample that was not asked."""

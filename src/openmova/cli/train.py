@@ -85,7 +85,7 @@ def train(
     if output is None and not dry_run:
         raise UserError("--output is missing: give the folder of the run")
     accelerator = None if device is None else find_device(device)
-    from openmova.train.recipe import load_recipe
+    from openmova.train.training_recipe import load_recipe
 
     parsed = load_recipe(recipe, changes or ())
     with status("loading libraries"):
@@ -94,9 +94,9 @@ def train(
 
         quiet_libraries(downloads=True)
     if dry_run:
-        from openmova.train.estimate import Assumed
+        from openmova.train.estimate import Assumptions
 
-        assumed = Assumed(devices=devices, samples=samples, text_tokens=tokens)
+        assumed = Assumptions(devices=devices, samples=samples, text_tokens=tokens)
         priced = accelerator or measure_device(parsed.precision)
         costs = Costs(device=priced, devices=devices, utilisation=utilisation, price=price)
         show(parsed, assumed, costs, as_json=as_json)

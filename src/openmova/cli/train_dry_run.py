@@ -12,8 +12,8 @@ from openmova.cli.console import status
 
 if TYPE_CHECKING:
     from openmova.train.devices import Device
-    from openmova.train.estimate import Assumed, Estimate
-    from openmova.train.recipe import TrainingRecipe
+    from openmova.train.estimate import Assumptions, Estimate
+    from openmova.train.training_recipe import TrainingRecipe
 
 HOUR = 3600
 
@@ -29,7 +29,7 @@ class Costs:
     """Of one device for an hour."""
 
 
-def dry_run(recipe: TrainingRecipe, assumed: Assumed, costs: Costs, *, as_json: bool) -> None:
+def dry_run(recipe: TrainingRecipe, assumed: Assumptions, costs: Costs, *, as_json: bool) -> None:
     """Show the estimate. Raises UserError, afterwards, for data that can't be used."""
     with status("looking at model and data"):
         from openmova.train.estimate import estimate

@@ -23,14 +23,14 @@ from openmova.inference.answer import matches
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train.answer_loss import answer_loss
 from openmova.train.collator import Collator, Row
-from openmova.train.statistics import NO_DOMAIN
+from openmova.train.domain_statistics import NO_DOMAIN
 
 LONGEST = 32
 """Tokens of an answer that is worth asking for: longer ones are hardly ever exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class SampleResult:
     """Of one sample; None, where it was not asked, or nobody knows the right routing."""
 
     domain: str
@@ -61,7 +61,7 @@ class Evaluation:
         eval_loss, of the answers' tokens; eval_exact, the share of the questions answered exactly;
         eval_routing, the share routed as annotated; each also by domain, as eval_loss/DOMAIN.
         """
-        found: list[Finding] = []
+        found: list[SampleResult] = []
         model.eval()
         with _same_random_numbers():
             mine = range(part, self.count, parts)
@@ -71,7 +71,7 @@ class Evaluation:
 
     def _findings(
         self, model: MovaForConditionalGeneration, places: Sequence[int]
-    ) -> list[Finding]:
+    ) -> list[SampleResult]:
         samples, rows = zip(*(self._opened(place) for place in places), strict=True)
         found = answer_loss(model, self.collator(rows))
         tokens, losses = found.answered.sum(dim=1).tolist(), found.losses.sum(dim=1).tolist()
@@ -81,7 +81,7 @@ class Evaluation:
             chosen = [(samples[number], rows[number]) for number in asked]
             answers = dict(zip(asked, self._answers(model, chosen), strict=True))
         return [
-            Finding(
+            SampleResult(
                 domain=sample.domain or NO_DOMAIN,
                 tokens=tokens[number],
                 loss=losses[number],
@@ -169,7 +169,7 @@ def _on(model: MovaForConditionalGeneration, batch: Any) -> dict[str, Any]:
     return {n: v.to(model.device) for n, v in batch.items() if isinstance(v, Tensor)}
 
 
-def _summary(found: Sequence[Finding]) -> dict[str, float]:
+def _summary(found: Sequence[SampleResult]) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for domain in (None, *sorted({f.domain for f in found})):
         some = [f for f in found if domain in (None, f.domain)]

@@ -35,15 +35,15 @@ from openmova.errors import UserError
 from openmova.train.answer_loss import answer_loss, answer_positions
 from openmova.train.dataset import TrainDataset
 from openmova.train.deepspeed import deepspeed_plugin
+from openmova.train.domain_statistics import Domains, DomainStatistics, flat
 from openmova.train.evaluation import Evaluation
 from openmova.train.interrupt import Interrupt
-from openmova.train.preparation import Prepared
+from openmova.train.preparation import RunSetup
 from openmova.train.progress import Progress
-from openmova.train.recipe import TrainingRecipe
 from openmova.train.run_folder import RunFolder, step_of
 from openmova.train.stages import saved_buffers
-from openmova.train.statistics import Domains, DomainStatistics, flat
 from openmova.train.trackers import Track, tracked
+from openmova.train.training_recipe import TrainingRecipe
 
 DRAWN_EVERY = 60.0
 """Seconds between two pictures of the log, at least."""
@@ -75,7 +75,7 @@ class TrainingLoop:
 
     def __init__(
         self,
-        prepared: Prepared,
+        setup: RunSetup,
         accelerator: Accelerator,
         folder: RunFolder,
         bad: BadSamples,
@@ -83,11 +83,11 @@ class TrainingLoop:
         interrupt: Interrupt,
         trackers: Sequence[Track] = (),
     ) -> None:
-        recipe = prepared.recipe
+        recipe = setup.recipe
         self.recipe = recipe
-        self.model = prepared.model
-        self.trained = prepared.trained
-        self.sharding = prepared.sharding
+        self.model = setup.model
+        self.trainable = setup.trainable
+        self.sharding = setup.sharding
         self.accelerator = accelerator
         self.folder = folder
         self.interrupt = interrupt
@@ -95,24 +95,24 @@ class TrainingLoop:
         self.step = 0
         self.unannotated = 0
         """Samples of this process that had no experts list."""
-        self.steps = prepared.steps
+        self.steps = setup.steps
         self.samples_a_step = recipe.batch * recipe.accumulation * accelerator.num_processes
         self.dataset = TrainDataset(
-            prepared.mixture, prepared.collator, bad, random_experts=recipe.random_experts
+            setup.mixture, setup.collator, bad, random_experts=recipe.random_experts
         )
         self.evaluation = None
-        if prepared.held_out is not None and recipe.evaluation is not None:
+        if setup.held_out is not None and recipe.evaluation is not None:
             self.evaluation = Evaluation(
-                prepared.held_out,
-                prepared.collator,
+                setup.held_out,
+                setup.collator,
                 samples=recipe.evaluation.samples,
                 batch=recipe.batch,
                 bad=BadSamples(folder.bad, share=recipe.bad_share),
             )
-        self.statistics = DomainStatistics(prepared.collator.experts)
+        self.statistics = DomainStatistics(setup.collator.experts)
         if recipe.gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        groups = self.trained.groups
+        groups = self.trainable.groups
         self.rates = [group["lr"] for group in groups]
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer: Any = torch.optim.AdamW(groups, fused=True)
@@ -157,7 +157,7 @@ class TrainingLoop:
     def train_step(self, batches: Sequence[Batch]) -> float:
         """Learn from the batches of one step; returns the norm of its gradient."""
         self.model.train()
-        self.trained.hold_still()
+        self.trainable.eval_frozen()
         share = rate_share(self.recipe, self.step, self.steps)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * share
@@ -168,7 +168,7 @@ class TrainingLoop:
         for batch in batches:
             if self.sharding is not None:
                 self.sharding.share_buffers()
-                self.sharding.chose(batch["routing"])
+                self.sharding.note_routing(batch["routing"])
             with self.accelerator.accumulate(self.wrapped):
                 loss = self.compute_loss(batch) / tokens
                 # Gradients are averaged over processes and batches, and here they are to be added.
@@ -176,7 +176,7 @@ class TrainingLoop:
             total = total + loss.detach()
         self._check_number("loss", total, batches)
         if self.sharding is not None:
-            self.sharding.forget_unused()
+            self.sharding.drop_unused_gradients()
         norm: Any = self.accelerator.clip_grad_norm_(self.parameters, self.recipe.clip)
         norm = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
         self._check_number("gradient", norm, batches)

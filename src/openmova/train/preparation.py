@@ -24,18 +24,18 @@ from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
 from openmova.train.collator import Collator
-from openmova.train.lora import Lora, give_router_lora
-from openmova.train.recipe import DataSource, TrainingRecipe
+from openmova.train.language_lora import Lora, give_router_lora
 from openmova.train.sharding import Sharding
-from openmova.train.stages import Trained, set_stage
+from openmova.train.stages import TrainableParts, set_stage
 from openmova.train.trackers import check_trackers
+from openmova.train.training_recipe import DataSource, TrainingRecipe
 
 TINY = "tiny"
 SYNTHETIC = "synthetic"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class RunSetup:
     """Everything that a recipe names, opened and found to fit together."""
 
     recipe: TrainingRecipe
@@ -44,7 +44,7 @@ class Prepared:
     collator: Collator
     mixture: Mixture
     held_out: Mixture | None
-    trained: Trained
+    trainable: TrainableParts
     lora: Lora | None
     sharding: Sharding | None
     dtype: torch.dtype
@@ -52,7 +52,7 @@ class Prepared:
     steps: int
 
 
-def prepare(recipe: TrainingRecipe) -> Prepared:
+def prepare(recipe: TrainingRecipe) -> RunSetup:
     """Open model and data; the first samples are encoded, so that what does not fit shows now.
 
     Raises UserError.
@@ -74,16 +74,16 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
     lora = give_lora(model, recipe)
     # Before anything learns in float32: no process then holds more than its share of that.
     sharding = Sharding(model, compute) if recipe.sharding == "fsdp" and processes() > 1 else None
-    trained = stage_of(model, recipe)
+    trainable = stage_of(model, recipe)
     steps = recipe.steps or math.ceil(recipe.epochs * len(mixture) / _step_samples(recipe))
-    return Prepared(
+    return RunSetup(
         recipe=recipe,
         model=model,
         processor=processor,
         collator=collator,
         mixture=mixture,
         held_out=held_out,
-        trained=trained,
+        trainable=trainable,
         lora=lora,
         sharding=sharding,
         dtype=dtype,
@@ -109,7 +109,7 @@ def give_lora(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> Lo
     return Lora(model, recipe.lora) if recipe.stage == "lora" else None
 
 
-def stage_of(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> Trained:
+def stage_of(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> TrainableParts:
     """Let the recipe's parts learn."""
     return set_stage(
         model,

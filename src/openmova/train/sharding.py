@@ -69,11 +69,11 @@ class Sharding:
         for buffer in self._buffers:
             dist.broadcast(buffer, 0)
 
-    def chose(self, routing: Tensor) -> None:
-        """Note the routing [B, E] of a batch, for `forget_unused`."""
+    def note_routing(self, routing: Tensor) -> None:
+        """Note the routing [B, E] of a batch, for `drop_unused_gradients`."""
         self._chosen = torch.maximum(self._chosen, routing.any(dim=0).to(self._chosen))
 
-    def forget_unused(self) -> None:
+    def drop_unused_gradients(self) -> None:
         """Take the gradients, all zero, from what no sample of the step used in any process.
 
         As without sharding, the optimizer then passes over it.

@@ -12,11 +12,11 @@ from openmova.model.processing_mova import MovaProcessor
 from openmova.train.interrupt import Interrupt
 from openmova.train.loop import TrainingLoop, accelerator_of
 from openmova.train.plot import can_draw
-from openmova.train.preparation import Prepared, is_first_process, load_start, prepare
+from openmova.train.preparation import RunSetup, is_first_process, load_start, prepare
 from openmova.train.progress import Progress, Tell
-from openmova.train.recipe import TrainingRecipe
 from openmova.train.run_folder import RunFolder, step_of
 from openmova.train.trackers import open_trackers
+from openmova.train.training_recipe import TrainingRecipe
 
 
 def train(
@@ -39,7 +39,7 @@ def train(
 def _train(
     recipe: TrainingRecipe, folder: RunFolder, *, resume: bool, tell: Tell, bar: bool
 ) -> Path:
-    prepared = prepare(recipe)
+    setup = prepare(recipe)
     if is_first_process():
         folder.begin(recipe.to_dict(), resume=resume)
     accelerator = accelerator_of(recipe)
@@ -58,7 +58,7 @@ def _train(
     bad = BadSamples(folder.bad, share=recipe.bad_share)
     trackers = open_trackers(recipe.report, folder.path, begun) if is_first_process() else []
     interrupt = Interrupt(tell)
-    loop = TrainingLoop(prepared, accelerator, folder, bad, interrupt=interrupt, trackers=trackers)
+    loop = TrainingLoop(setup, accelerator, folder, bad, interrupt=interrupt, trackers=trackers)
     progress = Progress(
         tell, begun=begun, steps=loop.steps, samples_a_step=loop.samples_a_step, bar=bar
     )
@@ -76,13 +76,13 @@ def _train(
         goes_on = "nothing was kept" if kept is None else f"--resume goes on from {kept.name}"
         tell(f"stopped after step {loop.step}: {goes_on}")
         raise
-    if prepared.sharding is not None:
-        prepared.sharding.gather()
+    if setup.sharding is not None:
+        setup.sharding.gather()
     if is_first_process():
         folder.draw()
-        model = _trained(prepared)
+        model = _trained(setup)
         with folder.writing(), folder.new_final() as unfinished:
-            save_trained(model, prepared.processor, unfinished)
+            save_trained(model, setup.processor, unfinished)
         without = f", {loop.unannotated} had no experts list" if loop.unannotated else ""
         samples = f"{bad.bad} of {bad.bad + bad.good} samples were bad{without}"
         tell(f"{folder.final}: trained, {samples}")
@@ -90,14 +90,14 @@ def _train(
     return folder.final
 
 
-def _trained(prepared: Prepared) -> MovaForConditionalGeneration:
+def _trained(setup: RunSetup) -> MovaForConditionalGeneration:
     """The model of a run that is over, in the dtype that it began with."""
-    lora, recipe = prepared.lora, prepared.recipe
+    lora, recipe = setup.lora, setup.recipe
     if lora is None:
-        return prepared.model.to(prepared.dtype)
+        return setup.model.to(setup.dtype)
     if recipe.lora.quantize is None:
         lora.merge()
-        return prepared.model.to(prepared.dtype)
+        return setup.model.to(setup.dtype)
     stored, _ = load_start(replace(recipe, lora=replace(recipe.lora, quantize=None)))
     lora.merge_into(stored)
     return stored

@@ -13,14 +13,14 @@ from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED
 from openmova.train.collator import Collator
 from openmova.train.preparation import open_sources
-from openmova.train.recipe import TrainingRecipe
+from openmova.train.training_recipe import TrainingRecipe
 
 LOOKED_AT = 16
 """Samples of each source, evenly spaced; of a stream the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looked:
+class SourceSummary:
     """What was found of one source."""
 
     source: str
@@ -38,7 +38,7 @@ class Looked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Average:
+class AverageSample:
     """A sample as it is on average over the mixture."""
 
     tokens: int
@@ -48,9 +48,9 @@ class Average:
     """Share of the samples that each expert sees."""
 
 
-def look_at(
+def summarize_sources(
     recipe: TrainingRecipe, collator: Collator | None
-) -> tuple[list[Looked], int | None, Average | None]:
+) -> tuple[list[SourceSummary], int | None, AverageSample | None]:
     """Every source of a recipe, those of its evaluation last, how many samples an epoch has, and
     what they are on average.
 
@@ -60,9 +60,9 @@ def look_at(
     opened = open_sources(recipe.data, recipe.seed)
     held_out = () if recipe.evaluation is None else recipe.evaluation.data
     found = [
-        Looked(source=source.path, fault=str(samples))
+        SourceSummary(source=source.path, fault=str(samples))
         if isinstance(samples, UserError)
-        else _looked(source.path, samples, collator)
+        else _summary(source.path, samples, collator)
         for source, samples in zip(
             (*recipe.data, *held_out),
             (*opened, *open_sources(held_out, recipe.seed)),
@@ -79,7 +79,7 @@ def look_at(
     return found, len(mixture), _average(trained, mixture.counts, collator.experts)
 
 
-def _looked(path: str, source: Weighted, collator: Collator | None) -> Looked:
+def _summary(path: str, source: Weighted, collator: Collator | None) -> SourceSummary:
     samples = source.samples
     indices = evenly(len(samples), LOOKED_AT)
     if not samples.random_access:
@@ -103,7 +103,7 @@ def _looked(path: str, source: Weighted, collator: Collator | None) -> Looked:
         why = f"such as: {reasons[0]}" if reasons else "for it is empty"
         fault = f"{samples.name} has no sample that can be used, {why}"
     measured = collator is not None and good > 0
-    return Looked(
+    return SourceSummary(
         source=path,
         samples=len(samples),
         fault=fault,
@@ -115,13 +115,15 @@ def _looked(path: str, source: Weighted, collator: Collator | None) -> Looked:
     )
 
 
-def _average(found: Sequence[Looked], counts: Sequence[int], experts: Sequence[str]) -> Average:
+def _average(
+    found: Sequence[SourceSummary], counts: Sequence[int], experts: Sequence[str]
+) -> AverageSample:
     total = sum(counts)
 
     def mean(values: Sequence[float | None]) -> float:
         return sum((v or 0.0) * n for v, n in zip(values, counts, strict=True)) / total
 
-    return Average(
+    return AverageSample(
         tokens=max(round(mean([looked.tokens for looked in found])), 1),
         answered=max(round(mean([looked.answered for looked in found])), 1),
         experts={n: mean([(looked.experts or {}).get(n) for looked in found]) for n in experts},

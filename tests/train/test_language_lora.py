@@ -9,9 +9,9 @@ import torch
 
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
-from openmova.train.lora import Lora, LoraSettings, lora_matrices
-from openmova.train.recipe import load_recipe
+from openmova.train.language_lora import Lora, LoraSettings, lora_matrices
 from openmova.train.training import train
+from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE, weights
 
 pytest.importorskip("peft")

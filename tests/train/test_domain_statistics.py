@@ -11,10 +11,10 @@ from openmova.data.bad import BadSamples
 from openmova.runtime.run_store import JsonLines
 from openmova.train.answer_loss import AnswerLoss
 from openmova.train.dataset import TrainDataset
+from openmova.train.domain_statistics import DomainStatistics, flat
 from openmova.train.preparation import prepare
-from openmova.train.recipe import load_recipe
-from openmova.train.statistics import DomainStatistics, flat
 from openmova.train.training import train
+from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE
 
 STILL = [*FAST, "learning_rates.gate_text=0", "log_steps=1", "steps=2"]

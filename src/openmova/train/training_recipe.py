@@ -24,7 +24,7 @@ from openmova.runtime.yaml_config import (
     check_choice,
     read_yaml,
 )
-from openmova.train.lora import LoraSettings
+from openmova.train.language_lora import LoraSettings
 from openmova.train.stages import STAGES
 
 

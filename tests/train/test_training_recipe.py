@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from openmova.errors import UserError
-from openmova.train.recipe import load_recipe, recipe_from_dict
 from openmova.train.stages import STAGES
+from openmova.train.training_recipe import load_recipe, recipe_from_dict
 
 SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
 LEAST = {
