@@ -28,6 +28,7 @@ def test_the_smoke_recipe_leaves_a_model_that_answers(tmp_path: Path, stage: str
     assert (code, out) == (0, f"{tmp_path}/final\n")
     assert "step 2/2  loss" in err
     assert (tmp_path / "final" / "model.safetensors").is_file()
+    assert (tmp_path / "plot.png").is_file()
     mova = Mova.from_pretrained(tmp_path / "final")
     picture = Path(__file__).parents[1] / "golden" / "image_square.png"
     assert mova.ask(picture, "What is this?", experts="all", max_new_tokens=3).gates.any()

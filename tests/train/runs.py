@@ -21,11 +21,13 @@ from torch import Tensor
 from openmova.__main__ import main
 from openmova.runtime.run_store import JsonLines
 from openmova.train.loop import TrainingLoop
+from openmova.train.run_folder import RunFolder
 from openmova.train.training import train
 from openmova.train.training_recipe import load_recipe
 
 SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
 ROOM = 50_000  # bytes that a file may have on a full disk: enough for a log, for no checkpoint
+HELD_OUT = ["evaluation.data=[{path: synthetic, samples: 6}]", "evaluation.steps=2"]
 FAST = ["steps=8", "save_steps=2", "batch=2", "data.0.samples=24"]
 
 
@@ -57,6 +59,7 @@ def run_in_process(
     """What the process does: the run, and its words into a file."""
     os.environ |= {"ACCELERATE_USE_CPU": "1", **environment}
     torch.set_num_threads(1)
+    RunFolder.draw = lambda self: None  # type: ignore[method-assign]
 
     def tell(line: str) -> None:
         if told is not None:
@@ -144,11 +147,23 @@ def assert_close(one: Path, two: Path) -> None:
         torch.testing.assert_close(found[name], tensor, atol=2e-5, rtol=1e-4, msg=name)
 
 
+def assert_same_log(one: Path, two: Path) -> None:
+    """Up to rounding: what was learned, and what was found of what is held out."""
+    for was, found in zip(entries(one), entries(two), strict=True):
+        domains, others = was.pop("domains", {}), found.pop("domains", {})
+        assert others.keys() == domains.keys()
+        for name, domain in domains.items():
+            assert others[name]["samples"] == domain["samples"]
+            assert others[name]["loss"] == pytest.approx(domain["loss"], rel=1e-3)
+            assert others[name]["chosen"] == domain["chosen"]
+        for entry in (was, found):
+            entry.pop("samples_per_second", None)
+        assert found == pytest.approx(was, rel=1e-3)
+
+
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["openmova.train.training", "torch._dynamo", "matplotlib.backends.backend_agg"]
-    )
+    context.set_forkserver_preload(["openmova.train.training", "torch._dynamo"])
     return context
 
 

@@ -8,16 +8,12 @@ import pytest
 import torch
 
 from openmova.data.bad import BadSamples
-from openmova.runtime.run_store import JsonLines
 from openmova.train.answer_loss import AnswerLoss
 from openmova.train.dataset import TrainDataset
 from openmova.train.domain_statistics import DomainStatistics, flat
 from openmova.train.preparation import prepare
-from openmova.train.training import train
 from openmova.train.training_recipe import load_recipe
-from train.runs import FAST, SMOKE
-
-STILL = [*FAST, "learning_rates.gate_text=0", "log_steps=1", "steps=2"]
+from train.runs import FAST, SMOKE, entries, run
 
 
 def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw() -> None:
@@ -53,25 +49,28 @@ def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw(
 def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
     tmp_path: Path,
 ) -> None:
-    recipe = load_recipe(SMOKE, [*STILL, "accumulation=2"])
-    train(recipe, tmp_path, resume=False, tell=str)
-    entries = JsonLines(tmp_path / "log.jsonl").entries()
-    for entry in entries:
+    changes = ["learning_rates.gate_text=0", "log_steps=1", "steps=2", "accumulation=2"]
+    run(tmp_path, *changes)
+    log = entries(tmp_path)
+    for entry in log:
+        rates = {key: value for key, value in entry.items() if key.startswith("learning_rate/")}
+        assert rates.keys() == {f"learning_rate/{p}" for p in ("adapter", "base", "language_model")}
+        assert rates["learning_rate/base"] == pytest.approx(rates["learning_rate/adapter"] / 2)
         domains = entry["domains"].values()
         assert sum(found["samples"] for found in domains) == 4
         tokens = sum(found["tokens"] for found in domains)
         total = sum(found["tokens"] * found["loss"] for found in domains)
         assert entry["loss"] == pytest.approx(total / tokens, rel=1e-5)
 
-    prepared = prepare(recipe)
+    prepared = prepare(load_recipe(SMOKE, [*FAST, *changes]))
     dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
     batch = prepared.collator([dataset[i] for i in range(4)])
     names, domains = batch.pop("names"), batch.pop("domains")
     with torch.no_grad():
         out = prepared.model.eval()(**batch)
     assert len(names) == 4
-    assert entries[0]["loss"] == pytest.approx(out.loss.item(), rel=1e-5)
-    for domain, found in entries[0]["domains"].items():
+    assert log[0]["loss"] == pytest.approx(out.loss.item(), rel=1e-5)
+    for domain, found in log[0]["domains"].items():
         rows = torch.tensor([d == domain for d in domains])
         chosen = batch["routing"][rows].float()  # [b, E]
         assert list(found["chosen"].values()) == pytest.approx(chosen.mean(dim=0).tolist())
@@ -79,11 +78,3 @@ def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
             if name in found["gates"]:
                 weights = out.gates[rows][:, :, j].sum(dim=0) / chosen[:, j].sum()
                 assert found["gates"][name] == pytest.approx(weights.tolist(), abs=1e-4)
-
-
-def test_each_part_s_learning_rate_is_logged(tmp_path: Path) -> None:
-    train(load_recipe(SMOKE, STILL), tmp_path, resume=False, tell=str)
-    entry = JsonLines(tmp_path / "log.jsonl").entries()[0]
-    rates = {key: value for key, value in entry.items() if key.startswith("learning_rate/")}
-    assert rates.keys() == {f"learning_rate/{p}" for p in ("adapter", "base", "language_model")}
-    assert rates["learning_rate/base"] == pytest.approx(rates["learning_rate/adapter"] / 2)

@@ -14,7 +14,7 @@ import torch
 from openmova.train.loop import TrainingLoop
 from openmova.train.training import train
 from openmova.train.training_recipe import load_recipe
-from train.runs import FAST, SMOKE, weights
+from train.runs import FAST, SMOKE, assert_same
 
 CHANGES = [*FAST, "save_steps=4", "workers=1"]
 
@@ -74,8 +74,7 @@ def test_the_step_is_ended_and_kept_and_the_end_is_the_same(tmp_path: Path, pres
         "interrupted",
     ]
     assert run(tmp_path / "stopped")[0] == "going on from checkpoint-6"
-    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert_same(tmp_path / "whole", tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

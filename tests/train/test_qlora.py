@@ -16,7 +16,7 @@ from openmova.train import training as run_module
 from openmova.train.preparation import RunSetup, prepare
 from openmova.train.training import save_trained, train
 from openmova.train.training_recipe import load_recipe
-from train.runs import FAST, SMOKE, stopped_after, weights
+from train.runs import FAST, SMOKE, assert_same, stopped_after, weights
 
 pytest.importorskip("peft")
 pytest.importorskip("bitsandbytes")
@@ -77,8 +77,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     with stopped_after(5, monkeypatch):
         run(start, tmp_path / "stopped")
     run(start, tmp_path / "stopped", resume=True)
-    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert_same(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_tiny_has_nothing_stored() -> None:
