@@ -21,19 +21,19 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from sizes import divided, random_model
 from torch import nn
-from transformers import TrainerCallback, get_scheduler
 from transformers.initialization import no_init_weights
 
 from openmova.experts.registry import build_expert
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.train.collate import answer_positions
+from openmova.train.answer_loss import answer_positions
 from openmova.train.dry_step import DryStep
 from openmova.train.stages import set_stage
 
@@ -116,10 +116,10 @@ def experts(arguments: argparse.Namespace) -> None:
     for name in full:
         print(f"| {name} | {full[name]:.2f} | {own[name]:.2f} |", flush=True)
     model = random_model(config)
-    trained = set_stage(model, arguments.stage, learning_rate=1e-5, learning_rates={})
-    optimizer = torch.optim.AdamW(trained.groups)
+    trainable = set_stage(model, arguments.stage, learning_rate=1e-5, learning_rates={})
+    optimizer = torch.optim.AdamW(trainable.groups)
     model.train()
-    trained.hold_still()
+    trainable.eval_frozen()
     # Experts that see a sample, and whether the language model reads what they see.
     ways = {
         "three": (3, True),
@@ -153,29 +153,16 @@ def experts(arguments: argparse.Namespace) -> None:
         )
 
 
-class Clock(TrainerCallback):
-    """Processor seconds of each step, from the end of the one before."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self._last = 0.0
-
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        now = time.process_time()
-        self.seconds.append(now - self._last)
-        self._last = now
-
-    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        self._last = time.process_time()
-
-
 def trainer(arguments: argparse.Namespace) -> None:
     """Time the step of our trainer and of a bare loop, on the same samples."""
-    from openmova.data.bad import BadSamples
-
-    from openmova.train import run
-    from openmova.train.recipe import recipe_from_dict
-    from openmova.train.trainer import Course, MovaTrainer
+    from openmova.data.bad_samples import BadSamples
+    from openmova.train.dataset import TrainDataset
+    from openmova.train.interrupt import Interrupt
+    from openmova.train.loop import TrainingLoop, accelerator_of
+    from openmova.train.preparation import prepare
+    from openmova.train.progress import Progress
+    from openmova.train.run_folder import RunFolder
+    from openmova.train.training_recipe import recipe_from_dict
 
     recipe = recipe_from_dict(
         {
@@ -191,52 +178,50 @@ def trainer(arguments: argparse.Namespace) -> None:
     )
 
     def bare() -> list[float]:
-        prepared = run.prepare(recipe)
-        course = Course(prepared.mixture, prepared.encoder, BadSamples(), prepared.samples)
-        optimizer = torch.optim.AdamW(prepared.trained.groups, fused=True)
-        schedule = get_scheduler("cosine", optimizer, 1, recipe.steps)
+        prepared = prepare(recipe)
+        dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
+        optimizer = torch.optim.AdamW(prepared.trainable.groups, fused=True)
         seconds = []
         for step in range(arguments.steps):
             began = time.process_time()
-            rows = [course[step * recipe.batch + i] for i in range(recipe.batch)]
-            batch = prepared.encoder.batch(rows)
-            del batch["names"], batch["domains"]
+            rows = [dataset[step * recipe.batch + i] for i in range(recipe.batch)]
+            batch = prepared.collator(rows)
+            inputs = {name: v for name, v in batch.items() if isinstance(v, torch.Tensor)}
             prepared.model.train()
-            prepared.trained.hold_still()
-            kept = answer_positions(batch["labels"])
-            prepared.model(**batch, logits_to_keep=kept).loss.backward()
+            prepared.trainable.eval_frozen()
+            kept = answer_positions(inputs["labels"])
+            prepared.model(**inputs, logits_to_keep=kept).loss.backward()
             nn.utils.clip_grad_norm_(prepared.model.parameters(), recipe.clip)
             optimizer.step()
-            schedule.step()
             optimizer.zero_grad()
             seconds.append(time.process_time() - began)
         return seconds
 
     def ours() -> list[float]:
-        clock = Clock()
+        ends: list[float] = []
 
-        class Timed(MovaTrainer):
-            def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-                pass  # at the end of the run
+        class Clock(Progress):
+            def advance(self) -> None:
+                ends.append(time.process_time())
 
-            def train(self, *args: Any, **kwargs: Any) -> Any:
-                self.add_callback(clock)
-                return super().train(*args, **kwargs)
-
-        original, run.MovaTrainer = run.MovaTrainer, Timed
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                run.train(recipe, Path(folder), resume=False, tell=lambda line: None)
-        finally:
-            run.MovaTrainer = original
-        return clock.seconds
+        with tempfile.TemporaryDirectory() as folder:
+            loop = TrainingLoop(
+                prepare(recipe),
+                accelerator_of(recipe),
+                RunFolder(Path(folder)),
+                BadSamples(),
+                interrupt=Interrupt(print),
+            )
+            clock = Clock(lambda line: None, begun=0, steps=loop.steps, samples_a_step=1, bar=False)
+            loop.run(None, clock)
+        return [end - begun for begun, end in pairwise(ends)]
 
     loops: list[float] = []
     trainers: list[float] = []
     for _ in range(arguments.repeats):
         # The first step of each warms up.
         loops.append(statistics.mean(bare()[1:]))
-        trainers.append(statistics.mean(ours()[1:]))
+        trainers.append(statistics.mean(ours()))
     ratios = [t / b for t, b in zip(trainers, loops, strict=True)]
     print(
         f"{arguments.model}, stage {arguments.stage}, batch {arguments.batch}: a step takes "

@@ -18,8 +18,8 @@ def choose(margin: float) -> list[tuple[str, ...]]:
 
 def test_sets_count_only_as_a_whole_and_experts_one_by_one() -> None:
     found = agreement(GIVEN, choose, ("ocr", "chart", "shapes"), margin=0.0)
-    assert (found.samples, found.exact) == (4, 0.25)
-    assert found.to_dict()["experts"] == {
+    assert (found["samples"], found["exact"]) == (4, 0.25)
+    assert found["experts"] == {
         "ocr": {"precision": 1.0, "recall": 1.0},
         "chart": {"precision": 1 / 3, "recall": 1.0},
         "shapes": {"precision": None, "recall": None},
@@ -28,5 +28,5 @@ def test_sets_count_only_as_a_whole_and_experts_one_by_one() -> None:
 
 def test_the_smallest_of_the_best_margins_is_told() -> None:
     found = agreement(GIVEN, choose, ("ocr", "chart"), margin=1.0)
-    assert found.exact == 0.25
-    assert (found.best_margin, found.best_exact) == (0.03, 0.75)
+    assert found["exact"] == 0.25
+    assert (found["best_margin"], found["best_exact"]) == (0.03, 0.75)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from openmova.annotate.annotation_folder import Settings
-from openmova.annotate.cluster import Chunk, ClusterLosses, _Worker
+from openmova.annotate import cluster
+from openmova.annotate.cluster import ClusterLosses, _Worker
+from openmova.annotate.probes import AnnotationSettings
 from openmova.data.bad_samples import BadSamples
 from openmova.data.formats import read_samples
 from openmova.errors import UserError
 from openmova.runtime import ray_cluster
 
-SETTINGS = Settings(data="data", samples=4, pool=("ocr",), models={"base": "a", "ocr": "b"})
+SETTINGS = AnnotationSettings(
+    data="data", samples=4, pool=("ocr",), models={"base": "a", "ocr": "b"}
+)
 BASE, OCR = SETTINGS.probes
 CHUNKS = [(BASE, range(2)), (BASE, range(2, 4)), (OCR, range(2))]
 OPENED = partial(read_samples, "data.json")
@@ -26,21 +30,17 @@ def result(probe: str, start: int, losses: Sequence[float], **changes: Any) -> d
     return {"probe": probe, "start": start, "losses": losses, "bad": [], "error": "", **changes}
 
 
-def cluster(
+def computed(
     bad: BadSamples, results: Sequence[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> ClusterLosses:
-    def arriving(self: ClusterLosses, chunks: Sequence[Chunk]) -> Generator[dict[str, Any]]:
-        assert chunks == CHUNKS
-        yield from results
-
-    monkeypatch.setattr(ClusterLosses, "_results", arriving)
-    return ClusterLosses(lambda: CHUNKS, OPENED, SETTINGS, bad)
+) -> list[Sequence[float]]:
+    monkeypatch.setattr(cluster, "cluster", nullcontext)
+    monkeypatch.setattr(ClusterLosses, "_results", lambda self, chunks: (r for r in results))
+    return list(ClusterLosses(OPENED, SETTINGS, bad).compute(CHUNKS[: len(results)]))
 
 
 def test_results_in_any_order_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     results = [result("ocr", 0, [5, 6]), result("base", 2, [3, 4]), result("base", 0, [1, 2])]
-    losses = cluster(BadSamples(), results, monkeypatch)
-    assert [losses(probe, rows) for probe, rows in CHUNKS] == [[1, 2], [3, 4], [5, 6]]
+    assert computed(BadSamples(), results, monkeypatch) == [[1, 2], [3, 4], [5, 6]]
 
 
 def test_bad_samples_of_the_workers_are_counted_and_listed_here(
@@ -48,16 +48,14 @@ def test_bad_samples_of_the_workers_are_counted_and_listed_here(
 ) -> None:
     entry = {"reason": "damaged", "id": "7", "source": "data"}
     bad = BadSamples(tmp_path / "bad.jsonl")
-    losses = cluster(bad, [result("base", 0, [1, float("nan")], bad=[entry])], monkeypatch)
-    losses(BASE, range(2))
+    computed(bad, [result("base", 0, [1, float("nan")], bad=[entry])], monkeypatch)
     assert (bad.good, bad.bad) == (1, 1)
     assert "damaged" in (tmp_path / "bad.jsonl").read_text()
 
 
 def test_a_mistake_that_a_worker_found_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = cluster(BadSamples(), [result("base", 0, [], error="no model 'a'")], monkeypatch)
     with pytest.raises(UserError, match="no model 'a'"):
-        losses(BASE, range(2))
+        computed(BadSamples(), [result("base", 0, [], error="no model 'a'")], monkeypatch)
 
 
 def test_a_worker_says_what_its_node_lacks(tmp_path: Path) -> None:

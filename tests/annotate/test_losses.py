@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from openmova.annotate.losses import ProbeLosses, SampleIds, answer_losses
+from openmova.annotate.losses import probe_losses
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.bad_samples import BadSamples
 from openmova.data.sources import RecordList
-from openmova.train.collate import Encoder
+from openmova.train.collator import Collator
 
 MODEL, PROCESSOR = tiny_mova()
-MODEL.eval()  # the text encoder of the gate has dropout
+MODEL.eval()  # the text collator of the gate has dropout
 with torch.no_grad(), torch.random.fork_rng():
     torch.manual_seed(0)
     for weight in MODEL.model.adapter.parameters():  # untrained, it ignores the experts
@@ -40,16 +40,16 @@ SAMPLES = RecordList("data", [record(number) for number in range(5)], Path())
 
 
 def losses_of(*experts: str, batch: int = 8, samples: RecordList = SAMPLES) -> list[float]:
-    encoder = Encoder(PROCESSOR, NAMES, chosen=experts)
+    collator = Collator(PROCESSOR, NAMES, chosen=experts)
     bad = BadSamples(share=1.0)
-    return ProbeLosses(MODEL, encoder, samples, bad=bad, batch=batch)(range(len(samples)))
+    rows = range(len(samples))
+    return probe_losses(MODEL, collator, samples, rows, bad=bad, batch=batch)
 
 
 def test_it_is_the_loss_of_training() -> None:
-    encoder = Encoder(PROCESSOR, NAMES, chosen=NAMES)
-    for index in range(len(SAMPLES)):
-        batch = encoder.batch([encoder.row(SAMPLES[index].open())])
-        (found,) = answer_losses(MODEL, batch).tolist()
+    collator = Collator(PROCESSOR, NAMES, chosen=NAMES)
+    for index, found in enumerate(losses_of(*NAMES)):
+        batch = collator([collator.row(SAMPLES[index].open())])
         inputs = {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)}
         with torch.no_grad():
             assert found == pytest.approx(MODEL(**inputs).loss.item(), abs=1e-5)
@@ -69,8 +69,7 @@ def test_a_bad_sample_has_no_loss_and_is_listed_once(tmp_path: Path) -> None:
     damaged = record(1, images=[b"no picture"])
     samples = RecordList("data", [record(0), damaged, {"id": 7}, record(3)], Path())
     bad = BadSamples(tmp_path / "bad.jsonl", share=1.0)
-    probe = ProbeLosses(MODEL, Encoder(PROCESSOR, NAMES, chosen=()), samples, bad=bad, batch=2)
-    first = probe(range(4))
+    collator = Collator(PROCESSOR, NAMES, chosen=())
+    first = probe_losses(MODEL, collator, samples, range(4), bad=bad, batch=2)
     assert [math.isnan(loss) for loss in first] == [False, True, True, False]
     assert len((tmp_path / "bad.jsonl").read_text().splitlines()) == bad.bad == 2
-    assert list(SampleIds(samples)) == ["id 0", "id 1", "7", "id 3"]

@@ -28,6 +28,7 @@ def test_the_smoke_recipe_leaves_a_model_that_answers(tmp_path: Path, stage: str
     assert (code, out) == (0, f"{tmp_path}/final\n")
     assert "step 2/2  loss" in err
     assert (tmp_path / "final" / "model.safetensors").is_file()
+    assert (tmp_path / "plot.png").is_file()
     mova = Mova.from_pretrained(tmp_path / "final")
     picture = Path(__file__).parents[1] / "golden" / "image_square.png"
     assert mova.ask(picture, "What is this?", experts="all", max_new_tokens=3).gates.any()
@@ -49,16 +50,19 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path: Path) ->
     assert (told["steps"], told["samples_a_step"], told["samples"]) == (2, 2, 4)
     assert told["sources"][0]["samples"] == 8
     assert 0 < told["parameters_that_learn"] < told["parameters"]
+    assert told["device"].startswith("this machine's ")
+    assert "in float32" in told["device"]  # the recipe's precision
     assert not (tmp_path / "run").exists()
 
 
 def test_a_dry_run_tells_what_it_can_and_then_all_data_that_is_missing() -> None:
     data = "data=[{path: a.json}, {path: synthetic, samples: 4}, {path: b.tar}]"
-    code, out, err = run(SMOKE, data, "steps=null", "--samples", "8", "--price", "2", "--dry-run")
+    known = ("--samples", "8", "--price", "2", "--device", "a100")
+    code, out, err = run(SMOKE, data, "steps=null", *known, "--dry-run")
     assert code == 2
     assert "2 of 3 sources" in err and "a.json" in err and "b.tar" in err
     assert len(err.splitlines()) == 1
-    assert "the run 2 steps" in out and "it fits" in out
+    assert "the run 2 steps" in out and "1 x NVIDIA A100, 80 GB: it fits" in out
     for part in ("language model", "location", "optimizer", "can't be used"):
         assert part in out
 
@@ -111,6 +115,6 @@ def test_a_recipe_that_failed_leaves_its_folder_free(tmp_path: Path) -> None:
 
 
 def test_a_second_run_in_the_folder_of_a_running_one_is_refused(tmp_path: Path) -> None:
-    with RunFolder(tmp_path).claimed():
+    with RunFolder(tmp_path).claim():
         code, _, err = run(SMOKE, *FEW, "--output", str(tmp_path))
     assert (code, "another run is writing" in err) == (2, True)

@@ -19,28 +19,37 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from openmova.__main__ import main
-from openmova.train.recipe import load_recipe
+from openmova.runtime.run_store import JsonLines
+from openmova.train.loop import TrainingLoop
 from openmova.train.run_folder import RunFolder
-from openmova.train.trainer import MovaTrainer
 from openmova.train.training import train
+from openmova.train.training_recipe import load_recipe
 
 SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
 ROOM = 50_000  # bytes that a file may have on a full disk: enough for a log, for no checkpoint
+HELD_OUT = ["evaluation.data=[{path: synthetic, samples: 6}]", "evaluation.steps=2"]
 FAST = ["steps=8", "save_steps=2", "batch=2", "data.0.samples=24"]
+
+
+def run(output: Path, *changes: str, resume: bool = True) -> list[str]:
+    """The smoke recipe in this process; returns what it said."""
+    said: list[str] = []
+    train(load_recipe(SMOKE, [*FAST, *changes]), output, resume=resume, tell=said.append)
+    return said
 
 
 @contextmanager
 def stopped_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Ctrl-C in the midst of the step that follows, out of the run inside."""
-    original = MovaTrainer.training_step
+    original = TrainingLoop.train_step
 
-    def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> Tensor:
-        if self.state.global_step == steps:
+    def step(self: TrainingLoop, batches: Any) -> float:
+        if self.step == steps:
             raise KeyboardInterrupt
-        return original(self, *args, **kwargs)
+        return original(self, batches)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(MovaTrainer, "training_step", step)
+        patched.setattr(TrainingLoop, "train_step", step)
         yield
 
 
@@ -50,6 +59,7 @@ def run_in_process(
     """What the process does: the run, and its words into a file."""
     os.environ |= {"ACCELERATE_USE_CPU": "1", **environment}
     torch.set_num_threads(1)
+    RunFolder.draw = lambda self: None  # type: ignore[method-assign]
 
     def tell(line: str) -> None:
         if told is not None:
@@ -62,14 +72,14 @@ def run_in_process(
 def run_command_until_full(output: Path, errors: Path) -> None:
     """What the process does: the command, on a disk that is full after the first checkpoint."""
     os.environ["ACCELERATE_USE_CPU"] = "1"
-    seal = RunFolder.seal
+    original = TrainingLoop.train_step
 
-    def seal_and_fill(*args: Any, **kwargs: Any) -> Path:
-        sealed = seal(*args, **kwargs)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, resource.RLIM_INFINITY))
-        return sealed
+    def step(self: TrainingLoop, batches: Any) -> float:
+        if self.folder.newest() is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, resource.RLIM_INFINITY))
+        return original(self, batches)
 
-    RunFolder.seal = seal_and_fill  # type: ignore[method-assign]
+    TrainingLoop.train_step = step  # type: ignore[method-assign]
     sys.stderr = errors.open("w", encoding="utf-8")
     sys.argv = ["openmova", "train", str(SMOKE), *FAST, "--output", str(output)]
     main()
@@ -117,11 +127,43 @@ def weights(output: Path) -> dict[str, Tensor]:
     return load_file(output / "final" / "model.safetensors")
 
 
+def entries(output: Path) -> list[dict[str, Any]]:
+    """Of the log."""
+    return JsonLines(output / "log.jsonl").entries()
+
+
+def assert_same(one: Path, two: Path) -> None:
+    """To the bit."""
+    expected, found = weights(one), weights(two)
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
+def assert_close(one: Path, two: Path) -> None:
+    """Up to rounding."""
+    expected, found = weights(one), weights(two)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, atol=2e-5, rtol=1e-4, msg=name)
+
+
+def assert_same_log(one: Path, two: Path) -> None:
+    """Up to rounding: what was learned, and what was found of what is held out."""
+    for was, found in zip(entries(one), entries(two), strict=True):
+        domains, others = was.pop("domains", {}), found.pop("domains", {})
+        assert others.keys() == domains.keys()
+        for name, domain in domains.items():
+            assert others[name]["samples"] == domain["samples"]
+            assert others[name]["loss"] == pytest.approx(domain["loss"], rel=1e-3)
+            assert others[name]["chosen"] == domain["chosen"]
+        for entry in (was, found):
+            entry.pop("samples_per_second", None)
+        assert found == pytest.approx(was, rel=1e-3)
+
+
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["openmova.train.training", "torch._dynamo", "matplotlib.backends.backend_agg"]
-    )
+    context.set_forkserver_preload(["openmova.train.training", "torch._dynamo"])
     return context
 
 

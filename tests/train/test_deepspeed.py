@@ -1,4 +1,4 @@
-"""A configuration of DeepSpeed is passed on to Trainer, or refused with one line."""
+"""A configuration of DeepSpeed is passed on to accelerate, or refused with one line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from openmova.errors import UserError
-from openmova.train import deepspeed, trainer
-from openmova.train.recipe import load_recipe
-from train.runs import SMOKE
+from openmova.train import deepspeed
 
 
 @pytest.fixture
@@ -25,18 +23,27 @@ def written(folder: Path, **content: Any) -> Path:
     return path
 
 
-def test_the_file_is_passed_on(
+def plugin(path: Path) -> Any:
+    return deepspeed.deepspeed_plugin(str(path), batch=2, accumulation=3, clip=0.5)
+
+
+def test_the_file_is_passed_on_with_the_recipe_s_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: None
 ) -> None:
-    path = written(tmp_path)
-    monkeypatch.setattr(trainer, "TrainingArguments", lambda **given: given)
-    settings: Any = trainer.arguments(load_recipe(SMOKE, [f"deepspeed={path}"]), tmp_path, 4)
-    assert settings["deepspeed"] == str(path)
+    monkeypatch.setattr(deepspeed, "DeepSpeedPlugin", lambda *, hf_ds_config: hf_ds_config)
+    assert plugin(written(tmp_path, steps_per_print=7, gradient_clipping="auto")) == {
+        "zero_optimization": {"stage": 2},
+        "steps_per_print": 7,
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": 2,
+        "gradient_accumulation_steps": 3,
+        "gradient_clipping": 0.5,
+    }
 
 
 def test_without_the_package_the_error_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="pip install deepspeed, or take sharding: fsdp"):
-        deepspeed.deepspeed_file(str(written(tmp_path)))
+        plugin(written(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -50,9 +57,9 @@ def test_what_does_not_fit_a_run_is_refused(
     tmp_path: Path, installed: None, content: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UserError, match=words):
-        deepspeed.deepspeed_file(str(written(tmp_path, **content)))
+        plugin(written(tmp_path, **content))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, installed: None) -> None:
     with pytest.raises(UserError, match=r"nowhere\.json' can't be read"):
-        deepspeed.deepspeed_file("nowhere.json")
+        plugin(Path("nowhere.json"))

@@ -14,13 +14,14 @@ from openmova.checkpoints.sizes import planned_config
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.synthetic import SyntheticSamples
 from openmova.model.configuration_mova import MovaConfig
-from openmova.train.collate import Encoder, answer_positions
-from openmova.train.devices import find_device
+from openmova.train.answer_loss import answer_positions
+from openmova.train.collator import Collator
+from openmova.train.devices import find_device, measure_device
 from openmova.train.dry_step import QUESTION, DryStep, PartOperations
-from openmova.train.estimate import Assumed, Estimate, estimate
-from openmova.train.recipe import load_recipe
+from openmova.train.estimate import Assumptions, Estimate, estimate
+from openmova.train.fake_run import COUNTS, PeakMemory
 from openmova.train.stages import set_stage
-from openmova.train.weightless import COUNTS, PeakMemory
+from openmova.train.training_recipe import load_recipe
 from train.runs import SMOKE
 
 RECIPES = SMOKE.parent
@@ -28,7 +29,7 @@ LORA = ("stage=lora", "learning_rates={}")
 
 
 def estimated(*changes: str, **assumed: Any) -> Estimate:
-    return estimate(load_recipe(SMOKE, list(changes)), Assumed(**assumed))
+    return estimate(load_recipe(SMOKE, list(changes)), Assumptions(**assumed))
 
 
 @pytest.fixture
@@ -41,14 +42,14 @@ def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_operations_and_memory_are_those_of_a_real_step() -> None:
     stage = "finetune"
-    found = estimated(f"stage={stage}", "experts=all", "batch=2", "max_tokens=48")
+    found = estimated(f"stage={stage}", "experts=all", "batch=2", "max_tokens=64")
     model, processor = tiny_mova()
-    trained = set_stage(model, stage, learning_rate=1, learning_rates={})
+    trainable = set_stage(model, stage, learning_rate=1, learning_rates={})
     model.train()
-    trained.hold_still()
-    encoder = Encoder(processor, model.config.expert_names, chosen="all", max_tokens=48)
-    rows = [encoder.row(SyntheticSamples(2, seed=0)[i].open()) for i in (0, 1)]
-    batch = encoder.batch(rows)
+    trainable.eval_frozen()
+    collator = Collator(processor, model.config.expert_names, chosen="all", max_tokens=64)
+    rows = [collator.row(SyntheticSamples(2, seed=0)[i].open()) for i in (0, 1)]
+    batch = collator(rows)
     del batch["names"]
     batch["question_input_ids"] = torch.ones(2, QUESTION, dtype=torch.long)
     batch["question_attention_mask"] = torch.ones(2, QUESTION, dtype=torch.long)
@@ -123,6 +124,13 @@ def test_the_time_is_operations_by_what_the_devices_do_a_second() -> None:
     h100 = find_device("h100")
     speed = found.samples_a_second(h100, devices=4, utilisation=0.5)
     assert speed == pytest.approx(4 * 0.5 * 989e12 / found.operations_a_sample())
+
+
+def test_this_machine_s_device_is_measured() -> None:
+    device = measure_device("float32")
+    assert "float32" in device.title and f"{device.operations / 1e12:.3g} TFLOP/s" in device.title
+    assert 1e9 < device.operations < 1e16
+    assert device.memory > 2**28
 
 
 @pytest.mark.usefixtures("uncounted")

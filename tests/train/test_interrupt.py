@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from openmova.train.recipe import load_recipe
-from openmova.train.trainer import MovaTrainer
+from openmova.train.loop import TrainingLoop
 from openmova.train.training import train
-from train.runs import FAST, SMOKE, weights
+from openmova.train.training_recipe import load_recipe
+from train.runs import FAST, SMOKE, assert_same
 
 CHANGES = [*FAST, "save_steps=4", "workers=1"]
 
@@ -37,10 +37,10 @@ def press(monkeypatch: pytest.MonkeyPatch) -> Any:
     signal."""
 
     def press(after: int, times: int, number: int = signal.SIGINT) -> None:
-        original = MovaTrainer.training_step
+        original = TrainingLoop.train_step
 
-        def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
-            if self.state.global_step == after:
+        def step(self: TrainingLoop, batches: Any) -> float:
+            if self.step == after:
                 monkeypatch.undo()
                 workers = [child.pid or 0 for child in torch.multiprocessing.active_children()]
                 assert workers
@@ -48,9 +48,9 @@ def press(monkeypatch: pytest.MonkeyPatch) -> Any:
                 reached = workers if number == signal.SIGINT else []
                 for process in [*reached, *([os.getpid()] * times)]:
                     os.kill(process, number)
-            return original(self, *args, **kwargs)
+            return original(self, batches)
 
-        monkeypatch.setattr(MovaTrainer, "training_step", step)
+        monkeypatch.setattr(TrainingLoop, "train_step", step)
 
     return press
 
@@ -74,8 +74,7 @@ def test_the_step_is_ended_and_kept_and_the_end_is_the_same(tmp_path: Path, pres
         "interrupted",
     ]
     assert run(tmp_path / "stopped")[0] == "going on from checkpoint-6"
-    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert_same(tmp_path / "whole", tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
-from train.runs import FAST, finish, start, weights
+from train.runs import FAST, assert_same, finish, start
 
 CHANGES = [*FAST, "steps=24", "save_steps=3"]
 KILLS = int(os.environ.get("OPENMOVA_KILLS", "2"))
@@ -58,16 +57,9 @@ def test_killed_runs_end_with_the_same_weights_bit_by_bit(
         for process in started:
             process.join()
         if (broken / "final").exists():  # too late: kill another run
-            compare(whole, broken, seed)
+            assert_same(whole, broken)
             runs += 1
     broken = tmp_path / f"broken-{runs}"
     finish(start(broken, changes, processes=processes))
-    compare(whole, broken, seed)
-    print(f"killed {killed} times, {told.read_text().count('going on from')} went on")
-
-
-def compare(whole: Path, broken: Path, seed: int) -> None:
-    expected, found = weights(whole), weights(broken)
-    assert expected.keys() == found.keys()
-    differing = [name for name in expected if not torch.equal(expected[name], found[name])]
-    assert not differing, f"moments of seed {seed}"
+    assert_same(whole, broken)
+    print(f"seed {seed}: killed {killed} times, {told.read_text().count('going on from')} went on")

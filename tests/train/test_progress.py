@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from openmova.train.recipe import load_recipe
 from openmova.train.training import train
-from train.runs import FAST, SMOKE
+from openmova.train.training_recipe import load_recipe
+from train.runs import FAST, SMOKE, run
 
 
 def test_on_a_terminal_a_bar_has_samples_a_second_time_left_and_the_loss(
@@ -25,7 +25,5 @@ def test_on_a_terminal_a_bar_has_samples_a_second_time_left_and_the_loss(
 
 
 def test_elsewhere_a_line_says_each_step_that_is_logged(tmp_path: Path) -> None:
-    said: list[str] = []
-    recipe = load_recipe(SMOKE, [*FAST, "steps=4", "log_steps=3"])
-    train(recipe, tmp_path, resume=False, tell=said.append)
+    said = run(tmp_path, "steps=4", "log_steps=3")
     assert [line.split("  ")[0] for line in said[:-1]] == ["step 2/4", "step 3/4", "step 4/4"]

@@ -9,12 +9,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train import training as run_module
-from openmova.train.recipe import load_recipe
-from openmova.train.training import prepare, save_trained, train
-from train.runs import FAST, SMOKE, stopped_after, weights
+from openmova.train.preparation import RunSetup, prepare
+from openmova.train.training import save_trained, train
+from openmova.train.training_recipe import load_recipe
+from train.runs import FAST, SMOKE, assert_same, stopped_after, weights
 
 pytest.importorskip("peft")
 pytest.importorskip("bitsandbytes")
@@ -25,7 +27,7 @@ TARGETS = {"q_proj", "k_proj", "v_proj", "o_proj"}
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start")
-    save_trained(*run_module.tiny_mova(), folder)
+    save_trained(*tiny_mova(), folder)
     return folder
 
 
@@ -42,10 +44,10 @@ def layers(found: dict[str, Tensor]) -> set[str]:
 def test_what_was_learned_joins_the_weights_as_they_are_stored(
     start: Path, tmp_path: Path, bits: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended: list[run_module.Prepared] = []
+    ended: list[RunSetup] = []
     original = run_module._trained
 
-    def trained(prepared: run_module.Prepared) -> MovaForConditionalGeneration:
+    def trained(prepared: RunSetup) -> MovaForConditionalGeneration:
         ended.append(prepared)
         return original(prepared)
 
@@ -75,8 +77,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     with stopped_after(5, monkeypatch):
         run(start, tmp_path / "stopped")
     run(start, tmp_path / "stopped", resume=True)
-    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert_same(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_tiny_has_nothing_stored() -> None:

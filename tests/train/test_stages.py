@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.train.lora import Lora, LoraSettings, give_router_lora
+from openmova.train.language_lora import Lora, LoraSettings, give_router_lora
 from openmova.train.stages import PARTS, STAGES, set_stage
 
 MODULES = {
@@ -36,8 +36,8 @@ def test_exactly_the_stage_s_parts_learn(stage: str) -> None:
 
 def test_every_parameter_that_learns_is_in_one_group() -> None:
     model, _ = tiny_mova()
-    trained = set_stage(model, "finetune", learning_rate=1e-3, learning_rates={"base": 1e-4})
-    grouped = [p for group in trained.groups for p in group["params"]]
+    trainable = set_stage(model, "finetune", learning_rate=1e-3, learning_rates={"base": 1e-4})
+    grouped = [p for group in trainable.groups for p in group["params"]]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {p for p in model.parameters() if p.requires_grad}
 
@@ -45,11 +45,11 @@ def test_every_parameter_that_learns_is_in_one_group() -> None:
 def test_a_part_has_its_own_learning_rate_and_zero_freezes_it() -> None:
     model, _ = tiny_mova()
     rates = {"base": 1e-4, "gate_text": 0.0}
-    trained = set_stage(
+    trainable = set_stage(
         model, "finetune", learning_rate=1e-3, learning_rates=rates, weight_decay=0.1
     )
     base = set(model.model.base.parameters())
-    for group in trained.groups:
+    for group in trainable.groups:
         assert group["lr"] == (1e-4 if group["params"][0] in base else 1e-3)
         assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] == 0.1}
     assert not any(p.requires_grad for p in model.model.gate_text_encoder.parameters())
@@ -70,9 +70,9 @@ def test_the_gate_learns_as_the_adapter_does_unless_it_is_named(
     rates: dict[str, float], gate: float | None, rest: float | None
 ) -> None:
     model, _ = tiny_mova()
-    trained = set_stage(model, "pretrain", learning_rate=1e-3, learning_rates=rates)
-    rate_of = {p: group["lr"] for group in trained.groups for p in group["params"]}
-    assert len(rate_of) == sum(len(group["params"]) for group in trained.groups)
+    trainable = set_stage(model, "pretrain", learning_rate=1e-3, learning_rates=rates)
+    rate_of = {p: group["lr"] for group in trainable.groups for p in group["params"]}
+    assert len(rate_of) == sum(len(group["params"]) for group in trainable.groups)
     for name, parameter in model.model.adapter.named_parameters():
         wanted = gate if ".gate." in name else rest
         assert rate_of.get(parameter) == wanted, name
@@ -81,9 +81,9 @@ def test_the_gate_learns_as_the_adapter_does_unless_it_is_named(
 
 def test_what_is_frozen_stays_in_evaluation_mode() -> None:
     model, _ = tiny_mova()
-    trained = set_stage(model, "pretrain", learning_rate=1e-3, learning_rates={})
+    trainable = set_stage(model, "pretrain", learning_rate=1e-3, learning_rates={})
     model.train()
-    trained.hold_still()
+    trainable.eval_frozen()
     training = {
         part: modules(model)[0].training for part, modules in PARTS.items() if "lora" not in part
     }

@@ -20,7 +20,7 @@ from openmova.evaluate.intervals import Difference, Share
 from openmova.inference.answer import matches
 from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal, Row
-from openmova.train.statistics import NO_DOMAIN
+from openmova.train.domain_statistics import NO_DOMAIN
 
 LEFT_OUT = "left_out"
 """The key of the reason, in the row of a sample that was not asked."""

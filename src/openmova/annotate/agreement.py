@@ -7,7 +7,6 @@ not by chance on more than some hundred samples.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 Experts = Sequence[tuple[str, ...]]
@@ -16,47 +15,26 @@ MARGINS = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
 """In nats. Those that are tried."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OfExpert:
-    """Of the samples that an expert was chosen for, and of those that it was given for: the share
-    that both agree on; None where there are no such samples."""
-
-    precision: float | None
-    recall: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """Shares of samples."""
-
-    samples: int
-    """That had experts, and losses."""
-    exact: float
-    """The share whose chosen experts are those given, no more and no less."""
-    experts: dict[str, OfExpert]
-    best_margin: float
-    """Of MARGINS, the one with which `exact` is highest; the smallest of equals."""
-    best_exact: float
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 def agreement(
     given: Experts, choose: Callable[[float], Experts], pool: Sequence[str], *, margin: float
-) -> Agreement:
+) -> dict[str, Any]:
     """Compare what `choose` chooses at a margin with what was given, for the same samples; at
-    least one."""
+    least one.
+
+    exact: the share of samples whose chosen experts are those given, no more and no less; experts:
+    the precision and recall of each, None where there are no such samples; best_margin: that of
+    MARGINS with which `exact` is highest, the smallest of equals, and best_exact.
+    """
     chosen = choose(margin)
     found = {other: _exact(given, choose(other)) for other in MARGINS}
     best = max(found, key=lambda other: found[other])  # the first of equals
-    return Agreement(
-        samples=len(given),
-        exact=_exact(given, chosen),
-        experts={name: _of_expert(name, given, chosen) for name in pool},
-        best_margin=best,
-        best_exact=found[best],
-    )
+    return {
+        "samples": len(given),
+        "exact": _exact(given, chosen),
+        "experts": {name: _of_expert(name, given, chosen) for name in pool},
+        "best_margin": best,
+        "best_exact": found[best],
+    }
 
 
 def _exact(given: Experts, chosen: Experts) -> float:
@@ -64,8 +42,8 @@ def _exact(given: Experts, chosen: Experts) -> float:
     return same / len(given)
 
 
-def _of_expert(name: str, given: Experts, chosen: Experts) -> OfExpert:
+def _of_expert(name: str, given: Experts, chosen: Experts) -> dict[str, float | None]:
     both = sum(name in a and name in b for a, b in zip(given, chosen, strict=True))
     had = sum(name in experts for experts in given)
     got = sum(name in experts for experts in chosen)
-    return OfExpert(precision=both / got if got else None, recall=both / had if had else None)
+    return {"precision": both / got if got else None, "recall": both / had if had else None}

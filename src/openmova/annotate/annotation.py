@@ -1,87 +1,176 @@
-"""One shard of an annotation: the losses of every probe on its part of the data."""
+"""The folder of an annotation.
+
+DIR/run.json              what the losses depend on; an annotation goes on only with the same
+DIR/losses/<shard>/       shards (annotate/shards.py)
+DIR/bad.jsonl             samples that could not be used
+DIR/annotations.parquet   row, id, loss_<probe> for every probe, experts: the chosen ones; its
+                          metadata say with which margin
+DIR/annotated.json        the data as LLaVA JSON, with `experts`
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from openmova.annotate.annotation_folder import AnnotationFolder, Settings
-from openmova.annotate.losses import ProbeLosses, SampleIds
-from openmova.annotate.probes import Probe
-from openmova.annotate.shards import Shard, write_shard
-from openmova.checkpoints.loading import load_model
-from openmova.checkpoints.locate import checkpoint_folder
-from openmova.data.bad_samples import BadSamples
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from openmova.annotate.agreement import agreement
+from openmova.annotate.losses import Chunk
+from openmova.annotate.probes import AnnotationSettings, chosen_experts
+from openmova.annotate.shards import Shard, ShardFolder, join_shards
+from openmova.data.bad_samples import BadSample
+from openmova.data.records import write_llava
+from openmova.data.sample import Sample
 from openmova.data.sources import Samples
-from openmova.errors import UserError
-from openmova.model.configuration_mova import MovaConfig
-from openmova.model.processing_mova import MovaProcessor
-from openmova.train.collate import Encoder
+from openmova.runtime.files import new_file
+from openmova.runtime.run_store import RunStore
 
-Compute = Callable[[Probe, range], Sequence[float]]
-"""A probe's losses of some rows: `LocalLosses`, or those of a cluster (cluster.py)."""
+Compute = Callable[[Sequence[Chunk]], Generator[Sequence[float]]]
+"""The losses of chunks, in their order: `LocalLosses.compute`, or a cluster's (cluster.py)."""
 
 
-def pool_of(model: str) -> tuple[str, ...]:
-    """The names of a model's experts."""
-    return tuple(MovaConfig.from_pretrained(checkpoint_folder(model)).expert_names)
+class AnnotationFolder:
+    """Where an annotation is made."""
 
+    def __init__(self, path: Path) -> None:
+        self.store = RunStore(path, "an annotation")
+        self.losses = path / "losses"
+        self.bad = path / "bad.jsonl"
+        self.table = path / "annotations.parquet"
+        self.data = path / "annotated.json"
 
-def annotate_shard(
-    folder: AnnotationFolder,
-    samples: Samples,
-    settings: Settings,
-    shard: Shard,
-    *,
-    compute: Compute,
-    tell: Callable[[str], None],
-) -> None:
-    """Compute and write the shard of every probe; what is finished is not computed again.
+    def annotate(
+        self,
+        samples: Samples,
+        settings: AnnotationSettings,
+        shard: Shard,
+        *,
+        compute: Compute,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Compute and write the losses of one shard; what is finished is not computed again.
 
-    Raises UserError as `AnnotationFolder.begin`, `write_shard` and `compute` do.
-    """
-    folder.begin(settings)
-    about = {"settings": json.dumps(asdict(settings), sort_keys=True)}
-    ids = SampleIds(samples)
-    for probe in settings.probes:
-        tell(f"{probe.name}, shard {shard.number}/{shard.count}")
-        write_shard(folder.losses(probe), shard, ids, partial(compute, probe), about=about)
+        Raises UserError for a folder of other settings or data, one that can't be written, and if
+        another process is making this shard.
+        """
+        noted = asdict(settings)
+        self.store.begin(noted)
+        made = ShardFolder(self.losses / shard.name)
+        ids = SampleIds(samples)
+        with made.store.claim():
+            made.store.begin(noted)
+            with made.store.writing():
+                made.lines.rewind()  # what a kill left of a last line
+            finished = {(probe, rows.start) for probe, rows, _ in made.read(ids)}
+            chunks = [
+                (probe, rows)
+                for probe in settings.probes
+                for rows in shard.chunks(len(ids))
+                if (probe.name, rows.start) not in finished
+            ]
+            told = ""
+            with closing(compute(chunks)) as results:
+                for (probe, rows), losses in zip(chunks, results, strict=True):
+                    if probe.name != told:
+                        told = probe.name
+                        tell(f"{told}, shard {shard.number}/{shard.count}")
+                    made.add(probe.name, rows, ids[rows.start : rows.stop], losses)
 
+    def settings(self) -> AnnotationSettings:
+        """Raises UserError if there are none that can be read."""
+        fields = self.store.settings()
+        return AnnotationSettings(**{**fields, "pool": tuple(fields["pool"])})
 
-class LocalLosses:
-    """The losses, computed by this process with one model at a time, read when it is first needed.
+    def merge(self, samples: Samples, *, margin: float = 0.0) -> dict[str, Any]:
+        """Join all shards of all probes into annotations.parquet and annotated.json.
 
-    Raises UserError if a model can't be loaded or has not the experts of its probe, and as
-    `BadSamples` does.
-    """
-
-    def __init__(self, samples: Samples, settings: Settings, bad: BadSamples) -> None:
-        self.samples = samples
-        self.settings = settings
-        self.bad = bad
-        self.source = ""
-
-    def __call__(self, probe: Probe, rows: range) -> Sequence[float]:
-        settings = self.settings
-        self._load(settings.models[probe.name])
-        names = self.model.config.expert_names
-        if lacking := [name for name in probe.experts if name not in names]:
-            raise UserError(
-                f"the probe model {Path(self.source).name!r} has no {', '.join(lacking)}, but "
-                f"{', '.join(names)}: give the model that was trained with it"
+        margin: see selection.py. Returns how often each expert, and each number of experts, was
+        chosen, and the `agreement` with the experts that the data had, None if it had none. Raises
+        UserError, naming rows, where losses are missing, there twice, or of other data.
+        """
+        settings = self.settings()
+        ids, given = _known(samples)
+        names = [probe.name for probe in settings.probes]
+        losses = join_shards(self.losses, names, ids, self.store.settings())
+        usable = [not lost.any() for lost in np.isnan(losses)]  # [samples]
+        choose = partial(chosen_experts, pool=settings.pool, combinations=settings.combinations)
+        chosen = choose(losses, margin=margin)
+        table = {"row": pa.array(range(len(ids)), pa.int64()), "id": pa.array(ids, pa.string())}
+        for name, column in zip(names, losses.T, strict=True):
+            table[f"loss_{name}"] = pa.array(column, pa.float32())
+        table["experts"] = pa.array([list(names) for names in chosen], pa.list_(pa.string()))
+        made_with = {"openmova": json.dumps({"margin": margin})}
+        with self.store.writing():
+            with new_file(self.table) as unfinished:
+                pq.write_table(pa.table(table).replace_schema_metadata(made_with), unfinished)
+            write_llava(_annotated(samples, chosen), self.data)
+        each = Counter(len(names) for names in chosen)
+        rows = [row for row, experts in enumerate(given) if experts is not None and usable[row]]
+        compared = None
+        if rows:
+            compared = agreement(
+                [given[row] or () for row in rows],
+                lambda other: choose(losses[rows], margin=other),
+                settings.pool,
+                margin=margin,
             )
-        encoder = Encoder(
-            self.processor, names, chosen=probe.experts, max_tokens=settings.max_tokens
-        )
-        losses = ProbeLosses(self.model, encoder, self.samples, bad=self.bad, batch=settings.batch)
-        return losses(rows)
+        return {
+            "samples": len(ids),
+            "experts": {name: sum(name in names for names in chosen) for name in settings.pool},
+            "experts_each": {str(count): each[count] for count in sorted(each)},
+            "without_loss": usable.count(False),
+            "agreement": compared,
+        }
 
-    def _load(self, source: str) -> None:
-        if source != self.source:
-            folder = checkpoint_folder(source)
-            self.model = load_model(folder, dtype=self.settings.dtype)
-            self.processor = MovaProcessor.from_pretrained(folder)
-            self.source = source
+
+class SampleIds(Sequence[str]):
+    """The ids of samples, each read when it is asked for."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        try:
+            return self.samples[index].id
+        except BadSample as bad:
+            return bad.id
+
+
+def _known(samples: Samples) -> tuple[list[str], list[tuple[str, ...] | None]]:
+    """Every sample's id, and its experts, None where it is not annotated."""
+    ids: list[str] = []
+    given: list[tuple[str, ...] | None] = []
+    for row in range(len(samples)):
+        try:
+            sample = samples[row]
+        except BadSample as bad:
+            ids.append(bad.id)
+            given.append(None)
+        else:
+            ids.append(sample.id)
+            given.append(None if sample.routing else sample.experts)
+    return ids, given
+
+
+def _annotated(samples: Samples, chosen: Sequence[tuple[str, ...]]) -> Iterator[Sample]:
+    """The samples with their experts; those that can't be read are left out."""
+    for row, experts in enumerate(chosen):
+        try:
+            sample = samples[row]
+        except BadSample:
+            continue
+        yield sample if sample.routing else replace(sample, experts=experts)

@@ -16,88 +16,48 @@ from typing import Any
 import ray
 import ray.data
 
-from openmova.annotate.annotation import LocalLosses, annotate_shard
-from openmova.annotate.annotation_folder import AnnotationFolder, Settings
-from openmova.annotate.probes import Probe
-from openmova.annotate.shards import Shard, missing_chunks
+from openmova.annotate.losses import Chunk, LocalLosses
+from openmova.annotate.probes import AnnotationSettings
 from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.runtime.ray_cluster import cluster
 
-Chunk = tuple[Probe, range]
-
-
-def annotate_on_cluster(
-    folder: AnnotationFolder,
-    samples: Samples,
-    settings: Settings,
-    shard: Shard,
-    *,
-    opened: Callable[[], Samples],
-    bad: BadSamples,
-    tell: Callable[[str], None],
-) -> None:
-    """`annotate_shard`, computed by the cluster that RAY_ADDRESS names or that runs on this
-    machine; without one by a cluster of this machine alone, which ends with it.
-
-    opened: reads the data, in each worker. Raises UserError as `annotate_shard` does, in the words
-    of the worker, and if there is no cluster at RAY_ADDRESS.
-    """
-
-    def chunks() -> list[Chunk]:
-        return [
-            (probe, rows)
-            for probe in settings.probes
-            for rows in missing_chunks(folder.losses(probe), shard, len(samples))
-        ]
-
-    _quiet()
-    with cluster(), closing(ClusterLosses(chunks, opened, settings, bad)) as losses:
-        annotate_shard(folder, samples, settings, shard, compute=losses, tell=tell)
-
 
 class ClusterLosses:
-    """The losses, computed by all of a cluster, to be asked for in the order of the chunks.
+    """The losses, computed by the cluster that RAY_ADDRESS names or that runs on this machine;
+    without one by a cluster of this machine alone, which ends with it.
 
-    chunks: all that will be asked for; called with the first question.
+    opened: reads the data, in each worker. Raises UserError as `LocalLosses` does, in the words of
+    the worker, and if there is no cluster at RAY_ADDRESS.
     """
 
     def __init__(
-        self,
-        chunks: Callable[[], Sequence[Chunk]],
-        opened: Callable[[], Samples],
-        settings: Settings,
-        bad: BadSamples,
+        self, opened: Callable[[], Samples], settings: AnnotationSettings, bad: BadSamples
     ) -> None:
-        self.chunks = chunks
         self.opened = opened
         self.settings = settings
         self.bad = bad
-        self.found: dict[tuple[str, int], dict[str, Any]] = {}
-        """What came before its turn, by probe and first row."""
-        self.coming: Generator[dict[str, Any]] | None = None
 
-    def __call__(self, probe: Probe, rows: range) -> Sequence[float]:
-        if self.coming is None:
-            self.coming = self._results(self.chunks())
-        while (probe.name, rows.start) not in self.found:
-            found = next(self.coming)
-            if found["error"]:
-                raise UserError(found["error"])
-            self.found[found["probe"], found["start"]] = found
-        found = self.found.pop((probe.name, rows.start))
-        for _ in range(len(rows) - len(found["bad"])):
-            self.bad.add_good()
-        for entry in found["bad"]:
-            self.bad.add(BadSample(**entry))
-        losses: list[float] = found["losses"]
-        return losses
-
-    def close(self) -> None:
-        """Stop the workers."""
-        if self.coming is not None:
-            self.coming.close()
+    def compute(self, chunks: Sequence[Chunk]) -> Generator[Sequence[float]]:
+        """Of each chunk, in order."""
+        if not chunks:
+            return
+        _quiet()
+        early: dict[tuple[str, int], dict[str, Any]] = {}  # what came before its turn
+        with cluster(), closing(self._results(chunks)) as results:
+            for probe, rows in chunks:
+                while (probe.name, rows.start) not in early:
+                    found = next(results)
+                    if found["error"]:
+                        raise UserError(found["error"])
+                    early[found["probe"], found["start"]] = found
+                found = early.pop((probe.name, rows.start))
+                for _ in range(len(rows) - len(found["bad"])):
+                    self.bad.add_good()
+                for entry in found["bad"]:
+                    self.bad.add(BadSample(**entry))
+                yield [float(loss) for loss in found["losses"]]
 
     def _results(self, chunks: Sequence[Chunk]) -> Generator[dict[str, Any]]:
         """A row for each chunk, as `_Worker` returns it; nearly in their order."""
@@ -119,7 +79,9 @@ class ClusterLosses:
 class _Worker:
     """Computes chunks in a process of the cluster; reads data and models with the first."""
 
-    def __init__(self, opened: Callable[[], Samples], settings: Settings, folder: str) -> None:
+    def __init__(
+        self, opened: Callable[[], Samples], settings: AnnotationSettings, folder: str
+    ) -> None:
         self.opened = opened
         self.settings = settings
         self.folder = folder
@@ -133,7 +95,8 @@ class _Worker:
         losses: Sequence[float] = ()
         mistake = ""
         try:
-            losses = self._losses(bad)(self.probes[str(name)], range(int(start), int(stop)))
+            rows = range(int(start), int(stop))
+            losses = self._losses(bad).chunk_losses(self.probes[str(name)], rows)
         except UserError as error:
             mistake = str(error)
         kept = [{"reason": b.reason, "id": b.id, "source": b.source} for b in bad.kept]

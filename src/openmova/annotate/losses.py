@@ -1,96 +1,100 @@
-"""The loss of a sample's answer, given who looks at the picture: L(i, j) of section 3.2.
-
-Shapes: B batch, T tokens, K positions that predict a token of some answer, V vocabulary.
-"""
+"""The loss of a sample's answer, given which experts see the picture: L(i, j) of section 3.2."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Sequence
+from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
+from openmova.annotate.probes import AnnotationSettings, Probe
+from openmova.checkpoints.loading import load_model
+from openmova.checkpoints.locate import checkpoint_folder
 from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.sources import Samples
+from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.model.processing_mova import IGNORED
-from openmova.train.collate import Encoder, Row
+from openmova.model.processing_mova import MovaProcessor
+from openmova.train.answer_loss import answer_loss
+from openmova.train.collator import Collator, Row
+
+Chunk = tuple[Probe, range]
+"""Rows whose losses are computed together."""
 
 
-class SampleIds(Sequence[str]):
-    """The ids of samples, each read when it is asked for."""
+class LocalLosses:
+    """The losses, computed by this process with one model at a time, read when it is first needed.
 
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: Any) -> Any:
-        try:
-            return self.samples[index].id
-        except BadSample as bad:
-            return bad.id
-
-
-class ProbeLosses:
-    """The losses of any rows of the data, under one model and one choice of experts.
-
-    encoder: with that choice. batch: samples computed at once. A sample that can't be used has a
-    loss that is not a number, goes into `bad`, and so will be annotated with no expert.
+    Raises UserError if a model can't be loaded or has not the experts of its probe, and as
+    `BadSamples` does.
     """
 
-    def __init__(
-        self,
-        model: MovaForConditionalGeneration,
-        encoder: Encoder,
-        samples: Samples,
-        *,
-        bad: BadSamples,
-        batch: int = 8,
-    ) -> None:
-        self.model = model.eval()
-        self.encoder = encoder
+    def __init__(self, samples: Samples, settings: AnnotationSettings, bad: BadSamples) -> None:
         self.samples = samples
+        self.settings = settings
         self.bad = bad
-        self.batch = batch
+        self._source = ""
 
-    def __call__(self, rows: range) -> list[float]:
-        """The losses in the order of the rows; the same rows give the same losses."""
-        losses = [math.nan] * len(rows)
-        for start in range(0, len(rows), self.batch):
-            usable: dict[int, Row] = {}
-            for place in range(start, min(start + self.batch, len(rows))):
-                try:
-                    usable[place] = self.encoder.row(self.samples[rows[place]].open())
-                except BadSample as bad:
-                    self.bad.add(bad)
-                else:
-                    self.bad.add_good()
-            if usable:
-                found = answer_losses(self.model, self.encoder.batch(list(usable.values())))
-                for place, loss in zip(usable, found.tolist(), strict=True):
-                    losses[place] = loss
-        return losses
+    def compute(self, chunks: Sequence[Chunk]) -> Generator[Sequence[float]]:
+        """Of each chunk, in order."""
+        for probe, rows in chunks:
+            yield self.chunk_losses(probe, rows)
+
+    def chunk_losses(self, probe: Probe, rows: range) -> list[float]:
+        """In the order of the rows; the same rows give the same losses."""
+        settings = self.settings
+        self._load(settings.models[probe.name])
+        names = self._model.config.expert_names
+        if lacking := [name for name in probe.experts if name not in names]:
+            raise UserError(
+                f"the probe model {Path(self._source).name!r} has no {', '.join(lacking)}, but "
+                f"{', '.join(names)}: give the model that was trained with it"
+            )
+        collator = Collator(
+            self._processor, names, chosen=probe.experts, max_tokens=settings.max_tokens
+        )
+        return probe_losses(
+            self._model, collator, self.samples, rows, bad=self.bad, batch=settings.batch
+        )
+
+    def _load(self, source: str) -> None:
+        if source != self._source:
+            folder = checkpoint_folder(source)
+            self._model = load_model(folder, dtype=self.settings.dtype)
+            self._processor = MovaProcessor.from_pretrained(folder)
+            self._source = source
 
 
 @torch.no_grad()
-def answer_losses(model: MovaForConditionalGeneration, batch: Mapping[str, Any]) -> Tensor:
-    """The mean loss of each row's answer tokens, float32 [B].
+def probe_losses(
+    model: MovaForConditionalGeneration,
+    collator: Collator,
+    samples: Samples,
+    rows: range,
+    *,
+    bad: BadSamples,
+    batch: int,
+) -> list[float]:
+    """The mean loss of the answers' tokens of each sample, under the collator's choice of experts.
 
-    batch: of `Encoder.batch`; input_ids and labels [B, T].
+    batch: samples computed at once. A sample that can't be used has a loss that is not a number,
+    goes into `bad`, and so will be annotated with no expert.
     """
-    inputs = {
-        name: value.to(model.device) for name, value in batch.items() if isinstance(value, Tensor)
-    }
-    targets = inputs.pop("labels")[:, 1:]  # [B, T - 1]
-    answered = targets != IGNORED
-    kept = answered.any(dim=0).nonzero()[:, 0]  # [K]
-    logits = model(**inputs, logits_to_keep=kept).logits.float()  # [B, K, V]
-    losses = F.cross_entropy(
-        logits.transpose(1, 2), targets[:, kept], ignore_index=IGNORED, reduction="none"
-    )  # [B, K], 0 where ignored
-    return losses.sum(dim=1) / answered.sum(dim=1)
+    model.eval()
+    losses = [math.nan] * len(rows)
+    for start in range(0, len(rows), batch):
+        usable: dict[int, Row] = {}
+        for place in range(start, min(start + batch, len(rows))):
+            try:
+                usable[place] = collator.row(samples[rows[place]].open())
+            except BadSample as sample:
+                bad.add(sample)
+            else:
+                bad.add_good()
+        if usable:
+            found = answer_loss(model, collator(list(usable.values())))
+            means = found.losses.sum(dim=1) / found.answered.sum(dim=1)  # [B]
+            for place, loss in zip(usable, means.tolist(), strict=True):
+                losses[place] = loss
+    return losses

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,27 @@ def probes_of(pool: Sequence[str], *, combinations: bool = False) -> tuple[Probe
         raise UserError(f"an expert is called {BASE!r}, as the probe without experts is: rename it")
     sets = expert_sets(len(pool)) if combinations else expert_sets(len(pool), 1)
     return (Probe(), *(Probe(experts=tuple(pool[j] for j in chosen)) for chosen in sets))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationSettings:
+    """What the losses of an annotation depend on; it goes on only with the same."""
+
+    data: str
+    samples: int
+    pool: tuple[str, ...]
+    """Names of the experts, in the order of their letters."""
+    models: Mapping[str, str]
+    """Of every probe."""
+    combinations: bool = False
+    batch: int = 8
+    max_tokens: int = 2048
+    dtype: str | None = None
+    """Of the computation; the checkpoint's."""
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        return probes_of(self.pool, combinations=self.combinations)
 
 
 def chosen_experts(

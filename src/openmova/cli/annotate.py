@@ -15,7 +15,7 @@ from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries,
 from openmova.errors import UserError
 
 if TYPE_CHECKING:
-    from openmova.annotate.annotation_folder import Settings
+    from openmova.annotate.probes import AnnotationSettings
 
 EXAMPLES = """\b
 Examples:
@@ -108,8 +108,8 @@ def annotate(
     named = _named(probe or ())
     model = fetched(model, yes=yes) if model is not None else None
     with status(f"opening {data}"):
-        from openmova.annotate.annotation import LocalLosses, annotate_shard
-        from openmova.annotate.annotation_folder import AnnotationFolder
+        from openmova.annotate.annotation import AnnotationFolder
+        from openmova.annotate.losses import LocalLosses
         from openmova.annotate.shards import Shard
         from openmova.data.bad_samples import BadSamples
         from openmova.data.formats import read_samples
@@ -135,13 +135,12 @@ def annotate(
             dtype=dtype,
         )
         bad = BadSamples(folder.bad, share=bad_share)
+        compute = LocalLosses(samples, settings, bad).compute
         if on_ray:
-            from openmova.annotate.cluster import annotate_on_cluster
+            from openmova.annotate.cluster import ClusterLosses
 
-            annotate_on_cluster(folder, samples, settings, part, opened=opened, bad=bad, tell=_tell)
-        else:
-            compute = LocalLosses(samples, settings, bad)
-            annotate_shard(folder, samples, settings, part, compute=compute, tell=_tell)
+            compute = ClusterLosses(opened, settings, bad).compute
+        folder.annotate(samples, settings, part, compute=compute, tell=_tell)
         if part.count > 1:
             _tell(f"shard {part.number} of {part.count} is there; join all of them with --merge")
             if as_json:
@@ -193,18 +192,18 @@ def _named(given: Sequence[str]) -> dict[str, str]:
 
 def _settings(
     named: dict[str, str], model: str | None, *, combinations: bool, **others: Any
-) -> Settings:
+) -> AnnotationSettings:
     """What was asked for. Raises UserError if a probe has no model, or is none."""
-    from openmova.annotate.annotation import pool_of
-    from openmova.annotate.annotation_folder import Settings
-    from openmova.annotate.probes import BASE, probes_of
+    from openmova.annotate.probes import BASE, AnnotationSettings, probes_of
+    from openmova.checkpoints.locate import checkpoint_folder
+    from openmova.model.configuration_mova import MovaConfig
 
     first = named.get(BASE, model)
     if first is None:
         raise UserError(
             f"which model? Give --model, or a --probe for every expert and --probe {BASE}=MODEL"
         )
-    pool = pool_of(first)
+    pool = tuple(MovaConfig.from_pretrained(checkpoint_folder(first)).expert_names)
     probes = [probe.name for probe in probes_of(pool, combinations=combinations)]
     if unknown := [name for name in named if name not in probes]:
         raise UserError(f"there is no probe {unknown[0]!r}: they are {', '.join(probes)}")
@@ -213,4 +212,4 @@ def _settings(
         raise UserError(
             f"no model for {', '.join(lacking)}: give a --probe for each, or --model for all others"
         )
-    return Settings(pool=pool, models=models, combinations=combinations, **others)  # type: ignore[arg-type]
+    return AnnotationSettings(pool=pool, models=models, combinations=combinations, **others)  # type: ignore[arg-type]

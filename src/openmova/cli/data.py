@@ -122,14 +122,14 @@ def _model(source: str) -> tuple[Sequence[str], Measure]:
     from openmova.checkpoints.locate import checkpoint_folder
     from openmova.data.sample import Sample
     from openmova.model.processing_mova import MovaProcessor
-    from openmova.train.collate import Encoder
+    from openmova.train.collator import Collator
 
     experts = read_config(source).expert_names
     processor = MovaProcessor.from_pretrained(checkpoint_folder(source))
-    encoder = Encoder(processor, experts, max_tokens=1_000_000_000)
+    collator = Collator(processor, experts, max_tokens=1_000_000_000)
 
     def measure(sample: Sample) -> tuple[int, int]:
-        row = encoder.row(sample)
+        row = collator.row(sample)
         return len(row.input_ids), sum(label >= 0 for label in row.labels)
 
     return experts, measure

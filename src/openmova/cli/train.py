@@ -13,7 +13,7 @@ from openmova.cli.console import quiet_libraries, status
 from openmova.cli.train_dry_run import Costs
 from openmova.cli.train_dry_run import dry_run as show
 from openmova.errors import UserError
-from openmova.train.devices import DEVICES, find_device
+from openmova.train.devices import DEVICES, find_device, measure_device
 
 EXAMPLES = """\b
 Examples:
@@ -47,8 +47,13 @@ def train(
         typer.Option("--dry-run", help="Look at data, memory and cost, and stop. Reads no weight."),
     ] = False,
     device: Annotated[
-        str, typer.Option(help=f"With --dry-run: the cost is on {', '.join(DEVICES)}.")
-    ] = "h100",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"With --dry-run: the cost is on {', '.join(DEVICES)}. "
+            "[default: this machine's device, measured]",
+        ),
+    ] = None,
     devices: Annotated[int, typer.Option(help="With --dry-run: how many.", min=1)] = 1,
     utilisation: Annotated[
         float,
@@ -79,20 +84,21 @@ def train(
     """
     if output is None and not dry_run:
         raise UserError("--output is missing: give the folder of the run")
-    on = find_device(device)
-    from openmova.train.recipe import load_recipe
+    accelerator = None if device is None else find_device(device)
+    from openmova.train.training_recipe import load_recipe
 
     parsed = load_recipe(recipe, changes or ())
     with status("loading libraries"):
-        from openmova.train.training import is_first_process
+        from openmova.train.preparation import is_first_process
         from openmova.train.training import train as train_
 
         quiet_libraries(downloads=True)
     if dry_run:
-        from openmova.train.estimate import Assumed
+        from openmova.train.estimate import Assumptions
 
-        assumed = Assumed(devices=devices, samples=samples, text_tokens=tokens)
-        costs = Costs(device=on, devices=devices, utilisation=utilisation, price=price)
+        assumed = Assumptions(devices=devices, samples=samples, text_tokens=tokens)
+        priced = accelerator or measure_device(parsed.precision)
+        costs = Costs(device=priced, devices=devices, utilisation=utilisation, price=price)
         show(parsed, assumed, costs, as_json=as_json)
         return
     assert output is not None

@@ -12,8 +12,8 @@ from openmova.cli.console import status
 
 if TYPE_CHECKING:
     from openmova.train.devices import Device
-    from openmova.train.estimate import Assumed, Estimate
-    from openmova.train.recipe import TrainingRecipe
+    from openmova.train.estimate import Assumptions, Estimate
+    from openmova.train.training_recipe import TrainingRecipe
 
 HOUR = 3600
 
@@ -29,11 +29,11 @@ class Costs:
     """Of one device for an hour."""
 
 
-def dry_run(recipe: TrainingRecipe, assumed: Assumed, costs: Costs, *, as_json: bool) -> None:
+def dry_run(recipe: TrainingRecipe, assumed: Assumptions, costs: Costs, *, as_json: bool) -> None:
     """Show the estimate. Raises UserError, afterwards, for data that can't be used."""
     with status("looking at model and data"):
         from openmova.train.estimate import estimate
-        from openmova.train.training import check_sources
+        from openmova.train.preparation import check_sources
 
         found = estimate(recipe, assumed)
     cost = _cost(found, costs)
@@ -118,7 +118,9 @@ def _show(found: Estimate, costs: Costs, cost: dict[str, Any]) -> None:
         lines.append("how long it takes depends on the data: state its size with --samples")
     else:
         price = "" if cost["price"] is None else f", {cost['price']:,.0f} in money"
-        lines.append(f"{found.samples:,} samples take {cost['hours']:,.1f} hours{price}")
+        hours = cost["hours"]
+        time = f"{hours:,.1f} hours" if hours >= 1 else f"{60 * hours:,.1f} minutes"
+        lines.append(f"{found.samples:,} samples take {time}{price}")
     typer.echo("\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""A configuration of DeepSpeed, as the recipe names it, handed on to transformers' Trainer."""
+"""A configuration of DeepSpeed, as the recipe names it, handed on to accelerate."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+from accelerate import DeepSpeedPlugin
+
 from openmova.errors import UserError
 
 
-def deepspeed_file(path: str) -> str:
-    """The path, when what it holds fits a run of ours.
+def deepspeed_plugin(path: str, *, batch: int, accumulation: int, clip: float) -> DeepSpeedPlugin:
+    """What the file says, with the sizes of the recipe.
 
     Raises UserError without DeepSpeed, for a file that is no configuration, and for one that
     decides what the recipe decides, or cuts single weights into pieces (its stage 3), which a
@@ -31,4 +33,9 @@ def deepspeed_file(path: str) -> str:
         )
     if stage == 3:
         raise UserError(f"{path!r} asks for stage 3: take stage 2, or the recipe's sharding: fsdp")
-    return path
+    sizes = {
+        "train_micro_batch_size_per_gpu": batch,
+        "gradient_accumulation_steps": accumulation,
+        "gradient_clipping": clip,
+    }
+    return DeepSpeedPlugin(hf_ds_config={**content, **sizes, "train_batch_size": "auto"})

@@ -1,21 +1,25 @@
-"""Accelerators that people have, by what their makers state: memory, and the products of matrices
-in bfloat16 that they can do in a second, without sparsity."""
+"""What a run may be priced for: this machine's device, as measured, or an accelerator, as its maker
+states: memory, and the products of matrices in bfloat16 that it does in a second, not sparse."""
 
 from __future__ import annotations
 
 import difflib
+import time
 from dataclasses import dataclass
 
 from openmova.errors import UserError
 
 GIB = 2**30
+PRODUCT = 1024
+"""Rows of the matrices that a device is measured with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """One accelerator."""
+    """One accelerator, or a processor."""
 
     title: str
+    """With what is known about it."""
     operations: float
     """Floating-point operations a second."""
     memory: int
@@ -41,3 +45,28 @@ def find_device(name: str) -> Device:
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(DEVICES)}"
         raise UserError(f"there is no device {name!r}: {hint}")
     return DEVICES[name]
+
+
+def measure_device(precision: str) -> Device:
+    """The device that a run on this machine would have: the accelerator, or else the processor, and
+    the most operations of products in this precision ("bfloat16") that it did in a second now."""
+    import psutil
+    import torch
+
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    device = torch.device("cpu") if found is None else found
+    dtype = getattr(torch, precision)
+    left, right = torch.ones(2, PRODUCT, PRODUCT, dtype=dtype, device=device)
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        float((left @ right)[0, 0])  # waits for it
+        seconds.append(time.perf_counter() - began)
+    operations = 2 * PRODUCT**3 / min(seconds)
+    if device.type == "cpu":
+        name = f"processor ({torch.get_num_threads()} threads)"
+        memory = psutil.virtual_memory().total
+    else:
+        name, (_, memory) = f"{device.type} device", torch.accelerator.get_memory_info()
+    title = f"this machine's {name}, measured at {operations / 1e12:.3g} TFLOP/s in {precision}"
+    return Device(title=title, operations=operations, memory=memory)

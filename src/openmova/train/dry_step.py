@@ -20,13 +20,13 @@ from torch.nn import functional as F
 from openmova.experts.base import Expert
 from openmova.model.adapter import ExpertMap
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.train.weightless import (
+from openmova.train.fake_run import (
     DEVICE,
-    Counted,
+    OperationCount,
     PeakMemory,
     fake_mode,
     operations,
-    without_numbers,
+    replace_by_fakes,
 )
 
 QUESTION = 64
@@ -70,7 +70,7 @@ class DryStep:
             self._given[graph] = tuple(graph(torch.zeros(self._views[graph])).shape[1:])
         self._mode = fake_mode()
         with self._mode:
-            without_numbers([model, *(e for e in experts if e not in graphs)])
+            replace_by_fakes([model, *(e for e in experts if e not in graphs)])
 
     def operations(self, *, tokens: int, answered: int) -> list[PartOperations]:
         """Of every part, for one sample of T tokens of which M are answered.
@@ -195,5 +195,5 @@ def _view(encoder: Expert) -> tuple[int, ...]:
     return tuple(encoder.view(picture, torch.tensor([PICTURE])).shape)
 
 
-def _part(name: str, counted: Counted) -> PartOperations:
+def _part(name: str, counted: OperationCount) -> PartOperations:
     return PartOperations(name=name, forward=counted.forward, backward=counted.backward)

@@ -28,17 +28,17 @@ from openmova.model.processing_mova import MovaProcessor
 from openmova.model.quantization import QUANTIZATIONS, quantized_weights
 from openmova.train.devices import Device
 from openmova.train.dry_step import DryStep, PartOperations
-from openmova.train.inspection import Average, Looked, look_at
-from openmova.train.recipe import TrainingRecipe
+from openmova.train.preparation import TINY, collator_of, give_lora, stage_of
 from openmova.train.sharding import units
-from openmova.train.training import TINY, encoder_of, give_lora, stage_of
+from openmova.train.source_summary import AverageSample, SourceSummary, summarize_sources
+from openmova.train.training_recipe import TrainingRecipe
 
 LEARNING_BYTES = 4
 """What learns is float32, and so are its gradient and each of AdamW's two averages."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assumed:
+class Assumptions:
     """What a user may state for an estimate."""
 
     devices: int = 1
@@ -56,12 +56,12 @@ class Estimate:
     parameters: int
     """The experts' too."""
     parameters_that_learn: int
-    sources: list[Looked]
+    sources: list[SourceSummary]
     samples: int | None
     """Of the run; None: the data is not there and nobody says."""
     samples_a_step: int
     steps: int | None
-    average: Average
+    average: AverageSample
     measured: bool
     """Whether the average is of the data, or assumed."""
     parts: list[PartOperations]
@@ -90,7 +90,7 @@ class Estimate:
         }
 
 
-def estimate(recipe: TrainingRecipe, assumed: Assumed) -> Estimate:
+def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
     """Look at the recipe's data, and count what its model would take.
 
     No weight is read. Sources that can't be used are among `sources`, with their faults. Raises
@@ -98,15 +98,15 @@ def estimate(recipe: TrainingRecipe, assumed: Assumed) -> Estimate:
     """
     model, experts, processor = _unloaded(recipe)
     config = model.config
-    encoder = None if processor is None else encoder_of(recipe, processor, config)
-    sources, epoch, found = look_at(recipe, encoder)
+    collator = None if processor is None else collator_of(recipe, processor, config)
+    sources, epoch, found = summarize_sources(recipe, collator)
     average = found or _assumed(recipe, config, assumed.text_tokens)
     shares = _shares(recipe, average.experts)
     modules: list[nn.Module] = [model, *experts]
     parameters = sum(_numbers(module.parameters()) for module in modules)
     packed = _packed(recipe, model)
     give_lora(model, recipe)
-    trained = stage_of(model, recipe)
+    trainable = stage_of(model, recipe)
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
     used = [expert for expert in experts if shares[expert.name] > 0]
     bytes_ = _held(recipe, model, used, assumed.devices, packed)
@@ -118,7 +118,7 @@ def estimate(recipe: TrainingRecipe, assumed: Assumed) -> Estimate:
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
-    trained.hold_still()
+    trainable.eval_frozen()
     bytes_["activations"] = step.activations(
         batch=recipe.batch,
         tokens=recipe.max_tokens,
@@ -171,14 +171,14 @@ def _expert(spec: dict[str, Any], folder: Path | None) -> Expert:
         return build_expert(spec, folder=folder)
 
 
-def _assumed(recipe: TrainingRecipe, config: MovaConfig, text_tokens: int) -> Average:
+def _assumed(recipe: TrainingRecipe, config: MovaConfig, text_tokens: int) -> AverageSample:
     """A sample with a picture and so much text, seen by as many experts as may be chosen."""
     names = config.expert_names
     fixed = _fixed(recipe, names)
     share = min(config.adapter.top_k / max(len(names), 1), 1.0)
     pooled = recipe.stage == "router-lora"  # whose data are routing instructions
     picture = math.prod(config.routing.grid) if pooled else config.adapter.tokens
-    return Average(
+    return AverageSample(
         tokens=min(picture + text_tokens, recipe.max_tokens),
         answered=max(text_tokens // 2, 1),
         experts={n: share if fixed is None else float(n in fixed) for n in names},

@@ -3,7 +3,6 @@
 The loss is that of training, with the experts of the annotation. For the share of exact answers the
 model is asked as a user would ask it: the router chooses, only these experts run, it answers.
 
-Shapes: B batch, T tokens, M predicted tokens of all answers, E experts of the pool.
 """
 
 from __future__ import annotations
@@ -16,25 +15,23 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from torch.nn import functional as F
-from transformers import TrainerCallback
 
 from openmova.data.bad_samples import BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.sample import Sample
 from openmova.inference.answer import matches
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.model.processing_mova import IGNORED
 from openmova.routing.selection import ExpertSelection
-from openmova.train.collate import Encoder, Row, answer_positions
-from openmova.train.statistics import NO_DOMAIN
+from openmova.train.answer_loss import answer_loss
+from openmova.train.collator import Collator, Row
+from openmova.train.domain_statistics import NO_DOMAIN
 
 LONGEST = 32
 """Tokens of an answer that is worth asking for: longer ones are hardly ever exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class SampleResult:
     """Of one sample; None, where it was not asked, or nobody knows the right routing."""
 
     domain: str
@@ -48,10 +45,10 @@ class Evaluation:
     """The first `samples` of a mixture, the same each time, `batch` of them at once."""
 
     def __init__(
-        self, mixture: Mixture, encoder: Encoder, *, samples: int, batch: int, bad: BadSamples
+        self, mixture: Mixture, collator: Collator, *, samples: int, batch: int, bad: BadSamples
     ) -> None:
         self.mixture = mixture
-        self.encoder = encoder
+        self.collator = collator
         self.count = min(samples, len(mixture))
         self.batch = batch
         self.bad = bad
@@ -65,7 +62,7 @@ class Evaluation:
         eval_loss, of the answers' tokens; eval_exact, the share of the questions answered exactly;
         eval_routing, the share routed as annotated; each also by domain, as eval_loss/DOMAIN.
         """
-        found: list[Finding] = []
+        found: list[SampleResult] = []
         model.eval()
         with _same_random_numbers():
             mine = range(part, self.count, parts)
@@ -75,16 +72,17 @@ class Evaluation:
 
     def _findings(
         self, model: MovaForConditionalGeneration, places: Sequence[int]
-    ) -> list[Finding]:
+    ) -> list[SampleResult]:
         samples, rows = zip(*(self._opened(place) for place in places), strict=True)
-        tokens, losses = self._losses(model, rows)
+        found = answer_loss(model, self.collator(rows))
+        tokens, losses = found.answered.sum(dim=1).tolist(), found.losses.sum(dim=1).tolist()
         asked = [number for number, sample in enumerate(samples) if self._is_asked(sample)]
         answers: dict[int, tuple[bool, bool | None]] = {}
         if asked:
             chosen = [(samples[number], rows[number]) for number in asked]
             answers = dict(zip(asked, self._answers(model, chosen), strict=True))
         return [
-            Finding(
+            SampleResult(
                 domain=sample.domain or NO_DOMAIN,
                 tokens=tokens[number],
                 loss=losses[number],
@@ -98,22 +96,9 @@ class Evaluation:
         rows: list[Row] = []
 
         def encode(sample: Sample) -> None:
-            rows.append(self.encoder.row(sample))
+            rows.append(self.collator.row(sample))
 
         return self.mixture.sample(0, place, self.bad, check=encode), rows[-1]
-
-    def _losses(
-        self, model: MovaForConditionalGeneration, rows: Sequence[Row]
-    ) -> tuple[list[int], list[float]]:
-        """The answers' tokens of each row, and the sum of their losses."""
-        inputs = _on(model, self.encoder.batch(rows))
-        labels = inputs.pop("labels")
-        kept = answer_positions(labels)
-        logits = model(**inputs, logits_to_keep=kept).logits.float()  # [M, V]
-        targets = labels[:, 1:]
-        losses = F.cross_entropy(logits, targets[targets != IGNORED], reduction="none")
-        sums = losses.new_zeros(len(rows)).index_add(0, kept.nonzero()[:, 0], losses)
-        return kept.sum(dim=1).tolist(), sums.tolist()
 
     def _is_asked(self, sample: Sample) -> bool:
         """Questions about pictures, with a short answer; of a conversation the first."""
@@ -122,7 +107,7 @@ class Evaluation:
         return self._length(sample) <= LONGEST
 
     def _length(self, sample: Sample) -> int:
-        tokenizer = self.encoder.processor.tokenizer
+        tokenizer = self.collator.processor.tokenizer
         return len(tokenizer(sample.turns[1].text, add_special_tokens=False)["input_ids"])
 
     def _answers(
@@ -132,7 +117,7 @@ class Evaluation:
 
         Where the recipe chose the experts, they are these, and there is no routing to look at.
         """
-        processor = self.encoder.processor
+        processor = self.collator.processor
         samples = [sample for sample, _ in asked]
         inputs = _on(
             model,
@@ -142,15 +127,13 @@ class Evaluation:
             ),
         )
         selections = None
-        if self.encoder.fixed is not None:
+        if self.collator.fixed is not None:
             selections = [ExpertSelection(fixed=tuple(row.routing)) for _, row in asked]
         context = model.encode_images(inputs, selections=selections)
         routed: list[bool | None] = [None] * len(samples)
-        if self.encoder.fixed is None:
-            annotated = torch.tensor(
-                [row.routing for _, row in asked], device=context.chosen.device
-            )
-            same = (context.chosen == annotated).all(dim=1).tolist()
+        if self.collator.fixed is None:
+            annotated = torch.tensor([row.routing for _, row in asked])
+            same = (context.chosen.cpu() == annotated).all(dim=1).tolist()
             routed = [
                 None if sample.experts is None else is_same
                 for sample, is_same in zip(samples, same, strict=True)
@@ -173,17 +156,6 @@ class Evaluation:
         return zip(exact, routed, strict=True)
 
 
-class EvaluateEvery(TrainerCallback):
-    """So many steps, and at the end of the run."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        step = state.global_step
-        control.should_evaluate = step % self.steps == 0 or step == state.max_steps
-
-
 @contextmanager
 def _same_random_numbers() -> Iterator[None]:
     """Training goes on with those that it would have had."""
@@ -197,7 +169,7 @@ def _on(model: MovaForConditionalGeneration, batch: Any) -> dict[str, Any]:
     return {n: v.to(model.device) for n, v in batch.items() if isinstance(v, Tensor)}
 
 
-def _summary(found: Sequence[Finding]) -> dict[str, float]:
+def _summary(found: Sequence[SampleResult]) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for domain in (None, *sorted({f.domain for f in found})):
         some = [f for f in found if domain in (None, f.domain)]

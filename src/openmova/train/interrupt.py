@@ -9,19 +9,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
 
-from transformers import TrainerCallback
-
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupt(TrainerCallback):
-    """`asked`: whether one of them came while it was listened for."""
+class Interrupt:
+    """`requested`: whether one of them came while it was listened for."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.tell = tell
-        self.asked = False
+        self.requested = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -30,7 +27,7 @@ class Interrupt(TrainerCallback):
             yield
             return
         process = os.getpid()
-        handlers = {number: signal.getsignal(number) for number in STOPPING}
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
         # None is a handler that Python does not know, and could not put back.
         before = {n: h for n, h in handlers.items() if h not in (None, signal.SIG_IGN)}
 
@@ -38,7 +35,7 @@ class Interrupt(TrainerCallback):
             if os.getpid() != process:
                 return  # a worker that prepares samples lives on until its run has ended
             signal.signal(number, before[signal.Signals(number)])
-            self.asked = True
+            self.requested = True
             with suppress(RuntimeError):  # in the midst of another line
                 self.tell("stopping after this step, with a checkpoint; again: at once")
 
@@ -49,7 +46,3 @@ class Interrupt(TrainerCallback):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.asked:
-            control.should_save = control.should_training_stop = True

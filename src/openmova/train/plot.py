@@ -25,7 +25,7 @@ def can_draw() -> bool:
 
 
 def draw_log(entries: Sequence[Entry], file: Path) -> None:
-    """Entries of a `RunLog` as a PNG file. An empty panel is left out."""
+    """Entries of a run's log as a PNG file. An empty panel is left out."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -13,20 +13,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from openmova.errors import UserError
-from openmova.runtime.files import checksum, claim, flush, is_full, write_text
+from openmova.runtime.files import checksum, claim, new_folder, write_text, writing
+from openmova.runtime.run_store import JsonLines, differences
 from openmova.train.plot import can_draw, draw_log
-from openmova.train.recipe import differences
-from openmova.train.run_log import RunLog
 
 PREFIX = "checkpoint-"
 SEAL = "whole.json"
+OTHER = "give another --output"
 NO_ROOM = "free some room, or give another --output; the run goes on with --resume"
 
 
@@ -37,18 +37,16 @@ class RunFolder:
         self.path = path
         self.final = path / "final"
         self.bad = path / "bad.jsonl"
-        self.log = RunLog(path / "log.jsonl")
-        self.partial = path / ".partial"
-        """What is being written; whoever comes next removes it."""
+        self.log = JsonLines(path / "log.jsonl")
+        """An entry has `step`, and `loss` or what an evaluation found (`eval_...`)."""
 
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Hold the folder for this process; the system gives it back when the process ends.
+    def claim(self) -> AbstractContextManager[None]:
+        """Hold the folder for this process. Raises UserError if another run holds it."""
+        return claim(self.path, OTHER)
 
-        Raises UserError if another run holds it.
-        """
-        with claim(self.path, "give another --output"):
-            yield
+    def writing(self) -> AbstractContextManager[None]:
+        """A system's error while writing into the folder, as the user's: a full disk, mostly."""
+        return writing(self.path, NO_ROOM)
 
     def begin(self, recipe: Mapping[str, Any], *, resume: bool) -> None:
         """Note the recipe, or find that it is the one of the run that goes on.
@@ -62,47 +60,44 @@ class RunFolder:
             if not resume:
                 raise UserError(
                     f"{str(self.path)!r} holds a run already: go on with it with --resume, or "
-                    "give another --output"
+                    f"{OTHER}"
                 )
             old = yaml.safe_load(noted.read_text(encoding="utf-8"))
             if changed := differences(old, recipe):
                 raise UserError(
                     f"the run in {str(self.path)!r} has another recipe ({'; '.join(changed)}): "
-                    "resume with the run's own, its recipe.yaml, or give another --output"
+                    f"resume with the run's own, its recipe.yaml, or {OTHER}"
                 )
             return
-        with writing(self.path):
+        with self.writing():
             self.bad.unlink(missing_ok=True)
             text = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True)
             write_text(noted, text)
 
-    def clear_partial(self) -> None:
-        """Make room for what is written next."""
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir()
-
-    def seal(self, folder: Path, step: int, *, keep: int, processes: int) -> Path:
-        """Make a checkpoint of a folder that was filled: flushed, checked, renamed into place.
+    @contextmanager
+    def new_checkpoint(self, step: int, *, keep: int, processes: int) -> Iterator[Path]:
+        """A folder to fill, which becomes the checkpoint of a step, with checksums of its files.
 
         Older ones than `keep` go.
         """
-        for file in folder.rglob("*"):
-            flush(file)
-        files = {
-            str(file.relative_to(folder)): checksum(file)
-            for file in sorted(folder.rglob("*"))
-            if file.is_file()
-        }
-        seal = {"step": step, "processes": processes, "files": files}
-        write_text(folder / SEAL, json.dumps(seal, indent=1))
         target = self.path / f"{PREFIX}{step}"
         if target.exists():  # a torn one
             shutil.rmtree(target)
-        folder.rename(target)
-        flush(self.path)
+        with new_folder(target) as unfinished:
+            yield unfinished
+            files = {
+                str(file.relative_to(unfinished)): checksum(file)
+                for file in sorted(unfinished.rglob("*"))
+                if file.is_file() and not file.name.endswith(".lock")
+            }
+            seal = {"step": step, "processes": processes, "files": files}
+            write_text(unfinished / SEAL, json.dumps(seal, indent=1))
         for old in self._checkpoints()[keep:]:
             shutil.rmtree(old)
-        return target
+
+    def unfinished_checkpoint(self, step: int) -> Path:
+        """What `new_checkpoint` fills, as other processes find it."""
+        return self.path / f"{PREFIX}{step}.partial"  # of files.new_folder
 
     def latest(self, processes: int, tell: Callable[[str], None]) -> Path | None:
         """The newest whole checkpoint; torn ones are told of and passed over.
@@ -129,18 +124,12 @@ class RunFolder:
     def draw(self) -> None:
         """The log as a picture, if there is something to draw with."""
         if can_draw():
-            with writing(self.path):
+            with self.writing():
                 draw_log(self.log.entries(), self.path / "plot.png")
 
-    def write_final(self, write: Callable[[Path], None]) -> None:
-        """Let `write` fill a folder that becomes final/ when it is whole."""
-        with writing(self.path):
-            self.clear_partial()
-            write(self.partial)
-            for file in self.partial.rglob("*"):
-                flush(file)
-            self.partial.rename(self.final)
-            flush(self.path)
+    def new_final(self) -> AbstractContextManager[Path]:
+        """A folder to fill, which becomes final/ when it is whole."""
+        return new_folder(self.final)
 
     def _checkpoints(self) -> list[Path]:
         """Newest first."""
@@ -152,22 +141,8 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name[len(PREFIX) :])
 
 
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """A system's error while writing into the folder, as the user's: a full disk, mostly."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"cannot write into {str(folder)!r} ({reason}): {NO_ROOM}") from error
-    except Exception as error:
-        if not is_full(error):
-            raise
-        raise UserError(f"the disk of {str(folder)!r} is full: {NO_ROOM}") from error
-
-
 def _seal(checkpoint: Path) -> dict[str, Any] | None:
-    """What `seal` noted, if every file is still as it was then."""
+    """What `new_checkpoint` noted, if every file is still as it was then."""
     try:
         seal: dict[str, Any] = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
         whole = all(checksum(checkpoint / name) == sum_ for name, sum_ in seal["files"].items())

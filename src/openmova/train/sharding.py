@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
-from torch.optim import Optimizer
 
 from openmova.errors import UserError
 from openmova.model.adapter import AdapterBlock
@@ -60,11 +56,11 @@ class Sharding:
         for unit in units(model):
             fully_shard(unit, mesh=mesh, mp_policy=policy)
         experts = model.model.experts
-        root = fully_shard(
+        self.root = fully_shard(
             model, mesh=mesh, mp_policy=policy, ignored_params=set(experts.parameters())
         )
         # Which extractors of the adapter run is the samples' choice, in each process another.
-        root.set_reduce_scatter_unused_params(True)
+        self.root.set_reduce_scatter_unused_params(True)
         experts.to(state.device)
 
     def share_buffers(self) -> None:
@@ -73,11 +69,11 @@ class Sharding:
         for buffer in self._buffers:
             dist.broadcast(buffer, 0)
 
-    def chose(self, routing: Tensor) -> None:
-        """Note the routing [B, E] of a batch, for `forget_unused`."""
+    def note_routing(self, routing: Tensor) -> None:
+        """Note the routing [B, E] of a batch, for `drop_unused_gradients`."""
         self._chosen = torch.maximum(self._chosen, routing.any(dim=0).to(self._chosen))
 
-    def forget_unused(self) -> None:
+    def drop_unused_gradients(self) -> None:
         """Take the gradients, all zero, from what no sample of the step used in any process.
 
         As without sharding, the optimizer then passes over it.
@@ -89,31 +85,6 @@ class Sharding:
                 if not chosen:
                     extractor.zero_grad(set_to_none=True)
         self._chosen.zero_()
-
-    def save(self, folder: Path, tensors: dict[str, Tensor], optimizer: Optimizer) -> None:
-        """Write this process' shares of tensors and of the optimizer, in files of its own."""
-        folder.mkdir(parents=True, exist_ok=True)
-        shares = {name: share(tensor).contiguous() for name, tensor in tensors.items()}
-        save_file(shares, self._weights(folder))
-        stored = optimizer.state_dict()
-        stored["state"] = {
-            index: {name: share(value) for name, value in averages.items()}
-            for index, averages in stored["state"].items()
-        }
-        torch.save(stored, self._optimizer(folder))
-
-    def load_weights(self, folder: Path) -> dict[str, Tensor]:
-        """This process' shares, as `save` wrote them."""
-        return load_file(self._weights(folder))
-
-    def load_optimizer(self, folder: Path, optimizer: Optimizer) -> None:
-        """Give the optimizer this process' shares of its averages."""
-        stored = torch.load(self._optimizer(folder), map_location="cpu", weights_only=True)
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        for index, averages in stored["state"].items():
-            for name, value in averages.items():
-                averages[name] = _placed_as(parameters[index], value)
-        optimizer.load_state_dict(stored)
 
     def gather(self) -> None:
         """Put the model together on the host, as if it had never been sharded.
@@ -130,12 +101,6 @@ class Sharding:
                 module.__class__ = type(module).__mro__[2]  # FSDPX(FSDPModule, X)
         self.model.tie_weights()
 
-    def _weights(self, folder: Path) -> Path:
-        return folder / f"trained-{self.rank}.safetensors"
-
-    def _optimizer(self, folder: Path) -> Path:
-        return folder / f"optimizer-{self.rank}.pt"
-
 
 def units(model: MovaForConditionalGeneration) -> Iterator[nn.Module]:
     """The elements of the outermost lists of layers, all but the experts."""
@@ -149,22 +114,3 @@ def units(model: MovaForConditionalGeneration) -> Iterator[nn.Module]:
                 yield from below(child)
 
     return below(model)
-
-
-def share(value: Any) -> Any:
-    """This process' share of a tensor; anything else as it is."""
-    return value.to_local() if isinstance(value, DTensor) else value
-
-
-def _placed_as(parameter: Tensor, value: Tensor) -> Tensor:
-    """A share of a parameter's average, as one tensor over all processes."""
-    if not isinstance(parameter, DTensor) or value.shape != parameter.to_local().shape:
-        return value  # the count of steps
-    return DTensor.from_local(
-        value.to(parameter.to_local().device),
-        parameter.device_mesh,
-        parameter.placements,
-        run_check=False,
-        shape=parameter.shape,
-        stride=parameter.stride(),
-    )

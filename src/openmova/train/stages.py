@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from openmova.model.adapter import DynamicGate
-from openmova.train.lora import lora_matrices
+from openmova.train.language_lora import lora_matrices
 
 if TYPE_CHECKING:
     from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -49,13 +49,13 @@ sees."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainableParts:
     """What a stage left: the optimizer's groups, and the modules that don't learn."""
 
     groups: list[dict[str, Any]]
     frozen: tuple[nn.Module, ...]
 
-    def hold_still(self) -> None:
+    def eval_frozen(self) -> None:
         """Undo `train()` where nothing learns.
 
         Gradients go through frozen layers too, and a layer is only checkpointed while it trains: so
@@ -75,7 +75,7 @@ def set_stage(
     learning_rate: float,
     learning_rates: Mapping[str, float],
     weight_decay: float = 0.0,
-) -> Trained:
+) -> TrainableParts:
     """Let the parts of a stage learn, in float32, and freeze all others as they are.
 
     learning_rates: of single parts; 0 freezes a part. Decay is for matrices only.
@@ -106,7 +106,7 @@ def set_stage(
             chosen = [p for p in parameters if (p.ndim > 1) == wanted]
             if chosen:
                 groups.append({"params": chosen, "part": part, "lr": rate, "weight_decay": decay})
-    return Trained(groups=groups, frozen=tuple(frozen))
+    return TrainableParts(groups=groups, frozen=tuple(frozen))
 
 
 def saved_buffers(model: nn.Module) -> dict[str, Tensor]:

@@ -1,18 +1,18 @@
-"""Where else a run's log goes: TensorBoard, Weights & Biases. transformers' own callbacks."""
+"""Where else a run's log goes: TensorBoard, Weights & Biases."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-
-from transformers import TrainerCallback
 
 from openmova.errors import UserError
 
 EXTRAS = {"tensorboard": "train", "wandb": "wandb"}
 """Which extra of ours has the package of each."""
+Track = Callable[[Mapping[str, float], int], None]
+"""Takes numbers by name, and their step."""
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -25,25 +25,39 @@ def check_trackers(names: Sequence[str]) -> None:
             )
 
 
-def trackers(names: Sequence[str], folder: Path, step: int) -> list[TrainerCallback]:
-    """What the first process of a run tells its log to; the run goes on from a step.
+def open_trackers(names: Sequence[str], folder: Path, step: int) -> list[Track]:
+    """What the first process of a run gives its log to; the run goes on from a step.
 
     TensorBoard reads FOLDER/tensorboard. wandb's own variables (WANDB_PROJECT, WANDB_MODE, ...)
     count where they are set.
     """
-    made: list[TrainerCallback] = []
+    opened: list[Track] = []
     if "tensorboard" in names:
         from torch.utils.tensorboard import SummaryWriter
-        from transformers.integrations import TensorBoardCallback
 
         # What a stopped run wrote after its checkpoint is written again: readers drop the first.
         writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
-        made.append(TensorBoardCallback(writer))
+
+        def write(numbers: Mapping[str, float], step: int) -> None:
+            for name, number in numbers.items():
+                writer.add_scalar(name, number, step)
+            writer.flush()
+
+        opened.append(write)
     if "wandb" in names:
-        from transformers.integrations import WandbCallback
+        import wandb
 
         ours = {"WANDB_PROJECT": "openmova", "WANDB_NAME": folder.name, "WANDB_DIR": str(folder)}
         for variable, value in ours.items():
             os.environ.setdefault(variable, value)
-        made.append(WandbCallback())
-    return made
+        run = wandb.init()
+        opened.append(lambda numbers, step: run.log(dict(numbers), step=step))
+    return opened
+
+
+def tracked(entry: Mapping[str, float]) -> dict[str, float]:
+    """Names as trackers group them: train/loss, eval/exact."""
+    return {
+        f"eval/{name.removeprefix('eval_')}" if name.startswith("eval_") else f"train/{name}": n
+        for name, n in entry.items()
+    }

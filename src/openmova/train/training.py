@@ -2,136 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from transformers import AutoProcessor, set_seed
-
-from openmova.checkpoints.loading import load_model
-from openmova.checkpoints.locate import checkpoint_folder
-from openmova.checkpoints.sizes import is_recipe
-from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.bad_samples import BadSamples
-from openmova.data.formats import read_samples
-from openmova.data.mixture import Mixture, WeightedSource
-from openmova.data.sources import Samples
-from openmova.data.synthetic import SyntheticSamples
-from openmova.errors import UserError
-from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
-from openmova.train.collate import Encoder
-from openmova.train.evaluation import EvaluateEvery, Evaluation
 from openmova.train.interrupt import Interrupt
-from openmova.train.lora import Lora, give_router_lora
+from openmova.train.loop import TrainingLoop, accelerator_of
 from openmova.train.plot import can_draw
+from openmova.train.preparation import RunSetup, is_first_process, load_start, prepare
 from openmova.train.progress import Progress, Tell
-from openmova.train.recipe import DataSource, TrainingRecipe
-from openmova.train.run_folder import RunFolder, step_of, writing
-from openmova.train.sharding import Sharding
-from openmova.train.stages import Trained, set_stage
-from openmova.train.trackers import check_trackers, trackers
-from openmova.train.trainer import Course, MovaTrainer, arguments
-
-TINY = "tiny"
-SYNTHETIC = "synthetic"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """Everything that a recipe names, opened and found to fit together."""
-
-    recipe: TrainingRecipe
-    model: MovaForConditionalGeneration
-    processor: MovaProcessor
-    encoder: Encoder
-    mixture: Mixture
-    held_out: Mixture | None
-    trained: Trained
-    lora: Lora | None
-    sharding: Sharding | None
-    dtype: torch.dtype
-    """Of the weights as they were loaded, and will be stored."""
-    steps: int
-
-    @property
-    def samples(self) -> int:
-        """Of the whole run."""
-        return self.steps * _step_samples(self.recipe)
-
-
-def prepare(recipe: TrainingRecipe) -> Prepared:
-    """Open model and data; the first samples are encoded, so that what does not fit shows now.
-
-    Raises UserError.
-    """
-    mixture = _mixture(recipe.data, recipe.seed)
-    held_out = None
-    if recipe.evaluation is not None:
-        # Generated samples are others than those of training.
-        held_out = _mixture(recipe.evaluation.data, recipe.seed + 1)
-    check_trackers(recipe.report)
-    set_seed(recipe.seed)
-    model, processor = _model(recipe)
-    encoder = encoder_of(recipe, processor, model.config)
-    dtype = model.dtype
-    compute = torch.bfloat16 if recipe.precision == "bfloat16" else None
-    if compute is not None and not torch.accelerator.is_available():
-        # On a CPU, PyTorch's fused attention is the slower one in bfloat16.
-        model.model.language_model.set_attn_implementation("eager")
-    lora = give_lora(model, recipe)
-    # Before anything learns in float32: no process then holds more than its share of that.
-    sharding = Sharding(model, compute) if recipe.sharding == "fsdp" and processes() > 1 else None
-    trained = stage_of(model, recipe)
-    steps = recipe.steps or math.ceil(recipe.epochs * len(mixture) / _step_samples(recipe))
-    return Prepared(
-        recipe=recipe,
-        model=model,
-        processor=processor,
-        encoder=encoder,
-        mixture=mixture,
-        held_out=held_out,
-        trained=trained,
-        lora=lora,
-        sharding=sharding,
-        dtype=dtype,
-        steps=steps,
-    )
-
-
-def encoder_of(recipe: TrainingRecipe, processor: MovaProcessor, config: MovaConfig) -> Encoder:
-    """What makes rows of samples. Raises UserError as `Encoder` does."""
-    return Encoder(
-        processor,
-        config.expert_names,
-        chosen=recipe.experts,
-        unannotated=recipe.unannotated,
-        max_tokens=recipe.max_tokens,
-    )
-
-
-def give_lora(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> Lora | None:
-    """Put the matrices of a stage into a model; returned are those that are to be merged."""
-    if recipe.stage == "router-lora":
-        give_router_lora(model, recipe.lora)
-    return Lora(model, recipe.lora) if recipe.stage == "lora" else None
-
-
-def stage_of(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> Trained:
-    """Let the recipe's parts learn."""
-    return set_stage(
-        model,
-        recipe.stage,
-        learning_rate=recipe.learning_rate,
-        learning_rates=recipe.learning_rates,
-        weight_decay=recipe.weight_decay,
-    )
+from openmova.train.run_folder import RunFolder, step_of
+from openmova.train.trackers import open_trackers
+from openmova.train.training_recipe import TrainingRecipe
 
 
 def train(
@@ -146,112 +31,76 @@ def train(
     """
     folder = RunFolder(output)
     if not is_first_process():
-        return _train(recipe, folder, resume=resume, tell=_silent, bar=False)
-    with folder.claimed():
+        return _train(recipe, folder, resume=resume, tell=lambda line: None, bar=False)
+    with folder.claim():
         return _train(recipe, folder, resume=resume, tell=tell, bar=bar)
 
 
 def _train(
     recipe: TrainingRecipe, folder: RunFolder, *, resume: bool, tell: Tell, bar: bool
 ) -> Path:
-    prepared = prepare(recipe)
+    setup = prepare(recipe)
     if is_first_process():
         folder.begin(recipe.to_dict(), resume=resume)
-    settings = arguments(recipe, folder.path, prepared.steps)
-    state = settings.distributed_state
-    state.wait_for_everyone()  # for the first to have begun
+    accelerator = accelerator_of(recipe)
+    accelerator.wait_for_everyone()  # for the first to have begun
     if folder.final.exists():
         tell(f"{folder.final} is there: nothing to do")
         return folder.final
-    checkpoint = folder.latest(processes(), tell) if resume else None
-    state.wait_for_everyone()  # before the first removes any
+    checkpoint = folder.latest(accelerator.num_processes, tell) if resume else None
+    accelerator.wait_for_everyone()  # before the first removes any
     begun = 0 if checkpoint is None else step_of(checkpoint)
     if is_first_process():
-        with writing(folder.path):
-            folder.log.rewind(begun)
+        with folder.writing():
+            folder.log.rewind(lambda entry: entry["step"] <= begun)
         if not can_draw():
             tell("no plot.png without matplotlib: pip install 'openmova[train]'")
     bad = BadSamples(folder.bad, share=recipe.bad_share)
-    course = Course(
-        prepared.mixture,
-        prepared.encoder,
-        bad,
-        prepared.samples,
-        random_experts=recipe.random_experts,
-    )
+    trackers = open_trackers(recipe.report, folder.path, begun) if is_first_process() else []
     interrupt = Interrupt(tell)
-    callbacks = [interrupt, Progress(tell, samples_a_step=_step_samples(recipe), bar=bar)]
-    if is_first_process():
-        callbacks += trackers(recipe.report, folder.path, begun)
-    evaluation = _evaluation(prepared, folder)
-    if recipe.evaluation is not None:
-        callbacks.append(EvaluateEvery(recipe.evaluation.steps))
-    trainer = MovaTrainer(
-        prepared.model,
-        settings,
-        prepared.trained,
-        course,
-        folder,
-        keep=recipe.keep,
-        sharding=prepared.sharding,
-        evaluation=evaluation,
-        callbacks=callbacks,
+    loop = TrainingLoop(setup, accelerator, folder, bad, interrupt=interrupt, trackers=trackers)
+    progress = Progress(
+        tell, begun=begun, steps=loop.steps, samples_a_step=loop.samples_a_step, bar=bar
     )
     if checkpoint is not None:
         tell(f"going on from {checkpoint.name}")
-    _run(trainer, checkpoint, interrupt, tell)
-    if prepared.sharding is not None:
-        prepared.sharding.gather()
+    # Several processes would stop after different steps: there Ctrl-C stops at once.
+    listening = interrupt.listening() if accelerator.num_processes == 1 else nullcontext()
+    try:
+        with listening:
+            loop.run(checkpoint, progress)
+        if loop.step < loop.steps:
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        kept = folder.newest()
+        goes_on = "nothing was kept" if kept is None else f"--resume goes on from {kept.name}"
+        tell(f"stopped after step {loop.step}: {goes_on}")
+        raise
+    if setup.sharding is not None:
+        setup.sharding.gather()
     if is_first_process():
         folder.draw()
-        model = _trained(prepared)
-        folder.write_final(lambda final: save_trained(model, prepared.processor, final))
-        tell(f"{folder.final}: trained, {bad.bad} of {bad.bad + bad.good} samples were bad")
-    state.wait_for_everyone()
+        model = _trained(setup)
+        with folder.writing(), folder.new_final() as unfinished:
+            save_trained(model, setup.processor, unfinished)
+        without = f", {loop.unannotated} had no experts list" if loop.unannotated else ""
+        samples = f"{bad.bad} of {bad.bad + bad.good} samples were bad{without}"
+        tell(f"{folder.final}: trained, {samples}")
+    accelerator.wait_for_everyone()
     return folder.final
 
 
-def _trained(prepared: Prepared) -> MovaForConditionalGeneration:
+def _trained(setup: RunSetup) -> MovaForConditionalGeneration:
     """The model of a run that is over, in the dtype that it began with."""
-    lora, recipe = prepared.lora, prepared.recipe
+    lora, recipe = setup.lora, setup.recipe
     if lora is None:
-        return prepared.model.to(prepared.dtype)
+        return setup.model.to(setup.dtype)
     if recipe.lora.quantize is None:
         lora.merge()
-        return prepared.model.to(prepared.dtype)
-    stored, _ = _model(replace(recipe, lora=replace(recipe.lora, quantize=None)))
+        return setup.model.to(setup.dtype)
+    stored, _ = load_start(replace(recipe, lora=replace(recipe.lora, quantize=None)))
     lora.merge_into(stored)
     return stored
-
-
-def _evaluation(prepared: Prepared, folder: RunFolder) -> Evaluation | None:
-    if prepared.held_out is None:
-        return None
-    recipe = prepared.recipe
-    assert recipe.evaluation is not None
-    return Evaluation(
-        prepared.held_out,
-        prepared.encoder,
-        samples=recipe.evaluation.samples,
-        batch=recipe.batch,
-        bad=BadSamples(folder.bad, share=recipe.bad_share),
-    )
-
-
-def _run(trainer: MovaTrainer, checkpoint: Path | None, interrupt: Interrupt, tell: Tell) -> None:
-    """Train to the end. Raises KeyboardInterrupt if Ctrl-C came before it."""
-    # Several processes would stop after different steps: there Ctrl-C stops at once.
-    listening = interrupt.listening() if processes() == 1 else nullcontext()
-    try:
-        with listening:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        if trainer.state.global_step < trainer.state.max_steps:
-            raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        kept = trainer.folder.newest()
-        goes_on = "nothing was kept" if kept is None else f"--resume goes on from {kept.name}"
-        tell(f"stopped after step {trainer.state.global_step}: {goes_on}")
-        raise
 
 
 def save_trained(
@@ -260,90 +109,3 @@ def save_trained(
     """A complete checkpoint folder: all weights, the experts' too, and the processor."""
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-
-
-def processes() -> int:
-    """Of this run, as torchrun says."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _step_samples(recipe: TrainingRecipe) -> int:
-    return recipe.batch * recipe.accumulation * processes()
-
-
-def _mixture(sources: Sequence[DataSource], seed: int) -> Mixture:
-    """Of all sources. Raises UserError, which names every one that can't be opened."""
-    opened = open_sources(sources, seed)
-    check_sources([str(fault) for fault in opened if isinstance(fault, UserError)], len(opened))
-    return Mixture(
-        [samples for samples in opened if isinstance(samples, WeightedSource)], seed=seed
-    )
-
-
-def open_sources(sources: Sequence[DataSource], seed: int) -> list[WeightedSource | UserError]:
-    """Every source; in the place of one that can't be opened, why."""
-
-    def opened(source: DataSource) -> WeightedSource | UserError:
-        try:
-            return WeightedSource(samples=_samples(source, seed), weight=source.weight)
-        except UserError as error:
-            return error
-
-    return [opened(source) for source in sources]
-
-
-def check_sources(faults: Sequence[str], count: int) -> None:
-    """Raises UserError, with all of them, if there are faults in `count` sources."""
-    if len(faults) == 1:
-        raise UserError(faults[0])
-    if faults:
-        raise UserError(
-            f"{len(faults)} of {count} sources of the data can't be used: {'; '.join(faults)}"
-        )
-
-
-def _samples(source: DataSource, seed: int) -> Samples:
-    if source.path != SYNTHETIC:
-        if source.samples is not None:
-            raise UserError(f"samples is for synthetic data: remove it from {source.path}")
-        return read_samples(source.path, format=source.format, images=source.images)
-    if source.samples is None:
-        raise UserError("synthetic data has no end: give its number as samples, such as 64")
-    return SyntheticSamples(source.samples, seed=seed)
-
-
-def _model(recipe: TrainingRecipe) -> tuple[MovaForConditionalGeneration, MovaProcessor]:
-    if recipe.model == TINY:
-        if recipe.lora.quantize is not None:
-            raise UserError(
-                "lora.quantize needs the folder of a checkpoint as model: train tiny without first"
-            )
-        return tiny_mova(recipe.seed)
-    if is_recipe(recipe.model):
-        raise UserError(
-            f"{recipe.model} is a recipe: openmova assemble {recipe.model} DIR, and give model=DIR"
-        )
-    folder = checkpoint_folder(recipe.model)
-    # What stays frozen is kept as it is stored, unless all is to be computed in float32.
-    dtype = torch.float32 if recipe.precision == "float32" else None
-    model: Any
-    if recipe.lora.quantize is None:
-        model = MovaForConditionalGeneration.from_pretrained(folder, dtype=dtype or "auto")
-    else:
-        model = load_model(folder, device=_device(), dtype=dtype, quantization=recipe.lora.quantize)
-    return model, AutoProcessor.from_pretrained(folder)
-
-
-def _device() -> torch.device | None:
-    """Where this process's model has to be from the start, as quantised weights don't move."""
-    if not torch.cuda.is_available():
-        return None
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-
-
-def _silent(line: str) -> None:
-    pass

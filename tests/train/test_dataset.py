@@ -7,10 +7,9 @@ from collections import Counter
 import pytest
 
 from openmova.data.bad_samples import BadSamples
-from openmova.train.recipe import load_recipe
-from openmova.train.subsets import random_subset
-from openmova.train.trainer import Course
-from openmova.train.training import prepare
+from openmova.train.dataset import TrainDataset, random_subset
+from openmova.train.preparation import prepare
+from openmova.train.training_recipe import load_recipe
 from train.runs import SMOKE
 
 POOL = ("one", "two", "three")
@@ -42,11 +41,11 @@ def test_seed_and_place_decide() -> None:
 def test_a_course_shows_the_subset_of_the_place_whenever_it_is_asked() -> None:
     prepared = prepare(load_recipe(SMOKE, ["random_experts=0.5", "data.0.samples=12"]))
 
-    def course(share: float) -> Course:
-        return Course(prepared.mixture, prepared.encoder, BadSamples(), 24, random_experts=share)
+    def dataset(share: float) -> TrainDataset:
+        return TrainDataset(prepared.mixture, prepared.collator, BadSamples(), random_experts=share)
 
-    mixed, annotated = course(0.5), course(0.0)
-    pool = prepared.encoder.experts
+    mixed, annotated = dataset(0.5), dataset(0.0)
+    pool = prepared.collator.experts
     for place in (17, 3, 4, 5, 23, 0):
         subset = random_subset(pool, share=0.5, seed=0, place=place)
         row = mixed[place]

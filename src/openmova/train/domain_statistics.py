@@ -1,7 +1,7 @@
 """What training sees of each domain: its loss, which experts looked, and how the gates weigh them.
 
 Collected from the forward pass that learns, at the price of a few sums.
-Shapes: B samples of a batch, M predicted tokens of all its answers, E experts of the pool.
+Shapes: B samples of a batch, T tokens, E experts of the pool.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
+
+from openmova.train.answer_loss import AnswerLoss
 
 NO_DOMAIN = "none given"
 Domains = Mapping[str, Mapping[str, Any]]
@@ -26,23 +28,18 @@ class DomainStatistics:
         self.experts = tuple(experts)
         self._held: list[tuple[Sequence[str], Tensor]] = []
 
-    def add(
-        self,
-        domains: Sequence[str],
-        losses: Tensor,
-        rows: Tensor,
-        routing: Tensor,
-        gates: Tensor,
-    ) -> None:
-        """One batch: domains [B]; losses [M] of tokens and rows long [M], their samples; routing
-        bool [B, E]; gates [B, blocks, E], 0 where an expert was not chosen."""
-        tokens = torch.stack([torch.ones_like(losses), losses], dim=1).float()  # [M, 2]
-        sums = tokens.new_zeros(len(domains), 2).index_add(0, rows, tokens)
-        table = torch.cat([sums, routing.float(), gates.flatten(1).float()], dim=1)
+    def add(self, domains: Sequence[str], routing: Tensor, found: AnswerLoss) -> None:
+        """One batch: domains [B]; routing bool [B, E]; its losses, and its gates, 0 where an expert
+        was not chosen."""
+        sums = torch.stack([found.answered.sum(dim=1), found.losses.sum(dim=1)], dim=1)  # [B, 2]
+        table = torch.cat([sums, routing.float(), found.gates.flatten(1).float()], dim=1)
         self._held.append((domains, table.detach()))  # kept on its device: nothing waits for it
 
-    def collect(self) -> dict[str, dict[str, Any]]:
-        """What was added in all processes; called in each of them. Begins anew."""
+    def collect(self) -> tuple[float, dict[str, dict[str, Any]]]:
+        """The mean loss and the domains of what was added in all processes; called in each of them.
+
+        Begins anew.
+        """
         sums: dict[str, Tensor] = {}
         for domains, table in self._held:
             for domain, row in zip(domains, table.double().cpu(), strict=True):
@@ -53,7 +50,9 @@ class DomainStatistics:
         for own in gather_object([sums]):
             for domain, row in own.items():
                 total[domain] = total[domain] + row if domain in total else row
-        return {domain or NO_DOMAIN: self._described(total[domain]) for domain in sorted(total)}
+        _, tokens, loss = torch.stack(list(total.values())).sum(dim=0)[:3].tolist()
+        described = {d or NO_DOMAIN: self._described(total[d]) for d in sorted(total)}
+        return loss / tokens, described
 
     def _described(self, row: Tensor) -> dict[str, Any]:
         """One domain's sums [3 + E + blocks * E] in words."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.mixture import Mixture
 from openmova.data.synthetic import SyntheticSamples
@@ -18,49 +19,22 @@ from openmova.experts.base import Expert
 from openmova.experts.cell import CellExpert
 from openmova.experts.vit import VitEncoder
 from openmova.model.processing_mova import IGNORED
-from openmova.train import training as run_module
-from openmova.train.recipe import load_recipe
-from openmova.train.run_log import RunLog
-from openmova.train.trainer import Course, MovaTrainer
-from openmova.train.training import prepare, train
-from train.runs import FAST, SMOKE, weights
-
-
-def run(output: Path, *changes: str, resume: bool = True) -> list[str]:
-    said: list[str] = []
-    train(load_recipe(SMOKE, [*FAST, *changes]), output, resume=resume, tell=said.append)
-    return said
-
-
-def entries(output: Path) -> list[dict[str, Any]]:
-    return RunLog(output / "log.jsonl").entries()
-
-
-class Stopped(Exception):
-    pass
-
-
-@pytest.fixture
-def stop_before(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Let a run fail when a step begins."""
-
-    def stop(at: int) -> None:
-        original = MovaTrainer.training_step
-
-        def step(self: MovaTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
-            if self.state.global_step == at:
-                monkeypatch.undo()
-                raise Stopped
-            return original(self, *args, **kwargs)
-
-        monkeypatch.setattr(MovaTrainer, "training_step", step)
-
-    return stop
-
-
-def assert_same(one: Path, two: Path) -> None:
-    expected, found = weights(one), weights(two)
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+from openmova.train import preparation
+from openmova.train.dataset import TrainDataset
+from openmova.train.loop import TrainingLoop
+from openmova.train.preparation import prepare
+from openmova.train.training import save_trained
+from openmova.train.training_recipe import load_recipe
+from train.runs import (
+    FAST,
+    SMOKE,
+    assert_same,
+    assert_same_log,
+    entries,
+    run,
+    stopped_after,
+    weights,
+)
 
 
 def test_what_is_annotated_is_run_and_nothing_else(
@@ -86,39 +60,26 @@ def test_what_is_annotated_is_run_and_nothing_else(
     assert rows == {name: sum(name in (s.experts or ()) for s in seen) for name in rows}
 
 
-def test_a_torn_checkpoint_is_passed_over_and_the_end_is_the_same(
-    tmp_path: Path, stop_before: Any
+def test_a_run_goes_on_from_its_last_whole_checkpoint_to_the_same_weights_and_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(tmp_path / "whole")
-    stop_before(7)
-    with pytest.raises(Stopped):
-        run(tmp_path / "broken")
-    optimizer = tmp_path / "broken" / "checkpoint-6" / "optimizer.pt"
-    optimizer.write_bytes(optimizer.read_bytes()[:-100])
-    said = run(tmp_path / "broken")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(whole, "log_steps=3", "save_steps=2")
+    with stopped_after(7, monkeypatch):
+        run(broken, "log_steps=3", "save_steps=2")
+    assert [entry["step"] for entry in entries(broken)] == [2, 3, 4, 6]  # as the run goes
+    share = broken / "checkpoint-6" / "share-0.safetensors"
+    share.write_bytes(share.read_bytes()[:-100])
+    log = broken / "log.jsonl"
+    log.write_text(log.read_text() + '{"step": 7, "lo')  # where it was killed
+    said = run(broken, "log_steps=3", "save_steps=2")
     assert said[:2] == [
         "checkpoint-6 is torn: taking the one before",
         "going on from checkpoint-4",
     ]
-    assert_same(tmp_path / "whole", tmp_path / "broken")
-
-
-def test_a_run_that_was_stopped_has_the_log_of_the_whole(tmp_path: Path, stop_before: Any) -> None:
-    run(tmp_path / "whole", "log_steps=3", "save_steps=2")
-    stop_before(5)
-    with pytest.raises(Stopped):
-        run(tmp_path / "broken", "log_steps=3", "save_steps=2")
-    log = tmp_path / "broken" / "log.jsonl"
-    assert [entry["step"] for entry in RunLog(log).entries()] == [2, 3, 4]  # as the run goes
-    log.write_text(log.read_text() + '{"step": 5, "lo')  # where it was killed
-    run(tmp_path / "broken", "log_steps=3", "save_steps=2")
-    whole, broken = (entries(tmp_path / name) for name in ("whole", "broken"))
-    assert [entry["step"] for entry in broken] == [2, 3, 4, 6, 8]
-    for was, is_ in zip(whole, broken, strict=True):
-        assert is_["loss"] == pytest.approx(was["loss"])
-        assert {k: v for k, v in is_.items() if k not in ("loss", "samples_per_second")} == {
-            k: v for k, v in was.items() if k not in ("loss", "samples_per_second")
-        }
+    assert_same(whole, broken)
+    assert [entry["step"] for entry in entries(broken)] == [2, 3, 4, 6, 8]
+    assert_same_log(whole, broken)
 
 
 def test_a_frozen_part_and_every_expert_end_as_they_began(tmp_path: Path) -> None:
@@ -134,37 +95,35 @@ def test_a_frozen_part_and_every_expert_end_as_they_began(tmp_path: Path) -> Non
             assert torch.equal(tensor, before[f"model.experts.{j}.{name}"])
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_samples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulation: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = MovaTrainer.compute_loss
+    original = TrainingLoop.compute_loss
 
-    def spoiled(self: MovaTrainer, *args: Any, **kwargs: Any) -> Any:
-        loss = original(self, *args, **kwargs)
-        return loss * float("nan") if self.state.global_step == 5 else loss
+    def spoiled(self: TrainingLoop, batch: Any) -> torch.Tensor:
+        return original(self, batch) * (float("nan") if self.step == 5 else 1)
 
-    monkeypatch.setattr(MovaTrainer, "compute_loss", spoiled)
+    monkeypatch.setattr(TrainingLoop, "compute_loss", spoiled)
     with pytest.raises(
         UserError, match=r"the loss of step 6 is nan, with the samples synthetic:\d+, s"
     ):
-        run(tmp_path, f"accumulation={accumulation}")
+        run(tmp_path, "accumulation=2")
     assert sorted(p.name for p in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
     monkeypatch.undo()
-    assert "going on from checkpoint-4" in run(tmp_path, f"accumulation={accumulation}")
+    assert "going on from checkpoint-4" in run(tmp_path, "accumulation=2")
 
 
 def test_a_gradient_that_is_no_number_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = MovaTrainer.training_step
+    original = TrainingLoop.compute_loss
 
-    def spoiled(self: MovaTrainer, model: Any, *args: Any, **kwargs: Any) -> Any:
-        loss = original(self, model, *args, **kwargs)
-        model.get_parameter("model.adapter.position").grad.fill_(float("inf"))
-        return loss
+    def spoiled(self: TrainingLoop, batch: Any) -> torch.Tensor:
+        position = self.model.model.adapter.position
+        position.register_hook(lambda gradient: gradient * float("inf"))
+        return original(self, batch)
 
-    monkeypatch.setattr(MovaTrainer, "training_step", spoiled)
+    monkeypatch.setattr(TrainingLoop, "compute_loss", spoiled)
     with pytest.raises(UserError, match="the gradient of step 1 is"):
         run(tmp_path)
 
@@ -190,13 +149,31 @@ def test_a_bad_sample_is_replaced_and_listed(
     }
 
 
+@pytest.mark.parametrize(
+    ("default", "experts"), [("none", "with no expert"), ("all", "with all experts")]
+)
+def test_samples_without_an_experts_list_are_warned_of_once_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default: str, experts: str
+) -> None:
+    original = SyntheticSamples.record
+
+    def record(self: SyntheticSamples, index: int) -> Any:
+        return {**original(self, index), **({} if index % 2 else {"experts": None})}
+
+    monkeypatch.setattr(SyntheticSamples, "record", record)
+    said = run(tmp_path, "steps=12", f"unannotated={default}")
+    (warning,) = [line for line in said if line.startswith("warning")]
+    assert "such as synthetic:" in warning and experts in warning
+    assert said[-1].endswith("0 of 24 samples were bad, 12 had no experts list")
+
+
 def test_epochs_and_not_processes_decide_which_samples_come(tmp_path: Path) -> None:
     prepared = prepare(load_recipe(SMOKE, ["steps=null", "epochs=2", "batch=4"]))
     assert prepared.steps == 2 * 64 // 4
-    course = Course(prepared.mixture, prepared.encoder, BadSamples(), prepared.samples)
-    first = [course[i].name for i in range(64)]
+    dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
+    first = [dataset[i].name for i in range(64)]
     assert sorted(first) == sorted(f"synthetic:{i}" for i in range(64))
-    assert [course[64 + i].name for i in range(64)] != first
+    assert [dataset[64 + i].name for i in range(64)] != first
 
 
 def test_the_order_is_a_function_of_the_seed() -> None:
@@ -208,26 +185,25 @@ def test_the_order_is_a_function_of_the_seed() -> None:
 
 
 def test_a_checkpoint_of_another_model_is_refused(
-    tmp_path: Path, stop_before: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop_before(5)
-    with pytest.raises(Stopped):
+    with stopped_after(5, monkeypatch):
         run(tmp_path)
 
     def other(recipe: Any) -> Any:
-        model, processor = run_module.tiny_mova()
+        model, processor = tiny_mova()
         model.model.adapter.register_parameter("extra", torch.nn.Parameter(torch.zeros(1)))
         return model, processor
 
-    monkeypatch.setattr(run_module, "_model", other)
+    monkeypatch.setattr(preparation, "load_start", other)
     with pytest.raises(UserError, match=r"of another model \(model.adapter.extra\)"):
         run(tmp_path)
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_gradient_checkpointing_changes_nothing(tmp_path: Path, stage: str) -> None:
-    changes = [f"stage={stage}", "steps=3"]
-    if stage == "finetune":  # the gate's text encoder has dropout, whose chances would differ
+    changes = [f"stage={stage}", "steps=2"]
+    if stage == "finetune":  # the gate's text collator has dropout, whose chances would differ
         changes.append("learning_rates.gate_text=0")
     run(tmp_path / "plain", *changes)
     run(tmp_path / "saving", *changes, "gradient_checkpointing=true")
@@ -241,11 +217,11 @@ def test_layers_that_gradients_go_through_are_checkpointed_though_they_are_froze
     checkpointing: bool,
 ) -> None:
     prepared = prepare(load_recipe(SMOKE, ["stage=pretrain"]))
-    model, trained = prepared.model, prepared.trained
+    model, trainable = prepared.model, prepared.trainable
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
-    trained.hold_still()
+    trainable.eval_frozen()
     runs = {"language_model": 0, "base": 0}
 
     def count(part: str) -> Any:
@@ -257,8 +233,8 @@ def test_layers_that_gradients_go_through_are_checkpointed_though_they_are_froze
     # What is inside of a layer runs again when a checkpointed layer is needed for a gradient.
     model.model.language_model.layers[0].mlp.register_forward_pre_hook(count("language_model"))
     model.model.base.get_submodule("encoder.layers.0.mlp").register_forward_pre_hook(count("base"))
-    rows = [prepared.encoder.row(SyntheticSamples(2, seed=0)[i].open()) for i in range(2)]
-    batch = prepared.encoder.batch(rows)
+    rows = [prepared.collator.row(SyntheticSamples(2, seed=0)[i].open()) for i in range(2)]
+    batch = prepared.collator(rows)
     del batch["names"]
     model(**batch).loss.backward()
     assert runs == dict.fromkeys(runs, 2 if checkpointing else 1)
@@ -270,15 +246,15 @@ def test_the_head_runs_only_where_an_answer_is_predicted(
 ) -> None:
     widths: list[torch.Size] = []
     answers: list[int] = []
-    original = MovaTrainer.compute_loss
+    original = TrainingLoop.compute_loss
 
-    def watched(self: MovaTrainer, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        answers.append(int((inputs["labels"] != IGNORED).sum()))
-        hook = model.lm_head.register_forward_hook(lambda _, __, out: widths.append(out.shape))
-        with hook:
-            return original(self, model, inputs, *args, **kwargs)
+    def watched(self: TrainingLoop, batch: Any) -> torch.Tensor:
+        answers.append(int((batch["labels"] != IGNORED).sum()))
+        head = self.model.lm_head
+        with head.register_forward_hook(lambda _, __, out: widths.append(out.shape)):
+            return original(self, batch)
 
-    monkeypatch.setattr(MovaTrainer, "compute_loss", watched)
+    monkeypatch.setattr(TrainingLoop, "compute_loss", watched)
     run(tmp_path, "steps=2")
     assert [shape[:-1] for shape in widths] == [(count,) for count in answers]
 
@@ -290,9 +266,9 @@ def test_workers_prepare_the_same_samples(tmp_path: Path) -> None:
 
 
 def test_a_bfloat16_model_keeps_what_is_frozen_to_the_bit(tmp_path: Path) -> None:
-    model, processor = run_module.tiny_mova()
+    model, processor = tiny_mova()
     model.to(torch.bfloat16)
-    run_module.save_trained(model, processor, tmp_path / "start")
+    save_trained(model, processor, tmp_path / "start")
     said = run(
         tmp_path / "run", f"model={tmp_path / 'start'}", "precision=bfloat16", "stage=pretrain"
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.train.weightless import PeakMemory, fake_mode, operations, without_numbers
+from openmova.train.fake_run import PeakMemory, fake_mode, operations, replace_by_fakes
 
 B, IN, MIDDLE, OUT = 8, 100, 400, 10
 
@@ -20,7 +20,7 @@ def net() -> nn.Sequential:
 def test_a_multiply_add_is_two_operations_and_a_gradient_twice_as_much(learns: bool) -> None:
     layers = net().requires_grad_(learns)
     with fake_mode():
-        without_numbers([layers])
+        replace_by_fakes([layers])
         ahead, back, _ = operations(lambda: layers(torch.empty(B, IN)))
     assert ahead == 2 * B * MIDDLE * (IN + OUT)
     assert back == learns * 2 * B * MIDDLE * (IN + 2 * OUT)  # the input needs no gradient
@@ -41,7 +41,7 @@ def test_attention_is_counted_whole(causal: bool) -> None:
 def test_a_convolution_in_groups_costs_its_part() -> None:
     layer = nn.Conv2d(8, 8, 3, padding=1, groups=8)
     with fake_mode():
-        without_numbers([layer])
+        replace_by_fakes([layer])
         x = torch.empty(1, 8, 10, 10, requires_grad=True)
         ahead, back, _ = operations(lambda: layer(x))
     assert ahead == 2 * 8 * 100 * 9
@@ -64,7 +64,7 @@ def test_the_peak_is_what_is_alive_at_once() -> None:
     assert peak > kept
     fake = net()
     with fake_mode():
-        without_numbers([fake])
+        replace_by_fakes([fake])
         assert step(fake) == (kept, peak)
 
 
@@ -73,6 +73,6 @@ def test_what_is_shared_stays_shared() -> None:
     two.weight = one.weight
     one.bias.requires_grad_(False)
     with fake_mode():
-        without_numbers([one, two, one])
+        replace_by_fakes([one, two, one])
     assert two.weight is one.weight
     assert one.weight.requires_grad and not one.bias.requires_grad

@@ -8,34 +8,26 @@ import pytest
 import torch
 
 from openmova.data.bad_samples import BadSamples
-from openmova.train.recipe import load_recipe
-from openmova.train.run_log import RunLog
-from openmova.train.statistics import DomainStatistics, flat
-from openmova.train.trainer import Course
-from openmova.train.training import prepare, train
-from train.runs import FAST, SMOKE
-
-STILL = [*FAST, "learning_rates.gate_text=0", "log_steps=1", "steps=2"]
+from openmova.train.answer_loss import AnswerLoss
+from openmova.train.dataset import TrainDataset
+from openmova.train.domain_statistics import DomainStatistics, flat
+from openmova.train.preparation import prepare
+from openmova.train.training_recipe import load_recipe
+from train.runs import FAST, SMOKE, entries, run
 
 
 def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw() -> None:
     statistics = DomainStatistics(["text", "chart"])
     gates = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.4, 0.6], [0.2, 0.8]], [[0, 0], [0, 0]]])
-    statistics.add(
-        ["forms", "charts", ""],
-        losses=torch.tensor([1.0, 2.0, 3.0, 5.0, 7.0]),
-        rows=torch.tensor([0, 0, 1, 2, 2]),
-        routing=gates[:, 0] > 0,
-        gates=gates,
-    )
-    statistics.add(
-        ["charts"],
-        losses=torch.tensor([4.0, 8.0]),
-        rows=torch.tensor([0, 0]),
-        routing=torch.tensor([[False, True]]),
-        gates=torch.tensor([[[0.0, 1.0], [0.0, 1.0]]]),
-    )
-    found = statistics.collect()
+
+    def add(domains: list[str], losses: list[list[float]], gates: torch.Tensor) -> None:
+        found = torch.tensor(losses)
+        statistics.add(domains, gates[:, 0] > 0, AnswerLoss(found, found > 0, gates))
+
+    add(["forms", "charts", ""], [[1, 2, 0], [0, 3, 0], [5, 0, 7.0]], gates)
+    add(["charts"], [[4, 8.0]], torch.tensor([[[0.0, 1.0], [0.0, 1.0]]]))
+    mean, found = statistics.collect()
+    assert mean == pytest.approx(30 / 7)
     assert found["forms"] == {
         "samples": 1,
         "tokens": 2,
@@ -52,43 +44,37 @@ def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw(
     }
     assert found["none given"]["loss"] == 6.0
     assert flat(found)["gate/charts/chart/2"] == 0.9
-    assert statistics.collect() == {}
 
 
 def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
     tmp_path: Path,
 ) -> None:
-    recipe = load_recipe(SMOKE, [*STILL, "accumulation=2"])
-    train(recipe, tmp_path, resume=False, tell=str)
-    entries = RunLog(tmp_path / "log.jsonl").entries()
-    for entry in entries:
+    changes = ["learning_rates.gate_text=0", "log_steps=1", "steps=2", "accumulation=2"]
+    run(tmp_path, *changes)
+    log = entries(tmp_path)
+    for entry in log:
+        rates = {key: value for key, value in entry.items() if key.startswith("learning_rate/")}
+        assert rates.keys() == {f"learning_rate/{p}" for p in ("adapter", "base", "language_model")}
+        assert rates["learning_rate/base"] == pytest.approx(rates["learning_rate/adapter"] / 2)
         domains = entry["domains"].values()
         assert sum(found["samples"] for found in domains) == 4
         tokens = sum(found["tokens"] for found in domains)
         total = sum(found["tokens"] * found["loss"] for found in domains)
         assert entry["loss"] == pytest.approx(total / tokens, rel=1e-5)
 
-    prepared = prepare(recipe)
-    course = Course(prepared.mixture, prepared.encoder, BadSamples(), prepared.samples)
-    batch = prepared.encoder.batch([course[i] for i in range(4)])
+    prepared = prepare(load_recipe(SMOKE, [*FAST, *changes]))
+    dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
+    batch = prepared.collator([dataset[i] for i in range(4)])
     names, domains = batch.pop("names"), batch.pop("domains")
     with torch.no_grad():
         out = prepared.model.eval()(**batch)
     assert len(names) == 4
-    assert entries[0]["loss"] == pytest.approx(out.loss.item(), rel=1e-5)
-    for domain, found in entries[0]["domains"].items():
+    assert log[0]["loss"] == pytest.approx(out.loss.item(), rel=1e-5)
+    for domain, found in log[0]["domains"].items():
         rows = torch.tensor([d == domain for d in domains])
         chosen = batch["routing"][rows].float()  # [b, E]
         assert list(found["chosen"].values()) == pytest.approx(chosen.mean(dim=0).tolist())
-        for j, name in enumerate(prepared.encoder.experts):
+        for j, name in enumerate(prepared.collator.experts):
             if name in found["gates"]:
                 weights = out.gates[rows][:, :, j].sum(dim=0) / chosen[:, j].sum()
                 assert found["gates"][name] == pytest.approx(weights.tolist(), abs=1e-4)
-
-
-def test_each_part_s_learning_rate_is_logged(tmp_path: Path) -> None:
-    train(load_recipe(SMOKE, STILL), tmp_path, resume=False, tell=str)
-    entry = RunLog(tmp_path / "log.jsonl").entries()[0]
-    rates = {key: value for key, value in entry.items() if key.startswith("learning_rate/")}
-    assert rates.keys() == {f"learning_rate/{p}" for p in ("adapter", "base", "language_model")}
-    assert rates["learning_rate/base"] == pytest.approx(rates["learning_rate/adapter"] / 2)

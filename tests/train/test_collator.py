@@ -12,7 +12,8 @@ from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Sample, Turn
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED, MovaProcessor
-from openmova.train.collate import Encoder, answer_positions
+from openmova.train.answer_loss import answer_positions
+from openmova.train.collator import Collator
 
 MODEL, PROCESSOR = tiny_mova()
 POOL = MODEL.config.expert_names
@@ -45,9 +46,9 @@ def processor(template: str | None) -> MovaProcessor:
     return fresh
 
 
-def learned(encoder: Encoder, row_of: Sample) -> str:
-    row = encoder.row(row_of)
-    return encoder.processor.tokenizer.decode([i for i in row.labels if i != IGNORED])
+def learned(collator: Collator, row_of: Sample) -> str:
+    row = collator.row(row_of)
+    return collator.processor.tokenizer.decode([i for i in row.labels if i != IGNORED])
 
 
 @pytest.mark.parametrize(
@@ -62,43 +63,45 @@ def learned(encoder: Encoder, row_of: Sample) -> str:
 def test_the_loss_is_on_every_answer_with_its_end_and_on_nothing_else(
     template: str, ends: list[str]
 ) -> None:
-    encoder = Encoder(processor(template), POOL)
-    text = learned(encoder, sample("what?", "Red", "and this?", "A blue one"))
+    collator = Collator(processor(template), POOL)
+    text = learned(collator, sample("what?", "Red", "and this?", "A blue one"))
     assert text.replace(" ", "") == f"Red{ends[0]}Ablueone{ends[0]}"
 
 
 def test_labels_are_the_ids_of_the_same_place() -> None:
-    row = Encoder(PROCESSOR, POOL).row(sample("what?", "Red"))
+    row = Collator(PROCESSOR, POOL).row(sample("what?", "Red"))
     assert len(row.labels) == len(row.input_ids)
     assert all(a in (b, IGNORED) for a, b in zip(row.labels, row.input_ids, strict=True))
 
 
 def test_the_prompt_is_what_the_model_is_asked_with_later() -> None:
-    row = Encoder(PROCESSOR, POOL).row(sample("what?", "Red"))
+    row = Collator(PROCESSOR, POOL).row(sample("what?", "Red"))
     asked = PROCESSOR(images=Image.new("RGB", (20, 30)), questions="what?")["input_ids"][0].tolist()
     assert row.input_ids[: len(asked)] == asked
     assert row.labels[: len(asked)] == [IGNORED] * len(asked)
 
 
 def test_the_annotation_is_the_routing() -> None:
-    encoder = Encoder(PROCESSOR, POOL)
-    rows = [encoder.row(sample("a", "b", experts=experts)) for experts in (("location",), (), None)]
+    collator = Collator(PROCESSOR, POOL)
+    rows = [
+        collator.row(sample("a", "b", experts=experts)) for experts in (("location",), (), None)
+    ]
     assert [row.routing for row in rows] == [(False, False, True), (False,) * 3, (False,) * 3]
-    assert Encoder(PROCESSOR, POOL, unannotated="all").row(
+    assert Collator(PROCESSOR, POOL, unannotated="all").row(
         sample("a", "b", experts=None)
     ).routing == (True, True, True)
 
 
 def test_a_recipe_s_choice_stands_above_the_annotation() -> None:
-    assert Encoder(PROCESSOR, POOL, chosen="none").row(sample("a", "b")).routing == (False,) * 3
-    assert Encoder(PROCESSOR, POOL, chosen="all").row(sample("a", "b")).routing == (True,) * 3
-    chosen = Encoder(PROCESSOR, POOL, chosen=("chart",)).row(sample("a", "b")).routing
+    assert Collator(PROCESSOR, POOL, chosen="none").row(sample("a", "b")).routing == (False,) * 3
+    assert Collator(PROCESSOR, POOL, chosen="all").row(sample("a", "b")).routing == (True,) * 3
+    chosen = Collator(PROCESSOR, POOL, chosen=("chart",)).row(sample("a", "b")).routing
     assert chosen == (False, True, False)
 
 
 def test_a_routing_instruction_sees_pooled_tokens_and_no_expert() -> None:
     asked = sample("which?", "A, B", routing=True)
-    row = Encoder(PROCESSOR, POOL, chosen="all").row(asked, seen_by=POOL)
+    row = Collator(PROCESSOR, POOL, chosen="all").row(asked, experts=POOL)
     assert row.pooled
     assert not any(row.routing)
     assert row.input_ids.count(PROCESSOR.image_token_id) == PROCESSOR.routing_tokens
@@ -110,12 +113,12 @@ def test_a_mixed_batch_gives_each_row_the_loss_that_it_has_alone() -> None:
     with torch.no_grad():  # so that the adapter and the gate count
         for parameter in model.model.adapter.parameters():
             parameter.add_(torch.randn(parameter.shape), alpha=0.1)
-    encoder = Encoder(fresh, POOL)
+    collator = Collator(fresh, POOL)
     rows = [
-        encoder.row(sample("what?", "Red", experts=("text", "chart"))),
-        encoder.row(sample("which model?", "A, B", routing=True)),
-        encoder.row(sample("hello, without a picture", "Hi there", picture=False)),
-        encoder.row(sample("a", "longer answer than all of the others", experts=())),
+        collator.row(sample("what?", "Red", experts=("text", "chart"))),
+        collator.row(sample("which model?", "A, B", routing=True)),
+        collator.row(sample("hello, without a picture", "Hi there", picture=False)),
+        collator.row(sample("a", "longer answer than all of the others", experts=())),
     ]
 
     def logits(batch: dict[str, object]) -> torch.Tensor:
@@ -123,9 +126,9 @@ def test_a_mixed_batch_gives_each_row_the_loss_that_it_has_alone() -> None:
         batch.pop("labels")
         return model.eval()(**batch).logits
 
-    together = logits(encoder.batch(rows))
+    together = logits(collator(rows))
     for number, row in enumerate(rows):
-        alone = logits(encoder.batch([row]))[0]
+        alone = logits(collator([row]))[0]
         torch.testing.assert_close(together[number, : len(alone)], alone, atol=1e-4, rtol=1e-3)
 
 
@@ -135,8 +138,8 @@ def test_an_answer_is_predicted_one_position_before_its_tokens() -> None:
 
 
 def test_padding_has_no_label_and_is_not_attended_to() -> None:
-    encoder = Encoder(PROCESSOR, POOL)
-    batch = encoder.batch([encoder.row(sample("a", "b")), encoder.row(sample("a", "b" * 9))])
+    collator = Collator(PROCESSOR, POOL)
+    batch = collator([collator.row(sample("a", "b")), collator.row(sample("a", "b" * 9))])
     padding = batch["attention_mask"] == 0
     assert padding.sum() == 8
     assert (batch["labels"][padding] == IGNORED).all()
@@ -144,28 +147,28 @@ def test_padding_has_no_label_and_is_not_attended_to() -> None:
 
 
 def test_the_gate_reads_all_questions_of_a_sample() -> None:
-    row = Encoder(PROCESSOR, POOL).row(sample("What?", "Red", "And this?", "Blue"))
+    row = Collator(PROCESSOR, POOL).row(sample("What?", "Red", "And this?", "Blue"))
     assert row.question == "question 0: what?\n\nquestion 1: and this?\n\n"
 
 
 def test_an_answer_beyond_the_limit_makes_a_bad_sample() -> None:
     with pytest.raises(BadSample, match="no answer within 20 tokens"):
-        Encoder(PROCESSOR, POOL, max_tokens=20).row(sample("what?", "Red"))
+        Collator(PROCESSOR, POOL, max_tokens=20).row(sample("what?", "Red"))
 
 
 def test_a_long_answer_is_cut() -> None:
-    row = Encoder(PROCESSOR, POOL, max_tokens=40).row(sample("what?", "Red" * 30))
+    row = Collator(PROCESSOR, POOL, max_tokens=40).row(sample("what?", "Red" * 30))
     assert len(row.input_ids) == 40
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Encoder(PROCESSOR, POOL, chosen=("sam",)), "experts names sam, but the model's"),
-        (lambda: Encoder(processor(""), POOL), "no chat template"),
-        (lambda: Encoder(PROCESSOR, POOL).row(sample("a", "b", experts=("sam",))), "sample 's'"),
+        (lambda: Collator(PROCESSOR, POOL, chosen=("sam",)), "experts names sam, but the model's"),
+        (lambda: Collator(processor(""), POOL), "no chat template"),
+        (lambda: Collator(PROCESSOR, POOL).row(sample("a", "b", experts=("sam",))), "sample 's'"),
         (
-            lambda: Encoder(
+            lambda: Collator(
                 processor("{% if messages|length > 1 %}!{% endif %}" + CHATML), POOL
             ).row(sample("a", "b")),
             "chat template writes",

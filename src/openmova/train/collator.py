@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from openmova.data.bad_samples import BadSample
@@ -39,10 +38,12 @@ class Row:
     routing: tuple[bool, ...]
     pooled: bool
     """Whether the picture's tokens are those of the routing pass."""
+    unannotated: bool
+    """Whether nobody said which experts should see it: the recipe's default did."""
 
 
-class Encoder:
-    """Makes rows of samples and batches of rows.
+class Collator:
+    """Makes rows of samples, and batches of rows.
 
     experts: the names of the pool. chosen: who sees a sample: "annotated", "all", "none", or names;
     unannotated: "all" or "none", for a sample without an annotation. Raises UserError for names
@@ -69,8 +70,8 @@ class Encoder:
         self.unannotated = self._names(unannotated, "unannotated")
         self.fixed = None if chosen == "annotated" else self._names(chosen, "experts")
 
-    def row(self, sample: Sample, seen_by: Sequence[str] | None = None) -> Row:
-        """One opened sample as the model learns it; seen_by: experts in place of those that the
+    def row(self, sample: Sample, experts: Sequence[str] | None = None) -> Row:
+        """One opened sample as the model learns it; experts: in place of those that the
         annotation or the recipe chose.
 
         Raises BadSample where no answer is left within max_tokens, and UserError for an annotation
@@ -91,12 +92,13 @@ class Encoder:
             input_ids=ids,
             labels=labels,
             question=gate_text([turn.text for turn in sample.turns if turn.role == "user"]),
-            routing=self._routing(sample, seen_by),
+            routing=self._routing(sample, experts),
             pooled=sample.routing,
+            unannotated=self._is_unannotated(sample) and experts is None,
         )
 
-    def batch(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """The model's inputs, and which sample each row is: `names` and `domains`.
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """The model's inputs, and of its rows `names`, `domains` and the names of `unannotated`.
 
         input_ids, attention_mask and labels [B, T], padded on the right; pixel_values uint8
         [B, 3, H, W], image_sizes [B, 2]; question_input_ids and its mask [B, t]; routing bool
@@ -114,6 +116,7 @@ class Encoder:
         return {
             "names": [row.name for row in rows],
             "domains": [row.domain for row in rows],
+            "unannotated": [row.name for row in rows if row.unannotated],
             "input_ids": _padded([row.input_ids for row in rows], pad),
             "attention_mask": _padded([[1] * len(row.input_ids) for row in rows], 0),
             "labels": _padded([row.labels for row in rows], IGNORED),
@@ -155,11 +158,11 @@ class Encoder:
     def _ids(self, text: str, sample: Sample) -> list[int]:
         return self.processor.prompt_ids(text, pooled=sample.routing)
 
-    def _routing(self, sample: Sample, seen_by: Sequence[str] | None) -> tuple[bool, ...]:
+    def _routing(self, sample: Sample, experts: Sequence[str] | None) -> tuple[bool, ...]:
         if sample.routing or sample.image is None:
             chosen: Sequence[str] = ()  # the routing pass sees the base only
-        elif seen_by is not None:
-            chosen = seen_by
+        elif experts is not None:
+            chosen = experts
         elif self.fixed is not None:
             chosen = self.fixed
         elif sample.experts is None:
@@ -169,6 +172,10 @@ class Encoder:
             where = f"the annotation of sample {sample.id!r}"
             self._check(chosen, f"{where} ({sample.source})" if sample.source else where)
         return tuple(name in chosen for name in self.experts)
+
+    def _is_unannotated(self, sample: Sample) -> bool:
+        wants = self.fixed is None and sample.image is not None and not sample.routing
+        return wants and sample.experts is None
 
     def _names(self, choice: str | Sequence[str], where: str) -> tuple[str, ...]:
         if isinstance(choice, str):
@@ -182,12 +189,6 @@ class Encoder:
                 f"{where} names {', '.join(unknown)}, but the model's experts are "
                 f"{', '.join(self.experts)}: rename them, or take another model"
             )
-
-
-def answer_positions(labels: Tensor) -> Tensor:
-    """Where the next token is one of an answer, bool [B, T], of labels [B, T]: the only positions
-    whose logits a loss needs."""
-    return F.pad(labels[:, 1:] != IGNORED, (0, 1))
 
 
 def _messages(sample: Sample) -> list[dict[str, Any]]:

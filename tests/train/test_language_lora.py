@@ -9,10 +9,8 @@ import torch
 
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
-from openmova.train.lora import Lora, LoraSettings, lora_matrices
-from openmova.train.recipe import load_recipe
-from openmova.train.training import train
-from train.runs import FAST, SMOKE, weights
+from openmova.train.language_lora import Lora, LoraSettings, lora_matrices
+from train.runs import run, weights
 
 pytest.importorskip("peft")
 
@@ -35,8 +33,7 @@ def test_a_fresh_lora_changes_nothing_and_merging_keeps_what_it_says() -> None:
 
 
 def test_a_run_leaves_a_plain_model_in_which_the_targets_changed(tmp_path: Path) -> None:
-    recipe = load_recipe(SMOKE, [*FAST, "stage=lora", "learning_rates={}", "lora.rank=4"])
-    train(recipe, tmp_path, resume=False, tell=print)
+    run(tmp_path, "stage=lora", "learning_rates={}", "lora.rank=4", "steps=2")
     before, _ = tiny_mova()
     start = before.state_dict()
     changed = {n for n, t in weights(tmp_path).items() if not torch.equal(t, start[n])}

@@ -30,7 +30,7 @@ def fake_mode() -> FakeTensorMode:
     return FakeTensorMode()
 
 
-def without_numbers(modules: Iterable[nn.Module]) -> None:
+def replace_by_fakes(modules: Iterable[nn.Module]) -> None:
     """Put fakes, of the mode that is active, in the place of all parameters and buffers.
 
     What modules share stays shared, and what learns stays so.
@@ -54,7 +54,7 @@ def _fake(tensor: Tensor) -> Tensor:
     return fake
 
 
-class Counted(NamedTuple):
+class OperationCount(NamedTuple):
     """A computation's floating-point operations."""
 
     forward: int
@@ -64,7 +64,7 @@ class Counted(NamedTuple):
     """Apart from what it was computed of; it wants a gradient if what was computed did."""
 
 
-def operations(forward: Callable[[], Tensor]) -> Counted:
+def operations(forward: Callable[[], Tensor]) -> OperationCount:
     """Run a computation, and backwards, and count.
 
     Products of matrices, convolutions and attention count, a multiply-add as two; attention is
@@ -76,7 +76,7 @@ def operations(forward: Callable[[], Tensor]) -> Counted:
         if result.requires_grad:
             torch.autograd.backward(result, torch.empty_like(result))
         back = counter.get_total_flops() - ahead
-    return Counted(ahead, back, result.detach().requires_grad_(result.requires_grad))
+    return OperationCount(ahead, back, result.detach().requires_grad_(result.requires_grad))
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

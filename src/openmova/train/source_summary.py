@@ -11,16 +11,16 @@ from openmova.data.contact_sheet import evenly
 from openmova.data.mixture import Mixture, WeightedSource
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED
-from openmova.train.collate import Encoder
-from openmova.train.recipe import TrainingRecipe
-from openmova.train.training import open_sources
+from openmova.train.collator import Collator
+from openmova.train.preparation import open_sources
+from openmova.train.training_recipe import TrainingRecipe
 
 LOOKED_AT = 16
 """Samples of each source, evenly spaced; of a stream the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looked:
+class SourceSummary:
     """What was found of one source."""
 
     source: str
@@ -38,7 +38,7 @@ class Looked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Average:
+class AverageSample:
     """A sample as it is on average over the mixture."""
 
     tokens: int
@@ -48,21 +48,21 @@ class Average:
     """Share of the samples that each expert sees."""
 
 
-def look_at(
-    recipe: TrainingRecipe, encoder: Encoder | None
-) -> tuple[list[Looked], int | None, Average | None]:
+def summarize_sources(
+    recipe: TrainingRecipe, collator: Collator | None
+) -> tuple[list[SourceSummary], int | None, AverageSample | None]:
     """Every source of a recipe, those of its evaluation last, how many samples an epoch has, and
     what they are on average.
 
-    The number is None where a source can't be used, the average also without an encoder, which
+    The number is None where a source can't be used, the average also without a collator, which
     needs the model's tokenizer. Raises UserError for an annotation with an unknown expert.
     """
     opened = open_sources(recipe.data, recipe.seed)
     held_out = () if recipe.evaluation is None else recipe.evaluation.data
     found = [
-        Looked(source=source.path, fault=str(samples))
+        SourceSummary(source=source.path, fault=str(samples))
         if isinstance(samples, UserError)
-        else _looked(source.path, samples, encoder)
+        else _summary(source.path, samples, collator)
         for source, samples in zip(
             (*recipe.data, *held_out),
             (*opened, *open_sources(held_out, recipe.seed)),
@@ -73,13 +73,13 @@ def look_at(
     if any(looked.fault for looked in found):
         return found, None, None
     mixture = Mixture(weighted, seed=recipe.seed)
-    if encoder is None:
+    if collator is None:
         return found, len(mixture), None
     trained = found[: len(opened)]
-    return found, len(mixture), _average(trained, mixture.counts, encoder.experts)
+    return found, len(mixture), _average(trained, mixture.counts, collator.experts)
 
 
-def _looked(path: str, source: WeightedSource, encoder: Encoder | None) -> Looked:
+def _summary(path: str, source: WeightedSource, collator: Collator | None) -> SourceSummary:
     samples = source.samples
     indices = evenly(len(samples), LOOKED_AT)
     if not samples.random_access:
@@ -90,11 +90,11 @@ def _looked(path: str, source: WeightedSource, encoder: Encoder | None) -> Looke
     for index in indices:
         try:
             sample = samples[index].open()
-            if encoder is not None:
-                row = encoder.row(sample)
+            if collator is not None:
+                row = collator.row(sample)
                 tokens += len(row.input_ids)
                 answered += sum(label != IGNORED for label in row.labels[1:])
-                seen.update(n for n, s in zip(encoder.experts, row.routing, strict=True) if s)
+                seen.update(n for n, s in zip(collator.experts, row.routing, strict=True) if s)
             good += 1
         except BadSample as bad:
             reasons.append(bad.reason)
@@ -102,8 +102,8 @@ def _looked(path: str, source: WeightedSource, encoder: Encoder | None) -> Looke
     if not good:
         why = f"such as: {reasons[0]}" if reasons else "for it is empty"
         fault = f"{samples.name} has no sample that can be used, {why}"
-    measured = encoder is not None and good > 0
-    return Looked(
+    measured = collator is not None and good > 0
+    return SourceSummary(
         source=path,
         samples=len(samples),
         fault=fault,
@@ -115,13 +115,15 @@ def _looked(path: str, source: WeightedSource, encoder: Encoder | None) -> Looke
     )
 
 
-def _average(found: Sequence[Looked], counts: Sequence[int], experts: Sequence[str]) -> Average:
+def _average(
+    found: Sequence[SourceSummary], counts: Sequence[int], experts: Sequence[str]
+) -> AverageSample:
     total = sum(counts)
 
     def mean(values: Sequence[float | None]) -> float:
         return sum((v or 0.0) * n for v, n in zip(values, counts, strict=True)) / total
 
-    return Average(
+    return AverageSample(
         tokens=max(round(mean([looked.tokens for looked in found])), 1),
         answered=max(round(mean([looked.answered for looked in found])), 1),
         experts={n: mean([(looked.experts or {}).get(n) for looked in found]) for n in experts},

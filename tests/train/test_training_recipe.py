@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from openmova.errors import UserError
-from openmova.train.recipe import differences, load_recipe, recipe_from_dict
+from openmova.train.stages import STAGES
+from openmova.train.training_recipe import load_recipe, recipe_from_dict
 
 SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
 LEAST = {
@@ -64,7 +65,7 @@ def test_yaml_s_exponent_without_a_dot_is_a_number() -> None:
         ({"lerning_rate": 1}, "unknown key, 'lerning_rate': did you mean learning_rate"),
         ({"data": [{"path": "x", "wieght": 2}]}, "'data.0.wieght': did you mean weight"),
         ({"data": [{"weight": 2}]}, "lacks data.0.path"),
-        ({"data": []}, "data is empty"),
+        ({"data": []}, "data must name at least one source"),
         ({"data": "x.json"}, "data can't be 'x.json': give a list"),
         ({"stage": "pretrian"}, "did you mean pretrain"),
         ({"stage": None}, "lacks stage"),
@@ -83,7 +84,7 @@ def test_yaml_s_exponent_without_a_dot_is_a_number() -> None:
             "in the stage pretrain",
         ),
         ({"experts": "anotated"}, "did you mean annotated"),
-        ({"unannotated": "some"}, "unknown unannotated"),
+        ({"unannotated": "some"}, "unknown unannotated, 'some'"),
         ({"stage": "lora", "lora": {"quantize": "4bits"}}, "did you mean 4bit"),
         ({"lora": {"quantize": "4bit"}}, "is for the stage lora"),
         ({"stage": "lora", "lora": {"quantize": "4bit"}, "sharding": "fsdp"}, "can't be split"),
@@ -94,6 +95,11 @@ def test_yaml_s_exponent_without_a_dot_is_a_number() -> None:
 def test_what_can_t_be_meant_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         recipe_from_dict({**LEAST, **change})
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_can_be_asked_for(stage: str) -> None:
+    assert recipe_from_dict({**LEAST, "stage": stage}).stage == stage
 
 
 def test_a_misspelt_stage_is_told_before_what_is_missing() -> None:
@@ -126,10 +132,3 @@ def test_a_file_that_is_no_recipe_is_refused(
         path.write_text(text)
     with pytest.raises(UserError, match=message):
         load_recipe(path)
-
-
-def test_differences_name_the_keys_that_changed() -> None:
-    old = recipe_from_dict(LEAST).to_dict()
-    new = recipe_from_dict({**LEAST, "seed": 3, "data": [{"path": "b", "samples": 4}]}).to_dict()
-    assert differences(old, new) == ["data.0.path: synthetic -> b", "seed: 0 -> 3"]
-    assert differences(old, old) == []

@@ -7,13 +7,14 @@ apart (`openmova.routing.router_lora`): it is on for the routing pass only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
 from openmova.errors import UserError
 from openmova.routing import RouterLoraConfig
+from openmova.runtime.yaml_config import Count
 
 if TYPE_CHECKING:
     from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -25,12 +26,12 @@ MATRICES = ("lora_A", "lora_B")
 class LoraSettings:
     """Of the stages lora and router-lora."""
 
-    rank: int = 16
+    rank: Count = 16
     alpha: int = 32
     """What was learned counts alpha / rank."""
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     """Layers of the language model, by the ends of their names."""
-    quantize: str | None = None
+    quantize: Literal["4bit", "8bit"] | None = None
     """In the stage lora: the frozen weights of the language model in "4bit" or "8bit" (QLoRA)."""
 
 
@@ -56,9 +57,6 @@ class Lora:
                 "give its names as lora.targets"
             ) from error
         self._model = model
-        if getattr(model, "is_quantized", False):
-            # Trainer takes a quantised model only with such matrices, and looks for them here.
-            model._hf_peft_config_loaded = True
 
     def merge(self) -> None:
         """Add what was learned to the language model's weights; the matrices go."""

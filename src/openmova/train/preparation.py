@@ -1,0 +1,203 @@
+"""Everything that a recipe names, opened and found to fit together before a run."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoProcessor, set_seed
+
+from openmova.checkpoints.loading import load_model
+from openmova.checkpoints.locate import checkpoint_folder
+from openmova.checkpoints.sizes import is_recipe
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.data.formats import read_samples
+from openmova.data.mixture import Mixture, WeightedSource
+from openmova.data.sources import Samples
+from openmova.data.synthetic import SyntheticSamples
+from openmova.errors import UserError
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import MovaProcessor
+from openmova.train.collator import Collator
+from openmova.train.language_lora import Lora, give_router_lora
+from openmova.train.sharding import Sharding
+from openmova.train.stages import TrainableParts, set_stage
+from openmova.train.trackers import check_trackers
+from openmova.train.training_recipe import DataSource, TrainingRecipe
+
+TINY = "tiny"
+SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSetup:
+    """Everything that a recipe names, opened and found to fit together."""
+
+    recipe: TrainingRecipe
+    model: MovaForConditionalGeneration
+    processor: MovaProcessor
+    collator: Collator
+    mixture: Mixture
+    held_out: Mixture | None
+    trainable: TrainableParts
+    lora: Lora | None
+    sharding: Sharding | None
+    dtype: torch.dtype
+    """Of the weights as they were loaded, and will be stored."""
+    steps: int
+
+
+def prepare(recipe: TrainingRecipe) -> RunSetup:
+    """Open model and data; the first samples are encoded, so that what does not fit shows now.
+
+    Raises UserError.
+    """
+    mixture = _mixture(recipe.data, recipe.seed)
+    held_out = None
+    if recipe.evaluation is not None:
+        # Generated samples are others than those of training.
+        held_out = _mixture(recipe.evaluation.data, recipe.seed + 1)
+    check_trackers(recipe.report)
+    set_seed(recipe.seed)
+    model, processor = load_start(recipe)
+    collator = collator_of(recipe, processor, model.config)
+    dtype = model.dtype
+    compute = torch.bfloat16 if recipe.precision == "bfloat16" else None
+    if compute is not None and not torch.accelerator.is_available():
+        # On a CPU, PyTorch's fused attention is the slower one in bfloat16.
+        model.model.language_model.set_attn_implementation("eager")
+    lora = give_lora(model, recipe)
+    # Before anything learns in float32: no process then holds more than its share of that.
+    sharding = Sharding(model, compute) if recipe.sharding == "fsdp" and processes() > 1 else None
+    trainable = stage_of(model, recipe)
+    steps = recipe.steps or math.ceil(recipe.epochs * len(mixture) / _step_samples(recipe))
+    return RunSetup(
+        recipe=recipe,
+        model=model,
+        processor=processor,
+        collator=collator,
+        mixture=mixture,
+        held_out=held_out,
+        trainable=trainable,
+        lora=lora,
+        sharding=sharding,
+        dtype=dtype,
+        steps=steps,
+    )
+
+
+def collator_of(recipe: TrainingRecipe, processor: MovaProcessor, config: MovaConfig) -> Collator:
+    """What makes rows of samples. Raises UserError as `Collator` does."""
+    return Collator(
+        processor,
+        config.expert_names,
+        chosen=recipe.experts,
+        unannotated=recipe.unannotated,
+        max_tokens=recipe.max_tokens,
+    )
+
+
+def give_lora(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> Lora | None:
+    """Put the matrices of a stage into a model; returned are those that are to be merged."""
+    if recipe.stage == "router-lora":
+        give_router_lora(model, recipe.lora)
+    return Lora(model, recipe.lora) if recipe.stage == "lora" else None
+
+
+def stage_of(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> TrainableParts:
+    """Let the recipe's parts learn."""
+    return set_stage(
+        model,
+        recipe.stage,
+        learning_rate=recipe.learning_rate,
+        learning_rates=recipe.learning_rates,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def processes() -> int:
+    """Of this run, as torchrun says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _step_samples(recipe: TrainingRecipe) -> int:
+    return recipe.batch * recipe.accumulation * processes()
+
+
+def _mixture(sources: Sequence[DataSource], seed: int) -> Mixture:
+    """Of all sources. Raises UserError, which names every one that can't be opened."""
+    opened = open_sources(sources, seed)
+    check_sources([str(fault) for fault in opened if isinstance(fault, UserError)], len(opened))
+    return Mixture(
+        [samples for samples in opened if isinstance(samples, WeightedSource)], seed=seed
+    )
+
+
+def open_sources(sources: Sequence[DataSource], seed: int) -> list[WeightedSource | UserError]:
+    """Every source; in the place of one that can't be opened, why."""
+
+    def opened(source: DataSource) -> WeightedSource | UserError:
+        try:
+            return WeightedSource(samples=_samples(source, seed), weight=source.weight)
+        except UserError as error:
+            return error
+
+    return [opened(source) for source in sources]
+
+
+def check_sources(faults: Sequence[str], count: int) -> None:
+    """Raises UserError, with all of them, if there are faults in `count` sources."""
+    if len(faults) == 1:
+        raise UserError(faults[0])
+    if faults:
+        raise UserError(
+            f"{len(faults)} of {count} sources of the data can't be used: {'; '.join(faults)}"
+        )
+
+
+def _samples(source: DataSource, seed: int) -> Samples:
+    if source.path != SYNTHETIC:
+        if source.samples is not None:
+            raise UserError(f"samples is for synthetic data: remove it from {source.path}")
+        return read_samples(source.path, format=source.format, images=source.images)
+    if source.samples is None:
+        raise UserError("synthetic data has no end: give its number as samples, such as 64")
+    return SyntheticSamples(source.samples, seed=seed)
+
+
+def load_start(recipe: TrainingRecipe) -> tuple[MovaForConditionalGeneration, MovaProcessor]:
+    if recipe.model == TINY:
+        if recipe.lora.quantize is not None:
+            raise UserError(
+                "lora.quantize needs the folder of a checkpoint as model: train tiny without first"
+            )
+        return tiny_mova(recipe.seed)
+    if is_recipe(recipe.model):
+        raise UserError(
+            f"{recipe.model} is a recipe: openmova assemble {recipe.model} DIR, and give model=DIR"
+        )
+    folder = checkpoint_folder(recipe.model)
+    # What stays frozen is kept as it is stored, unless all is to be computed in float32.
+    dtype = torch.float32 if recipe.precision == "float32" else None
+    model: Any
+    if recipe.lora.quantize is None:
+        model = MovaForConditionalGeneration.from_pretrained(folder, dtype=dtype or "auto")
+    else:
+        model = load_model(folder, device=_device(), dtype=dtype, quantization=recipe.lora.quantize)
+    return model, AutoProcessor.from_pretrained(folder)
+
+
+def _device() -> torch.device | None:
+    """Where this process's model has to be from the start, as quantised weights don't move."""
+    if not torch.cuda.is_available():
+        return None
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
