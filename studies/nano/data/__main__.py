@@ -12,6 +12,8 @@ from studies.nano.data.record import write
 
 KINDS = {
     "text": "texts as a reader gives them, without a picture",
+    "receipts": "receipts, invoices, forms, tickets, lists, labels",
+    "screens": "dialogs, windows, web pages",
 }
 
 

@@ -1,7 +1,7 @@
 # ruff: noqa: E501 - tables of words
 """Documents as blocks: what is written where, and what can be asked of it.
 
-A document is drawn from a seed by the makers of `papers` and `screens`; it is read as lines (`rows`)
+A document is drawn from a seed by the makers of `papers` and `windows`; it is read as lines (`rows`)
 for the samples without a picture, and rendered as a page by `html`.
 """
 
@@ -81,7 +81,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Choices:
-    """Options of which one is selected; a single picture shows it, read text does not."""
+    """Options of which one is selected. style: radio (all are shown, only a picture tells which one
+    is selected) or select (only that one is shown)."""
 
     label: str
     options: tuple[str, ...]
@@ -152,6 +153,8 @@ def _rows(block: Block) -> list[Row]:
             return _field_rows(block)
         case Table(columns=columns, rows=cells, header=header):
             return [tuple(c.label for c in columns), *cells] if header else list(cells)
+        case Choices(label=label, options=options, style="select"):
+            return [(label, options[block.selected])]
         case Choices(label=label, options=options):
             return [(label,), *((option,) for option in options)]
         case Buttons(texts=texts):
@@ -239,10 +242,9 @@ def candidates(document: Document, rng: random.Random) -> Iterator[Ask]:
         if isinstance(block, Table):
             yield from _table_asks(block, document.language, rng)
         if isinstance(block, Choices):
-            key = "choice" if rng.random() < 0.5 else "field"
             slots = {"noun": block.label.lower(), "label": block.label}
-            if block.style != "list":
-                yield Ask("choice", key, slots, block.options[block.selected])
+            kind = "field" if block.style == "select" else "choice"
+            yield Ask(kind, kind, slots, block.options[block.selected])
         if isinstance(block, Buttons):
             yield Ask("choice", "button", {}, ", ".join(block.texts))
     titles = [b.text for b in blocks if isinstance(b, Heading) and b.level == 0]

@@ -94,7 +94,10 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "Give me the complete line starting with \"{begin}\".", "What is the full line that starts with \"{begin}\"?", "Copy the line that begins with \"{begin}\".", "the line with {begin} please",
     ),
     "choice": (
-        "Which option is selected?", "What is selected?", "Which one is chosen?", "Which box is ticked?", "What is checked?", "Which item is marked?", "Selected option?",
+        "Which {noun} is selected?", "Which option is selected for {label}?", "What is chosen under {label}?", "What {noun} is chosen?", "Which {noun} is ticked?", "Which {noun} is set?", "Selected {noun}?", "Under {label}, which option is marked?",
+        "Which of the options of {label} is on?", "What is the current {noun}?", "Tell me the selected {noun}.", "{label}: which one is selected?", "What does {label} stand at?", "Which choice was made for {label}?", "What is picked for {label}?",
+        "Which circle is filled under {label}?", "Which button is marked at {label}?", "Name the option that is selected for {label}.", "What {noun} did they choose?", "which {noun} is active", "Please read the selected {noun}.", "Which entry of {label} is checked?",
+        "What's the choice at {label}?", "How is {label} set?", "Give me the chosen {noun}.", "Which setting has {label}?", "Which {noun} is switched on?", "For {label}, what is selected?", "Read which {noun} is ticked.", "Which option of {label} has the dot?",
     ),
     "transcript": (
         "What does it say?", "What is written here?", "Read the text.", "Read it to me.", "What's written there?", "Please read this.", "What does the text say?", "Read all of it.",

@@ -33,12 +33,16 @@ class Question:
     answer: str
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Word:
-    """A word and its box in pixels: left, top, right, bottom."""
+    """A word and where it stands."""
 
     text: str
-    box: tuple[float, float, float, float]
+    box: Box
 
 
 @dataclass(frozen=True, kw_only=True)

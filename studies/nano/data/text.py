@@ -16,7 +16,7 @@ from studies.nano.data.documents import Ask, Document, Paragraph, questions, row
 from studies.nano.data.papers import paper, report
 from studies.nano.data.prose import paragraph
 from studies.nano.data.record import Item
-from studies.nano.data.screens import screen, sign
+from studies.nano.data.windows import screen, sign
 from studies.nano.data.words import Words
 
 LONGEST = 2400
