@@ -14,6 +14,7 @@ KINDS = {
     "text": "texts as a reader gives them, without a picture",
     "receipts": "receipts, invoices, forms, tickets, lists, labels",
     "screens": "dialogs, windows, web pages",
+    "charts": "charts of five libraries",
 }
 
 

@@ -90,7 +90,7 @@ def page(document: Document, rng: random.Random, *, paper: bool) -> Page:
     css = f"""
     * {{ box-sizing: border-box; }}
     body {{ margin: 0; background: {_desk(rng, paper, back)}; font: {size}px/{rng.uniform(1.2, 1.6):.2f} '{rng.choice(font)}', sans-serif; color: {front}; }}
-    .doc {{ background: {back}; margin: {rng.randint(0, 24)}px auto; padding: {rng.randint(8, 36)}px; width: {width}px; {f"box-shadow: 0 1px 6px #0005;" if rng.random() < 0.5 else ""} }}
+    .doc {{ background: {back}; margin: {rng.randint(0, 24)}px auto; padding: {rng.randint(8, 36)}px; width: {width}px; {"box-shadow: 0 1px 6px #0005;" if rng.random() < 0.5 else ""} }}
     .window {{ padding: 0; border: 1px solid #888; border-radius: {rng.choice((0, 4, 9))}px; overflow: hidden; }}
     .window > .inner {{ padding: {rng.randint(8, 24)}px; }}
     .bar {{ background: {rng.choice((accent, "#d8d8d8", "#eeeeee", "#3b3b3b"))}; padding: 0.35em 0.7em; font-weight: {rng.choice(("bold", "normal"))}; text-align: {rng.choice(("left", "center"))}; position: relative; }}
@@ -100,7 +100,7 @@ def page(document: Document, rng: random.Random, *, paper: bool) -> Page:
     p {{ margin: 0.5em 0; {rng.choice(("", "text-align: justify;"))} }}
     table {{ border-collapse: collapse; width: {rng.choice(("100%", "auto", "100%"))}; margin: 0.7em 0; }}
     td, th {{ border: {table_line}; padding: {rng.uniform(0.12, 0.5):.2f}em {rng.uniform(0.35, 0.9):.2f}em; text-align: left; vertical-align: top; }}
-    th {{ {head}; }} {f"tr:nth-child(even) td {{ background: #8882; }}" if rng.random() < 0.4 else ""}
+    th {{ {head}; }} {"tr:nth-child(even) td { background: #8882; }" if rng.random() < 0.4 else ""}
     td.n {{ text-align: right; white-space: nowrap; }}
     .fields {{ margin: 0.6em 0; }} .fields td {{ border: {rng.choice(("none", "none", line))}; }}
     .fields td:first-child {{ {rng.choice(("font-weight: bold", "color: #777", "", "text-align: right"))}; white-space: nowrap; }}

@@ -207,6 +207,10 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "Can you count the {item}s?", "How many {item}s were drawn?", "{item}s: how many?", "How many different {item}s are there?", "I'd like to know how many {item}s there are.", "How many {item}s are plotted?", "With how many {item}s?", "Say how many {item}s it has.",
         "The number of {item}s, please.", "How many {item}s are displayed?", "What's the count of {item}s?", "How many {item}s stand in the diagram?", "Could you count the {item}s in this chart?", "How many {item}s appear?",
     ),
+    "chart-kind": (
+        "What kind of chart is this?", "Which type of chart is it?", "Chart type?", "What type of plot is shown?", "Is it a bar chart, a line chart or a pie chart?", "Which kind of diagram is this?", "What sort of chart do you see?", "Name the type of chart.", "How are the values drawn: bars, lines or slices?",
+        "What type of graph is this?", "Tell me the kind of chart.", "what kind of chart is it", "Bar, line, pie or scatter?", "Which chart type was used?", "What form of diagram is used?",
+    ),
     "chart-title": (
         "What is the title of the chart?", "What is the chart about?", "Title of the chart?", "What does the chart show?", "Read the chart's title.", "What is this chart called?", "How is the chart titled?", "What is the heading of the diagram?", "Tell me the title of the chart.",
         "What's the title of this graph?", "Which title does the plot have?", "Give me the chart title.", "What is written above the chart?", "What does the title of the plot say?", "what is the chart's title", "Name the title of the diagram.", "What is the graph about?",

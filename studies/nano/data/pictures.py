@@ -141,10 +141,8 @@ def _stamps() -> list[Cutout]:
             continue
         name = _NAMES.get(file.stem, _described(file.with_suffix(".txt")))
         group = next((g for key, g in _GROUPS.items() if path.startswith(key)), "thing")
-        drawn = (
-            "cartoon" in path
-            or path.startswith("seasonal")
-            and not re.search("photo|pudding|Pie|turkey|egg", path)
+        drawn = "cartoon" in path or (
+            path.startswith("seasonal") and not re.search("photo|pudding|Pie|turkey|egg", path)
         )
         if name:
             coco = "" if drawn else classes.get(file.stem, "")

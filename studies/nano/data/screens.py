@@ -1,4 +1,4 @@
-"""Screens: windows and web pages of our own, and HTML manuals of packages as a browser shows them."""
+"""Screens: windows and web pages of our own, and HTML manuals of packages in a browser."""
 
 from __future__ import annotations
 
