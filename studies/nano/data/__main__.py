@@ -15,6 +15,15 @@ KINDS = {
     "receipts": "receipts, invoices, forms, tickets, lists, labels",
     "screens": "dialogs, windows, web pages",
     "charts": "charts of five libraries",
+    "photos": "one thing in a photo or a drawing",
+    "places": "several things in a photo: is there, how many, where",
+    "signs": "short texts on boards in photos",
+    "pages": "pages of real PDFs",
+    "reports": "pages with headings and tables to be counted",
+    "page_text": "their text, without a picture",
+    "kinds": "what kind of image is it; brain scans and people to be declined",
+    "routing": "questions with the experts that they need, without a picture",
+    "pairs": "questions that need two experts",
 }
 
 

@@ -206,13 +206,13 @@ def questions(
     """Up to `count` different questions. picture: also what only a picture shows may be asked."""
     by_task: dict[str, list[Ask]] = {}
     for candidate in (*document.asks, *candidates(document, rng)):
-        if candidate.task == "choice" and not picture:
+        if candidate.task in ("choice", "layout") and not picture:
             continue
         by_task.setdefault(candidate.task, []).append(candidate)
     found: dict[str, Question] = {}
     weights = {"field": 5, "cell": 5, "prose": 5, "row": 1.2, "next-words": 1.2, "line": 1.0,
                "title": 1.0, "heading": 0.5, "choice": 0.7, "missing": 0.4, "window": 1.0,
-               "sign": 3, "transcript": 2, "describe": 0.5}  # fmt: skip
+               "sign": 3, "transcript": 2, "describe": 0.5, "layout": 1.0}  # fmt: skip
     for _ in range(4 * count):
         if len(found) == count or not by_task:
             break
@@ -254,11 +254,29 @@ def candidates(document: Document, rng: random.Random) -> Iterator[Ask]:
     headings = [b.text for b in blocks if isinstance(b, Heading) and b.level == 1]
     if len(headings) == 1 and not document.window:
         yield Ask("heading", "heading", {}, headings[0])
+    yield from _layout_asks(document, blocks)
     yield from line_asks(lines, rng)
     missing = rng.choice([k for k in FIELDS if k not in keys and k not in columns])
     if missing not in _RELATIVES or not _RELATIVES[missing] & (keys.keys() | columns):
         noun = rng.choice(FIELDS[missing].nouns)
         yield Ask("missing", "field", {"noun": noun, "label": noun}, UNKNOWN)
+
+
+def _layout_asks(document: Document, blocks: tuple[Block, ...]) -> Iterator[Ask]:
+    """What parts the page has; fields may look like a table, so they leave it open."""
+    if document.window:
+        return
+    tables = sum(isinstance(b, Table) for b in blocks)
+    fields = any(isinstance(b, Fields) for b in blocks)
+    if tables:
+        yield Ask("layout", "layout-is", {"part": "table"}, "yes")
+    elif not fields:
+        yield Ask("layout", "layout-is", {"part": "table"}, "no")
+    if tables and not fields:
+        yield Ask("layout", "layout-count", {"part": "table"}, str(tables))
+    heads = sum(isinstance(b, Heading) and b.level == 1 for b in blocks)
+    if heads > 1:
+        yield Ask("layout", "layout-count", {"part": "section heading"}, str(heads))
 
 
 _GROUPS = (

@@ -507,6 +507,16 @@ def report(words: Words) -> Document:
     return Document(kind="a page", language=words.language, blocks=tuple(blocks), asks=tuple(asks))
 
 
+def article(words: Words) -> Document:
+    """A report of at least two sections, some with tables: what has parts to count."""
+    document = report(words)
+    while sum(isinstance(b, Heading) for b in document.blocks) < 3 or len(document.blocks) > 16:
+        document = report(Words(words.rng, "en"))
+    if words.rng.random() < 0.3:
+        document = replace(document, blocks=(*document.blocks, table(words, 2, 6)[1]))
+    return document
+
+
 PAPERS: dict[Callable[[Words], Document], float] = {
     invoice: 3, receipt: 3, form: 3, ticket: 1.5, label: 1.5, list_paper: 3, letter: 1, poster: 0.8,
 }  # fmt: skip

@@ -45,6 +45,11 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "{column}, {row}", "Could you look up the {column} for {row}?", "State the {column} belonging to {row}.", "What {column} is shown for {row}?",
         "the {column} of {row} please", "Name the {column} of {row}.", "I want to know the {column} of {row}.",
     ),
+    "beside": (
+        "What is written to the right of \"{left}\"?", "What stands beside \"{left}\"?", "What is next to \"{left}\"?", "In the row of \"{left}\", what comes next?", "What is given for {left}?", "{left}: what is beside it?", "What does the table give for {left}?",
+        "Which entry is at the right of {left}?", "Read what is beside \"{left}\".", "What is to the right of {left}?", "What belongs to {left}?", "Look for \"{left}\". What is next to it?", "Tell me what is beside {left}.", "The cell right of \"{left}\"?", "What value or text is at {left}?",
+        "What's next to {left}?", "What does it say beside {left}?", "Find {left} and read what stands at its right.", "what is beside {left}", "Which text is on the same line right of \"{left}\"?", "Give me the entry beside {left}.", "What is listed for {left}?",
+    ),
     "cell-price": (
         "How much is the {row}?", "How much does {row} cost?", "What does {row} cost?", "What is the price of {row}?", "Price of {row}?", "How expensive is {row}?",
         "What do I pay for {row}?", "{row}, how much?", "How much for {row}?", "What's the charge for {row}?", "Tell me what {row} costs.", "cost of {row}",
@@ -259,10 +264,10 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "The number of {many}, please.", "In the picture, how many {many} are there?", "Count all {many} in the photo.", "How many {many} can be found?",
     ),
     "where": (
-        "Where is the {one}?", "Where in the picture is the {one}?", "In which part of the picture is the {one}?", "Where do you see the {one}?", "Where can I find the {one}?", "Is the {one} on the left or on the right?", "On which side is the {one}?", "Position of the {one}?",
+        "Where is the {one}?", "Where in the picture is the {one}?", "In which part of the picture is the {one}?", "Where do you see the {one}?", "Where can I find the {one}?", "Whereabouts is the {one}?", "What is the position of the {one}?", "Position of the {one}?",
         "Tell me where the {one} is.", "Where's the {one}?", "where is the {one}", "Which part of the image shows the {one}?", "Where in the photo is the {one}?", "In what place of the picture is the {one}?", "Where does the {one} appear?", "Find the {one}: where is it?", "Left, right, top, bottom or middle: where is the {one}?",
-        "Locate the {one}.", "Where about is the {one}?", "Say where the {one} is.", "At which side is the {one}?", "Whereabouts in the image is the {one}?", "Could you tell me where the {one} is?", "Where should I look for the {one}?", "The {one}, where is it?", "Where is the {one} placed?",
-        "Where is the {one} in this photo?", "Is the {one} at the left, the right or in the middle?", "Please locate the {one}.", "In which area is the {one}?",
+        "Locate the {one}.", "Where about is the {one}?", "Say where the {one} is.", "What part of the photo is the {one} in?", "Whereabouts in the image is the {one}?", "Could you tell me where the {one} is?", "Where should I look for the {one}?", "The {one}, where is it?", "Where is the {one} placed?",
+        "Where is the {one} in this photo?", "Tell me the place of the {one}.", "Please locate the {one}.", "In which area is the {one}?",
     ),
     "kind": (
         "What kind of image is this?", "What type of image is it?", "What kind of picture is this?", "Is this a photo, a document, a chart or a screenshot?", "Which kind of image do we have?", "What sort of image is it?", "Image type?", "Is it a photo or a drawing?", "What is this image: photo, page, chart or drawing?",

@@ -108,6 +108,7 @@ _NAMES = {
 
 _COCO = {
     "bird": "adelaide-rosella albino_peahen blackbird chicken_profile crow crowned_crane cuckoo drake duck gander guineafowl helmeted_guineafowl hen heron_greatblue heron_greatblue_flying lark magpie nandou ostrich owl peacock pelican pigeon pink_flamingo quetzal rainbow-lorikeet rooster seagull silver-gull tucan turkey vulture",
+    "person": "fireman200b fireman240a",
     "cow": "bull cow cow_white", "sheep": "sheep ram sheep_lamb", "bear": "bear european-bear", "dog": "dog", "elephant": "elephant", "horse": "horse", "zebra": "zebra", "giraffe": "giraffe",
     "apple": "apple_fuji apple_granny_smith apple_green apple_red apple_sierra_beauty", "banana": "banana", "orange": "orange orange_seville mandarine", "broccoli": "broccoli", "carrot": "carrot", "pizza": "pizza",
     "sports ball": "basketball soccer tennis_ball", "tennis racket": "tennis_racket", "scissors": "scissors_small_open scissors_small_closed", "cup": "mug", "toilet": "toilet", "teddy bear": "edward_bear",
@@ -124,7 +125,7 @@ _GROUPS = {
 
 _FURNITURE = {
     "chair": "chair", "armchair": "chair", "sofa": "couch", "couch": "couch", "bed": "bed", "table": "dining table", "desk": "", "lamp": "", "television": "tv", "tv": "tv", "laptop": "laptop", "refrigerator": "refrigerator", "fridge": "refrigerator", "oven": "oven",
-    "sink": "sink", "washbasin": "", "bathtub": "", "piano": "", "bookcase": "", "wardrobe": "", "clock": "clock", "vase": "vase", "bicycle": "bicycle", "motorcycle": "motorcycle", "microwave": "microwave", "toaster": "toaster", "stool": "", "bench": "bench", "fireplace": "", "guitar": "", "aquarium": "", "dishwasher": "", "washing machine": "", "bottle": "bottle", "keyboard": "keyboard", "telephone": "", "umbrella": "umbrella", "cup": "cup", "bowl": "bowl", "toilet": "toilet", "car": "car", "boat": "boat", "plant": "potted plant", "tree": "", "ladder": "", "mirror": "", "candle": "",
+    "sink": "sink", "washbasin": "", "bathtub": "", "piano": "", "bookcase": "", "wardrobe": "", "clock": "clock", "vase": "vase", "bicycle": "bicycle", "motorcycle": "motorcycle", "microwave": "microwave", "toaster": "toaster", "stool": "", "bench": "bench", "fireplace": "", "guitar": "", "aquarium": "", "dishwasher": "", "washing machine": "", "bottle": "bottle", "keyboard": "", "telephone": "", "umbrella": "umbrella", "cup": "cup", "bowl": "bowl", "toilet": "toilet", "car": "car", "boat": "boat", "plant": "potted plant", "tree": "", "ladder": "", "mirror": "", "candle": "",
 }  # fmt: skip
 """Names of furniture that are taken, and their classes."""
 
@@ -205,3 +206,54 @@ def _furniture() -> list[Cutout]:
 def cutouts() -> tuple[Cutout, ...]:
     """All cut-outs with names."""
     return (*_stamps(), *_furniture())
+
+
+def article(name: str) -> str:
+    """The name with `a` or `an`, or as it is where it is a plural or a name of its own."""
+    if name in _PLURALS or (
+        name[0].isupper() and name not in ("T-shirt", "Christmas tree", "Easter egg")
+    ):
+        return name
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def plural(name: str) -> str:
+    """The plural of a class's name."""
+    own = {
+        "person": "people",
+        "sheep": "sheep",
+        "scissors": "scissors",
+        "mouse": "mice",
+        "bus": "buses",
+        "couch": "couches",
+        "bench": "benches",
+        "toothbrush": "toothbrushes",
+        "knife": "knives",
+        "wine glass": "wine glasses",
+        "broccoli": "pieces of broccoli",
+        "tv": "TVs",
+    }
+    return own.get(name, f"{name}s")
+
+
+_PLURALS = (
+    "scissors",
+    "trousers",
+    "cherries",
+    "grapes",
+    "binoculars",
+    "pliers",
+    "flowers",
+    "two flowers",
+    "blueberries",
+    "garlic",
+    "ginger",
+    "corn",
+    "broccoli",
+    "lettuce",
+    "lightning",
+    "fire",
+    "lavender",
+    "holly",
+    "big fireworks",
+)

@@ -29,8 +29,16 @@ SOURCES: dict[str, Source] = {
     "tuxpaint-stamps-default": Source(registry="Debian", what="photo cut-outs and drawings with names", licence="GPL-2", kinds="photos, places, pairs, kinds"),
     "sweethome3d-furniture": Source(registry="Debian", what="furniture with names", licence="CC-BY-3.0, CC0, GPL", kinds="photos, places"),
     "openclipart-png": Source(registry="Debian", what="drawings", licence="public domain", kinds="photos, kinds"),
-    "kalzium-data": Source(registry="Debian", what="laboratory tools with names", licence="GPL-2+", kinds="photos"),
+    "mricron-data": Source(registry="Debian", what="slices of brain scans", licence="BSD-3-Clause and the atlases' terms", kinds="kinds"),
     "kgeography-data": Source(registry="Debian", what="maps and flags with names", licence="GPL-2+", kinds="kinds"),
+    **{
+        name: Source(registry="Debian", what="PDF manual", licence=terms, kinds="pages, page-text, kinds")
+        for name, terms in {
+            "lilypond-doc-pdf": "GFDL-1.3+", "lilypond-doc-pdf-de": "GFDL-1.3+", "lilypond-doc-pdf-fr": "GFDL-1.3+", "lilypond-doc-pdf-es": "GFDL-1.3+",
+            "debian-reference-en": "GPL-2+", "debian-reference-de": "GPL-2+", "debian-reference-fr": "GPL-2+", "debian-reference-es": "GPL-2+",
+            "c++-annotations-pdf": "GPL-2+", "auto-multiple-choice-doc-pdf": "GPL-2+", "glpk-doc": "GPL-3+", "gnuplot-doc": "gnuplot", "erlang-doc": "Apache-2.0", "freefem-doc": "LGPL-3+",
+        }.items()
+    },
     **{
         name: Source(registry="Debian", what="HTML manual", licence=terms, kinds="screens")
         for name, terms in {

@@ -84,7 +84,8 @@ def sign_lines(words: Words) -> tuple[str, ...]:
     lines: list[str] = []
     for text in dict.fromkeys(texts):
         parts = text.split()
-        cut = rng.randint(1, len(parts) - 1) if len(parts) > 2 and rng.random() < 0.5 else 0
+        wide = len(text) > 18 or (len(parts) > 2 and rng.random() < 0.4)
+        cut = (len(parts) + 1) // 2 if wide and len(parts) > 1 else 0
         lines += [" ".join(p) for p in (parts[:cut], parts[cut:]) if p]
     if rng.random() < 0.2:
         lines = [line.upper() for line in lines]
