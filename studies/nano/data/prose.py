@@ -177,6 +177,14 @@ def _linked(rng: random.Random, gloss: str) -> str:
     return rng.choice((f": {gloss}", f" is {gloss}", f" means {gloss}", f" - {gloss}"))
 
 
+_HARSH = re.compile(
+    r"drug|heroin|cocaine|hash|marij|slang|offens|derog|slur|sex|whore|prostit|kill|murder|rape|nazi"
+    r"|negro|nigg|jew|obscen|genital|penis|vagin|faec|feces|urin|slave|suicid|tortur|street name",
+    re.IGNORECASE,
+)
+"""Entries that people need not read while they look at training data."""
+
+
 @cache
 def glossary() -> tuple[tuple[str, str], ...]:
     """Words with short definitions, of WordNet; empty where the package can't be had."""
@@ -185,6 +193,8 @@ def glossary() -> tuple[tuple[str, str], ...]:
         fields, _, text = line.partition(" | ")
         word = fields.split()[4].replace("_", " ")
         gloss = text.split(";")[0].strip()
+        if _HARSH.search(text):
+            continue
         if word.isascii() and 15 < len(gloss) < 80 and gloss[0].islower() and "(" not in gloss:
             pairs.append((word, gloss))
     return tuple(pairs)
@@ -196,6 +206,8 @@ def examples() -> tuple[str, ...]:
     found = []
     for line in _nouns():
         for text in re.findall(r'"([^"]{25,120})"', line):
+            if _HARSH.search(text):
+                continue
             found.append(text[:1].upper() + text[1:].rstrip(".;,") + ".")
     return tuple(found)
 
