@@ -218,11 +218,11 @@ def test_a_pdf_gives_its_words_and_questions(tmp_path: Path) -> None:
         figure.text(0.1, place_, text, size=size)
     file = tmp_path / "oak.pdf"
     figure.savefig(file)
-    from studies.nano.data.pages import _picture, _text, questions
+    from studies.nano.data.pages import picture_of, questions, text_of
 
-    text = _text(file, 1)
+    text = text_of(file, 1)
     assert text.lines[0].text == "The Great Oak"
-    image = _picture(file, 1, 800)
+    image = picture_of(file, 1, 800)
     assert max(image.size) == 800
     # Every word's box has ink.
     scale = image.height / text.size[1]

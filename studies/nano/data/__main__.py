@@ -21,7 +21,7 @@ KINDS = {
     "pages": "pages of real PDFs",
     "reports": "pages with headings and tables to be counted",
     "page_text": "their text, without a picture",
-    "kinds": "what kind of image is it; brain scans and people to be declined",
+    "kinds": "what kind of image is it; scans and persons to be declined",
     "routing": "questions with the experts that they need, without a picture",
     "pairs": "questions that need two experts",
 }

@@ -1,12 +1,13 @@
 """What kind of image is it: of all that the other kinds make, and maps, flags, drawings, scans.
 
-A brain scan is there to be declined: what it shows of an illness, nano can't tell.
+A scan of a head is there to be declined: what it shows of an illness, nano can't tell.
 """
 
 from __future__ import annotations
 
-import gzip
+import plistlib
 import random
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -76,15 +77,15 @@ def _photo(rng: random.Random) -> Item:
 
 
 def _drawing(rng: random.Random) -> Item:
-    return _item(_shown(rng.choice(_drawings()), rng), "drawing", "openclipart-png", rng)
+    return _item(_shown(rng.choice(drawings()), rng), "drawing", "openclipart-png", rng)
 
 
 def _map(rng: random.Random) -> Item:
-    return _item(_shown(rng.choice(_maps()), rng), "map", "kgeography-data", rng)
+    return _item(_shown(rng.choice(maps()), rng), "map", "kgeography-data", rng)
 
 
 def _flag(rng: random.Random) -> Item:
-    return _item(_shown(rng.choice(_flags()), rng), "flag", "kgeography-data", rng)
+    return _item(_shown(rng.choice(flags()), rng), "flag", "kgeography-data", rng)
 
 
 def _shown(file: Path, rng: random.Random) -> Image.Image:
@@ -103,33 +104,43 @@ def _shown(file: Path, rng: random.Random) -> Image.Image:
 
 
 def _scan(rng: random.Random) -> Item:
-    """A slice of a brain, grey or coloured, along any axis."""
-    volume = _brain()
+    """A slice of a head, along any axis, in a window of densities as doctors choose it."""
+    volume = head()
     axis = rng.randrange(3)
     length = volume.shape[axis]
-    plane = volume.take(rng.randint(length // 3, 2 * length // 3), axis)
-    levels = (np.rot90(plane) ** rng.uniform(0.7, 1.4) * 255).astype(np.uint8)
-    image = Image.fromarray(levels).resize([n * rng.choice((2, 3)) for n in levels.shape[::-1]])
+    plane = volume.take(rng.randint(length // 4, 3 * length // 4), axis).astype(np.float32)
+    level, width = rng.choice(((40, 120), (40, 400), (400, 2000), (-20, 406)))
+    levels = ((plane - level) / width + 0.5).clip(0, 1)
+    if axis:  # the slices lie further apart than the pixels of one
+        levels = np.flipud(levels)
+    pixels = Image.fromarray((levels * 255).astype(np.uint8))
+    high = round(256 * 1.5 * 108 / 245) if axis else 256
+    scale = rng.choice((1.5, 2, 3))
+    image = pixels.resize((round(256 * scale), round(high * scale)), Image.Resampling.BICUBIC)
     question = ask(rng, "unanswerable-medical")
     unknown = Question(task="unanswerable", question=question, answer=UNKNOWN)
-    return _item(image.convert("RGB"), "medical scan", "mricron-data", rng, unknown)
+    return _item(image.convert("RGB"), "medical scan", "invesalius-examples", rng, unknown)
 
 
 @cache
-def _brain() -> np.ndarray:
-    """The template brain: values between 0 and 1, [x, y, z]."""
-    (file,) = debian("mricron-data").rglob("ch2.nii.gz")
-    data = gzip.decompress(file.read_bytes())
-    # NIfTI-1: the size at byte 40, the type at 70 (2 is uint8), where the voxels begin at 108.
-    shape = np.frombuffer(data, "<i2", 3, 42)
-    assert np.frombuffer(data, "<i2", 1, 70)[0] == 2
-    start = int(np.frombuffer(data, "<f4", 1, 108)[0])
-    voxels = np.frombuffer(data, np.uint8, int(np.prod(shape.astype(int))), start)
-    return voxels.reshape(tuple(shape), order="F") / max(1, voxels.max())
+def head() -> np.ndarray:
+    """A head by computed tomography: Hounsfield units, int16 [slices, rows, columns]."""
+    (archive,) = debian("invesalius-examples").rglob("Cranium.inv3")
+    with tarfile.open(archive) as opened:
+        names = {Path(name).name: name for name in opened.getnames()}
+        told = plistlib.loads(_member(opened, names["main.plist"]))["matrix"]
+        values = np.frombuffer(_member(opened, names[told["filename"]]), told["dtype"])
+    return values.reshape(told["shape"])
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    assert file is not None
+    return file.read()
 
 
 @cache
-def _drawings() -> tuple[Path, ...]:
+def drawings() -> tuple[Path, ...]:
     folder = debian("openclipart-png") / "usr/share/openclipart/png"
     names = (
         "animals",
@@ -146,11 +157,11 @@ def _drawings() -> tuple[Path, ...]:
 
 
 @cache
-def _maps() -> tuple[Path, ...]:
+def maps() -> tuple[Path, ...]:
     return tuple(sorted((debian("kgeography-data") / "usr/share/kgeography").glob("*.png")))
 
 
 @cache
-def _flags() -> tuple[Path, ...]:
+def flags() -> tuple[Path, ...]:
     folder = debian("kgeography-data") / "usr/share/kgeography/flags"
     return tuple(f for f in sorted(folder.glob("*.png")) if "blurred" not in f.name)

@@ -63,7 +63,7 @@ def make(rng: random.Random) -> Item:
     """A page as a picture, with up to five questions."""
     package, file, number, text = page(rng)
     pixels = rng.choice((900, 1000, 1100, 1200, 1300))
-    image = _picture(file, number, pixels)
+    image = picture_of(file, number, pixels)
     scale = image.height / text.size[1]
     asked = questions(text, rng, rng.randint(3, 5), picture=True)
     if not asked:
@@ -88,9 +88,9 @@ def page(rng: random.Random) -> tuple[str, Path, int, PageText]:
     """A page that has text: its package, file and number (from 1); no image is made of it yet."""
     while True:
         package = rng.choice([name for name, s in SOURCES.items() if s.what == "PDF manual"])
-        file = rng.choice(_files(package))
-        number = rng.randint(1, _count(file))
-        text = _text(file, number)
+        file = rng.choice(files(package))
+        number = rng.randint(1, page_count(file))
+        text = text_of(file, number)
         if 40 < sum(len(line.words) for line in text.lines) < 900 and _readable(text):
             return package, file, number, text
 
@@ -231,7 +231,7 @@ _NO_TOPICS = (
 
 
 @cache
-def _files(package: str) -> tuple[Path, ...]:
+def files(package: str) -> tuple[Path, ...]:
     found = [
         file
         for file in debian(package).rglob("*.pdf")
@@ -241,13 +241,13 @@ def _files(package: str) -> tuple[Path, ...]:
 
 
 @cache
-def _count(file: Path) -> int:
+def page_count(file: Path) -> int:
     told = _run("pdfinfo", str(file))
     return int(re.search(r"^Pages:\s+(\d+)", told, re.M)[1])
 
 
 @lru_cache(maxsize=64)
-def _text(file: Path, number: int) -> PageText:
+def text_of(file: Path, number: int) -> PageText:
     xml = _run("pdftotext", "-bbox-layout", "-f", str(number), "-l", str(number), str(file), "-")
     xml = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", xml)
     root = ElementTree.fromstring(xml)
@@ -272,7 +272,7 @@ def _text(file: Path, number: int) -> PageText:
     )
 
 
-def _picture(file: Path, number: int, pixels: int) -> Image.Image:
+def picture_of(file: Path, number: int, pixels: int) -> Image.Image:
     """The page with its longer side that long."""
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "page"

@@ -47,12 +47,12 @@ class Cutout:
 
 def background(rng: random.Random) -> tuple[Image.Image, str]:
     """A real photo, at most 1,600 pixels wide, and its package."""
-    package, file = rng.choice(_backgrounds())
+    package, file = rng.choice(backgrounds())
     return _opened(str(file)), package
 
 
 @cache
-def _backgrounds() -> tuple[tuple[str, Path], ...]:
+def backgrounds() -> tuple[tuple[str, Path], ...]:
     found = []
     for key, pattern in _PHOTOS.items():
         package = key.split("#")[0]

@@ -43,7 +43,7 @@ def _window(rng: random.Random) -> Item:
 def _manual(rng: random.Random) -> Item:
     """A window's height of a manual, from its top or further down."""
     package = rng.choice([name for name, s in SOURCES.items() if s.what == "HTML manual"])
-    file = rng.choice(_files(package))
+    file = rng.choice(files(package))
     width, height = rng.choice(((800, 600), (900, 700), (1024, 640), (720, 900), (600, 800)))
     top = rng.choice((0, 0, rng.randrange(3000)))
     known, image, words = visit(file.as_uri(), width=width, top=top, height=height)
@@ -76,7 +76,7 @@ def _manual(rng: random.Random) -> Item:
 
 
 @cache
-def _files(package: str) -> tuple[Path, ...]:
+def files(package: str) -> tuple[Path, ...]:
     """The package's pages that have some text; no indices."""
     found = [
         file
