@@ -138,9 +138,9 @@ def _plot(spec: ChartSpec, rng: random.Random, axes: Any, colours: list[Any]) ->
             "linestyle": rng.choice(("-", "-", "--", "-.")),
         }
         for i, values in enumerate(spec.values):
-            name = spec.series[i] if spec.series else None
+            label = spec.series[i] if spec.series else None
             axes.plot(
-                places, values, color=colours[i], label=name, linewidth=rng.uniform(1, 3), **look
+                places, values, color=colours[i], label=label, linewidth=rng.uniform(1, 3), **look
             )
         if spec.series:
             axes.legend()

@@ -8,6 +8,7 @@ mark its value with its place (x, y, and base for bars) in pixels, and for pies 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from studies.nano.data.chart_libraries import LIBRARIES
@@ -92,7 +93,7 @@ def draw_spec(rng: random.Random) -> ChartSpec:
     )[0]
     quantity = rng.choice(_QUANTITIES)
     what, labels = _labels(words, rng.randint(2, 7 if kind == "pie" else 10))
-    series = ()
+    series: tuple[str, ...] = ()
     if kind in ("grouped", "lines"):
         labels = labels[:5] if kind == "grouped" else labels
         _, series = _labels(words, rng.randint(2, 3))
@@ -193,9 +194,8 @@ def questions(spec: ChartSpec, rng: random.Random) -> tuple[Question, ...]:
     return tuple(chosen.values())[:4]
 
 
-def _single(spec: ChartSpec, rng: random.Random, add: object) -> None:
+def _single(spec: ChartSpec, rng: random.Random, add: Callable[..., None]) -> None:
     """What is asked of one series."""
-    assert callable(add)
     values, labels, item = spec.values[0], spec.labels, _ITEMS[spec.kind]
     order = sorted(values)
     reach = max(order) if spec.kind != "pie" else sum(order)

@@ -120,7 +120,9 @@ def page(document: Document, rng: random.Random, *, paper: bool) -> Page:
     """  # fmt: skip
     body = "".join(_block(b, document, rng) for b in document.blocks if not _in_bar(b, document))
     if document.window:
-        titles = [b.text for b in document.blocks if _in_bar(b, document)]
+        titles = [
+            b.text for b in document.blocks if isinstance(b, Heading) and _in_bar(b, document)
+        ]
         bar = "".join(
             f'<div class="bar" style="color:{_on(css)}">{escape(t)}<span class="dots">{"<i></i>" * rng.randint(1, 3)}</span></div>'
             for t in titles

@@ -23,7 +23,7 @@ from studies.nano.data.documents import line_asks
 from studies.nano.data.effects import worn
 from studies.nano.data.kind import kind_questions
 from studies.nano.data.phrases import ask
-from studies.nano.data.record import Item, Question, Word
+from studies.nano.data.record import Box, Item, Question, Word
 from studies.nano.data.sources import SOURCES, licence
 from studies.nano.packages import debian
 
@@ -69,7 +69,7 @@ def make(rng: random.Random) -> Item:
     if not asked:
         return make(rng)
     words = tuple(
-        Word(text=word.text, box=tuple(x * scale for x in word.box))
+        Word(text=word.text, box=scaled(word.box, scale))
         for line in text.lines
         for word in line.words
     )
@@ -82,6 +82,12 @@ def make(rng: random.Random) -> Item:
         words=words,
         truth={"file": file.name, "page": number},
     )
+
+
+def scaled(box: Box, scale: float) -> Box:
+    """A box in points as one in pixels."""
+    left, top, right, bottom = box
+    return (left * scale, top * scale, right * scale, bottom * scale)
 
 
 def page(rng: random.Random) -> tuple[str, Path, int, PageText]:
@@ -242,12 +248,14 @@ def files(package: str) -> tuple[Path, ...]:
 
 @cache
 def page_count(file: Path) -> int:
-    told = _run("pdfinfo", str(file))
-    return int(re.search(r"^Pages:\s+(\d+)", told, re.M)[1])
+    """How many pages a PDF has."""
+    (found,) = re.findall(r"^Pages:\s+(\d+)", _run("pdfinfo", str(file)), re.M)
+    return int(found)
 
 
 @lru_cache(maxsize=64)
 def text_of(file: Path, number: int) -> PageText:
+    """What the PDF itself says is written on a page, in its order."""
     xml = _run("pdftotext", "-bbox-layout", "-f", str(number), "-l", str(number), str(file), "-")
     xml = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", xml)
     root = ElementTree.fromstring(xml)
@@ -258,7 +266,12 @@ def text_of(file: Path, number: int) -> PageText:
             words = tuple(
                 Word(
                     text=w.text.strip(),
-                    box=tuple(float(w.get(k)) for k in ("xMin", "yMin", "xMax", "yMax")),
+                    box=(
+                        _point(w, "xMin"),
+                        _point(w, "yMin"),
+                        _point(w, "xMax"),
+                        _point(w, "yMax"),
+                    ),
                 )
                 for w in line.iter(f"{_XML}word")
                 if w.text and w.text.strip()
@@ -267,9 +280,11 @@ def text_of(file: Path, number: int) -> PageText:
                 height = statistics.median(w.box[3] - w.box[1] for w in words)
                 lines.append(Line(words=words, height=height, block=block_number))
     lines.sort(key=lambda line: (line.block, line.top))
-    return PageText(
-        size=(float(sheet.get("width")), float(sheet.get("height"))), lines=tuple(lines)
-    )
+    return PageText(size=(_point(sheet, "width"), _point(sheet, "height")), lines=tuple(lines))
+
+
+def _point(element: ElementTree.Element, name: str) -> float:
+    return float(element.attrib[name])
 
 
 def picture_of(file: Path, number: int, pixels: int) -> Image.Image:

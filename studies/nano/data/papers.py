@@ -165,7 +165,7 @@ def invoice(words: Words) -> Document:
             blocks.append(Fields(footer, rng.choice(("inline", "pair")), ":"))
     if rng.random() < 0.5:
         blocks.append(Lines((rng.choice(_THANKS[words.language].split("|")),), "footer"))
-    asks = ()
+    asks: tuple[Ask, ...] = ()
     if not keys & {"seller", "customer"}:
         asks = (
             Ask("field", "plain", {"text": rng.choice(FIELDS["seller"].asks)}, seller),
@@ -212,11 +212,10 @@ def receipt(words: Words) -> Document:
         payment = (entry(words, "tip"),)
     blocks += [top, table, _sums(words, total, extra=payment)]
     if rng.random() < 0.4:
-        blocks.append(some_fields(words, "receipt", 1, 3, layout="inline"))
+        more = some_fields(words, "receipt", 1, 3, layout="inline")
         taken = {e.key for e in top.entries}
-        last = blocks[-1]
-        kept = tuple(e for e in last.entries if e.key not in taken)
-        blocks[-1] = replace(last, entries=kept) if kept else Lines(("* * *",), "footer")
+        kept = tuple(e for e in more.entries if e.key not in taken)
+        blocks.append(replace(more, entries=kept) if kept else Lines(("* * *",), "footer"))
     if rng.random() < 0.7:
         blocks.append(Lines((rng.choice(_THANKS[words.language].split("|")),), "footer"))
     asks = (
@@ -382,7 +381,7 @@ def _figures(words: Words) -> tuple[str, Table]:
         ),
     )
     size, digits = rng.choice(((99, 0), (9000, 0), (50, 1), (5, 2), (300000, 0)))
-    rows = {}
+    rows: dict[str, tuple[str, ...]] = {}
     for _ in range(rng.randint(2, 9)):
         name = FIELDS[key].value(words)
         rows.setdefault(name, (name, *(words.number(0, size, digits) for _ in heads)))

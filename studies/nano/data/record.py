@@ -125,7 +125,10 @@ def _append(folder: Path, name: str, number: int, item: Item) -> None:
         # Photos as JPEG; what has flat colours is smaller and sharper as PNG.
         suffix = "jpg" if item.truth.get("photo") else "png"
         picture = f"images/{name}.{suffix}"
-        image.save(folder / picture, **({"quality": 92} if suffix == "jpg" else {}))
+        if suffix == "jpg":
+            image.save(folder / picture, quality=92)
+        else:
+            image.save(folder / picture)
     if item.text is not None:
         records = [_text_record(name, item, common)]
     else:

@@ -158,8 +158,8 @@ def board(
         x = (width - length) / 2 if centred else float(margin)
         y = margin + number * (size + gap)
         for word in line.split():
-            stroke = {"stroke_width": max(1, size // 14), "stroke_fill": ground} if bare else {}
-            drawn.text((x, y), word, font=font, fill=ink, **stroke)
+            stroke = max(1, size // 14) if bare else 0
+            drawn.text((x, y), word, font=font, fill=ink, stroke_width=stroke, stroke_fill=ground)
             left, top, right, bottom = drawn.textbbox((x, y), word, font=font)
             words.append(Word(text=word, box=(left, top, right, bottom)))
             x += font.getlength(word) + space

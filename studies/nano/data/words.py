@@ -136,8 +136,8 @@ class Words:
         return self.written(self.rng.uniform(low, high), digits)
 
     def written(self, value: float, digits: int = 2) -> str:
-        text = f"{value:,.{digits}f}"
-        return text.translate(str.maketrans({",": self._thousands, ".": self._decimal}))
+        signs = {",": self._thousands, ".": self._decimal}
+        return "".join(signs.get(c, c) for c in f"{value:,.{digits}f}")
 
     def money(self, value: float, *, digits: int = 2) -> str:
         return self._currency.format(self.written(value, digits))
