@@ -11,7 +11,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from studies.nano.data.fields import FIELDS
 from studies.nano.data.phrases import ask
@@ -72,7 +72,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """The first column names the rows. totals: entries below, in the last two columns."""
+    """The first column names the rows. header: whether the columns' labels are shown."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -118,7 +118,7 @@ class Ask:
 @dataclass(frozen=True, kw_only=True)
 class Document:
     """kind: what people call it (`an invoice`); language: of its labels; asks: beside those that
-    follow from the blocks."""
+    follow from the blocks; window: on a screen, with its title in a bar; narrow: a slip."""
 
     kind: str
     language: str
@@ -126,7 +126,6 @@ class Document:
     asks: tuple[Ask, ...] = ()
     window: bool = False
     narrow: bool = False
-    extra: dict[str, str] = field(default_factory=dict)
 
 
 Row = tuple[str, ...]

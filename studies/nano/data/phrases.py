@@ -54,9 +54,6 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "How much is the {row}?", "How much does {row} cost?", "What does {row} cost?", "What is the price of {row}?", "Price of {row}?", "How expensive is {row}?",
         "What do I pay for {row}?", "{row}, how much?", "How much for {row}?", "What's the charge for {row}?", "Tell me what {row} costs.", "cost of {row}",
     ),
-    "cell-time": (
-        "When does {row} leave?", "At what time is {row}?", "When is {row}?", "What time does {row} go?", "{row} - when?", "Time of {row}?",
-    ),
     "cell-de": ("Was steht bei {row} unter {column}?", "{column} von {row}?", "Welcher Wert steht bei {row} in der Spalte {column}?", "{row}: {column}?", "Lies {column} für {row} vor."),
     "cell-fr": ("Que lit-on pour {row} dans la colonne {column} ?", "{column} de {row} ?", "Quelle est la valeur de {column} pour {row} ?", "{row} : {column} ?", "Donne {column} pour {row}."),
     "cell-es": ("¿Qué pone en {column} para {row}?", "¿{column} de {row}?", "¿Cuál es el valor de {column} para {row}?", "{row}: ¿{column}?", "Dime {column} de {row}."),

@@ -23,18 +23,18 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    "wordnet-base": Source(registry="Debian", what="definitions and sentences (data.noun)", licence="WordNet (BSD-like)", kinds="text, screens, receipts"),
+    "wordnet-base": Source(registry="Debian", what="definitions and sentences (data.noun)", licence="WordNet (BSD-like)", kinds="text, screens, receipts, reports, pairs"),
     "mate-backgrounds": Source(registry="Debian", what="nature photos as backgrounds", licence="GPL-2+", kinds="photos, places, signs, pairs, receipts"),
     "plasma-workspace-wallpapers": Source(registry="Debian", what="photos as backgrounds", licence="GPL-2+", kinds="photos, places, signs, pairs, receipts"),
     "lomiri-wallpapers-16.04": Source(registry="Debian", what="photos as backgrounds", licence="CC-BY-4.0, CC-BY-SA, CC0", kinds="photos, places, signs, pairs, receipts"),
     "stellarium-data": Source(registry="Debian", what="landscape photos as backgrounds", licence="GPL-2+", kinds="photos, places, signs, pairs, receipts"),
     "tuxpaint-stamps-default": Source(registry="Debian", what="photo cut-outs and drawings with names", licence="GPL-2", kinds="photos, places, pairs, kinds"),
-    "sweethome3d-furniture": Source(registry="Debian", what="furniture with names", licence="CC-BY-3.0, CC0, Free Art", kinds="photos, places"),
-    "openclipart-png": Source(registry="Debian", what="drawings", licence="public domain", kinds="photos, kinds"),
+    "sweethome3d-furniture": Source(registry="Debian", what="furniture with names", licence="CC-BY-3.0, CC0, Free Art", kinds="photos, places, pairs"),
+    "openclipart-png": Source(registry="Debian", what="drawings", licence="public domain", kinds="kinds"),
     "invesalius-examples": Source(registry="Debian", what="slices of a head by computed tomography", licence="GPL-2", kinds="kinds"),
     "kgeography-data": Source(registry="Debian", what="maps and flags with names", licence="GPL-2+, GFDL-1.2+, CC0", kinds="kinds"),
     **{
-        name: Source(registry="Debian", what="PDF manual", licence=terms, kinds="pages, page-text, kinds")
+        name: Source(registry="Debian", what="PDF manual", licence=terms, kinds="pages, page_text, kinds")
         for name, terms in {
             "lilypond-doc-pdf": "GFDL-1.3+", "lilypond-doc-pdf-de": "GFDL-1.3+", "lilypond-doc-pdf-fr": "GFDL-1.3+", "lilypond-doc-pdf-es": "GFDL-1.3+",
             "debian-reference-en": "GPL-2+", "debian-reference-de": "GPL-2+", "debian-reference-fr": "GPL-2+", "debian-reference-es": "GPL-2+",
