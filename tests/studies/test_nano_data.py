@@ -242,7 +242,7 @@ def test_a_pdf_gives_its_words_and_questions(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["photos", "places", "signs"])
 def test_a_photo_has_what_is_asked_for(kind: str) -> None:
     make = maker(kind)
-    for seed in range(4):
+    for seed in range(8):
         item = make(random.Random(seed))
         assert item.image is not None
         width, height = item.image.size

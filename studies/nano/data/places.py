@@ -27,12 +27,12 @@ _UNSURE = {
 def make(rng: random.Random) -> Item:
     """A scene with up to five questions."""
     scene = empty(rng)
-    counts = _one_thing(scene, rng) if rng.random() < 0.5 else _some_things(scene, rng)
-    asked = questions(counts, rng)
-    if len(scene.boxes) == 1:
-        zone = next(z for z in ZONES if counts.get(f"@{z}"))
-        one = next(name for name in counts if not name.startswith("@"))
-        asked.append(Question(task="where", question=ask(rng, "where", one=one), answer=zone))
+    if rng.random() < 0.5:
+        name, zone = _one_thing(scene, rng)
+        where = Question(task="where", question=ask(rng, "where", one=name), answer=zone)
+        asked = [*questions({name: 1}, rng), where]
+    else:
+        asked = questions(_some_things(scene, rng), rng)
     rng.shuffle(asked)
     boxes = [[cutout.name, cutout.coco, *box] for cutout, box in scene.boxes]
     return Item(
@@ -45,18 +45,18 @@ def make(rng: random.Random) -> Item:
     )
 
 
-def _one_thing(scene: Scene, rng: random.Random) -> dict[str, int]:
-    """One thing in a zone, so that its place has one name."""
+def _one_thing(scene: Scene, rng: random.Random) -> tuple[str, str]:
+    """One thing in a zone, so that its place has one name; its class and the zone."""
     name, things = by_class(rng)
     zone = rng.choices(list(ZONES), (4, 4, 3, 3, 4, 1, 1, 1, 1))[0]
     x, y = ZONES[zone]
     at = (x + rng.uniform(-0.05, 0.05), y + rng.uniform(-0.05, 0.05))
     paste(scene, rng.choice(things), at, rng.uniform(0.22, 0.38), rng)
-    return {name: 1, f"@{zone}": 1}
+    return name, zone
 
 
 def _some_things(scene: Scene, rng: random.Random) -> dict[str, int]:
-    """Two to seven things of up to three classes, in the cells of a grid."""
+    """Things of up to three classes in the cells of a grid; how many of each class."""
     columns, rows = (4, 3) if scene.image.width > scene.image.height else (3, 3)
     cells = [(c, r) for c in range(columns) for r in range(rows)]
     rng.shuffle(cells)
@@ -74,13 +74,12 @@ def _some_things(scene: Scene, rng: random.Random) -> dict[str, int]:
 def questions(counts: dict[str, int], rng: random.Random) -> list[Question]:
     """Whether classes are there, and how many."""
     asked = []
-    present = {name: count for name, count in counts.items() if not name.startswith("@")}
-    for name, count in present.items():
+    for name, count in counts.items():
         asked.append(_count(name, count, rng))
         if rng.random() < 0.5:
             asked.append(is_there(name, "yes", rng))
     for _ in range(rng.choice((1, 1, 2))):
-        absent, _ = by_class(rng, but=present.keys() | _UNSURE)
+        absent, _ = by_class(rng, but=counts.keys() | _UNSURE)
         asked.append(is_there(absent, "no", rng))
         if rng.random() < 0.15:
             asked.append(_count(absent, 0, rng))
