@@ -76,9 +76,10 @@ def questions(counts: dict[str, int], rng: random.Random) -> list[Question]:
     asked = []
     for name, count in counts.items():
         asked.append(_count(name, count, rng))
-        if rng.random() < 0.5:
+        if rng.random() < 0.8:
             asked.append(is_there(name, "yes", rng))
-    for _ in range(rng.choice((1, 1, 2))):
+    # As often no as yes.
+    for _ in range(rng.choice((1, 1, 1, 2))):
         absent, _ = by_class(rng, but=counts.keys() | _UNSURE)
         asked.append(is_there(absent, "no", rng))
         if rng.random() < 0.15:
