@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from studies.nano.data.chart_libraries import LIBRARIES
-from studies.nano.data.chart_spec import ChartSpec
+from studies.nano.data.chart_libraries import LIBRARIES, Library
+from studies.nano.data.chart_spec import ChartSpec, Drawn
 from studies.nano.data.effects import worn
 from studies.nano.data.fields import product
 from studies.nano.data.kind import kind_questions
@@ -37,11 +37,7 @@ _ITEMS = {"bar": "bar", "barh": "bar", "line": "point", "pie": "slice"}
 
 def make(rng: random.Random) -> Item:
     """A chart with up to five questions."""
-    spec = draw_spec(rng)
-    library = rng.choice([entry for entry in LIBRARIES if spec.kind in entry.kinds])
-    if library.name != "matplotlib":  # only there values are written at the marks
-        spec = replace(spec, shown=False)
-    drawn = library.draw(spec, rng)
+    spec, library, drawn = draw_chart(rng)
     image = worn(drawn.image, rng) if rng.random() < 0.2 else drawn.image
     asked = questions(spec, rng)
     truth = {
@@ -61,6 +57,15 @@ def make(rng: random.Random) -> Item:
         words=drawn.words,
         truth={"chart": truth},
     )
+
+
+def draw_chart(rng: random.Random) -> tuple[ChartSpec, Library, Drawn]:
+    """A chart of any kind by any library that draws this kind."""
+    spec = draw_spec(rng)
+    library = rng.choice([entry for entry in LIBRARIES if spec.kind in entry.kinds])
+    if library.name != "matplotlib":  # only there values are written at the marks
+        spec = replace(spec, shown=False)
+    return spec, library, library.draw(spec, rng)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,7 @@ import io
 import random
 
 from studies.nano.data.browser import render
-from studies.nano.data.chart_libraries import LIBRARIES
-from studies.nano.data.charts import draw_spec
+from studies.nano.data.charts import draw_chart
 from studies.nano.data.charts import questions as chart_questions
 from studies.nano.data.documents import Document, Heading, Paragraph
 from studies.nano.data.effects import worn
@@ -110,9 +109,7 @@ def _scene_item(scene: Scene, asked: list[Question], rng: random.Random) -> Item
 def _chart_page(rng: random.Random) -> Item:
     """A page with a heading, text and a chart."""
     words = Words(rng, "en")
-    spec = draw_spec(rng)
-    library = rng.choice([entry for entry in LIBRARIES if spec.kind in entry.kinds])
-    drawn = library.draw(spec, rng)
+    spec, library, drawn = draw_chart(rng)
     text, asks = paragraph(words, rng.randint(1, 3))
     heading = (
         f"{words.one('Report', 'Overview', 'Chapter', 'Study', 'Figures')} {rng.randint(1, 30)}"
