@@ -25,7 +25,7 @@ from openmova.data.formats import read_samples
 from openmova.errors import UserError
 
 pytest.importorskip("faker", reason="the data is made with faker: pip install -e '.[nano-data]'")
-UNREAD = {"missing", "describe", "kind", "choice", "layout", "unanswerable"}
+UNREAD = {"missing", "summary", "describe", "kind", "choice", "layout", "unanswerable"}
 """Tasks whose answers need not stand in the picture or text."""
 
 

@@ -211,7 +211,7 @@ def questions(
     found: dict[str, Question] = {}
     weights = {"field": 5, "cell": 5, "prose": 5, "row": 1.2, "next-words": 1.2, "line": 1.0,
                "title": 1.0, "heading": 0.5, "choice": 0.7, "missing": 0.4, "window": 1.0,
-               "sign": 3, "transcript": 2, "describe": 0.5, "layout": 1.0}  # fmt: skip
+               "sign": 3, "transcript": 2, "summary": 0.5, "layout": 1.0}  # fmt: skip
     for _ in range(4 * count):
         if len(found) == count or not by_task:
             break

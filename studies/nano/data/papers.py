@@ -169,7 +169,7 @@ def invoice(words: Words) -> Document:
     if not keys & {"seller", "customer"}:
         asks = (
             Ask("field", "plain", {"text": rng.choice(FIELDS["seller"].asks)}, seller),
-            Ask("describe", "describe", {}, f"An invoice from {seller} over {words.money(total)}."),
+            Ask("summary", "summary", {}, f"An invoice from {seller} over {words.money(total)}."),
         )[: 2 if kind == "invoice" else 1]
     return Document(kind="an invoice", language=words.language, blocks=tuple(blocks), asks=asks)
 
@@ -220,7 +220,7 @@ def receipt(words: Words) -> Document:
         blocks.append(Lines((rng.choice(_THANKS[words.language].split("|")),), "footer"))
     asks = (
         Ask("field", "plain", {"text": rng.choice(("Which shop is it from?", "What is the name of the shop?", "Where was this bought?", "Which store is this receipt from?", "Shop?", "At which shop was this?"))}, shop),
-        Ask("describe", "describe", {}, f"A receipt from {shop} over {words.money(total)}."),
+        Ask("summary", "summary", {}, f"A receipt from {shop} over {words.money(total)}."),
     )  # fmt: skip
     return Document(
         kind="a receipt", language=words.language, blocks=tuple(blocks), asks=asks, narrow=True

@@ -126,6 +126,12 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "Which buttons are there?", "What buttons can I press?", "What does the button say?", "Which buttons does the window have?", "Name the buttons.", "What is on the buttons?",
         "Read the buttons.", "What are my choices here?", "Which button can I click?", "Buttons?",
     ),
+    "summary": (
+        "Describe this document.", "Describe the document in a sentence.", "What is this document?", "Summarise this paper.", "What is this paper about?", "Sum it up in one sentence.", "Give a short description of the document.", "Say in one sentence what this document is.",
+        "What have we got here? One sentence.", "In a sentence, what does the document say?", "Summarise the document.", "Give me a summary.", "A one-sentence summary, please.", "What kind of paper is it, from whom and over how much?", "Who is it from and over what sum?", "Describe this paper briefly.",
+        "Tell me briefly what this paper is.", "What is this receipt or invoice for? One sentence.", "Write one sentence about this document.", "Describe what the paper says.", "Put the document into one sentence.", "What do I need to know about this paper?", "Please summarise this.", "summarise this document",
+        "Could you sum up the document?", "What does this paper say in short?", "Short summary of the document?", "How would you describe this document?", "Explain in a sentence what document this is.", "Name the kind of paper, the sender and the sum.",
+    ),
     "title": (
         "What is the title?", "What's the title of this page?", "Title?", "What is the heading of the document?", "What is this document called?", "Read the title.", "Tell me the title.",
         "What is the title of the document?", "What is the page titled?", "How is it titled?", "What is the main heading?", "Which title does it have?", "What does the heading at the top say?",

@@ -13,7 +13,7 @@ from studies.nano.data.documents import Document, questions
 from studies.nano.data.html import page
 from studies.nano.data.record import Question, Word
 
-_UNREAD = ("missing", "describe", "kind", "choice", "layout")
+_UNREAD = ("missing", "summary", "kind", "choice", "layout")
 """Tasks whose answers need not stand in the picture as they are."""
 
 LONGEST = 1600

@@ -17,6 +17,7 @@ TASKS: dict[str, tuple[str, ...]] = {
     "window": ("text",),
     "prose": ("text",),
     "missing": ("text",),
+    "summary": ("text",),
     "title": ("text", "layout"),
     "heading": ("text", "layout"),
     "page-number": ("text", "layout"),

@@ -105,16 +105,20 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
+_MARKS = ".,:;()[]\"'"
+
+
 def misread(line: str, rng: random.Random, rate: float, kept: set[str]) -> str:
     """The line with a reader's errors in about `rate` of its words.
 
     Words of `kept` (the answers) lose accents at most, or the space beside them.
     """
+    bare = {word.strip(_MARKS) for word in kept}
     words = []
     for word in line.split(" "):
         if rng.random() < rate * 2:
             word = _plain(word)
-        if word not in kept and rng.random() < rate * 3:
+        if word.strip(_MARKS) not in bare and rng.random() < rate * 3:
             word = _alike(word, rng)
         words.append(word)
     text = " ".join(words)
