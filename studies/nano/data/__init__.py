@@ -1,0 +1,1 @@
+"""Training data of nano: pictures and read texts with questions, made from packages by a seed."""
