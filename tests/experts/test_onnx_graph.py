@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmova.experts.onnx_graph import cut_after, tensor_names
+from openmova.experts.onnx_graph import cut_after, tensor_names, weight
 
 from .onnx_files import INT_ATTRIBUTE, message, node, tiny_graph
 
@@ -27,6 +28,24 @@ def test_a_graph_with_a_branch_keeps_everything() -> None:
     nodes = [node("Relu", ["x"], "before"), node("If", ["flag"], "y", branch)]
     model = message((7, message(*((1, one) for one in nodes))))
     assert tensor_names(cut_after(model, "y")) == ["before", "y"]
+
+
+def test_a_graph_is_cut_after_several_tensors() -> None:
+    assert tensor_names(cut_after(tiny_graph(), "relu", "flat")) == ["pooled", "relu", "flat"]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_weight_is_read_by_its_name(packed: bool) -> None:
+    numbers = np.arange(600, dtype="<f4").reshape(300, 2)
+    dims = [(1, b"\xac\x02\x02")] if packed else [(1, 300), (1, 2)]
+    wanted = message(*dims, (2, 1), (8, "linear"), (9, numbers.tobytes()))
+    other = message((1, 1), (2, 1), (8, "other"), (9, b"\0\0\0\0"))
+    integers = message((1, 1), (2, 7), (8, "integers"), (9, b"\0" * 8))
+    model = message((7, message((5, other), (5, wanted), (5, integers))))
+    assert np.array_equal(weight(model, "linear"), numbers)
+    for name in ("linea", "integers"):
+        with pytest.raises(ValueError, match=f"no float32 weight is called '{name}'"):
+            weight(model, name)
 
 
 def test_an_unknown_tensor_is_refused() -> None:

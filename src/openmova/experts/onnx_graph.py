@@ -1,4 +1,4 @@
-"""Names the tensors inside an ONNX graph, and cuts a graph off after one of them.
+"""Names the tensors inside an ONNX graph, cuts a graph off after some of them, reads its weights.
 
 An ONNX file is a protocol buffer: a sequence of (key, length, bytes). The few fields needed here
 are read and written directly, so the `onnx` package is not needed. Field numbers: onnx.proto3.
@@ -6,14 +6,19 @@ are read and written directly, so the `onnx` package is not needed. Field number
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 MODEL_GRAPH = 7
-GRAPH_NODE, GRAPH_OUTPUT = 1, 12
+GRAPH_NODE, GRAPH_WEIGHT, GRAPH_OUTPUT = 1, 5, 12
 NODE_INPUT, NODE_OUTPUT, NODE_ATTRIBUTE = 1, 2, 5
 ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS = 6, 11
 VALUE_NAME = 1
+TENSOR_DIMS, TENSOR_KIND, TENSOR_NAME, TENSOR_BYTES = 1, 2, 8, 9
+FLOAT = 1
 
 _VARINT, _BYTES = 0, 2
 _FIXED = {1: 8, 5: 4}
@@ -44,26 +49,46 @@ def tensor_names(model: bytes) -> list[str]:
     return [name for node in _nodes(_graph(model)) for name in node.outputs if name]
 
 
-def cut_after(model: bytes, tensor: str) -> bytes:
-    """The same model with one output, that tensor, and only the nodes that it depends on.
+def cut_after(model: bytes, *tensors: str) -> bytes:
+    """The same model with these tensors as its outputs, and only the nodes that they depend on.
 
     A graph with loops or branches keeps all its nodes. Raises ValueError if the bytes are no ONNX
     model, or it has no such tensor.
     """
     graph = _graph(model)
     nodes = _nodes(graph)
-    if not any(tensor in node.outputs for node in nodes):
-        raise ValueError(f"no node computes {tensor!r}")
-    kept = nodes if any(node.has_graph for node in nodes) else _ancestors(nodes, tensor)
+    for tensor in tensors:
+        if not any(tensor in node.outputs for node in nodes):
+            raise ValueError(f"no node computes {tensor!r}")
+    kept = nodes if any(node.has_graph for node in nodes) else _ancestors(nodes, tensors)
     parts = [node.whole for node in kept]
     parts += [f.whole for f in _fields(graph) if f.number not in (GRAPH_NODE, GRAPH_OUTPUT)]
-    parts.append(memoryview(_field(GRAPH_OUTPUT, _field(VALUE_NAME, tensor.encode()))))
+    for tensor in tensors:
+        parts.append(memoryview(_field(GRAPH_OUTPUT, _field(VALUE_NAME, tensor.encode()))))
     others = [f.whole for f in _fields(memoryview(model)) if f.number != MODEL_GRAPH]
     return b"".join([*others, _field(MODEL_GRAPH, b"".join(parts))])
 
 
-def _ancestors(nodes: list[Node], tensor: str) -> list[Node]:
-    needed, kept = {tensor}, []
+def weight(model: bytes, name: str) -> NDArray[np.float32]:
+    """A float32 weight of the graph. Raises ValueError if it has none of that name and kind."""
+    for field in _fields(_graph(model)):
+        if field.number != GRAPH_WEIGHT:
+            continue
+        parts = list(_fields(field.value))
+        by_number = {part.number: part.value for part in parts}
+        if bytes(by_number[TENSOR_NAME]) != name.encode():
+            continue
+        kind, _ = _read_varint(by_number[TENSOR_KIND], 0)
+        if kind == FLOAT and TENSOR_BYTES in by_number:
+            shape = [
+                n for part in parts if part.number == TENSOR_DIMS for n in _varints(part.value)
+            ]
+            return np.frombuffer(by_number[TENSOR_BYTES], "<f4").reshape(shape)
+    raise ValueError(f"no float32 weight is called {name!r}")
+
+
+def _ancestors(nodes: list[Node], tensors: Collection[str]) -> list[Node]:
+    needed, kept = set(tensors), []
     for node in reversed(nodes):  # nodes are stored in the order in which they run
         if not needed.isdisjoint(node.outputs):
             needed.update(node.inputs)
@@ -126,6 +151,13 @@ def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
     raise ValueError("these bytes are no ONNX model, or it is cut short")
+
+
+def _varints(message: memoryview) -> Iterator[int]:
+    position = 0
+    while position < len(message):
+        value, position = _read_varint(message, position)
+        yield value
 
 
 def _field(number: int, value: bytes) -> bytes:

@@ -22,6 +22,7 @@ ENTRY_POINTS = "openmova.experts"
 
 KINDS: dict[str, str] = {
     "lite0": "openmova.experts.lite:LiteEncoder",
+    "lite2": "openmova.experts.lite:Lite2Encoder",
     "cell": "openmova.experts.cell:CellExpert",
     "clip": "openmova.experts.clip:ClipEncoder",
     "dinov2": "openmova.experts.dinov2:Dinov2Encoder",
