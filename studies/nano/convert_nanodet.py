@@ -100,7 +100,10 @@ def convolution(c: Conversion, node: Node) -> None:
     name, (x, kernel) = node["name"], node["input"]
     weight = c.value(kernel).transpose(3, 2, 0, 1)  # HWIO -> OIHW
     c.weights[name + "/kernel"] = weight
-    attributes = {"strides": _ints(node, "strides")[1:3], "dilations": _ints(node, "dilations")[1:3]}
+    attributes = {
+        "strides": _ints(node, "strides")[1:3],
+        "dilations": _ints(node, "dilations")[1:3],
+    }
     padding = _text(node, "padding")
     if padding == "SAME":  # every padded one here has stride 1, so it pads alike on both sides
         assert attributes["strides"] == [1, 1]
@@ -145,7 +148,9 @@ def resizing(c: Conversion, node: Node) -> None:
     name, (x, size) = node["name"], node["input"]
     assert node["attr"]["half_pixel_centers"]["b"] and not node["attr"]["align_corners"]["b"]
     c.add("Transpose", [c.tensor(x)], name + "/in", perm=[0, 3, 1, 2])
-    shape = c.constant(name + "/shape", np.array([1, CHANNELS, *c.value(size).tolist()], dtype="i8"))
+    shape = c.constant(
+        name + "/shape", np.array([1, CHANNELS, *c.value(size).tolist()], dtype="i8")
+    )
     c.add("Resize", [name + "/in", "", "", shape], name + "/out", mode="linear")
     c.add("Transpose", [name + "/out"], name, perm=[0, 2, 3, 1])
 

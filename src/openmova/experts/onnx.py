@@ -118,10 +118,10 @@ class OnnxExpert(Expert):
         if self.layout == "tokens" and maps.ndim == 3:
             maps = tokens_to_map(maps, _grid(maps.shape[1], self.size))
         if maps.ndim != 4:
+            kind = "map" if self.layout == "NCHW" else "tokens"
             raise UserError(
                 f"the output {self.session.outputs[0]!r} of the onnx expert {self.name!r} has the "
-                f"shape {list(outputs.shape)}: no {'map' if self.layout == 'NCHW' else 'tokens'}; choose "
-                f"another output or layout"
+                f"shape {list(outputs.shape)}: no {kind}; choose another output or layout"
             )
         return maps
 

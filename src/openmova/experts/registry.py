@@ -24,6 +24,7 @@ KINDS: dict[str, str] = {
     "lite0": "openmova.experts.lite:LiteEncoder",
     "lite2": "openmova.experts.lite:Lite2Encoder",
     "cell": "openmova.experts.cell:CellExpert",
+    "text": "openmova.experts.text:TextExpert",
     "clip": "openmova.experts.clip:ClipEncoder",
     "dinov2": "openmova.experts.dinov2:Dinov2Encoder",
     "vit": "openmova.experts.vit:VitEncoder",

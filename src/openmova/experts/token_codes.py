@@ -1,7 +1,8 @@
 """Words in a map: a cell carries the codes of two tokens of a language model.
 
-The code of a token is its input embedding on the principal components of all of them, so an adapter
-can all but copy it to the language model's space, for words that were never seen in training too.
+The code of a token is its input embedding on the principal components of all of them, each scaled
+to variance 1, so an adapter can all but copy it to the language model's space, for words that were
+never seen in training too.
 A text lies in reading order: row by row over the cells, two tokens a cell.
 
 Shapes: V vocabulary, W width of a code, B batch, h w the map.
@@ -58,7 +59,7 @@ class TokenCodes(nn.Module):
                 f"the embedding has {len(embedding)} rows, the tokenizer {len(self.table)} tokens: "
                 "give an expert the tokenizer of its language model"
             )
-        codes = principal_components(embedding[: len(self.table)], WIDTH)
+        codes = whitened_components(embedding[: len(self.table)], WIDTH)
         self.step.copy_(codes.abs().amax(0) / LEVELS)
         self.table.copy_((codes / self.step).round())
 
@@ -91,15 +92,14 @@ class TokenCodes(nn.Module):
             shutil.copyfile(self.file, target)
 
 
-def principal_components(vectors: Tensor, width: int) -> Tensor:
-    """float32 [V, D] -> [V, width]: centred, on the directions of most variance, mean square 1.
+def whitened_components(vectors: Tensor, width: int) -> Tensor:
+    """float [V, D] -> float32 [V, width]: the directions of most variance, each of variance 1.
 
     A direction points to where its largest entry is positive, so the same vectors give the same.
     """
     centred = vectors.detach().double().cpu()
     centred = centred - centred.mean(0)
-    _, directions = torch.linalg.eigh(centred.mT @ centred)  # of growing variance
-    directions = directions[:, -width:].flip(1)
+    variance, directions = torch.linalg.eigh(centred.mT @ centred / len(centred))  # growing
+    directions, variance = directions[:, -width:].flip(1), variance[-width:].flip(0)
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
-    components = centred @ (directions * largest.sign())
-    return (components / components.square().mean().sqrt()).float()
+    return (centred @ (directions * largest.sign()) / variance.sqrt()).float()
