@@ -9,7 +9,6 @@ file: a relative path means a file of the checkpoint folder.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from math import isqrt
 from pathlib import Path
@@ -28,7 +27,7 @@ from openmova.experts.base import (
     square_view,
     tokens_to_map,
 )
-from openmova.experts.files import find_file, is_within_folder
+from openmova.experts.files import find_file, save_file
 from openmova.experts.onnx_session import OnnxSession
 
 NUMBERS: dict[str, type[np.floating[Any]]] = {
@@ -105,10 +104,7 @@ class OnnxExpert(Expert):
         return maps.to(view.device)
 
     def save_files(self, folder: Path) -> None:
-        target = folder / self.path
-        if is_within_folder(self.path) and self.file.resolve() != target.resolve():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.file, target)
+        save_file(self.path, self.file, folder)
 
     def _run(self, view: Tensor) -> Tensor:
         pictures = view.detach().float().cpu().numpy().astype(self.number)

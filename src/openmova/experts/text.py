@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from openmova.experts.base import Expert, crop, resize
-from openmova.experts.files import find_file
+from openmova.experts.files import find_file, save_file
 from openmova.experts.onnx_graph import weight
 from openmova.experts.onnx_session import OnnxSession
 from openmova.experts.text_lines import Box, cut_out, find_boxes, reading_order
@@ -81,11 +81,11 @@ class TextExpert(Expert):
         super().__init__(name=name, descriptions=descriptions, channels=CHANNELS)
         self.size, self.grid = size, (grid[0], grid[1])
         self.codes = TokenCodes(tokenizer, folder)
+        self.paths = (detector, recogniser)
         self.detector = OnnxSession(find_file(detector, folder))
-        file = find_file(recogniser, folder)
-        self.recogniser = OnnxSession(file, [FEATURES])
+        self.recogniser = OnnxSession(find_file(recogniser, folder), [FEATURES])
         characters = ["", *self.recogniser.metadata["character"].split("\n")]
-        graph = file.read_bytes()
+        graph = self.recogniser.file.read_bytes()
         weights, bias = (weight(graph, layer) for layer in CLASSES)
         characters += [" "] * (len(bias) - len(characters))
         kept = [
@@ -107,6 +107,8 @@ class TextExpert(Expert):
 
     def save_files(self, folder: Path) -> None:
         self.codes.save_files(folder)
+        for path, session in zip(self.paths, (self.detector, self.recogniser), strict=True):
+            save_file(path, session.file, folder)
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns uint8 [B, 4, S, S]: the picture in the upper left corner, never
@@ -130,17 +132,10 @@ class TextExpert(Expert):
         images: uint8 [B, 3, H, W]; sizes: integer [B, 2].
         """
         pages = []
-        for view, (height, width) in zip(self.view(images, sizes), sizes.tolist(), strict=True):
-            scale = max(max(height, width) / self.size, 1)
-            pages.append(
-                [
-                    [
-                        line._replace(box=Box(*(n * scale for n in line.box[:4]), line.box.angle))
-                        for line in row
-                    ]
-                    for row in self._lines(view)
-                ]
-            )
+        for view, size in zip(self.view(images, sizes), sizes.tolist(), strict=True):
+            scale = max(max(size) / self.size, 1)
+            rows = self._lines(view)
+            pages.append([[line._replace(box=line.box.scaled(scale)) for line in r] for r in rows])
         return pages
 
     @staticmethod
@@ -171,10 +166,7 @@ class TextExpert(Expert):
         size = (max(round(h / 32), 1) * 32, max(round(w / 32), 1) * 32)  # the network's step
         probability = self.detector.run(_input(resize(picture, size)[None]))[0][0, 0]
         across, down = w / size[1], h / size[0]
-        return [
-            Box(box.x * across, box.y * down, box.width * across, box.height * down, box.angle)
-            for box in find_boxes(probability)
-        ]
+        return [box.scaled(across, down) for box in find_boxes(probability)]
 
     def _recognise(self, picture: Tensor, boxes: Sequence[Box]) -> Iterator[Line]:
         """Reads boxes; lines of like length go through the recogniser together."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,13 +19,11 @@ from torch.nn import functional as F
 TEXT, LINE = 0.3, 0.6
 """Probability from which a pixel is text, and mean of a line's pixels from which it is a line."""
 GROWTH = 1.6
-"""The network is trained on shrunken lines: a box grows on every side by this times area / girth."""
+"""The network sees lines shrunken: a box grows on every side by this times its area / girth."""
 MIN_SIDE = 3
 """Of a shrunken line, in pixels of the probability map."""
 TILT_GAIN = 1.1
 """How much smaller a tilted box must be than the upright one to be taken."""
-
-T = TypeVar("T", bound="Box")
 
 
 class Box(NamedTuple):
@@ -44,6 +42,17 @@ class Box(NamedTuple):
         across = (self.width * cos + self.height * sin) / 2
         down = (self.width * sin + self.height * cos) / 2
         return self.x - across, self.y - down, self.x + across, self.y + down
+
+    def scaled(self, across: float, down: float | None = None) -> Box:
+        """The same box in a picture of another size; of nearly the same proportions."""
+        down = across if down is None else down
+        x, y, width, height = (
+            self.x * across,
+            self.y * down,
+            self.width * across,
+            self.height * down,
+        )
+        return Box(x, y, width, height, self.angle)
 
 
 def find_boxes(probability: NDArray[np.float32]) -> list[Box]:
@@ -162,18 +171,15 @@ def _ordered(lines: list[int], boxes: Sequence[Box]) -> list[list[int]]:
     if gap is None:
         return _rows(lines, boxes)
     rows: list[list[int]] = []
-    crossing = {i for i in lines if boxes[i].bounds[0] < gap < boxes[i].bounds[2]}
-    across = _rows(sorted(crossing), boxes)
-    heights = [boxes[row[0]].y for row in across]
-    for above, below, row in zip([-math.inf, *heights], [*heights, math.inf], [None, *across]):
-        if row is not None:
-            rows.append(row)
-        band = [i for i in lines if i not in crossing and above <= boxes[i].y < below]
-        for column in (
-            [i for i in band if boxes[i].x < gap],
-            [i for i in band if boxes[i].x >= gap],
-        ):
-            rows += _ordered(column, boxes)
+    rest = set(lines)
+    crossing = [i for i in lines if boxes[i].bounds[0] < gap < boxes[i].bounds[2]]
+    for row in [*_rows(crossing, boxes), []]:
+        end = boxes[row[0]].y if row else math.inf
+        above = [i for i in sorted(rest - set(crossing)) if boxes[i].y < end]
+        rows += _ordered([i for i in above if boxes[i].x < gap], boxes)
+        rows += _ordered([i for i in above if boxes[i].x >= gap], boxes)
+        rows += [row] if row else []
+        rest -= set(above)
     return rows
 
 

@@ -10,7 +10,6 @@ Shapes: V vocabulary, W width of a code, B batch, h w the map.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from openmova.errors import UserError
-from openmova.experts.files import find_file, is_within_folder
+from openmova.experts.files import find_file, save_file
 
 WIDTH = 128
 TOKENS_PER_CELL = 2
@@ -86,10 +85,7 @@ class TokenCodes(nn.Module):
 
     def save_files(self, folder: Path) -> None:
         """Copy the tokenizer, if its path is relative. See Expert.save_files."""
-        target = folder / self.path
-        if is_within_folder(self.path) and self.file.resolve() != target.resolve():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.file, target)
+        save_file(self.path, self.file, folder)
 
 
 def whitened_components(vectors: Tensor, width: int) -> Tensor:

@@ -1,0 +1,58 @@
+"""Which everyday things are in a photo, where, and how many: NanoDet-g, trained on COCO.
+
+The file is made by studies/nano/convert_nanodet.py: 80 classes, 416 px, BGR.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD, square_view
+from openmova.experts.detector import DetectorExpert, Heads
+
+SIDE = 416
+THINGS = (
+    "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, "
+    "fire hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, "
+    "bear, zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, "
+    "ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, "
+    "wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, "
+    "hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, "
+    "laptop, mouse, remote control, keyboard, phone, microwave, oven, toaster, sink, "
+    "refrigerator, book, clock, vase, scissors, teddy bear, hair dryer, toothbrush"
+)
+
+
+class LocationExpert(DetectorExpert):
+    """NanoDet-g. Its view is a square, padded with the mean colour."""
+
+    classes = tuple(THINGS.split(", "))
+    usual_path = "experts/nanodet.onnx"
+    heads = Heads(
+        scores=("scores_8", "scores_16", "scores_32"),
+        distances=("distances_8", "distances_16", "distances_32"),
+        features="features_16",
+    )
+    strides = (8, 16, 32)
+    neck = 128
+    usual_threshold = 0.45
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """See Expert.view. Returns float32 [B, 3, 416, 416], the channels BGR."""
+        view = square_view(
+            images,
+            sizes,
+            size=(SIDE, SIDE),
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+            mode="bilinear",
+        )
+        return view.flip(1)
+
+    def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
+        height, width = size
+        side = max(size)
+        left, top = (side - width) // 2, (side - height) // 2
+        moved = box * (side / SIDE) - torch.tensor([left, top, left, top])
+        return moved.clamp(min=0).minimum(torch.tensor([width, height, width, height]))
