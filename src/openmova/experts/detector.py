@@ -91,17 +91,27 @@ class DetectorExpert(Expert):
         self.codes.save_files(folder)
         save_file(self.path, self.session.file, folder)
 
+    def inside(self, picture: Tensor) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of where the picture lies in its view [channels, h, w]."""
+        return 0, 0, picture.shape[-1], picture.shape[-2]
+
     @abstractmethod
     def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
         """Boxes [N, 4] of the view -> of the picture with this height and width."""
 
     def forward(self, view: Tensor) -> Tensor:
-        """float [B, 3, h, w] -> [B, 256 + neck + K, *grid]: text, features, scores."""
+        """float [B, 3 or more, h, w] -> [B, 256 + neck + K, *grid]: text, features, scores."""
         texts, maps = [], []
-        size = (view.shape[-2], view.shape[-1])
         for picture in view:
             levels, features = self._run(picture)
-            texts.append(self.text(find_things(levels, self.threshold), size))
+            left, top, right, bottom = self.inside(picture)
+            width, height = right - left, bottom - top
+            things = [
+                thing._replace(box=clip((x0 - left, y0 - top, x1 - left, y1 - top), width, height))
+                for thing in find_things(levels, self.threshold)
+                for x0, y0, x1, y1 in [thing.box]
+            ]
+            texts.append(self.text(things, (height, width)))
             scores = [
                 F.adaptive_max_pool2d(score.mT.unflatten(1, (-1, width)), self.grid)
                 for score, _, width, _ in levels
@@ -120,8 +130,10 @@ class DetectorExpert(Expert):
         for view, (height, width) in zip(self.view(images, sizes), sizes.tolist(), strict=True):
             things = find_things(self._run(view)[0], self.threshold)
             boxes = torch.tensor([thing.box for thing in things]).view(-1, 4)
-            placed = self.place(boxes, (height, width)).tolist()
-            found.append([t._replace(box=tuple(b)) for t, b in zip(things, placed, strict=True)])
+            placed = [
+                clip(box, width, height) for box in self.place(boxes, (height, width)).tolist()
+            ]
+            found.append([t._replace(box=b) for t, b in zip(things, placed, strict=True)])
         return found
 
     def text(self, things: Sequence[Found], size: tuple[int, int]) -> str:
@@ -138,8 +150,8 @@ class DetectorExpert(Expert):
         return "\n".join(lines)
 
     def _run(self, picture: Tensor) -> tuple[list[tuple[Tensor, Tensor, int, int]], Tensor]:
-        """The levels for `find_things`, and the features [1, C, h, w], of a view [3, h, w]."""
-        arrays = self.session.run(picture[None].float().cpu().numpy())
+        """The levels for `find_things` and the features [1, C, h, w] of a view [3 or 4, h, w]."""
+        arrays = self.session.run(picture[None, :3].float().cpu().numpy())
         outputs = [torch.from_numpy(array) for array in arrays]
         count = len(self.strides)
         widths = [-(-picture.shape[-1] // stride) for stride in self.strides]
@@ -159,6 +171,14 @@ def where(box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
     across = min(max(int(3 * (left + right) / 2 / size[1]), 0), 2)
     row, column = ("top", "", "bottom")[down], ("left", "", "right")[across]
     return f"{row} {column}".strip() or "middle"
+
+
+def clip(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
+    """What of a box lies in a picture of this size."""
+    left, top, right, bottom = box
+    x0, x1 = (min(max(x, 0), width) for x in (left, right))
+    y0, y1 = (min(max(y, 0), height) for y in (top, bottom))
+    return x0, y0, x1, y1
 
 
 def _area(thing: Found) -> float:

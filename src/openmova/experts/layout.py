@@ -39,5 +39,4 @@ class LayoutExpert(DetectorExpert):
 
     def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
         height, width = size
-        scale = torch.tensor([width / WIDTH, height / HEIGHT] * 2)
-        return (box * scale).clamp(min=0).minimum(torch.tensor([width, height, width, height]))
+        return box * torch.tensor([width / WIDTH, height / HEIGHT] * 2)

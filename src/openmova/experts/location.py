@@ -39,20 +39,30 @@ class LocationExpert(DetectorExpert):
     usual_threshold = 0.45
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """See Expert.view. Returns float32 [B, 3, 416, 416], the channels BGR."""
+        """See Expert.view. Returns float32 [B, 4, 416, 416]: blue, green, red, and a mask that is 1
+        where the picture is."""
+        size = (SIDE, SIDE)
         view = square_view(
-            images,
-            sizes,
-            size=(SIDE, SIDE),
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
-            mode="bilinear",
+            images, sizes, size=size, mean=IMAGENET_MEAN, std=IMAGENET_STD, mode="bilinear"
         )
-        return view.flip(1)
+        masks = view.new_zeros(len(view), 1, *size)
+        for mask, (height, width) in zip(masks, sizes.tolist(), strict=True):
+            corner = self._corner((height, width))
+            moved = (corner + torch.tensor([0, 0, width, height])) * (SIDE / max(height, width))
+            left, top, right, bottom = moved.round().int().tolist()
+            mask[0, top : max(bottom, top + 1), left : max(right, left + 1)] = 1
+        return torch.cat([view.flip(1), masks], 1)
+
+    def inside(self, picture: Tensor) -> tuple[int, int, int, int]:
+        rows, columns = ((picture[3] > 0).any(axis).nonzero()[:, 0] for axis in (1, 0))
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
     def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
+        return box * (max(size) / SIDE) - self._corner(size)
+
+    @staticmethod
+    def _corner(size: tuple[int, int]) -> Tensor:
+        """Where the upper left corner of a picture is in its square, twice."""
         height, width = size
         side = max(size)
-        left, top = (side - width) // 2, (side - height) // 2
-        moved = box * (side / SIDE) - torch.tensor([left, top, left, top])
-        return moved.clamp(min=0).minimum(torch.tensor([width, height, width, height]))
+        return torch.tensor([(side - width) // 2, (side - height) // 2] * 2)

@@ -31,7 +31,7 @@ class OnnxSession:
     ) -> None:
         self.file, self.providers = file, list(providers)
         self._wanted = list(outputs)
-        self._session, self._threads = self._start(), torch.get_num_threads()
+        self._session = self._start()
         self.inputs: list[Any] = self._session.get_inputs()
         self.outputs: list[str] = [output.name for output in self._session.get_outputs()]
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
@@ -39,10 +39,16 @@ class OnnxSession:
     def run(self, array: NDArray[Any]) -> list[NDArray[Any]]:
         """The outputs for the graph's only input. Starts anew where torch's threads have changed,
         which onnxruntime can't follow otherwise."""
-        if self._threads != torch.get_num_threads():
-            self._session, self._threads = self._start(), torch.get_num_threads()
+        if self.threads != torch.get_num_threads():
+            self._session = self._start()
         outputs: list[NDArray[Any]] = self._session.run(self.outputs, {self.inputs[0].name: array})
         return outputs
+
+    @property
+    def threads(self) -> int:
+        """That a run uses, at most."""
+        threads: int = self._session.get_session_options().intra_op_num_threads
+        return threads
 
     def _start(self) -> InferenceSession:
         try:

@@ -149,21 +149,27 @@ def _box_at(x: NDArray[np.float64], y: NDArray[np.float64], angles: NDArray[np.f
 
 
 def reading_order(boxes: Sequence[Box]) -> list[list[int]]:
-    """Rows of indices, top to bottom, left to right: columns of running text one after the other.
+    """Rows of indices, top to bottom, left to right: columns of a page one after the other.
 
-    A gap parts columns if few lines cross it and most lines beside it are long, as those of running
-    text are; the lines of a table are short, so they stay rows. A line that crosses the gap (a
-    title, a page's number) comes between what is above and what is below it.
+    A gap parts columns if few lines cross it, and either most lines beside it are long, as those of
+    running text are, or the lines on one side don't stand beside those on the other. The cells of a
+    table are short and side by side, so they stay rows. A line that crosses the gap (a title, a
+    page's number) comes between what is above and what is below it.
     """
     return _ordered(list(range(len(boxes))), boxes)
 
 
-PROSE = 8
-"""A line of running text is at least so many times as long as it is high."""
-COLUMN = 4
-"""Lines that a column has at least."""
+PROSE, COLUMN = 8, 4
+"""A line of running text is at least so many times as long as it is high; so many make a column."""
+LOOSE, APART, BESIDE = 8, 0.75, 0.1
+"""Lines that a column of others has at least; how many of them, at most, stand beside one of the
+other column, which is said of two whose middles differ by less than this part of their height."""
 CROSSING = 0.25
 """Of all lines, how many may cross the gap between columns."""
+MORE = 2
+"""So many more may cross its middle, as a title and a page's number do, than cross its edge."""
+ROWS_BACK = 4
+"""A line joins one of so many rows above it."""
 
 
 def _ordered(lines: list[int], boxes: Sequence[Box]) -> list[list[int]]:
@@ -184,34 +190,59 @@ def _ordered(lines: list[int], boxes: Sequence[Box]) -> list[list[int]]:
 
 
 def _column_gap(bounds: Sequence[tuple[float, float, float, float]]) -> float | None:
-    """The x between two columns of running text, if there are two."""
+    """The x between two columns, if there are two; the middle of where few lines cross it."""
     if len(bounds) < 2 * COLUMN:
         return None
     left, top, right, bottom = np.array(bounds).T
     prose = right - left >= PROSE * (bottom - top)
-    places = np.linspace(left.min(), right.max(), 101)[1:-1, None]
-    crossing = ((left < places) & (right > places)).sum(1)
-    sides = [right <= places, left >= places]
-    fits = crossing <= CROSSING * len(bounds)
-    for side in sides:
-        fits &= ((side & prose).sum(1) >= COLUMN) & (2 * (side & prose).sum(1) >= side.sum(1))
+    middle, height = (top + bottom) / 2, bottom - top
+
+    def parts(place: float) -> bool:
+        before, after = right <= place, left >= place
+        few, many = sorted([before, after], key=np.count_nonzero)
+        if all((side & prose).sum() >= max(COLUMN, side.sum() / 2) for side in (few, many)):
+            return True
+        if few.sum() < LOOSE or few.sum() + many.sum() < len(bounds):
+            return False
+        differences = middle[few][:, None] - middle[many]
+        nearest = np.abs(differences).argmin(1)
+        apart = differences[np.arange(len(nearest)), nearest]
+        apart = np.abs(apart - np.median(apart))  # a page may lie askew
+        return bool((apart < BESIDE * height[few]).mean() < APART)
+
+    places = np.linspace(left.min(), right.max(), 101)[1:-1]
+    crossing = ((left < places[:, None]) & (right > places[:, None])).sum(1)
+    fits = np.array(
+        [n <= CROSSING * len(bounds) and parts(x) for x, n in zip(places, crossing, strict=True)]
+    )
     if not fits.any():
         return None
-    least = np.flatnonzero(fits & (crossing == crossing[fits].min()))
-    middle = least[np.abs(least - least.mean()).argmin()]
-    return float(places[middle, 0])
+    least = crossing[fits].min()
+    (good,) = np.nonzero(crossing <= least + MORE)
+    best = np.flatnonzero(fits & (crossing == least))[0]
+    run = next(r for r in np.split(good, np.flatnonzero(np.diff(good) > 1) + 1) if best in r)
+    return float(places[run[len(run) // 2]])
 
 
 def _rows(lines: list[int], boxes: Sequence[Box]) -> list[list[int]]:
     """Lines that stand side by side make a row."""
     rows: list[list[int]] = []
     for i in sorted(lines, key=lambda i: boxes[i].y):
-        _, top, _, bottom = boxes[i].bounds
-        if rows:
-            _, above, _, below = boxes[rows[-1][-1]].bounds
-            overlap = min(bottom, below) - max(top, above)
-            if overlap > 0.5 * min(bottom - top, below - above):
-                rows[-1].append(i)
-                continue
-        rows.append([i])
+        for row in reversed(rows[-ROWS_BACK:]):
+            if _fits(boxes[i], [boxes[j] for j in row]):
+                row.append(i)
+                break
+        else:
+            rows.append([i])
     return [sorted(row, key=lambda i: boxes[i].x) for row in rows]
+
+
+def _fits(box: Box, row: Sequence[Box]) -> bool:
+    """Whether a line is as high up as the nearest one of a row, and stands over none of them."""
+    left, top, right, bottom = box.bounds
+    nearest = min(row, key=lambda other: abs(other.x - box.x)).bounds
+    overlap = min(bottom, nearest[3]) - max(top, nearest[1])
+    if overlap <= 0.5 * min(bottom - top, nearest[3] - nearest[1]):
+        return False
+    shared = min(right, nearest[2]) - max(left, nearest[0])
+    return shared < 0.5 * min(right - left, nearest[2] - nearest[0])
