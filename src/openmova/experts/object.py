@@ -81,14 +81,14 @@ class ObjectExpert(Expert):
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, size, size] -> [B, 256 + 352, *grid]: names, features."""
         features = self.encoder.features(view)
-        texts = [self.text(chances) for chances in self._chances(features)]
+        texts = [self.text(row) for row in self.chances(features)]
         codes = self.codes.write(texts, self.grid, self.first_row).to(features.dtype)
         resized = F.interpolate(features, self.grid, mode="bilinear", align_corners=False)
         return torch.cat([codes, resized], 1)
 
     def classify(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Probabilities of the classes [B, K], for uint8 [B, 3, H, W] and integer [B, 2]."""
-        return self._chances(self.encoder.features(self.view(images, sizes)))
+        return self.chances(self.encoder.features(self.view(images, sizes)))
 
     @staticmethod
     def text(chances: Tensor) -> str:
@@ -111,7 +111,8 @@ class ObjectExpert(Expert):
             lines.append(f"{word} {totals[word]:.0%}" + (f": {', '.join(told)}" if told else ""))
         return "\n".join(lines)
 
-    def _chances(self, features: Tensor) -> Tensor:
+    def chances(self, features: Tensor) -> Tensor:
+        """Probabilities [B, K] of the encoder's features [B, 352, h, w]."""
         hidden = F.relu6(self.head(features)).mean((2, 3))
         return self.classifier(hidden).softmax(-1)
 
