@@ -38,6 +38,8 @@ LATIN = 0x250
 HEIGHT, STEP = 48, 8
 SQUEEZE = 0.85
 """Of a line's natural length that the recogniser is given."""
+LARGEST = 2
+"""So many times a small picture is enlarged at most: small print is found better then."""
 LENGTHS = (32, 1600)
 LENGTH_STEP, BATCH = 32, 8
 SURE = 0.5
@@ -59,7 +61,8 @@ class TextExpert(Expert):
 
     Args:
         tokenizer: path of the language model's tokenizer.json.
-        size: longest side that a picture is reduced to; a smaller one stays as it is.
+        size: longest side that a picture is brought to; a small one is only enlarged to twice its
+            own.
         grid: of the map; a cell takes two tokens, and the beginning of a longer text is kept.
         detector, recogniser: paths of the two graphs.
     """
@@ -111,11 +114,11 @@ class TextExpert(Expert):
             save_file(path, session.file, folder)
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """See Expert.view. Returns uint8 [B, 4, S, S]: the picture in the upper left corner, never
-        enlarged, and a mask that is 255 where it is."""
+        """See Expert.view. Returns uint8 [B, 4, S, S]: the picture in the upper left corner, enlarged
+        to twice its size at most, and a mask that is 255 where it is."""
         views = images.new_zeros(len(images), 4, self.size, self.size)
         for view, picture in zip(views, crop(images, sizes), strict=True):
-            scale = min(1, self.size / max(picture.shape[1:]))
+            scale = self._scale(picture.shape[1:])
             h, w = (max(round(side * scale), 1) for side in picture.shape[1:])
             view[:3, :h, :w] = resize(picture, (h, w)).round()
             view[3, :h, :w] = 255
@@ -133,7 +136,7 @@ class TextExpert(Expert):
         """
         pages = []
         for view, size in zip(self.view(images, sizes), sizes.tolist(), strict=True):
-            scale = max(max(size) / self.size, 1)
+            scale = 1 / self._scale(size)
             rows = self._lines(view)
             pages.append([[line._replace(box=line.box.scaled(scale)) for line in r] for r in rows])
         return pages
@@ -150,6 +153,9 @@ class TextExpert(Expert):
                 parts += [CELLS_APART if apart else WORDS_APART, line.text]
             written.append("".join(parts))
         return "\n".join(written)
+
+    def _scale(self, size: Sequence[int]) -> float:
+        return min(LARGEST, self.size / max(size))
 
     def _lines(self, view: Tensor) -> list[list[Line]]:
         """The rows of lines of one view uint8 [4, S, S], in its pixels."""
