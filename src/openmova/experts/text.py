@@ -42,7 +42,7 @@ LARGEST = 2
 """So many times a small picture is enlarged at most: small print is found better then."""
 LENGTHS = (32, 1600)
 LENGTH_STEP, BATCH = 32, 8
-SURE = 0.5
+SURE = 0.75
 """Mean probability of its characters from which a line is kept."""
 WORDS_APART, CELLS_APART = " ", " | "
 """Put between the pieces of a row: near each other; further apart than a line is high."""
@@ -114,8 +114,8 @@ class TextExpert(Expert):
             save_file(path, session.file, folder)
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """See Expert.view. Returns uint8 [B, 4, S, S]: the picture in the upper left corner, enlarged
-        to twice its size at most, and a mask that is 255 where it is."""
+        """See Expert.view. Returns uint8 [B, 4, S, S]: the picture in the upper left corner, and
+        a mask that is 255 where it is."""
         views = images.new_zeros(len(images), 4, self.size, self.size)
         for view, picture in zip(views, crop(images, sizes), strict=True):
             scale = self._scale(picture.shape[1:])
