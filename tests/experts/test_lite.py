@@ -1,27 +1,61 @@
-"""EfficientNet-Lite0: our module with renamed weights is the package's network."""
+"""EfficientNet-Lite: our module with renamed weights is the package's network."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from openmova.experts.lite import LiteEncoder, convert_lite0
+from openmova.errors import UserError
+from openmova.experts.lite import Lite2Encoder, LiteEncoder, convert_lite
+
+from .pictures import assert_batch_changes_nothing, padded_batch
 
 
-def test_renamed_weights_give_the_packages_features() -> None:
+@pytest.mark.parametrize(("kind", "encoder"), [("lite0", LiteEncoder), ("lite2", Lite2Encoder)])
+def test_renamed_weights_give_the_packages_features(kind: str, encoder: type[LiteEncoder]) -> None:
     package = pytest.importorskip("efficientnet_lite_pytorch", reason="pip install it to compare")
-    oracle = package.EfficientNet.from_name("efficientnet-lite0").eval()
-    encoder = LiteEncoder(name="base", descriptions=["base"]).freeze()
-    renamed = convert_lite0(oracle.state_dict())
-    missing, unexpected = encoder.load_state_dict(renamed, strict=False)
+    oracle = package.EfficientNet.from_name(f"efficientnet-{kind}").eval().double()
+    ours = encoder(name="base", descriptions=["base"], stages=[4, 7]).freeze().double()
+    renamed = convert_lite(oracle.state_dict())
+    missing, unexpected = ours.load_state_dict(renamed, strict=False)
     assert not unexpected
     assert all(key.endswith("num_batches_tracked") for key in missing)
-    view = torch.rand(2, 3, 224, 224) * 2 - 1
+    side = {"lite0": 224, "lite2": 260}[kind]  # the package pads as this size needs it
+    view = torch.rand(1, 3, side, side).double() * 2 - 1
     with torch.no_grad():
         x = oracle._swish(oracle._bn0(oracle._conv_stem(view)))
-        for block in oracle._blocks:
+        expected = []
+        for block, after in zip(oracle._blocks, [*oracle._blocks[1:], None], strict=True):
             x = block(x)
-        torch.testing.assert_close(encoder.features(view), x)
+            if x.shape[1] in (encoder.layout[3][3], encoder.layout[6][3]) and (
+                after is None or after._block_args.output_filters != x.shape[1]
+            ):
+                expected.append(x)
+        maps = ours.features(view)
+    width = encoder.layout[3][3]
+    torch.testing.assert_close(maps[:, :width], expected[0])
+    resized = F.interpolate(expected[1], expected[0].shape[-2:], mode="bilinear")
+    torch.testing.assert_close(maps[:, width:], resized)
+
+
+def test_an_early_stage_leaves_out_the_blocks_after_it() -> None:
+    early = Lite2Encoder(name="b", descriptions=["b"], size=64, stages=[3]).freeze()
+    whole = Lite2Encoder(name="b", descriptions=["b"], size=64, stages=[3, 5, 7]).freeze()
+    early.load_state_dict(whole.state_dict(), strict=False)
+    view = early.view(*padded_batch())
+    assert early.channels == 48
+    assert whole.channels == 48 + 120 + 352
+    assert len(early.blocks) == 7
+    with torch.no_grad():
+        torch.testing.assert_close(whole(view)[:, :48], early(view))
+    assert_batch_changes_nothing(whole, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("stages", [[0], [8], [5, 3], [3, 3]])
+def test_stages_that_are_not_there_are_refused(stages: list[int]) -> None:
+    with pytest.raises(UserError, match="growing numbers from 1 to 7"):
+        Lite2Encoder(name="b", descriptions=["b"], stages=stages)
 
 
 def test_neck_and_grid_shape_the_map() -> None:

@@ -147,6 +147,21 @@ def test_a_graph_of_another_kind_is_refused(tmp_path: Path, content: bytes, mess
     assert "\n" not in str(caught.value)
 
 
+def test_a_graph_runs_with_as_many_threads_as_torch_has_now(graph: Path) -> None:
+    expert = build_expert(spec(graph, output="both"))
+    assert isinstance(expert, OnnxExpert)
+    view = expert.view(*padded_batch())
+    expected = expert(view)
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            torch.set_num_threads(threads)
+            assert torch.equal(expert(view), expected)
+            assert expert.session.threads == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_without_the_extra_the_error_says_how_to_get_it(
     graph: Path, monkeypatch: pytest.MonkeyPatch, package: str

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 
-from openmova.experts.onnx_graph import cut_after, tensor_names
+from openmova.experts.onnx_graph import cut_after, tensor_names, weight
 
 from .onnx_files import tiny_graph
 
@@ -34,6 +35,20 @@ def test_a_graph_with_a_branch_keeps_everything() -> None:
     ]
     model = helper.make_model(helper.make_graph(nodes, "outer", [], [])).SerializeToString()
     assert tensor_names(cut_after(model, "y")) == ["before", "y"]
+
+
+def test_a_graph_is_cut_after_several_tensors() -> None:
+    assert tensor_names(cut_after(tiny_graph(), "relu", "flat")) == ["pooled", "relu", "flat"]
+
+
+def test_a_weight_is_read_by_its_name() -> None:
+    numbers = np.arange(600, dtype="<f4").reshape(300, 2)
+    tensors = [numpy_helper.from_array(numbers, "linear"), numpy_helper.from_array(numbers[0], "b")]
+    graph = helper.make_graph([], "weights", [], [], tensors)
+    model = helper.make_model(graph).SerializeToString()
+    assert np.array_equal(weight(model, "linear"), numbers)
+    with pytest.raises(ValueError, match="the graph has no weight 'linea'"):
+        weight(model, "linea")
 
 
 def test_an_unknown_tensor_is_refused() -> None:

@@ -115,7 +115,7 @@ def test_training_reads_what_is_written(tmp_path: Path) -> None:
     write("text", maker("text"), tmp_path / "text", count=2, seed=0)
     pictures = read_samples(tmp_path / "pictures" / SAMPLES)
     assert len(pictures) == 4
-    assert pictures[0].opened().image.size == (4, 4)
+    assert pictures[0].open().image.size == (4, 4)
     assert pictures[0].experts == ()
     texts = read_samples(tmp_path / "text" / SAMPLES)
     record = next(read(tmp_path / "text" / SAMPLES))

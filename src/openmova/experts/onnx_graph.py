@@ -1,9 +1,13 @@
-"""Names the tensors inside an ONNX graph, and cuts a graph off after some of them."""
+"""Names the tensors of an ONNX graph, cuts a graph off after some of them, reads its weights."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, ValueInfoProto
+from onnx.numpy_helper import to_array
 
 
 def tensor_names(model: bytes) -> list[str]:
@@ -36,6 +40,14 @@ def cut_after(model: bytes, *tensors: str) -> bytes:
     del graph.output[:]
     graph.output.extend(ValueInfoProto(name=tensor) for tensor in tensors)
     return cut.SerializeToString()
+
+
+def weight(model: bytes, name: str) -> NDArray[Any]:
+    """A constant tensor of the graph. Raises ValueError if it has none of this name."""
+    for tensor in _parse(model).graph.initializer:
+        if tensor.name == name:
+            return to_array(tensor)
+    raise ValueError(f"the graph has no weight {name!r}")
 
 
 def _parse(model: bytes) -> ModelProto:

@@ -20,7 +20,12 @@ ENTRY_POINTS = "openmova.experts"
 
 KINDS: dict[str, str] = {
     "lite0": "openmova.experts.lite:LiteEncoder",
+    "lite2": "openmova.experts.lite:Lite2Encoder",
     "cell": "openmova.experts.cell:CellExpert",
+    "text": "openmova.experts.text:TextExpert",
+    "layout": "openmova.experts.layout:LayoutExpert",
+    "object": "openmova.experts.object:ObjectExpert",
+    "location": "openmova.experts.location:LocationExpert",
     "clip": "openmova.experts.clip:ClipEncoder",
     "dinov2": "openmova.experts.dinov2:Dinov2Encoder",
     "vit": "openmova.experts.vit:VitEncoder",

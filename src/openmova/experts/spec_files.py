@@ -6,6 +6,7 @@ imported, so the packages that it would import need not be there.
 
 from __future__ import annotations
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,3 +43,11 @@ def find_file(path: str, folder: Path | None = None) -> Path:
 def is_within_folder(path: str) -> bool:
     """Whether a spec's path is relative, so that the file belongs to the checkpoint folder."""
     return not path.startswith(PACKAGE) and not Path(path).is_absolute()
+
+
+def save_file(path: str, file: Path, folder: Path) -> None:
+    """Copy a file that a spec names to another checkpoint folder, if its path is relative."""
+    target = folder / path
+    if is_within_folder(path) and file.resolve() != target.resolve():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)

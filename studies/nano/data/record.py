@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from openmova.runtime.files import append_text
 from PIL import Image
 from tqdm import tqdm
 
+from openmova.runtime.files import append_text
 from studies.nano.data.tasks import experts
 
 SAMPLES = "samples.jsonl"

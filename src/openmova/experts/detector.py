@@ -1,0 +1,186 @@
+"""Detectors as experts: where things of known classes are, and how many, in words too.
+
+A detector is an ONNX graph for one picture whose heads are those of openmova.experts.boxes. Its map
+carries a short text in token codes (openmova.experts.token_codes), which says how many there are of
+each class and where each one is; beside it the neck's features and, at their place, the scores of
+the classes.
+
+Shapes: B batch, K classes, h w the map.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from openmova.experts.base import Expert
+from openmova.experts.boxes import Found, find_things
+from openmova.experts.onnx_session import OnnxSession
+from openmova.experts.spec_files import find_file, save_file
+from openmova.experts.token_codes import CHANNELS, TokenCodes
+
+LISTED = 12
+"""So many things get a line of their own in the text, the largest first."""
+
+
+class Heads(NamedTuple):
+    """Names of a graph's tensors."""
+
+    scores: tuple[str, ...]
+    """By growing stride: [1, h * w, K]."""
+    distances: tuple[str, ...]
+    features: str
+    """The neck's map [1, C, h, w]."""
+
+
+class DetectorExpert(Expert):
+    """A frozen detector; a subclass names its classes, heads and view.
+
+    Args:
+        tokenizer: path of the language model's tokenizer.json.
+        path: of the graph; None: the kind's usual one.
+        threshold: score from which a thing is counted.
+        grid: of the map. first_row: where the text begins in it.
+    """
+
+    classes: ClassVar[tuple[str, ...]]
+    usual_path: ClassVar[str]
+    heads: ClassVar[Heads]
+    strides: ClassVar[tuple[int, ...]]
+    neck: ClassVar[int]
+    """Channels of the features."""
+    usual_threshold: ClassVar[float]
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        tokenizer: str,
+        path: str | None = None,
+        threshold: float | None = None,
+        grid: Sequence[int] = (24, 24),
+        first_row: int = 0,
+        folder: Path | None = None,
+    ) -> None:
+        channels = CHANNELS + self.neck + len(self.classes)
+        super().__init__(name=name, descriptions=descriptions, channels=channels)
+        self.path = path or self.usual_path
+        self.grid, self.first_row = (grid[0], grid[1]), first_row
+        self.threshold = self.usual_threshold if threshold is None else threshold
+        self.codes = TokenCodes(tokenizer, folder)
+        outputs = [*self.heads.scores, *self.heads.distances, self.heads.features]
+        self.session = OnnxSession(find_file(self.path, folder), outputs)
+
+    @classmethod
+    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
+        return cls(**keywords, folder=folder)
+
+    @classmethod
+    def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
+        return find_file(keywords.get("path") or cls.usual_path, folder).stat().st_size
+
+    def save_files(self, folder: Path) -> None:
+        self.codes.save_files(folder)
+        save_file(self.path, self.session.file, folder)
+
+    def inside(self, picture: Tensor) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of where the picture lies in its view [channels, h, w]."""
+        return 0, 0, picture.shape[-1], picture.shape[-2]
+
+    @abstractmethod
+    def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
+        """Boxes [N, 4] of the view -> of the picture with this height and width."""
+
+    def forward(self, view: Tensor) -> Tensor:
+        """float [B, 3 or more, h, w] -> [B, 256 + neck + K, *grid]: text, features, scores."""
+        texts, maps = [], []
+        for picture in view:
+            levels, features = self._run(picture)
+            left, top, right, bottom = self.inside(picture)
+            width, height = right - left, bottom - top
+            things = [
+                thing._replace(box=clip((x0 - left, y0 - top, x1 - left, y1 - top), width, height))
+                for thing in find_things(levels, self.threshold)
+                for x0, y0, x1, y1 in [thing.box]
+            ]
+            texts.append(self.text(things, (height, width)))
+            scores = [
+                F.adaptive_max_pool2d(score.mT.unflatten(1, (-1, width)), self.grid)
+                for score, _, width, _ in levels
+            ]
+            neck = F.interpolate(features, self.grid, mode="bilinear", align_corners=False)
+            maps.append(torch.cat([neck[0], torch.stack(scores).amax(0)]))
+        codes = self.codes.write(texts, self.grid, self.first_row)
+        return torch.cat([codes, torch.stack(maps).to(codes)], 1).to(view.device)
+
+    def find(self, images: Tensor, sizes: Tensor) -> list[list[Found]]:
+        """What is in each picture; boxes in its pixels.
+
+        images: uint8 [B, 3, H, W]; sizes: integer [B, 2].
+        """
+        found = []
+        for view, (height, width) in zip(self.view(images, sizes), sizes.tolist(), strict=True):
+            things = find_things(self._run(view)[0], self.threshold)
+            boxes = torch.tensor([thing.box for thing in things]).view(-1, 4)
+            placed = [
+                clip(box, width, height) for box in self.place(boxes, (height, width)).tolist()
+            ]
+            found.append([t._replace(box=b) for t, b in zip(things, placed, strict=True)])
+        return found
+
+    def text(self, things: Sequence[Found], size: tuple[int, int]) -> str:
+        """In words: "2 dog, 1 person", then a line a thing, the largest first: "dog top left".
+
+        size: height and width of what the boxes lie in.
+        """
+        if not things:
+            return "nothing"
+        counts = Counter(self.classes[thing.label] for thing in things).most_common()
+        lines = [", ".join(f"{count} {name}" for name, count in counts)]
+        for thing in sorted(things, key=_area, reverse=True)[:LISTED]:
+            lines.append(f"{self.classes[thing.label]} {where(thing.box, size)}")
+        return "\n".join(lines)
+
+    def _run(self, picture: Tensor) -> tuple[list[tuple[Tensor, Tensor, int, int]], Tensor]:
+        """The levels for `find_things` and the features [1, C, h, w] of a view [3 or 4, h, w]."""
+        arrays = self.session.run(picture[None, :3].float().cpu().numpy())
+        outputs = [torch.from_numpy(array) for array in arrays]
+        count = len(self.strides)
+        widths = [-(-picture.shape[-1] // stride) for stride in self.strides]
+        levels = [
+            (scores[0], distances[0], width, stride)
+            for scores, distances, width, stride in zip(
+                outputs[:count], outputs[count : 2 * count], widths, self.strides, strict=True
+            )
+        ]
+        return levels, outputs[-1]
+
+
+def where(box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
+    """In which ninth of a picture of this height and width the middle of a box lies."""
+    left, top, right, bottom = box
+    down = min(max(int(3 * (top + bottom) / 2 / size[0]), 0), 2)
+    across = min(max(int(3 * (left + right) / 2 / size[1]), 0), 2)
+    row, column = ("top", "", "bottom")[down], ("left", "", "right")[across]
+    return f"{row} {column}".strip() or "middle"
+
+
+def clip(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
+    """What of a box lies in a picture of this size."""
+    left, top, right, bottom = box
+    x0, x1 = (min(max(x, 0), width) for x in (left, right))
+    y0, y1 = (min(max(y, 0), height) for y in (top, bottom))
+    return x0, y0, x1, y1
+
+
+def _area(thing: Found) -> float:
+    left, top, right, bottom = thing.box
+    return (right - left) * (bottom - top)

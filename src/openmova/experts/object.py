@@ -1,0 +1,128 @@
+"""What a photo shows: EfficientNet-Lite2 with its classifier of ImageNet's 1,000 classes.
+
+Its map carries the names in token codes (openmova.experts.token_codes), the everyday word before
+the exact one, as in "dog 93%: beagle 71%, basset 12%"; beside it the features at their place.
+
+Shapes: B batch, K classes, h w the map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from openmova.experts.base import Expert
+from openmova.experts.lite import LITE2, ConvNorm, Lite2Encoder, convert_lite
+from openmova.experts.token_codes import CHANNELS, TokenCodes
+
+NAMES = Path(__file__).with_name("imagenet_names.txt")
+"""Made by studies/nano/imagenet_names.py: a class a line, its name and its everyday word."""
+HIDDEN, CLASSES = 1280, 1000
+CANDIDATES = 10
+"""So many classes are looked at; all 118 dogs together always have some probability."""
+GUESSES, NAMES_OF_A_GUESS = 3, 2
+LEAST = 0.03
+"""Probability from which a word is told."""
+
+
+@cache
+def class_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the 1,000 classes, in the order of the weights: the names, and their everyday words."""
+    lines = NAMES.read_text(encoding="utf-8").splitlines()
+    names, words = zip(*(line.split("\t") for line in lines), strict=True)
+    return names, words
+
+
+class ObjectExpert(Expert):
+    """Names and features of what a picture shows.
+
+    Args:
+        tokenizer: path of the language model's tokenizer.json.
+        size: side of the square view in pixels.
+        grid: of the map. first_row: where the names begin in it.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        tokenizer: str,
+        size: int = 260,
+        grid: Sequence[int] = (24, 24),
+        first_row: int = 0,
+        folder: Path | None = None,
+    ) -> None:
+        width = LITE2[-1][3]
+        super().__init__(name=name, descriptions=descriptions, channels=CHANNELS + width)
+        self.grid, self.first_row = (grid[0], grid[1]), first_row
+        self.encoder = Lite2Encoder(name=name, descriptions=descriptions, size=size)
+        self.head = ConvNorm(width, HIDDEN, 1)
+        self.classifier = nn.Linear(HIDDEN, CLASSES)
+        self.codes = TokenCodes(tokenizer, folder)
+
+    @classmethod
+    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
+        return cls(**keywords, folder=folder)
+
+    def save_files(self, folder: Path) -> None:
+        self.codes.save_files(folder)
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """See Expert.view. Returns float32 [B, 3, size, size]."""
+        return self.encoder.view(images, sizes)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """[B, 3, size, size] -> [B, 256 + 352, *grid]: names, features."""
+        features = self.encoder.features(view)
+        texts = [self.text(row) for row in self.chances(features)]
+        codes = self.codes.write(texts, self.grid, self.first_row).to(features.dtype)
+        resized = F.interpolate(features, self.grid, mode="bilinear", align_corners=False)
+        return torch.cat([codes, resized], 1)
+
+    def classify(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """Probabilities of the classes [B, K], for uint8 [B, 3, H, W] and integer [B, 2]."""
+        return self.chances(self.encoder.features(self.view(images, sizes)))
+
+    @staticmethod
+    def text(chances: Tensor) -> str:
+        """In words, of probabilities [K]: the likeliest everyday words, then their exact names."""
+        names, words = class_names()
+        values, classes = chances.float().topk(CANDIDATES)
+        exact = [
+            (chance, names[i], words[i])
+            for chance, i in zip(values.tolist(), classes.tolist(), strict=True)
+        ]
+        totals: dict[str, float] = {}
+        for chance, _, word in exact:
+            totals[word] = totals.get(word, 0) + chance
+        lines: list[str] = []
+        for word in sorted(totals, key=lambda word: -totals[word])[:GUESSES]:
+            if lines and totals[word] < LEAST:
+                break
+            of_word = [(p, name) for p, name, other in exact if other == word and name != word]
+            told = [f"{name} {p:.0%}" for p, name in of_word[:NAMES_OF_A_GUESS] if p >= LEAST]
+            lines.append(f"{word} {totals[word]:.0%}" + (f": {', '.join(told)}" if told else ""))
+        return "\n".join(lines)
+
+    def chances(self, features: Tensor) -> Tensor:
+        """Probabilities [B, K] of the encoder's features [B, 352, h, w]."""
+        hidden = F.relu6(self.head(features)).mean((2, 3))
+        return self.classifier(hidden).softmax(-1)
+
+
+def convert_lite_classifier(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The package's names of the whole network -> those of an `ObjectExpert`, but for the codes."""
+    encoder = {f"encoder.{name}": value for name, value in convert_lite(state).items()}
+    parts = {"_conv_head": "head.conv", "_bn1": "head.norm", "_fc": "classifier"}
+    for key, value in state.items():
+        layer, _, leaf = key.partition(".")
+        if layer in parts:
+            encoder[f"{parts[layer]}.{leaf}"] = value
+    return encoder

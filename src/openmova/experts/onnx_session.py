@@ -1,0 +1,80 @@
+"""A graph of an ONNX file in onnxruntime (the extra `onnx`), with as many threads as torch has."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from numpy.typing import NDArray
+
+from openmova.errors import UserError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
+class OnnxSession:
+    """Runs a graph up to the tensors asked for; without any, up to its own outputs.
+
+    Raises UserError if onnxruntime is missing, the graph has no such tensor, or it can't be run.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        outputs: Sequence[str] = (),
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        self.file, self.providers = file, list(providers)
+        self._wanted = list(outputs)
+        self._session = self._start()
+        self.inputs: list[Any] = self._session.get_inputs()
+        self.outputs: list[str] = [output.name for output in self._session.get_outputs()]
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def run(self, array: NDArray[Any]) -> list[NDArray[Any]]:
+        """The outputs for the graph's only input. Starts anew where torch's threads have changed,
+        which onnxruntime can't follow otherwise."""
+        if self.threads != torch.get_num_threads():
+            self._session = self._start()
+        outputs: list[NDArray[Any]] = self._session.run(self.outputs, {self.inputs[0].name: array})
+        return outputs
+
+    @property
+    def threads(self) -> int:
+        """That a run uses, at most."""
+        threads: int = self._session.get_session_options().intra_op_num_threads
+        return threads
+
+    def _start(self) -> InferenceSession:
+        try:
+            from onnxruntime import InferenceSession, SessionOptions
+            from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+            from openmova.experts.onnx_graph import cut_after, tensor_names
+        except ImportError as error:
+            raise UserError(
+                "an expert of the kind onnx needs onnx and onnxruntime; "
+                'install it with: pip install "openmova[onnx]"'
+            ) from error
+        options = SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors only: it warns of each weight that a cut leaves
+        model = self.file.read_bytes()
+        try:
+            names = tensor_names(model)
+            for output in self._wanted:
+                if output not in names:
+                    near = " or ".join(difflib.get_close_matches(output, names, cutoff=0))
+                    raise UserError(
+                        f"the graph {self.file.name!r} computes no tensor {output!r}; "
+                        f"did you mean {near}?"
+                    )
+            wanted = cut_after(model, *self._wanted) if self._wanted else model
+            return InferenceSession(wanted, options, providers=self.providers)
+        except (ValueError, errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph) as error:
+            reason = " ".join(str(error).split())  # in one line
+            raise UserError(f"{str(self.file)!r} can't be run by onnxruntime: {reason}") from error

@@ -1,0 +1,208 @@
+"""Reads what is written in a picture: PP-OCRv6 of the package `rapidocr`, its map the words read.
+
+Detector: differentiable binarization (arXiv 1911.08947). Recogniser: a line 48 pixels high, a
+character or none every 8 pixels (CTC). Both take BGR in -1..1. The map carries the tokens of the
+text in reading order (openmova.experts.token_codes), not by their place.
+
+Shapes: B batch, S side of the view, L lines of one batch of the recogniser, T steps of a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from openmova.experts.base import Expert, crop, resize
+from openmova.experts.onnx_graph import weight
+from openmova.experts.onnx_session import OnnxSession
+from openmova.experts.spec_files import find_file, save_file
+from openmova.experts.text_lines import Box, cut_out, find_boxes, reading_order
+from openmova.experts.token_codes import CHANNELS, TokenCodes
+
+DETECTOR = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
+RECOGNISER = "package:rapidocr/models/PP-OCRv6_rec_small.onnx"
+FEATURES = "p2o.pd_op.transpose.8.0"
+CLASSES = ("linear_8.w_0", "linear_8.b_0")
+"""The recogniser's last layer, which we compute for some of its 18,710 classes only."""
+SIGNS = frozenset("€™…–—‘’“”•→←≤≥≈×÷−°′″†‡ﬁﬂαβγδεζηθικλμνξπρστφχψωΑΒΓΔΘΛΞΠΣΦΨΩ∑∞√∂∫≠±")
+LATIN = 0x250
+"""Code points below are Latin letters, digits and the usual signs."""
+
+HEIGHT, STEP = 48, 8
+SQUEEZE = 0.85
+"""Of a line's natural length that the recogniser is given."""
+LARGEST = 2
+"""So many times a small picture is enlarged at most: small print is found better then."""
+LENGTHS = (32, 1600)
+LENGTH_STEP, BATCH = 32, 8
+SURE = 0.75
+"""Mean probability of its characters from which a line is kept."""
+WORDS_APART, CELLS_APART = " ", " | "
+"""Put between the pieces of a row: near each other; further apart than a line is high."""
+
+
+class Line(NamedTuple):
+    """What was read in one box; score is the mean probability of its characters."""
+
+    text: str
+    score: float
+    box: Box
+
+
+class TextExpert(Expert):
+    """Detector, recogniser, reading order, and the tokens of the text in the cells of a map.
+
+    Args:
+        tokenizer: path of the language model's tokenizer.json.
+        size: longest side that a picture is brought to; a small one is only enlarged to twice its
+            own.
+        grid: of the map; a cell takes two tokens, and the beginning of a longer text is kept.
+        detector, recogniser: paths of the two graphs.
+    """
+
+    frame = "none"
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        tokenizer: str,
+        size: int = 960,
+        grid: Sequence[int] = (24, 24),
+        detector: str = DETECTOR,
+        recogniser: str = RECOGNISER,
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__(name=name, descriptions=descriptions, channels=CHANNELS)
+        self.size, self.grid = size, (grid[0], grid[1])
+        self.codes = TokenCodes(tokenizer, folder)
+        self.paths = (detector, recogniser)
+        self.detector = OnnxSession(find_file(detector, folder))
+        self.recogniser = OnnxSession(find_file(recogniser, folder), [FEATURES])
+        characters = ["", *self.recogniser.metadata["character"].split("\n")]
+        graph = self.recogniser.file.read_bytes()
+        weights, bias = (weight(graph, layer) for layer in CLASSES)
+        characters += [" "] * (len(bias) - len(characters))
+        kept = [
+            i
+            for i, c in enumerate(characters)
+            if i == 0 or c in SIGNS or (len(c) == 1 and ord(c) < LATIN)
+        ]
+        self.characters = np.array([characters[i] for i in kept])
+        self.weights, self.bias = weights[:, kept], bias[kept]
+
+    @classmethod
+    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
+        return cls(**keywords, folder=folder)
+
+    @classmethod
+    def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
+        paths = (keywords.get("detector", DETECTOR), keywords.get("recogniser", RECOGNISER))
+        return sum(find_file(path, folder).stat().st_size for path in paths)
+
+    def save_files(self, folder: Path) -> None:
+        self.codes.save_files(folder)
+        for path, session in zip(self.paths, (self.detector, self.recogniser), strict=True):
+            save_file(path, session.file, folder)
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """See Expert.view. Returns uint8 [B, 4, S, S]: the picture in the upper left corner, and
+        a mask that is 255 where it is."""
+        views = images.new_zeros(len(images), 4, self.size, self.size)
+        for view, picture in zip(views, crop(images, sizes), strict=True):
+            scale = self._scale(picture.shape[1:])
+            h, w = (max(round(side * scale), 1) for side in picture.shape[1:])
+            view[:3, :h, :w] = resize(picture, (h, w)).round()
+            view[3, :h, :w] = 255
+        return views
+
+    def forward(self, view: Tensor) -> Tensor:
+        """uint8 [B, 4, S, S] -> [B, 256, *grid]: codes of two tokens a cell, in reading order."""
+        texts = [self.text(self._lines(picture)) for picture in view]
+        return self.codes.write(texts, self.grid).to(view.device)
+
+    def read(self, images: Tensor, sizes: Tensor) -> list[list[list[Line]]]:
+        """The rows of lines of each picture, in reading order; boxes in pixels of the picture.
+
+        images: uint8 [B, 3, H, W]; sizes: integer [B, 2].
+        """
+        pages = []
+        for view, size in zip(self.view(images, sizes), sizes.tolist(), strict=True):
+            scale = 1 / self._scale(size)
+            rows = self._lines(view)
+            pages.append([[line._replace(box=line.box.scaled(scale)) for line in r] for r in rows])
+        return pages
+
+    @staticmethod
+    def text(rows: Sequence[Sequence[Line]]) -> str:
+        """Rows of lines as one text; pieces of a row that stand apart are cells of a table."""
+        written = []
+        for row in rows:
+            parts = [row[0].text]
+            for before, line in pairwise(row):
+                gap = line.box.bounds[0] - before.box.bounds[2]
+                apart = gap > max(line.box.height, before.box.height)
+                parts += [CELLS_APART if apart else WORDS_APART, line.text]
+            written.append("".join(parts))
+        return "\n".join(written)
+
+    def _scale(self, size: Sequence[int]) -> float:
+        return min(LARGEST, self.size / max(size))
+
+    def _lines(self, view: Tensor) -> list[list[Line]]:
+        """The rows of lines of one view uint8 [4, S, S], in its pixels."""
+        height, width = (int(view[3].amax(axis).count_nonzero()) for axis in (1, 0))
+        picture = view[:3, :height, :width].float().cpu()
+        boxes = self._boxes(picture)
+        lines = [line for line in self._recognise(picture, boxes) if line.text]
+        rows = reading_order([line.box for line in lines])
+        return [[lines[i] for i in row] for row in rows]
+
+    def _boxes(self, picture: Tensor) -> list[Box]:
+        """Where lines are in a picture float [3, h, w] of 0..255."""
+        h, w = picture.shape[1:]
+        size = (max(round(h / 32), 1) * 32, max(round(w / 32), 1) * 32)  # the network's step
+        probability = self.detector.run(_input(resize(picture, size)[None]))[0][0, 0]
+        across, down = w / size[1], h / size[0]
+        return [box.scaled(across, down) for box in find_boxes(probability)]
+
+    def _recognise(self, picture: Tensor, boxes: Sequence[Box]) -> Iterator[Line]:
+        """Reads boxes; lines of like length go through the recogniser together."""
+        natural = [HEIGHT * SQUEEZE * box.width / box.height for box in boxes]
+        lengths = [int(np.clip(np.ceil(n / LENGTH_STEP) * LENGTH_STEP, *LENGTHS)) for n in natural]
+        for length in sorted(set(lengths)):
+            alike = [box for box, other in zip(boxes, lengths, strict=True) if other == length]
+            for start in range(0, len(alike), BATCH):
+                batch = alike[start : start + BATCH]
+                crops = torch.stack([cut_out(picture, box, HEIGHT, length) for box in batch])
+                (features,) = self.recogniser.run(_input(crops))  # [L, T, 120]
+                for box, line in zip(batch, features, strict=True):
+                    text, score = self._spell(line @ self.weights + self.bias)
+                    if score >= SURE:
+                        yield Line(text, score, box)
+
+    def _spell(self, logits: NDArray[np.float32]) -> tuple[str, float]:
+        """Characters of the steps [T, classes] and their mean probability: the best class of each,
+        repetitions and blanks left out."""
+        best = logits.argmax(1)
+        new = (best > 0) & (best != np.roll(best, 1))
+        new[0] = best[0] > 0
+        if not new.any():
+            return "", 0.0
+        exps = np.exp(logits[new] - logits[new].max(1, keepdims=True))
+        text = "".join(self.characters[best[new]]).strip()
+        return text, float((1 / exps.sum(1)).mean())
+
+
+def _input(pictures: Tensor) -> NDArray[np.float32]:
+    """float [N, 3, h, w] in 0..255, RGB -> what both networks take."""
+    array: NDArray[np.float32] = (pictures.flip(1) / 127.5 - 1).numpy()
+    return array

