@@ -43,9 +43,9 @@ from PIL import Image
 from openmova import Mova
 from openmova.cli.console import quiet_libraries
 from openmova.inference.model_thread import load_apart
-from openmova.serve.http.app import Options, create_app
-from openmova.serve.http.conversation import Rules
-from openmova.serve.http.server import bound_socket, run
+from openmova.serve.http.chat_api import Options, create_app
+from openmova.serve.http.chat_request import Rules
+from openmova.serve.http.http_server import bound_socket, run
 from studies.toy.suite import GROUPS, Item, items
 
 NAME = "nano"

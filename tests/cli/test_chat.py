@@ -15,7 +15,6 @@ from openmova import Mova
 from openmova.cli import app
 from openmova.cli.chat_terminal import ChatTerminal
 from openmova.inference.engine import Engine
-from openmova.inference.session import Talk
 from terminal import CTRL_D, UP, Terminal
 from tiny import pictures
 
@@ -88,7 +87,7 @@ class TestByLine:
     @pytest.mark.parametrize(
         ("stdin", "told"),
         [
-            ("what is this ?\n", "give one first"),
+            ("what is this ?\n", "give one with the first question"),
             ("/image nowhere.png\n", "no file 'nowhere.png'"),
             ("/experts tow\n", "did you mean two"),
             ("/image\n", "is no command"),
@@ -153,8 +152,8 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
 ) -> None:
     """As Ctrl-C would, where the first piece is written out."""
     engine = Engine(mova, max_batch_size=1)
-    talk = Talk(engine)
-    talk.show(image)
+    terminal = ChatTerminal(engine, experts=None, max_new_tokens=200)
+    terminal.open(image)
 
     def interrupted(text: str) -> str:
         raise KeyboardInterrupt
@@ -163,8 +162,8 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path))
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
     monkeypatch.setattr("openmova.cli.chat_terminal._printable", interrupted)
-    ChatTerminal(talk, experts=None, max_new_tokens=200).in_a_terminal("tiny", None)
+    terminal.run_interactive("tiny", None)
     engine.close()
     assert "stopped" in capsys.readouterr().out
-    assert talk.messages == []
+    assert terminal._session.messages == []
     assert engine.running == 0

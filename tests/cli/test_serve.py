@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.cli import app
-from openmova.serve.http import app as serve_app
-from openmova.serve.http import server as serve_run
+from openmova.serve.http import chat_api as serve_app
+from openmova.serve.http import http_server as serve_run
 from serve.http.served import asked
 from tiny import pictures
 

@@ -87,7 +87,7 @@ def test_who_opens_it_to_the_network_is_told_of_the_password(
     folder: str, monkeypatch: pytest.MonkeyPatch, host: str, password: str, warned: bool
 ) -> None:
     pytest.importorskip("gradio")
-    from openmova.serve.ui import app as ui_app
+    from openmova.serve.ui import page_server as ui_app
 
     made: dict[str, Any] = {}
     monkeypatch.setenv("OPENMOVA_UI_PASSWORD", password)

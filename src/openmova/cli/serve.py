@@ -119,9 +119,9 @@ def serve(
         raise UserError("--replicas goes with --ray")
     from openmova.images.opening import ImageLimits
     from openmova.inference.model_thread import load_apart
-    from openmova.serve.http.app import Options, create_app
-    from openmova.serve.http.conversation import Rules
-    from openmova.serve.http.server import bound_socket, run
+    from openmova.serve.http.chat_api import Options, create_app
+    from openmova.serve.http.chat_request import Rules
+    from openmova.serve.http.http_server import bound_socket, run
 
     images = ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6))
     rules = Rules(
@@ -162,7 +162,7 @@ def serve(
             run(create_app(load_apart(load), options), listening, lambda: tell(bound))
     if on_ray:  # the port is free again, for Ray's proxy
         from openmova.cli.console import fetched
-        from openmova.serve.http.on_ray import run_on_ray
+        from openmova.serve.http.ray_serve import run_on_ray
 
         fetched(model, yes=yes)  # asked about here, not in a replica
         run_on_ray(

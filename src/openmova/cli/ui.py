@@ -52,7 +52,7 @@ def ui(
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the page needs more packages: pip install 'openmova[ui]'")
     from openmova.inference.model_thread import load_apart
-    from openmova.serve.http.server import bound_socket
+    from openmova.serve.http.http_server import bound_socket
 
     load = partial(
         loaded,
@@ -66,7 +66,7 @@ def ui(
     )
     with bound_socket(host, port) as listening:
         mova = load_apart(load)
-        from openmova.serve.ui.app import create_page, run_page
+        from openmova.serve.ui.page_server import create_page, run_page
 
         password = os.environ.get(PASSWORD_VARIABLE, "")
         if host not in LOCAL and not password:

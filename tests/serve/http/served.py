@@ -17,8 +17,8 @@ import openai
 from PIL import Image
 
 from openmova import Mova
-from openmova.serve.http.app import Options, Server, create_app
-from openmova.serve.http.server import HttpServer, bound_socket
+from openmova.serve.http.chat_api import Options, Server, create_app
+from openmova.serve.http.http_server import HttpServer, bound_socket
 
 MODEL = "tiny"
 QUESTION = "what is this ?"

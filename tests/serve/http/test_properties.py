@@ -10,7 +10,7 @@ from collections import Counter
 
 from inference.asking import tiny_mova
 from openmova.images.opening import ImageLimits
-from openmova.serve.http.conversation import Rules
+from openmova.serve.http.chat_request import Rules
 from serve.http.fuzzing import MOST_TOKENS, PICTURES, fuzz
 from serve.http.served import MODEL, QUESTION, asked, serving
 

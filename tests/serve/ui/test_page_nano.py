@@ -18,7 +18,7 @@ pytest.importorskip("gradio")
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
-from openmova.serve.ui.page import examples
+from openmova.serve.ui.layout import examples
 from serve.ui.visiting import NO_BROWSER, Visitor, browser, browser_path, served
 
 pytestmark = [

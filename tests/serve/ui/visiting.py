@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from openmova import Mova
 from openmova.inference.engine import Engine
-from openmova.serve.ui.app import create_page
+from openmova.serve.ui.page_server import create_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 NO_BROWSER = f"no browser among {', '.join(BROWSERS)}: apt install chromium"

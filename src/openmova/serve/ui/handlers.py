@@ -18,7 +18,7 @@ from openmova.inference.engine import Engine, Piece, Question, Reply, RoutingEve
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.session import Picture, Session
 from openmova.routing.selection import ExpertSelection
-from openmova.serve.ui.showing import Card, about, nothing_yet, side_by_side
+from openmova.serve.ui.rendering import Card, about, nothing_yet, side_by_side
 
 SHOWN = 960
 """Pixels."""
@@ -32,7 +32,7 @@ Turns = list[dict[str, str]]
 
 
 @dataclass
-class Visit:
+class PageState:
     """One visitor's conversation, and what it is about."""
 
     session: Session
@@ -50,7 +50,7 @@ class Visit:
         return [_turn(role, text) for role, text in self.session.turns]
 
 
-class Answering:
+class PageHandlers:
     """Gradio calls these; a user's mistake becomes a message on the page."""
 
     def __init__(self, engine: Engine, limits: GenerationLimits, images: ImageLimits) -> None:
@@ -60,15 +60,15 @@ class Answering:
         self._images = images
 
     def ask(
-        self, visit: Visit | None, path: str | None, question: str, *switches: str
-    ) -> Iterator[tuple[Visit, Turns, str, str]]:
+        self, visit: PageState | None, path: str | None, question: str, *switches: str
+    ) -> Iterator[tuple[PageState, Turns, str, str]]:
         """The visit, the conversation as it grows, the emptied question, and what is told of it."""
         try:
             yield from self._ask(visit, path, question, self._selection(switches))
         except (UserError, Unavailable) as error:
             raise _told(error) from error
 
-    def compare(self, visit: Visit | None, *switches: str) -> Iterator[str]:
+    def compare(self, visit: PageState | None, *switches: str) -> Iterator[str]:
         """The last question's answers with other experts, as they come."""
         try:
             yield from self._compare(visit, self._selection(switches))
@@ -79,13 +79,13 @@ class Answering:
         """A new conversation: no visit, nothing said, nothing told."""
         return None, [], nothing_yet(NO_ANSWER), nothing_yet(NO_COMPARISON)
 
-    def stopped(self, visit: Visit | None) -> Turns:
+    def stopped(self, visit: PageState | None) -> Turns:
         """The conversation without the question that was stopped."""
         return [] if visit is None else visit.turns()
 
     def _ask(
-        self, visit: Visit | None, path: str | None, question: str, selection: ExpertSelection
-    ) -> Iterator[tuple[Visit, Turns, str, str]]:
+        self, visit: PageState | None, path: str | None, question: str, selection: ExpertSelection
+    ) -> Iterator[tuple[PageState, Turns, str, str]]:
         if path is None:
             raise UserError("there is no image: upload or paste one, or pick an example")
         if visit is None or visit.path != path:
@@ -107,7 +107,7 @@ class Answering:
             said = [_turn("user", question.strip()), _turn("assistant", text or "…")]
             yield visit, [*before, *said], "", html
 
-    def _compare(self, visit: Visit | None, selection: ExpertSelection) -> Iterator[str]:
+    def _compare(self, visit: PageState | None, selection: ExpertSelection) -> Iterator[str]:
         if visit is None or visit.answer is None:
             raise UserError("nothing was answered yet: ask a question first")
         selections = self._others(visit.answer.routing.experts, selection)
@@ -157,7 +157,7 @@ class Answering:
             forbidden=frozenset(name for name, switch in placed if switch == NEVER),
         )
 
-    def _visit(self, path: str) -> Visit:
+    def _visit(self, path: str) -> PageState:
         """A new conversation about the picture in this file."""
         try:
             data = Path(path).read_bytes()
@@ -167,7 +167,7 @@ class Answering:
         session.open(picture)
         preview = picture.image.copy()
         preview.thumbnail((SHOWN, SHOWN))
-        return Visit(session, picture.size, path, preview)
+        return PageState(session, picture.size, path, preview)
 
 
 def _turn(role: str, text: str) -> dict[str, Any]:

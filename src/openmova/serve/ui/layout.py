@@ -10,8 +10,8 @@ from gradio.data_classes import ImageData
 
 from openmova.inference.engine import Engine
 from openmova.runtime.assets import EXAMPLES, asset_folder
-from openmova.serve.ui.answering import ALWAYS, NEVER, NO_ANSWER, NO_COMPARISON, ROUTER, Answering
-from openmova.serve.ui.showing import nothing_yet
+from openmova.serve.ui.handlers import ALWAYS, NEVER, NO_ANSWER, NO_COMPARISON, ROUTER, PageHandlers
+from openmova.serve.ui.rendering import nothing_yet
 
 VISITS = 50
 """Conversations that are remembered; each holds a picture."""
@@ -19,7 +19,7 @@ HOUR = 3600
 """Seconds after which uploads are deleted."""
 
 
-def build(answering: Answering, engine: Engine, *, model: str) -> gr.Blocks:
+def build(answering: PageHandlers, engine: Engine, *, model: str) -> gr.Blocks:
     """model: what the user called it."""
     mova = engine.mova
     with gr.Blocks(

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from openmova.errors import UserError
 from openmova.inference.engine import Unavailable
-from openmova.serve.http.body import TooLarge
-from openmova.serve.http.protocol import ErrorAnswer, ErrorInfo, Refused
+from openmova.serve.http.body import RequestTooLarge
+from openmova.serve.http.protocol import BadRequest, ErrorAnswer, ErrorInfo
 
 CLIENT_GONE = 499
 """As proxies log it; nobody reads it."""
@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 def error_info(error: Exception) -> tuple[int, ErrorInfo]:
     """The status of an error and what is said about it; our own mistakes are logged, not shown."""
     match error:
-        case TooLarge():
+        case RequestTooLarge():
             return 413, ErrorInfo(message=str(error), type=INVALID, code="request_too_large")
         case UserError():
-            param = error.param if isinstance(error, Refused) else None
+            param = error.param if isinstance(error, BadRequest) else None
             return 400, ErrorInfo(message=str(error), type=INVALID, param=param)
         case Unavailable():
             if error.full:

@@ -22,7 +22,14 @@ from openmova.inference.mova import Mova
 from openmova.inference.sampling import Sampling
 from openmova.inference.session import Picture, assistant_turn, user_turn
 from openmova.routing.selection import ExpertSelection
-from openmova.serve.http.protocol import ChatRequest, ImagePart, Refused, TextPart, Turn, Wish
+from openmova.serve.http.protocol import (
+    BadRequest,
+    ChatRequest,
+    ImagePart,
+    MovaOptions,
+    TextPart,
+    Turn,
+)
 from openmova.serve.http.remote_images import RemoteLimits, fetch
 
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
@@ -54,15 +61,15 @@ def question_of(
     """What the engine is asked. upload: a picture that came beside the request.
 
     Fetches the picture if it is elsewhere, and opens it while it holds `opening`, as its pixels may
-    take a thousand times the memory of its file. Raises Refused, or another UserError.
+    take a thousand times the memory of its file. Raises BadRequest, or another UserError.
     """
-    wish = request.mova or Wish()
+    wish = request.mova or MovaOptions()
     tokens = request.max_completion_tokens or request.max_tokens or rules.default_tokens
     if tokens > rules.max_tokens:
-        raise Refused(f"max_tokens is {tokens}: give at most {rules.max_tokens}", "max_tokens")
+        raise BadRequest(f"max_tokens is {tokens}: give at most {rules.max_tokens}", "max_tokens")
     answers = request.n or 1
     if answers > max_answers:
-        raise Refused(f"n is {answers}: give at most {max_answers}", "n")
+        raise BadRequest(f"n is {answers}: give at most {max_answers}", "n")
     selection = ExpertSelection.of(_experts(wish.experts), wish.max_experts, mova.experts)
     sampling = Sampling(
         temperature=request.temperature or 0.0,
@@ -96,36 +103,36 @@ def _experts(names: Sequence[str] | None) -> str | Sequence[str] | None:
 
 
 def _text(number: int, turn: Turn) -> str:
-    """What a message says, checked. Raises Refused for a message out of turn, too."""
+    """What a message says, checked. Raises BadRequest for a message out of turn, too."""
     where = f"messages.{number}"
     if turn.role != ("user", "assistant")[number % 2]:
-        raise Refused(f"{where} is of the {turn.role}: {ALTERNATE}", where)
+        raise BadRequest(f"{where} is of the {turn.role}: {ALTERNATE}", where)
     text = "\n".join(part.text for part in turn.content if isinstance(part, TextPart))
     if turn.role == "assistant":
         return text.strip()
     try:
         return check_question(text)
     except UserError as error:
-        raise Refused(f"{where}: {error}", where) from error
+        raise BadRequest(f"{where}: {error}", where) from error
 
 
 def _picture_url(turns: Sequence[Turn], uploaded: bool) -> str:
     """Where the one picture is; empty if it was uploaded."""
     if turns[-1].role != "user":
-        raise Refused(f"the last message is of the assistant: {ALTERNATE}", "messages")
+        raise BadRequest(f"the last message is of the assistant: {ALTERNATE}", "messages")
     urls: list[str] = []
     for number, turn in enumerate(turns):
         for part in turn.content:
             if isinstance(part, ImagePart):
                 if number:
-                    raise Refused(
+                    raise BadRequest(
                         f"messages.{number} has an image: a conversation is about the image of its "
                         "first message; start a new one",
                         f"messages.{number}",
                     )
                 urls.append(part.image_url.url)
     if len(urls) + uploaded != 1:
-        raise Refused(
+        raise BadRequest(
             f"the first message has {len(urls) + uploaded} images: MoVA talks about exactly one",
             "messages.0",
         )
@@ -133,14 +140,14 @@ def _picture_url(turns: Sequence[Turn], uploaded: bool) -> str:
 
 
 def _bytes_of(url: str, rules: Rules) -> bytes:
-    """The picture's file. Raises Refused for a URL that is not read."""
+    """The picture's file. Raises BadRequest for a URL that is not read."""
     if head := DATA_URL.match(url[:100]):
         try:
             return base64.b64decode(url[head.end() :], validate=True)
         except (binascii.Error, ValueError) as error:
-            raise Refused("the image's data URL is not base64: encode it again") from error
+            raise BadRequest("the image's data URL is not base64: encode it again") from error
     if not rules.remote_images:
-        raise Refused(
+        raise BadRequest(
             "an image's URL is data:image/...;base64,...: this server reads no others; send the "
             "image itself"
         )

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from openmova.errors import UserError
 from openmova.serve.http import body as reading
-from openmova.serve.http.app import Server
+from openmova.serve.http.chat_api import Server
 
 PATIENCE = 30.0
 """Seconds in which a client takes what it is sent; one that does not is hung up on."""

@@ -15,7 +15,7 @@ import pytest
 from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.serve.http import body as reading
-from openmova.serve.http import server as run
+from openmova.serve.http import http_server as run
 from serve.http.served import MODEL, QUESTION, SECONDS, asked, serving
 from tiny import pictures
 

@@ -25,10 +25,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openmova.inference.engine import Engine
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
-from openmova.serve.http.conversation import IMAGES
-from openmova.serve.http.server import Connection
-from openmova.serve.ui.answering import Answering
-from openmova.serve.ui.page import build
+from openmova.serve.http.chat_request import IMAGES
+from openmova.serve.http.http_server import Connection
+from openmova.serve.ui.handlers import PageHandlers
+from openmova.serve.ui.layout import build
 
 FONT = ["system-ui", "sans-serif"]
 MONO = ["ui-monospace", "monospace"]
@@ -73,7 +73,7 @@ def create_page(
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.engine = engine
-    answering = Answering(
+    answering = PageHandlers(
         engine, GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=SECONDS), IMAGES
     )
     gr.mount_gradio_app(
@@ -91,7 +91,7 @@ def create_page(
         theme=_theme(),
         css=files("openmova.serve.ui").joinpath("page.css").read_text(encoding="utf-8"),
     )
-    app.add_middleware(_Guarded)
+    app.add_middleware(SecurityHeaders)
     if hosts:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     return app
@@ -141,7 +141,7 @@ class _PageServer(uvicorn.Server):
             self._tell()
 
 
-class _Guarded:
+class SecurityHeaders:
     """Adds HEADERS to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:

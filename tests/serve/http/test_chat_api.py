@@ -16,8 +16,9 @@ from PIL import Image
 from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.images.opening import ImageLimits, load_image
-from openmova.serve.http import app, conversation
-from openmova.serve.http.conversation import Rules
+from openmova.inference import session
+from openmova.serve.http import chat_api
+from openmova.serve.http.chat_request import Rules
 from serve.http.served import MODEL, QUESTION, SECONDS, Served, asked, png, serving
 from tiny import pictures
 
@@ -314,7 +315,7 @@ def test_few_images_are_opened_at_once(mova: Mova, monkeypatch: pytest.MonkeyPat
     """However many requests are in hand: an open image takes all its pixels' memory."""
     opened, most = 0, 0
 
-    def opening(*given: Any) -> Image.Image:
+    def open_slowly(*given: Any) -> Image.Image:
         nonlocal opened, most
         opened += 1
         most = max(most, opened)
@@ -322,8 +323,8 @@ def test_few_images_are_opened_at_once(mova: Mova, monkeypatch: pytest.MonkeyPat
         opened -= 1
         return load_image(*given)
 
-    monkeypatch.setattr(app, "OPENED", 2)
-    monkeypatch.setattr(conversation, "load_image", opening)
+    monkeypatch.setattr(chat_api, "MAX_OPEN_IMAGES", 2)
+    monkeypatch.setattr(session, "load_image", open_slowly)
     with serving(mova) as served, ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(served.post, [first(max_tokens=1)] * 12))
     assert [status for status, _ in answers] == [200] * 12

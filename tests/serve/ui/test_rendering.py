@@ -15,12 +15,12 @@ from openmova.inference.engine import Reply, RoutingEvent
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.session import Picture, Session
 from openmova.routing.selection import ExpertSelection
-from openmova.serve.http.conversation import IMAGES
+from openmova.serve.http.chat_request import IMAGES
 from tiny import pictures
 
 pytest.importorskip("gradio")
-from openmova.serve.ui.answering import Answering
-from openmova.serve.ui.showing import Card, about, side_by_side
+from openmova.serve.ui.handlers import PageHandlers
+from openmova.serve.ui.rendering import Card, about, side_by_side
 
 LIMITS = GenerationLimits(max_new_tokens=9, max_seconds=None)
 PICTURE = pictures(1)[0]
@@ -88,7 +88,7 @@ def test_the_answer_grows_on_the_page(mova: Mova, tmp_path: Path) -> None:
     expected = mova.ask(path, "what is this ?", max_new_tokens=9)
     with running(mova) as engine:
         steps = list(
-            Answering(engine, LIMITS, IMAGES).ask(None, path, " what is this ? ", *AS_ROUTED)
+            PageHandlers(engine, LIMITS, IMAGES).ask(None, path, " what is this ? ", *AS_ROUTED)
         )
     for _, turns, question, html in steps:
         assert (turns[0], question) == ({"role": "user", "content": "what is this ?"}, "")

@@ -24,10 +24,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openmova.errors import UserError
 from openmova.inference.engine import Engine, Unavailable
 from openmova.inference.mova import Mova
+from openmova.serve.http.api_errors import error_info, error_response
 from openmova.serve.http.body import read_chat
-from openmova.serve.http.chat_completions import Completion
-from openmova.serve.http.conversation import Rules, question_of
-from openmova.serve.http.errors import error_info, error_response
+from openmova.serve.http.chat_request import Rules, question_of
+from openmova.serve.http.completion import Completion
 from openmova.serve.http.metrics import Metrics
 from openmova.serve.http.protocol import (
     ChatChunk,
@@ -38,7 +38,7 @@ from openmova.serve.http.protocol import (
     ModelList,
 )
 
-OPENED = 4
+MAX_OPEN_IMAGES = 4
 """Images that are opened at once; each takes its pixels' memory while it is."""
 SCHEMAS = "#/components/schemas/"
 FAILURES: dict[int | str, dict[str, Any]] = {
@@ -90,7 +90,7 @@ class Server:
         self.closing = False
         """Set to take no more requests; those in hand are answered."""
         self.in_hand = 0
-        self.opening = BoundedSemaphore(OPENED)
+        self.opening = BoundedSemaphore(MAX_OPEN_IMAGES)
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -164,7 +164,7 @@ def create_app(mova: Mova, options: Options) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["Retry-After"],
         )
-    app.add_middleware(_Measured, metrics=server.metrics)
+    app.add_middleware(MetricsMiddleware, metrics=server.metrics)
     return app
 
 
@@ -309,7 +309,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-class _Measured:
+class MetricsMiddleware:
     """Counts answers and their seconds."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -21,11 +21,11 @@ SECONDS = 300
 PROGRAM = """
 import sys
 
-from openmova.serve.http.on_ray import run_on_ray
+from openmova.serve.http.ray_serve import run_on_ray
 
 def build():
-    from openmova.serve.http.app import Options, create_app
-    from serve.asking import tiny_mova
+    from openmova.serve.http.chat_api import Options, create_app
+    from inference.asking import tiny_mova
     return create_app(tiny_mova(), Options(model="tiny"))
 
 run_on_ray(
