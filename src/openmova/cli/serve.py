@@ -119,21 +119,17 @@ def serve(
         raise UserError("--replicas goes with --ray")
     from openmova.images.opening import ImageLimits
     from openmova.inference.model_thread import load_apart
-    from openmova.serve.http.chat_api import Options, create_app
-    from openmova.serve.http.chat_request import Rules
+    from openmova.serve.http.chat_api import create_app
     from openmova.serve.http.http_server import bound_socket, run
+    from openmova.serve.http.server_options import ServerOptions
 
-    images = ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6))
-    rules = Rules(
-        images=images,
+    options = ServerOptions(
+        model=Path(model).name if Path(model).exists() else model,
+        images=ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6)),
         remote_images=remote_images,
         max_tokens=max_tokens,
-        default_tokens=min(Rules.default_tokens, max_tokens),
+        default_tokens=min(ServerOptions.default_tokens, max_tokens),
         max_seconds=max_seconds,
-    )
-    options = Options(
-        model=Path(model).name if Path(model).exists() else model,
-        rules=rules,
         max_batch_size=max_batch_size,
         max_queue=max_queue,
         api_keys=keys,
@@ -170,7 +166,7 @@ def serve(
             host=host,
             port=port,
             replicas=replicas,
-            at_once=max_batch_size + max_queue,
+            at_once=options.max_requests,
             on_gpu=device != "cpu",
             drain_seconds=max_seconds,
             started=lambda: tell(port),

@@ -18,7 +18,6 @@ from openmova import Mova
 from openmova.images.opening import ImageLimits, load_image
 from openmova.inference import session
 from openmova.serve.http import chat_api
-from openmova.serve.http.chat_request import Rules
 from serve.http.served import MODEL, QUESTION, SECONDS, Served, asked, png, serving
 from tiny import pictures
 
@@ -30,8 +29,8 @@ def mova() -> Mova:
 
 @pytest.fixture(scope="module")
 def served(mova: Mova) -> Iterator[Served]:
-    rules = Rules(images=ImageLimits(file_bytes=100_000, pixels=10_000), max_tokens=200)
-    with serving(mova, rules=rules) as served:
+    images = ImageLimits(file_bytes=100_000, pixels=10_000)
+    with serving(mova, images=images, max_tokens=200) as served:
         yield served
 
 
@@ -225,7 +224,7 @@ NEXT = {"role": "user", "content": "what red ?"}
         (first(n=100), "give at most 8"),
         (first(seed=2**70), "seed"),
         (first(stop=["a", "b", "c", "d", "e"]), "at most 4 items"),
-        (first(stop=""), "a stop string is empty"),
+        (first(stop=""), "at least 1 character"),
         (first(tools=[{"type": "function"}]), "tools is not supported"),
         (first(response_format={"type": "json_object"}), "response_format is not supported"),
         (first(logprobs=True), "logprobs is not supported"),

@@ -24,9 +24,10 @@ import sys
 from openmova.serve.http.ray_serve import run_on_ray
 
 def build():
-    from openmova.serve.http.chat_api import Options, create_app
+    from openmova.serve.http.chat_api import create_app
+    from openmova.serve.http.server_options import ServerOptions
     from inference.asking import tiny_mova
-    return create_app(tiny_mova(), Options(model="tiny"))
+    return create_app(tiny_mova(), ServerOptions(model="tiny"))
 
 run_on_ray(
     build,

@@ -15,7 +15,7 @@ from openmova.inference.engine import Reply, RoutingEvent
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.session import Picture, Session
 from openmova.routing.selection import ExpertSelection
-from openmova.serve.http.chat_request import IMAGES
+from openmova.serve.http.server_options import IMAGES
 from tiny import pictures
 
 pytest.importorskip("gradio")

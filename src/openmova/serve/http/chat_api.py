@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hmac
+import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from importlib.metadata import version
-from threading import BoundedSemaphore
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic.json_schema import models_json_schema
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -21,12 +21,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openmova.errors import UserError
-from openmova.inference.engine import Engine, Unavailable
+from openmova.inference.engine import Engine, Question, Unavailable
 from openmova.inference.mova import Mova
-from openmova.serve.http.api_errors import error_info, error_response
-from openmova.serve.http.body import read_chat
-from openmova.serve.http.chat_request import Rules, question_of
+from openmova.inference.session import Picture
+from openmova.serve.http.api_errors import add_error_handlers, error_info
+from openmova.serve.http.chat_request import image_url, make_question, read_image
 from openmova.serve.http.completion import Completion
 from openmova.serve.http.metrics import Metrics
 from openmova.serve.http.protocol import (
@@ -37,43 +36,30 @@ from openmova.serve.http.protocol import (
     ModelInfo,
     ModelList,
 )
+from openmova.serve.http.request_body import read_body
+from openmova.serve.http.server_options import ServerOptions
 
 MAX_OPEN_IMAGES = 4
 """Images that are opened at once; each takes its pixels' memory while it is."""
 SCHEMAS = "#/components/schemas/"
 FAILURES: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorAnswer, "description": "The request is not right; the message says why."},
-    401: {"model": ErrorAnswer, "description": "No API key, or a wrong one."},
-    404: {"model": ErrorAnswer, "description": "No such model."},
-    408: {"model": ErrorAnswer, "description": "The body came too slowly."},
-    413: {"model": ErrorAnswer, "description": "The body is too large."},
-    429: {"model": ErrorAnswer, "description": "The queue is full; see Retry-After."},
-    503: {"model": ErrorAnswer, "description": "No place was free in time; see Retry-After."},
+    status: {"model": ErrorAnswer, "description": description}
+    for status, description in {
+        400: "The request is not right; the message says why.",
+        401: "No API key, or a wrong one.",
+        404: "No such model.",
+        408: "The body came too slowly.",
+        413: "The body is too large.",
+        429: "The queue is full; see Retry-After.",
+        503: "No place was free in time; see Retry-After.",
+    }.items()
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the operator decides. model: the name that clients ask for."""
-
-    model: str
-    rules: Rules = field(default_factory=Rules)
-    max_batch_size: int = 8
-    max_queue: int = 64
-    api_keys: Sequence[str] = ()
-    origins: Sequence[str] = ()
-    """Of the web pages that may ask (CORS)."""
-
-    @property
-    def body_bytes(self) -> int:
-        """An image of the greatest size as base64, and a million bytes of text."""
-        return self.rules.images.file_bytes * 4 // 3 + 1_000_000
-
-
-class Server:
+class ServerState:
     """What the routes share."""
 
-    def __init__(self, mova: Mova, options: Options) -> None:
+    def __init__(self, mova: Mova, options: ServerOptions) -> None:
         self.mova = mova
         self.options = options
         self.metrics = Metrics()
@@ -90,17 +76,16 @@ class Server:
         self.closing = False
         """Set to take no more requests; those in hand are answered."""
         self.in_hand = 0
-        self.opening = BoundedSemaphore(MAX_OPEN_IMAGES)
+        self.image_limiter = CapacityLimiter(MAX_OPEN_IMAGES)
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def admission(self) -> Iterator[None]:
         """Counts a request from its first byte, so that pictures in memory are bounded, too."""
-        most = self.options.max_batch_size + self.options.max_queue
         if self.closing:
             raise Unavailable("the server is closing: ask again", retry_after=1)
-        if self.in_hand >= most:
+        if self.in_hand >= self.options.max_requests:
             raise Unavailable(
-                f"{most} requests are in hand: ask again later",
+                f"{self.options.max_requests} requests are in hand: ask again later",
                 retry_after=self.engine.retry_after,
                 full=True,
             )
@@ -118,29 +103,42 @@ class Server:
 
     def check_key(
         self,
-        given: Annotated[
+        credentials: Annotated[
             HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))
         ],
     ) -> None:
         """Raises HTTPException without a right key, where keys are wanted."""
-        key = given.credentials.encode() if given else b""
-        right = [hmac.compare_digest(key, known.encode()) for known in self.options.api_keys]
-        if right and not any(right):
+        key = credentials.credentials.encode() if credentials else b""
+        matches = [secrets.compare_digest(key, k.encode()) for k in self.options.api_keys]
+        if matches and not any(matches):
             raise HTTPException(
                 401,
                 "no API key, or a wrong one: send Authorization: Bearer KEY",
                 {"WWW-Authenticate": "Bearer"},
             )
 
+    async def question(self, request: ChatRequest, upload: bytes | None) -> Question:
+        """Fetches the picture if it is elsewhere, and opens it in its turn."""
+        url = image_url(request.messages, upload)
+        data = await read_image(url, self.options) if upload is None else upload
+        picture = await to_thread.run_sync(
+            Picture.of,
+            data,
+            self.mova.processor,
+            self.options.images,
+            limiter=self.image_limiter,
+        )
+        return make_question(request, picture, self.options, self.mova.experts)
 
-def create_app(mova: Mova, options: Options) -> FastAPI:
+
+def create_app(mova: Mova, options: ServerOptions) -> FastAPI:
     """The app; its engine runs at once, and ends, drained, with the app's lifespan."""
-    server = Server(mova, options)
+    state = ServerState(mova, options)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        await run_in_threadpool(server.engine.close)
+        await run_in_threadpool(state.engine.close)
 
     app = FastAPI(
         title="openmova",
@@ -150,12 +148,12 @@ def create_app(mova: Mova, options: Options) -> FastAPI:
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
     )
-    app.state.server = server
-    for kind in (HTTPException, UserError, Unavailable, TimeoutError, ClientDisconnect, Exception):
-        app.add_exception_handler(kind, error_response)
-    _add_chat(app, server)
-    _add_state(app, server)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.state.server = state
+    add_error_handlers(app)
+    _add_chat(app, state)
+    _add_status(app, state)
+    document = _openapi(app, options.model)
+    app.openapi = lambda: document  # type: ignore[method-assign]
     if options.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -164,87 +162,89 @@ def create_app(mova: Mova, options: Options) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["Retry-After"],
         )
-    app.add_middleware(MetricsMiddleware, metrics=server.metrics)
+    app.add_middleware(MetricsMiddleware, metrics=state.metrics)
     return app
 
 
-def _add_chat(app: FastAPI, server: Server) -> None:
-    options = server.options
-    body = {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"$ref": f"{SCHEMAS}ChatRequest"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["request", "image"],
-                    "properties": {
-                        "request": {
-                            "type": "string",
-                            "contentMediaType": "application/json",
-                            "contentSchema": {"$ref": f"{SCHEMAS}ChatRequest"},
-                        },
-                        "image": {"type": "string", "format": "binary"},
-                    },
-                }
-            },
-        },
-    }
-    chunk = {
+def _json_in_text(schema: str) -> dict[str, Any]:
+    reference = {"$ref": f"{SCHEMAS}{schema}"}
+    return {
         "type": "string",
         "contentMediaType": "application/json",
-        "contentSchema": {"$ref": f"{SCHEMAS}ChatChunk"},
+        "contentSchema": reference,
     }
-    data = {"anyOf": [{"const": "[DONE]", "description": "The last event."}, chunk]}
-    event = {"type": "object", "required": ["data"], "properties": {"data": data}}
-    stream = {"text/event-stream": {"itemSchema": event}}
+
+
+REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": {"$ref": f"{SCHEMAS}ChatRequest"}},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["request", "image"],
+                "properties": {
+                    "request": _json_in_text("ChatRequest"),
+                    "image": {"type": "string", "format": "binary"},
+                },
+            }
+        },
+    },
+}
+DONE = {"const": "[DONE]", "description": "The last event."}
+EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"anyOf": [DONE, _json_in_text("ChatChunk")]}},
+}
+
+
+def _add_chat(app: FastAPI, state: ServerState) -> None:
+    with_key = [Depends(state.check_key)]
 
     @app.post(
         "/v1/chat/completions",
-        dependencies=[Depends(server.check_key)],
-        responses={200: {"model": ChatCompletion, "content": stream}, **FAILURES},
-        openapi_extra={"requestBody": body},
+        dependencies=with_key,
+        responses={
+            200: {"model": ChatCompletion, "content": {"text/event-stream": {"itemSchema": EVENT}}},
+            **FAILURES,
+        },
+        openapi_extra={"requestBody": REQUEST_BODY},
     )
-    async def create_chat_completion(request: Request) -> Response:
+    async def create_chat_completion(http_request: Request) -> Response:
         """Answer the last question of a conversation about an image."""
-        async with AsyncExitStack() as held:
-            held.enter_context(server.taken())
-            wanted, upload = await read_chat(request, options.body_bytes)
-            server.check_model(wanted.model)
-            question = await run_in_threadpool(
-                question_of,
-                wanted,
-                upload,
-                server.mova,
-                options.rules,
-                options.max_batch_size,
-                server.opening,
+        async with AsyncExitStack() as resources:
+            resources.enter_context(state.admission())
+            request, upload = await read_body(http_request, state.options.body_bytes)
+            state.check_model(request.model)
+            question = await state.question(request, upload)
+            completion = Completion(
+                http_request, state.engine, question, request.model, state.metrics
             )
-            completion = Completion(request, server.engine, question, options.model, server.metrics)
-            if not wanted.stream:
+            if not request.stream:
                 return JSONResponse((await completion.whole()).model_dump())
-            usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
-            chunks = await held.enter_async_context(aclosing(completion.stream(usage=usage)))
+            usage = bool(request.stream_options and request.stream_options.include_usage)
+            chunks = await resources.enter_async_context(aclosing(completion.stream(usage=usage)))
             first = await anext(chunks)  # until then an error has a status
-            return EventStream(first, chunks, held.pop_all())
+            return EventStream(first, chunks, resources.pop_all())
 
-    @app.get("/v1/models", dependencies=[Depends(server.check_key)], responses={401: FAILURES[401]})
+    @app.get("/v1/models", dependencies=with_key, responses={401: FAILURES[401]})
     async def list_models() -> ModelList:
         """The one model that this server has."""
-        return ModelList(data=[server.info])
+        return ModelList(data=[state.info])
 
     @app.get(
         "/v1/models/{model:path}",
-        dependencies=[Depends(server.check_key)],
+        dependencies=with_key,
         responses={401: FAILURES[401], 404: FAILURES[404]},
     )
     async def retrieve_model(model: str) -> ModelInfo:
         """The model, if this server has it."""
-        server.check_model(model)
-        return server.info
+        state.check_model(model)
+        return state.info
 
 
-def _add_state(app: FastAPI, server: Server) -> None:
+def _add_status(app: FastAPI, state: ServerState) -> None:
     @app.get("/health", response_class=PlainTextResponse)
     async def health() -> str:
         """Whether the server runs."""
@@ -253,60 +253,62 @@ def _add_state(app: FastAPI, server: Server) -> None:
     @app.get("/ready", response_class=PlainTextResponse, responses={503: {}})
     async def ready() -> Response:
         """Whether it takes questions."""
-        if server.engine.ready and not server.closing:
+        if state.engine.ready and not state.closing:
             return PlainTextResponse("ready")
         return PlainTextResponse("closing", 503)
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Figures for Prometheus."""
-        return PlainTextResponse(server.metrics.text())
+        return PlainTextResponse(state.metrics.text())
 
 
 class EventStream(StreamingResponse):
     """Chunks as server-sent events; an error in the midst of them is the last one.
 
-    held: what is let go at the end, also where the client has gone before the beginning.
+    resources: closed at the end, also where the client has gone before the beginning.
     """
 
     def __init__(
-        self, first: ChatChunk, rest: AsyncIterator[ChatChunk], held: AsyncExitStack
+        self, first: ChatChunk, rest: AsyncGenerator[ChatChunk, None], resources: AsyncExitStack
     ) -> None:
         headers = {"Cache-Control": "no-cache"}
-        super().__init__(self._events(first, rest), headers=headers, media_type="text/event-stream")
-        self._held = held
+        super().__init__(_events(first, rest), headers=headers, media_type="text/event-stream")
+        self._resources = resources
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._held:
+        async with self._resources:
             await super().__call__(scope, receive, send)
 
-    async def _events(self, first: ChatChunk, rest: AsyncIterator[ChatChunk]) -> AsyncIterator[str]:
-        try:
-            yield f"data: {first.to_json()}\n\n"
-            async for chunk in rest:
-                yield f"data: {chunk.to_json()}\n\n"
-            yield "data: [DONE]\n\n"
-        except ClientDisconnect:
-            return
-        except Exception as error:  # noqa: BLE001 - the status is sent already
-            _, info = error_info(error)
-            yield f"data: {ErrorAnswer(error=info).model_dump_json()}\n\n"
+
+async def _events(
+    first: ChatChunk, rest: AsyncGenerator[ChatChunk, None]
+) -> AsyncGenerator[str, None]:
+    try:
+        yield f"data: {first.to_json()}\n\n"
+        async for chunk in rest:
+            yield f"data: {chunk.to_json()}\n\n"
+        yield "data: [DONE]\n\n"
+    except ClientDisconnect:
+        return
+    except Exception as error:  # noqa: BLE001 - the status is sent already
+        _, info = error_info(error)
+        yield f"data: {ErrorAnswer(error=info).model_dump_json()}\n\n"
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, model: str) -> dict[str, Any]:
     """The document, with the models that only the bodies name."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, summary=app.summary, routes=app.routes
-        )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (ChatRequest, ChatChunk):
-            made = model.model_json_schema(ref_template=SCHEMAS + "{model}")
-            schemas |= made.pop("$defs", {})
-            schemas[model.__name__] = made
-        schemas["ChatRequest"]["properties"]["model"]["enum"] = [app.state.server.options.model]
-        app.openapi_schema = document
-    return app.openapi_schema
+    document = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, routes=app.routes
+    )
+    _, bodies = models_json_schema(
+        [(ChatRequest, "validation"), (ChatChunk, "validation")],
+        ref_template=SCHEMAS + "{model}",
+    )
+    schemas = document["components"]["schemas"]
+    schemas |= bodies["$defs"]
+    schemas["ChatRequest"]["properties"]["model"]["enum"] = [model]
+    return document
 
 
 class MetricsMiddleware:
@@ -321,14 +323,14 @@ class MetricsMiddleware:
             return await self._app(scope, receive, send)
         started, status = time.perf_counter(), 500
 
-        async def noting(message: Message) -> None:
+        async def send_noting_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_noting_status)
         finally:
             route = scope.get("route")  # a path that we have, not whatever was asked for
             path = getattr(route, "path", "other")

@@ -15,12 +15,12 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from openmova.errors import UserError
-from openmova.serve.http import body as reading
-from openmova.serve.http.chat_api import Server
+from openmova.serve.http import request_body
+from openmova.serve.http.chat_api import ServerState
 
 PATIENCE = 30.0
 """Seconds in which a client takes what it is sent; one that does not is hung up on."""
-ARRIVAL = reading.SECONDS + 10.0
+ARRIVAL = request_body.SECONDS + 10.0
 """Seconds in which the headers of a request arrive, and then its body, which is answered with 408
 before; after them the client is hung up on."""
 
@@ -57,7 +57,7 @@ class HttpServer(uvicorn.Server):
                 app, http=Connection, log_level="warning", access_log=False, server_header=False
             )
         )
-        self._state: Server = app.state.server
+        self._state: ServerState = app.state.server
         self._tell = started
         self._idle = 0
 

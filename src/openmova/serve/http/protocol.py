@@ -63,11 +63,12 @@ Content = Annotated[
         json_schema_input_type=str | list[Part],
     ),
 ]
+NonEmpty = Annotated[str, Field(min_length=1)]
 Strings = Annotated[
-    list[str],
+    list[NonEmpty],
     BeforeValidator(
         lambda value: [value] if isinstance(value, str) else value,
-        json_schema_input_type=str | list[str],
+        json_schema_input_type=NonEmpty | list[NonEmpty],
     ),
 ]
 
@@ -134,8 +135,6 @@ def read_request(body: bytes | str) -> ChatRequest:
         value = (request.model_extra or {}).get(name)
         if value is not None and value not in neutral:
             raise BadRequest(f"{name} is not supported: leave it out", name)
-    if any(not stop for stop in request.stop or ()):
-        raise BadRequest("a stop string is empty: leave it out", "stop")
     return request
 
 

@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openmova.inference.engine import Engine
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
-from openmova.serve.http.chat_request import IMAGES
 from openmova.serve.http.http_server import Connection
+from openmova.serve.http.server_options import IMAGES
 from openmova.serve.ui.handlers import PageHandlers
 from openmova.serve.ui.layout import build
 
