@@ -44,7 +44,7 @@ from openmova import Mova
 from openmova.cli.console import quiet_libraries
 from openmova.inference.model_thread import load_apart
 from openmova.serve.http.chat_api import create_app
-from openmova.serve.http.http_server import bound_socket, run
+from openmova.serve.http.http_server import DrainingServer, bound_socket, run
 from openmova.serve.http.server_options import ServerOptions
 from studies.toy.suite import GROUPS, Item, items
 
@@ -160,7 +160,8 @@ def serve(options: argparse.Namespace) -> None:
     )
     settings.suppress_tokens = None  # the router ends where it wants
     listening = bound_socket("127.0.0.1", 0)
-    run(app, listening, lambda: print(listening.getsockname()[1], flush=True))
+    port = listening.getsockname()[1]
+    run(DrainingServer(app, lambda: print(port, flush=True)), listening)
 
 
 def measure_ratio(server: Server, asked: Sequence[Item], tokens: int) -> None:

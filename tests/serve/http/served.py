@@ -18,7 +18,7 @@ from PIL import Image
 
 from openmova import Mova
 from openmova.serve.http.chat_api import ServerState, create_app
-from openmova.serve.http.http_server import HttpServer, bound_socket
+from openmova.serve.http.http_server import DrainingServer, bound_socket
 from openmova.serve.http.server_options import ServerOptions
 
 MODEL = "tiny"
@@ -51,7 +51,7 @@ class Served:
         self.listening = bound_socket("127.0.0.1", 0)
         self.port = self.listening.getsockname()[1]
         started = threading.Event()
-        self.server = HttpServer(self.app, started.set)
+        self.server = DrainingServer(self.app, started.set)
         run = self.server.serve(sockets=[self.listening])
         self._thread = threading.Thread(target=asyncio.run, args=[run], daemon=True)
         self._thread.start()

@@ -67,7 +67,7 @@ class Visitor:
         self.page: Page = self._context.new_page()
         self.page.set_default_timeout(MILLISECONDS)
         self.conversation = self.page.get_by_role("log")
-        self.told = self.page.locator("#told")
+        self.about = self.page.locator("#about")
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
