@@ -95,6 +95,22 @@ class TestAnswers:
         read = run("-", stdin=f"{QUESTION}\n\n  what red ?  \n")
         assert read.stdout == given.stdout
 
+    def test_every_question_is_asked_of_every_image(
+        self, run: Run, image: str, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "what is this ?"  # a file is an image, whatever its name
+        pictures(2, seed=1)[1].save(other, "PNG")
+        result = run(str(other), QUESTION, "what red ?")
+        rows = [line.split("\t") for line in result.stdout.splitlines()]
+        asked = [(path, q) for q in (QUESTION, "what red ?") for path in (image, str(other))]
+        assert [(path, question) for path, question, _ in rows] == asked
+        assert [f"{rows[0][2]}\n", f"{rows[2][2]}\n"] == [
+            run(q).stdout for q in (QUESTION, "what red ?")
+        ]
+        assert run(str(other), QUESTION).stdout.splitlines()[0] == f"{image}\t{rows[0][2]}"
+        lines = run(str(other), QUESTION, "--json").stdout.splitlines()
+        assert [json.loads(line)["image"] for line in lines] == [image, str(other)]
+
     def test_json_has_all_that_is_known(self, run: Run, image: str) -> None:
         lines = run(QUESTION, "what red ?", "--json").stdout.splitlines()
         first, second = (json.loads(line) for line in lines)
@@ -227,6 +243,10 @@ class TestMistakes:
 
     def test_no_question(self, run: Run) -> None:
         refuse(run(), "Missing argument 'QUESTION'")
+
+    def test_images_without_a_question(self, run: Run, image: str, tmp_path: Path) -> None:
+        refuse(run(image), "there is no question after")
+        refuse(run(image, QUESTION, "--draw", str(tmp_path / "out.png")), "ask about one")
 
     def test_no_command(self) -> None:
         result = CliRunner().invoke(app, ["aks"])

@@ -18,8 +18,7 @@ from typer.testing import CliRunner
 from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.cli import app
-from openmova.serve.http import chat_api as serve_app
-from openmova.serve.http import http_server as serve_run
+from openmova.serve.http import chat_api, http_server
 from serve.http.served import asked
 from tiny import pictures
 
@@ -95,8 +94,9 @@ def test_who_opens_it_to_the_network_is_told_of_keys(
     folder: str, monkeypatch: pytest.MonkeyPatch, host: str, keys: str, warned: bool
 ) -> None:
     monkeypatch.setenv("OPENMOVA_API_KEYS", keys)
-    monkeypatch.setattr(serve_app, "create_app", lambda mova, options: None)
-    monkeypatch.setattr(serve_run, "run", lambda app, listening, started: started())
+    monkeypatch.setattr(chat_api, "create_app", lambda mova, options: None)
+    monkeypatch.setattr(http_server, "DrainingServer", lambda app, started: started)
+    monkeypatch.setattr(http_server, "run", lambda started, listening: started())
     result = CliRunner().invoke(
         app, ["serve", "--model", folder, "--host", host, "--port", "0", "--device", "cpu"]
     )

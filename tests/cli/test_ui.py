@@ -87,12 +87,14 @@ def test_who_opens_it_to_the_network_is_told_of_the_password(
     folder: str, monkeypatch: pytest.MonkeyPatch, host: str, password: str, warned: bool
 ) -> None:
     pytest.importorskip("gradio")
-    from openmova.serve.ui import page_server as ui_app
+    from openmova.serve.http import http_server
+    from openmova.serve.ui import page_server
 
     made: dict[str, Any] = {}
     monkeypatch.setenv("OPENMOVA_UI_PASSWORD", password)
-    monkeypatch.setattr(ui_app, "create_page", lambda mova, **options: made.update(options))
-    monkeypatch.setattr(ui_app, "run_page", lambda page, listening, started: None)
+    monkeypatch.setattr(page_server, "create_page", lambda mova, **options: made.update(options))
+    monkeypatch.setattr(page_server, "page_server", lambda page, started: None)
+    monkeypatch.setattr(http_server, "run", lambda server, listening: None)
     result = CliRunner().invoke(
         app, ["ui", "--model", folder, "--host", host, "--port", "0", "--device", "cpu"]
     )

@@ -29,12 +29,9 @@ class PictureUpload(gr.Image):
 
     def preprocess(self, payload: ImageData | None) -> str | None:
         """Where Gradio keeps what was uploaded."""
-        return payload and payload.path
-    from collections.abc import Callable, Sequence
-    from typing import TYPE_CHECKING, Any, Literal
-
+        return None if payload is None else payload.path
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
     from gradio.blocks import Block
-
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
