@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner, Result
@@ -142,6 +143,13 @@ class TestAnswers:
     def test_where_and_in_which_numbers(self, run: Run) -> None:
         result = run(QUESTION, "--experts", "all", "--offload", "--dtype", "bfloat16")
         assert (result.exit_code, result.stderr) == (0, "")
+
+    def test_on_so_many_threads(self, run: Run, request: pytest.FixtureRequest) -> None:
+        threads = torch.get_num_threads()
+        request.addfinalizer(lambda: torch.set_num_threads(threads))
+        for count in (2, 1):
+            run(QUESTION, "--threads", str(count))
+            assert torch.get_num_threads() == count
 
     def test_the_routing_as_a_table(self, run: Run) -> None:
         table = run(QUESTION, "--show-routing").stdout
