@@ -10,7 +10,7 @@ from types import FrameType
 from openmova.errors import INTERRUPTED
 
 WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-"""How the threads under torch's operations (libgomp) wait for each other; read when it is loaded."""
+"""How the threads under torch's operations wait for each other; libgomp reads it when it loads."""
 
 
 def main() -> None:

@@ -78,6 +78,7 @@ def create_page(
         auth_message="Give any name, and the password.",
         footer_links=[],
         run_history=False,
+        show_error=False,  # of our own mistakes, which name files of this machine
         ssr_mode=False,
         mcp_server=False,
         enable_monitoring=False,
