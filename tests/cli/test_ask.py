@@ -18,26 +18,13 @@ from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner, Result
 
 from openmova.cli import app
-from openmova.model.processing_mova import MovaProcessor
-from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
+from terminal import COMMAND
+from tiny import pictures
 
 QUESTION = "what is this ?"
-# The command as a process of its own, with the tests' kind of expert.
-COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
 COMMAND_ALONE = [sys.executable, "-m", "openmova"]
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tiny = tiny_model()
-    tiny.save_pretrained(folder)
-    MovaProcessor.from_config(
-        tiny.config, tiny_tokenizer(), tiny_question_tokenizer(), max_side=64
-    ).save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +35,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def run(model: str, image: str) -> Run:
+def run(tiny_folder: str, image: str) -> Run:
     """The command in this process, on the tiny model and picture unless said otherwise."""
 
     def run(*arguments: str, stdin: str = "") -> Result:
-        defaults = ["--model", model, "--max-new-tokens", "3", "--device", "cpu"]
+        defaults = ["--model", tiny_folder, "--max-new-tokens", "3", "--device", "cpu"]
         return CliRunner().invoke(app, ["ask", *defaults, image, *arguments], input=stdin)
 
     return run
@@ -323,9 +310,9 @@ class TestBadImages:
 @pytest.mark.slow
 @pytest.mark.usefixtures("environment")
 class TestEndings:
-    def start(self, image: str, model: str) -> subprocess.Popen[str]:
+    def start(self, image: str, tiny_folder: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*COMMAND, "ask", image, "-", "--model", model, "--max-new-tokens", "2"],
+            [*COMMAND, "ask", image, "-", "--model", tiny_folder, "--max-new-tokens", "2"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -334,9 +321,9 @@ class TestEndings:
         )
 
     def test_answers_as_questions_come_and_ctrl_c_ends_it_quietly(
-        self, image: str, model: str
+        self, image: str, tiny_folder: str
     ) -> None:
-        with self.start(image, model) as process:
+        with self.start(image, tiny_folder) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(f"{QUESTION}\n")
@@ -346,8 +333,8 @@ class TestEndings:
             _, stderr = process.communicate(timeout=60)
         assert (process.returncode, stderr) == (130, "")
 
-    def test_a_reader_that_goes_ends_it_quietly(self, image: str, model: str) -> None:
-        with self.start(image, model) as process:
+    def test_a_reader_that_goes_ends_it_quietly(self, image: str, tiny_folder: str) -> None:
+        with self.start(image, tiny_folder) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             assert process.stdin is not None

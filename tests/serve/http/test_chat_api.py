@@ -13,7 +13,6 @@ import openai
 import pytest
 from PIL import Image
 
-from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.images.opening import ImageLimits, load_image
 from openmova.inference import session
@@ -23,20 +22,10 @@ from tiny import pictures
 
 
 @pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
-
-
-@pytest.fixture(scope="module")
 def served(mova: Mova) -> Iterator[Served]:
     images = ImageLimits(file_bytes=100_000, pixels=10_000)
     with serving(mova, images=images, max_tokens=200) as served:
         yield served
-
-
-@pytest.fixture
-def picture() -> Image.Image:
-    return pictures(1)[0]
 
 
 class TestTheOpenaiClient:

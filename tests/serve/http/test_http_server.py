@@ -12,16 +12,10 @@ from typing import Any
 
 import pytest
 
-from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.serve.http import http_server, request_body
 from serve.http.served import MODEL, QUESTION, SECONDS, asked, serving
 from tiny import pictures
-
-
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
 
 
 def test_who_takes_nothing_is_hung_up_on(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:

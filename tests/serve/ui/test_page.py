@@ -15,7 +15,6 @@ from urllib.request import urlopen
 
 import pytest
 
-from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.inference.engine import Engine
 from openmova.inference.shared_decode import SharedDecode
@@ -35,11 +34,6 @@ COPY = """async data => {
     const picture = new Blob([bytes], {type: 'image/png'});
     await navigator.clipboard.write([new ClipboardItem({'image/png': picture})]);
 }"""
-
-
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.asking import running, tiny_mova
+from inference.asking import running
 from openmova import Mova
 from openmova.images.boxes import Box, Polygon
 from openmova.inference.engine import Reply, RoutingEvent
@@ -26,11 +26,6 @@ LIMITS = GenerationLimits(max_new_tokens=9, max_seconds=None)
 PICTURE = pictures(1)[0]
 SHOWN = Picture(image=PICTURE, size=(200, 120))
 ROUTER_ONLY = ("router",) * 3
-
-
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
 
 
 @pytest.fixture(scope="module")
