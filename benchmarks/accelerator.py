@@ -172,7 +172,12 @@ def memory(device: torch.device, work: Callable[[], Any], model: nn.Module) -> f
 
 def tests(sheet: Sheet, options: argparse.Namespace) -> None:
     """The tests that need no package which a bare machine lacks."""
-    files = ["test_modeling_mova.py", "test_adapter.py", "test_prefix.py", "routing", "loading"]
+    files = [
+        *("model/test_modeling_mova.py", "model/test_adapter.py", "routing"),
+        *("inference/test_prompt_cache.py", "inference/test_single_row.py"),
+        *("model/test_quantization.py", "checkpoints/test_memory.py"),
+        "checkpoints/test_placement.py",
+    ]
     numbers = [f"parity/test_{name}_parity.py" for name in ("adapter", "encoders", "tower")]
     runs = {
         "parity, float32": (["parity"], {}),
@@ -185,7 +190,7 @@ def tests(sheet: Sheet, options: argparse.Namespace) -> None:
     if options.shape == "tiny":
         runs["parity, float32"] = (["parity/test_assembly_parity.py"], {})
         runs["parity, bfloat16"] = (numbers[2:], {"OPENMOVA_DTYPE": "bfloat16"})
-        runs["fast tests"] = (["loading/test_placement.py"], {})
+        runs["fast tests"] = (["checkpoints/test_placement.py"], {})
     for name, (chosen, variables) in runs.items():
         sheet.measure(name, lambda n=name, c=chosen, v=variables: pytest_run(sheet, n, c, v))
 
@@ -330,7 +335,7 @@ def steps(sheet: Sheet, size: Size, stage: str) -> None:
     if size.lean:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
-    trained.hold_still()
+    trained.eval_frozen()
 
     def step(batch: Mapping[str, torch.Tensor], chosen: int) -> None:
         routing = torch.rand(len(batch["input_ids"]), 7, device=device).argsort(dim=1) < chosen

@@ -43,9 +43,9 @@ from PIL import Image
 from openmova import Mova
 from openmova.cli.console import quiet_libraries
 from openmova.inference.model_thread import load_apart
-from openmova.serve.http.app import Options, create_app
-from openmova.serve.http.conversation import Rules
-from openmova.serve.http.server import bound_socket, run
+from openmova.serve.http.chat_api import create_app
+from openmova.serve.http.http_server import DrainingServer, bound_socket, run
+from openmova.serve.http.server_options import ServerOptions
 from studies.toy.suite import GROUPS, Item, items
 
 NAME = "nano"
@@ -151,11 +151,17 @@ def serve(options: argparse.Namespace) -> None:
         settings.suppress_tokens = [settings.eos_token_id]  # the engine reads it once
     app = create_app(
         mova,
-        Options(model=NAME, places=options.places, waiting=CROWD, rules=Rules(max_seconds=SECONDS)),
+        ServerOptions(
+            model=NAME,
+            max_batch_size=options.places,
+            max_queue=CROWD,
+            max_seconds=SECONDS,
+        ),
     )
     settings.suppress_tokens = None  # the router ends where it wants
     listening = bound_socket("127.0.0.1", 0)
-    run(app, listening, lambda: print(listening.getsockname()[1], flush=True))
+    port = listening.getsockname()[1]
+    run(DrainingServer(app, lambda: print(port, flush=True)), listening)
 
 
 def measure_ratio(server: Server, asked: Sequence[Item], tokens: int) -> None:

@@ -4,7 +4,12 @@ OPENMOVA_DEVICE=cuda runs the tests of model, routing, loading and parity there;
 encoders and adapter holds in OPENMOVA_DTYPE=bfloat16 too (benchmarks/accelerator.sh runs both).
 """
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -15,3 +20,34 @@ if "OPENMOVA_DEVICE" in os.environ:
     torch.backends.cudnn.allow_tf32 = False  # float32 is to be float32
 if "OPENMOVA_DTYPE" in os.environ:
     torch.set_default_dtype(getattr(torch, os.environ["OPENMOVA_DTYPE"]))
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from openmova import Mova
+
+
+@pytest.fixture(scope="module")
+def mova() -> Mova:
+    from inference.asking import tiny_mova
+
+    return tiny_mova()
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tiny model as a checkpoint."""
+    from inference.asking import tiny_mova
+
+    folder = tmp_path_factory.mktemp("tiny-model")
+    mova = tiny_mova()
+    mova.model.save_pretrained(folder)
+    mova.processor.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    from tiny import pictures
+
+    return pictures(1)[0]

@@ -8,11 +8,14 @@ import pty
 import re
 import select
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Sequence
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()=>][0-9A-Z]?|\r")
+# The command as a process of its own, with the tests' kind of expert.
+COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
 CTRL_C, CTRL_D, UP = "\x03", "\x04", "\x1b[A"
 
 

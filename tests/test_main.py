@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -55,6 +56,23 @@ def test_other_endings_pass_through(run_as_app: Any) -> None:
 
     with pytest.raises(ImportError):
         run_as_app(fail)
+
+
+@pytest.mark.parametrize(
+    ("given", "policy"),
+    [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active"), ({"GOMP_SPINCOUNT": "9"}, None)],
+)
+def test_threads_wait_asleep_unless_the_user_says_otherwise(
+    run_as_app: Any, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], policy: str | None
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    found: list[str | None] = []
+    run_as_app(lambda: found.append(os.environ.get("OMP_WAIT_POLICY")))
+    assert found == [policy]
 
 
 def test_the_handler_of_before_is_put_back(run_as_app: Any) -> None:

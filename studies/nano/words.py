@@ -27,9 +27,9 @@ from openmova.experts.detector import DetectorExpert
 from openmova.experts.object import ObjectExpert
 from openmova.experts.text import TextExpert
 from openmova.images.opening import load_image
-from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
 from openmova.runtime.cache import build_once
 from openmova.runtime.run_store import JsonLines
+from studies.nano.convert_nanodet import graph_folder
 from studies.nano.packages import pypi
 
 NAMES = ("text", "object", "layout", "location")
@@ -64,7 +64,7 @@ def experts_folder() -> Path:
             folder,
             language_model=language_model_folder(),
             lite2=lite2_state(),
-            carried=asset_folder(NANO_WEIGHTS),
+            carried=graph_folder(),
         )
 
     return build_once("nano-words-1", build, 200_000_000)

@@ -273,7 +273,7 @@ def test_a_recipe_that_can_not_be_meant(
             "dinov2: clip holds CLIP (kind clip), not an encoder of the kind dino",
         ),
         ({"view_sice": 4}, "view_sice"),
-        ({"size": "28 pixels"}, "dinov2: no encoder of the kind dinov2 has these sizes"),
+        ({"size": "28 pixels"}, "dinov2: the spec of the 'dinov2' expert does not fit"),
         ({"width": 64}, "has the shape [32] instead of [64]"),
     ],
 )

@@ -19,6 +19,10 @@ from openmova.experts.pool import ExpertPool, expert_map
 pytest.importorskip("onnxruntime", reason="detectors need the extra: openmova[onnx]")
 
 CARRIED = Path(__file__).parents[2] / "models" / "nano"
+pytestmark = pytest.mark.skipif(
+    not (CARRIED / "nanodet.onnx").is_file(),
+    reason="python -m studies.nano.convert_nanodet models/nano/nanodet.onnx",
+)
 COMMON = {"descriptions": ["sees"], "tokenizer": "tokenizer.json"}
 SPECS = [
     COMMON | {"kind": "object", "name": "object", "size": 64},

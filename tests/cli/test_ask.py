@@ -12,31 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner, Result
 
 from openmova.cli import app
-from openmova.model.processing_mova import MovaProcessor
-from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
+from terminal import COMMAND
+from tiny import pictures
 
 QUESTION = "what is this ?"
-# The command as a process of its own, with the tests' kind of expert.
-COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
 COMMAND_ALONE = [sys.executable, "-m", "openmova"]
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tiny = tiny_model()
-    tiny.save_pretrained(folder)
-    MovaProcessor.from_config(
-        tiny.config, tiny_tokenizer(), tiny_question_tokenizer(), max_side=64
-    ).save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +35,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def run(model: str, image: str) -> Run:
+def run(tiny_folder: str, image: str) -> Run:
     """The command in this process, on the tiny model and picture unless said otherwise."""
 
     def run(*arguments: str, stdin: str = "") -> Result:
-        defaults = ["--model", model, "--max-new-tokens", "3", "--device", "cpu"]
+        defaults = ["--model", tiny_folder, "--max-new-tokens", "3", "--device", "cpu"]
         return CliRunner().invoke(app, ["ask", *defaults, image, *arguments], input=stdin)
 
     return run
@@ -95,6 +83,22 @@ class TestAnswers:
         read = run("-", stdin=f"{QUESTION}\n\n  what red ?  \n")
         assert read.stdout == given.stdout
 
+    def test_every_question_is_asked_of_every_image(
+        self, run: Run, image: str, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "what is this ?"  # a file is an image, whatever its name
+        pictures(2, seed=1)[1].save(other, "PNG")
+        result = run(str(other), QUESTION, "what red ?")
+        rows = [line.split("\t") for line in result.stdout.splitlines()]
+        asked = [(path, q) for q in (QUESTION, "what red ?") for path in (image, str(other))]
+        assert [(path, question) for path, question, _ in rows] == asked
+        assert [f"{rows[0][2]}\n", f"{rows[2][2]}\n"] == [
+            run(q).stdout for q in (QUESTION, "what red ?")
+        ]
+        assert run(str(other), QUESTION).stdout.splitlines()[0] == f"{image}\t{rows[0][2]}"
+        lines = run(str(other), QUESTION, "--json").stdout.splitlines()
+        assert [json.loads(line)["image"] for line in lines] == [image, str(other)]
+
     def test_json_has_all_that_is_known(self, run: Run, image: str) -> None:
         lines = run(QUESTION, "what red ?", "--json").stdout.splitlines()
         first, second = (json.loads(line) for line in lines)
@@ -126,6 +130,13 @@ class TestAnswers:
     def test_where_and_in_which_numbers(self, run: Run) -> None:
         result = run(QUESTION, "--experts", "all", "--offload", "--dtype", "bfloat16")
         assert (result.exit_code, result.stderr) == (0, "")
+
+    def test_on_so_many_threads(self, run: Run, request: pytest.FixtureRequest) -> None:
+        threads = torch.get_num_threads()
+        request.addfinalizer(lambda: torch.set_num_threads(threads))
+        for count in (2, 1):
+            run(QUESTION, "--threads", str(count))
+            assert torch.get_num_threads() == count
 
     def test_the_routing_as_a_table(self, run: Run) -> None:
         table = run(QUESTION, "--show-routing").stdout
@@ -228,6 +239,10 @@ class TestMistakes:
     def test_no_question(self, run: Run) -> None:
         refuse(run(), "Missing argument 'QUESTION'")
 
+    def test_images_without_a_question(self, run: Run, image: str, tmp_path: Path) -> None:
+        refuse(run(image), "there is no question after")
+        refuse(run(image, QUESTION, "--draw", str(tmp_path / "out.png")), "ask about one")
+
     def test_no_command(self) -> None:
         result = CliRunner().invoke(app, ["aks"])
         refuse(result, "Did you mean 'ask'?")
@@ -295,9 +310,9 @@ class TestBadImages:
 @pytest.mark.slow
 @pytest.mark.usefixtures("environment")
 class TestEndings:
-    def start(self, image: str, model: str) -> subprocess.Popen[str]:
+    def start(self, image: str, tiny_folder: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*COMMAND, "ask", image, "-", "--model", model, "--max-new-tokens", "2"],
+            [*COMMAND, "ask", image, "-", "--model", tiny_folder, "--max-new-tokens", "2"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -306,9 +321,9 @@ class TestEndings:
         )
 
     def test_answers_as_questions_come_and_ctrl_c_ends_it_quietly(
-        self, image: str, model: str
+        self, image: str, tiny_folder: str
     ) -> None:
-        with self.start(image, model) as process:
+        with self.start(image, tiny_folder) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(f"{QUESTION}\n")
@@ -318,8 +333,8 @@ class TestEndings:
             _, stderr = process.communicate(timeout=60)
         assert (process.returncode, stderr) == (130, "")
 
-    def test_a_reader_that_goes_ends_it_quietly(self, image: str, model: str) -> None:
-        with self.start(image, model) as process:
+    def test_a_reader_that_goes_ends_it_quietly(self, image: str, tiny_folder: str) -> None:
+        with self.start(image, tiny_folder) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             assert process.stdin is not None

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.cli import app
 from openmova.cli.chat_terminal import ChatTerminal
 from openmova.inference.engine import Engine
-from openmova.inference.session import Talk
-from terminal import CTRL_D, UP, Terminal
+from terminal import COMMAND, CTRL_D, UP, Terminal
 from tiny import pictures
-
-COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("model")
-    mova = tiny_mova()
-    mova.model.save_pretrained(folder)
-    mova.processor.save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -38,26 +24,21 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
-
-
 def line(text: str) -> str:
     return " ".join(text.splitlines())
 
 
 class TestByLine:
-    def run(self, model: str, stdin: str, *arguments: str) -> Result:
-        options = ("--model", model, "--max-new-tokens", "5", "--device", "cpu")
+    def run(self, tiny_folder: str, stdin: str, *arguments: str) -> Result:
+        options = ("--model", tiny_folder, "--max-new-tokens", "5", "--device", "cpu")
         return CliRunner().invoke(app, ["chat", *arguments, *options], input=stdin)
 
-    def test_the_answers_of_a_conversation(self, model: str, image: str, mova: Mova) -> None:
+    def test_the_answers_of_a_conversation(self, tiny_folder: str, image: str, mova: Mova) -> None:
         chat = mova.chat()
         first = chat.ask("what is this ?", image, max_new_tokens=5)
         second = chat.ask("how many dogs ?", max_new_tokens=5)
         result = self.run(
-            model,
+            tiny_folder,
             "what is this ?\n\nhow many dogs ?\n/reset\nwhat is this ?\n/quit\nhow many dogs ?\n",
             image,
         )
@@ -67,17 +48,17 @@ class TestByLine:
         assert first.text != second.text
 
     def test_another_image_is_a_new_conversation(
-        self, model: str, image: str, mova: Mova, tmp_path: Path
+        self, tiny_folder: str, image: str, mova: Mova, tmp_path: Path
     ) -> None:
         other = tmp_path / "other.png"
         pictures(2, seed=1)[1].save(other)
-        result = self.run(model, f"what is this ?\n/image '{other}'\nwhat is this ?\n", image)
+        result = self.run(tiny_folder, f"what is this ?\n/image '{other}'\nwhat is this ?\n", image)
         asked = [mova.ask(path, "what is this ?", max_new_tokens=5) for path in (image, other)]
         assert result.stdout.splitlines() == [line(answer.text) for answer in asked]
 
-    def test_experts_in_place_of_the_router(self, model: str, image: str, mova: Mova) -> None:
+    def test_experts_in_place_of_the_router(self, tiny_folder: str, image: str, mova: Mova) -> None:
         stdin = "/experts one,three\nwhat is this ?\n/routing\n/experts router\n"
-        result = self.run(model, stdin, image)
+        result = self.run(tiny_folder, stdin, image)
         answer = mova.ask(image, "what is this ?", experts="one,three", max_new_tokens=5)
         told = result.stdout.splitlines()
         assert told[0].startswith("you chose one, three")
@@ -88,7 +69,7 @@ class TestByLine:
     @pytest.mark.parametrize(
         ("stdin", "told"),
         [
-            ("what is this ?\n", "give one first"),
+            ("what is this ?\n", "give one with the first question"),
             ("/image nowhere.png\n", "no file 'nowhere.png'"),
             ("/experts tow\n", "did you mean two"),
             ("/image\n", "is no command"),
@@ -96,21 +77,21 @@ class TestByLine:
             ("/routing\n", "no answer yet"),
         ],
     )
-    def test_a_mistake_is_one_line(self, model: str, stdin: str, told: str) -> None:
-        result = self.run(model, stdin)
+    def test_a_mistake_is_one_line(self, tiny_folder: str, stdin: str, told: str) -> None:
+        result = self.run(tiny_folder, stdin)
         assert result.exit_code == 2
         assert result.stderr.count("\n") == 1
         assert told in result.stderr
 
-    def test_no_such_picture(self, model: str) -> None:
-        result = self.run(model, "", "nowhere.png")
+    def test_no_such_picture(self, tiny_folder: str) -> None:
+        result = self.run(tiny_folder, "", "nowhere.png")
         assert (result.exit_code, result.stdout) == (2, "")
 
 
 @pytest.fixture
-def terminal(model: str, image: str, tmp_path: Path) -> Iterator[Terminal]:
+def terminal(tiny_folder: str, image: str, tmp_path: Path) -> Iterator[Terminal]:
     tests = Path(__file__).parents[1]
-    options = ["--model", model, "--max-new-tokens", "5", "--device", "cpu"]
+    options = ["--model", tiny_folder, "--max-new-tokens", "5", "--device", "cpu"]
     path = f"{tests.parent / 'src'}:{tests}"
     terminal = Terminal(
         [*COMMAND, "chat", image, *options],
@@ -153,8 +134,8 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
 ) -> None:
     """As Ctrl-C would, where the first piece is written out."""
     engine = Engine(mova, max_batch_size=1)
-    talk = Talk(engine)
-    talk.show(image)
+    terminal = ChatTerminal(engine, experts=None, max_new_tokens=200)
+    terminal.open(image)
 
     def interrupted(text: str) -> str:
         raise KeyboardInterrupt
@@ -163,8 +144,8 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path))
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
     monkeypatch.setattr("openmova.cli.chat_terminal._printable", interrupted)
-    ChatTerminal(talk, experts=None, max_new_tokens=200).in_a_terminal("tiny", None)
+    terminal.run_interactive("tiny", None)
     engine.close()
     assert "stopped" in capsys.readouterr().out
-    assert talk.messages == []
+    assert terminal._session.messages == []
     assert engine.running == 0

@@ -64,7 +64,7 @@ def test_a_stopped_run_goes_on_and_a_finished_one_shows_its_result_again(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--suite", "open"), "unknown suite 'open': the suites are nano, open-world, mini"),
+        (("--suite", "open"), "unknown suite 'open': the suites are mini, nano, open-world"),
         (("--suite", "open-world", "--n", "3"), "leave --n out"),
         (("--suite", "open-world", "--model", "nono"), "there is no model 'nono'"),
         (("--suite", "mini"), "needs --variants, what python -m studies.claims trained"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,33 +14,31 @@ import openai
 import pytest
 from typer.testing import CliRunner
 
-from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.cli import app
-from openmova.serve.http import app as serve_app
-from openmova.serve.http import server as serve_run
+from openmova.serve.http import chat_api, http_server
 from serve.http.served import asked
+from terminal import COMMAND
 from tiny import pictures
 
-COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
 SECONDS = 120
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("tiny-model")
-    mova = tiny_mova()
-    mova.model.save_pretrained(folder)
-    mova.processor.save_pretrained(folder)
-    return str(folder)
-
-
 @pytest.fixture
-def served(folder: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(tiny_folder: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command as a process, and its address."""
     keys = tmp_path / "keys"
     keys.write_text("sesame\n")
-    options = ["--model", folder, "--port", "0", "--device", "cpu", "--api-key-file", str(keys)]
+    options = [
+        "--model",
+        tiny_folder,
+        "--port",
+        "0",
+        "--device",
+        "cpu",
+        "--api-key-file",
+        str(keys),
+    ]
     process = subprocess.Popen(
         [*COMMAND, "serve", *options, "--places", "2"],
         stderr=subprocess.PIPE,
@@ -58,12 +55,12 @@ def served(folder: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str],
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_lets_accepted_requests_be_answered(
-    served: tuple[subprocess.Popen[str], str], folder: str, number: int, code: int
+    served: tuple[subprocess.Popen[str], str], tiny_folder: str, number: int, code: int
 ) -> None:
     process, address = served
     client = openai.OpenAI(base_url=address, api_key="sesame", max_retries=0, timeout=SECONDS)
     picture = pictures(1)[0]
-    model = Path(folder).name
+    model = Path(tiny_folder).name
 
     def ask(_: int) -> Any:
         messages = asked(picture)
@@ -79,7 +76,7 @@ def test_a_signal_lets_accepted_requests_be_answered(
         streams = list(clients.map(ask, range(2)))  # their first events are here
         process.send_signal(number)
         answers = list(clients.map(read, streams))
-    expected = Mova.from_pretrained(folder, device="cpu").ask(
+    expected = Mova.from_pretrained(tiny_folder, device="cpu").ask(
         picture, "what is this ?", max_new_tokens=60
     )
     assert answers == [expected.text] * 2
@@ -92,13 +89,14 @@ def test_a_signal_lets_accepted_requests_be_answered(
     [("0.0.0.0", "", True), ("0.0.0.0", "sesame", False), ("127.0.0.1", "", False)],
 )
 def test_who_opens_it_to_the_network_is_told_of_keys(
-    folder: str, monkeypatch: pytest.MonkeyPatch, host: str, keys: str, warned: bool
+    tiny_folder: str, monkeypatch: pytest.MonkeyPatch, host: str, keys: str, warned: bool
 ) -> None:
     monkeypatch.setenv("OPENMOVA_API_KEYS", keys)
-    monkeypatch.setattr(serve_app, "create_app", lambda mova, options: None)
-    monkeypatch.setattr(serve_run, "run", lambda app, listening, started: started())
+    monkeypatch.setattr(chat_api, "create_app", lambda mova, options: None)
+    monkeypatch.setattr(http_server, "DrainingServer", lambda app, started: started)
+    monkeypatch.setattr(http_server, "run", lambda started, listening: started())
     result = CliRunner().invoke(
-        app, ["serve", "--model", folder, "--host", host, "--port", "0", "--device", "cpu"]
+        app, ["serve", "--model", tiny_folder, "--host", host, "--port", "0", "--device", "cpu"]
     )
     assert result.exit_code == 0
     told = "openmova: without API keys, whoever reaches this port may ask"
@@ -113,13 +111,15 @@ def complaint(*arguments: str) -> str:
 
 
 class TestMistakes:
-    def test_a_port_that_is_taken(self, folder: str) -> None:
+    def test_a_port_that_is_taken(self, tiny_folder: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            assert "give another --host or --port" in complaint("--model", folder, "--port", port)
+            assert "give another --host or --port" in complaint(
+                "--model", tiny_folder, "--port", port
+            )
 
-    def test_a_host_that_is_not_ours(self, folder: str) -> None:
-        told = complaint("--model", folder, "--host", "203.0.113.1", "--port", "0")
+    def test_a_host_that_is_not_ours(self, tiny_folder: str) -> None:
+        told = complaint("--model", tiny_folder, "--host", "203.0.113.1", "--port", "0")
         assert "cannot listen on 203.0.113.1" in told
 
     def test_no_time(self) -> None:

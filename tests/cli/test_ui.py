@@ -8,7 +8,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,29 +15,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from inference.asking import tiny_mova
 from openmova.cli import app
 from openmova.errors import INTERRUPTED
+from terminal import COMMAND
 
-COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
 SECONDS = 120
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("tiny-model")
-    mova = tiny_mova()
-    mova.model.save_pretrained(folder)
-    mova.processor.save_pretrained(folder)
-    return str(folder)
-
-
 @pytest.fixture
-def page(folder: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def page(tiny_folder: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The command as a process, and its port."""
     pytest.importorskip("gradio")
     process = subprocess.Popen(
-        [*COMMAND, "ui", "--model", folder, "--port", "0", "--device", "cpu"],
+        [*COMMAND, "ui", "--model", tiny_folder, "--port", "0", "--device", "cpu"],
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[1],
@@ -84,17 +73,19 @@ def test_ctrl_c_ends_it_quietly(page: tuple[subprocess.Popen[str], int]) -> None
     [("0.0.0.0", "", True), ("0.0.0.0", "sesame", False), ("127.0.0.1", "", False)],
 )
 def test_who_opens_it_to_the_network_is_told_of_the_password(
-    folder: str, monkeypatch: pytest.MonkeyPatch, host: str, password: str, warned: bool
+    tiny_folder: str, monkeypatch: pytest.MonkeyPatch, host: str, password: str, warned: bool
 ) -> None:
     pytest.importorskip("gradio")
-    from openmova.serve.ui import app as ui_app
+    from openmova.serve.http import http_server
+    from openmova.serve.ui import page_server
 
     made: dict[str, Any] = {}
     monkeypatch.setenv("OPENMOVA_UI_PASSWORD", password)
-    monkeypatch.setattr(ui_app, "create_page", lambda mova, **options: made.update(options))
-    monkeypatch.setattr(ui_app, "run_page", lambda page, listening, started: None)
+    monkeypatch.setattr(page_server, "create_page", lambda mova, **options: made.update(options))
+    monkeypatch.setattr(page_server, "page_server", lambda page, started: None)
+    monkeypatch.setattr(http_server, "run", lambda server, listening: None)
     result = CliRunner().invoke(
-        app, ["ui", "--model", folder, "--host", host, "--port", "0", "--device", "cpu"]
+        app, ["ui", "--model", tiny_folder, "--host", host, "--port", "0", "--device", "cpu"]
     )
     assert result.exit_code == 0
     assert made["password"] == password
@@ -110,10 +101,12 @@ def complaint(*arguments: str) -> str:
 
 
 class TestMistakes:
-    def test_a_port_that_is_taken(self, folder: str) -> None:
+    def test_a_port_that_is_taken(self, tiny_folder: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            assert "give another --host or --port" in complaint("--model", folder, "--port", port)
+            assert "give another --host or --port" in complaint(
+                "--model", tiny_folder, "--port", port
+            )
 
     def test_no_gradio(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -22,7 +22,14 @@ pytest.importorskip("onnxruntime", reason="detectors need the extra: openmova[on
 
 NANODET = Path(__file__).parents[2] / "models" / "nano" / "nanodet.onnx"
 KINDS = [
-    pytest.param("location", str(NANODET), id="location"),
+    pytest.param(
+        "location",
+        str(NANODET),
+        id="location",
+        marks=pytest.mark.skipif(
+            not NANODET.is_file(), reason=f"python -m studies.nano.convert_nanodet {NANODET.name}"
+        ),
+    ),
     pytest.param(
         "layout",
         None,

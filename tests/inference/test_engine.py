@@ -22,16 +22,6 @@ TEXTS = ["what is this ?", "how many dogs ?", "what red ?", "is this a red cat o
 EXPERTS = [None, None, "none", "all", "one", "two,three"]
 
 
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
-
-
-@pytest.fixture
-def picture() -> Image.Image:
-    return pictures(1)[0]
-
-
 @pytest.fixture
 def held(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Until it is set, the model does not look at any picture."""
@@ -208,9 +198,13 @@ class TestPlaces:
 
 
 class TestTime:
-    def test_an_answer_is_cut_short(self, mova: Mova, picture: Image.Image) -> None:
+    def test_an_answer_is_cut_short(
+        self, mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with running(mova) as engine:
-            asked = question(mova, picture, max_new_tokens=200, max_seconds=0.2)
+            step = engine._decode.step
+            monkeypatch.setattr(engine._decode, "step", lambda: (time.sleep(0.01), step()))
+            asked = question(mova, picture, max_new_tokens=200, max_seconds=0.5)
             reply = Asked(engine, asked).reply()
         assert reply.finish == "length"
         assert reply.tokens < 200

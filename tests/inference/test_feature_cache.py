@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from inference.asking import Asked, question, running, tiny_mova
+from inference.asking import Asked, question, running
 from openmova import Mova
 from openmova.inference.feature_cache import ENTRY, FeatureCache
 from openmova.inference.prompt_cache import ReadPrompt
@@ -17,11 +17,6 @@ from serve.http.served import MODEL, QUESTION, asked, serving
 from tiny import pictures
 
 TEXTS = [QUESTION, "how many dogs ?", "what red ?"]
-
-
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
 
 
 @pytest.fixture

@@ -12,41 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
+from inference.asking import tiny_mova
 from openmova import Answer, Box, Mova
 from openmova.errors import UserError
 from openmova.inference.feature_cache import ImageFeatures
-from openmova.model.processing_mova import MovaProcessor
-from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
+from tiny import pictures
 
 QUESTIONS = ["what is this ?", "how many dogs ?", "what red ?"]
 STAGES = ["prepare", "base", "routing", "experts", "adapter", "answer", "total"]
-
-
-def tiny_mova() -> Mova:
-    model = tiny_model()
-    processor = MovaProcessor.from_config(
-        model.config, tiny_tokenizer(), tiny_question_tokenizer(), max_side=64
-    )
-    return Mova(model, processor)
-
-
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    mova = tiny_mova()
-    mova.model.save_pretrained(folder)
-    mova.processor.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def picture() -> Image.Image:
-    return pictures(1)[0]
 
 
 def fault(call: Any, *arguments: Any, **options: Any) -> str:
@@ -333,25 +306,25 @@ class TestMistakes:
 
 class TestFromPretrained:
     def test_a_saved_folder_gives_the_same_answers(
-        self, folder: Path, mova: Mova, picture: Image.Image
+        self, tiny_folder: str, mova: Mova, picture: Image.Image
     ) -> None:
-        loaded = Mova.from_pretrained(folder, device="cpu")
+        loaded = Mova.from_pretrained(tiny_folder, device="cpu")
         answer, expected = (m.ask(picture, QUESTIONS[0], max_new_tokens=4) for m in (loaded, mova))
         assert answer.text == expected.text
         assert answer.routing == expected.routing
 
-    def test_in_another_precision(self, folder: Path, picture: Image.Image) -> None:
-        loaded = Mova.from_pretrained(folder, device="cpu", dtype="bfloat16")
+    def test_in_another_precision(self, tiny_folder: str, picture: Image.Image) -> None:
+        loaded = Mova.from_pretrained(tiny_folder, device="cpu", dtype="bfloat16")
         assert loaded.model.dtype == torch.bfloat16
         loaded.ask(picture, QUESTIONS[0], experts="all", max_new_tokens=2)
 
-    def test_device_that_is_not_there(self, folder: Path) -> None:
+    def test_device_that_is_not_there(self, tiny_folder: str) -> None:
         assert "device 'nowhere' cannot be used" in fault(
-            Mova.from_pretrained, folder, device="nowhere"
+            Mova.from_pretrained, tiny_folder, device="nowhere"
         )
 
-    def test_damaged_weights(self, folder: Path, tmp_path: Path) -> None:
-        for file in folder.iterdir():
+    def test_damaged_weights(self, tiny_folder: str, tmp_path: Path) -> None:
+        for file in Path(tiny_folder).iterdir():
             if file.is_file():
                 (tmp_path / file.name).write_bytes(file.read_bytes())
         (tmp_path / "model.safetensors").write_bytes(b"damaged")

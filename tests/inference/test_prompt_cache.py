@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from transformers import BatchFeature, DynamicCache
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
-from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
 from openmova.inference.limits import GenerationLimits
@@ -24,11 +23,6 @@ from tiny import pictures
 
 LONG = "what is red ? how many dogs ? what is the cat ? what is this ? what red ?"
 IMAGE = 9
-
-
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
 
 
 def prompts(mova: Mova, asked: Sequence[tuple[Any, str]]) -> BatchFeature:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from inference.asking import question, running, tiny_mova
+from inference.asking import question, running
 from openmova import Mova
 from openmova.errors import UserError
 from openmova.inference.attention import watched
@@ -19,11 +19,6 @@ from tiny import pictures
 
 ASKED = "what is this ?"
 LIMITS = GenerationLimits(max_new_tokens=7, max_seconds=None)
-
-
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
 
 
 @pytest.fixture(scope="module")

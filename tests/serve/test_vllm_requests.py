@@ -9,9 +9,9 @@ import pytest
 
 from inference.asking import tiny_mova
 from openmova.errors import UserError
-from openmova.inference.encoding import user_turn
+from openmova.inference.session import user_turn
 from openmova.routing import RouterLoraConfig
-from openmova.serve.vllm.requests import Requests, Wanted
+from openmova.serve.vllm.requests import RequestOptions, Requests
 from tiny import pictures
 
 POOL = ("one", "two", "three")
@@ -28,9 +28,13 @@ def test_an_answers_prompt_is_that_of_mova_with_one_image_token(requests: Reques
     processor = tiny_mova().processor
     (picture,) = pictures(1)
     request = requests.answer(picture, ASKED, ["two"])
-    conversation = [user_turn(ASKED, picture)]
+    conversation = [user_turn(ASKED, has_image=True)]
     ids = processor.apply_chat_template(
-        conversation, add_generation_prompt=True, tokenize=True, return_dict=True
+        conversation,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        processor_kwargs={"images": [picture]},
     )["input_ids"][0].tolist()
     image = processor.image_token_id
     (place,) = (i for i, token in enumerate(request["prompt_token_ids"]) if token == image)
@@ -59,12 +63,14 @@ def test_the_routers_text_becomes_names_in_the_order_of_the_pool(requests: Reque
 def test_what_is_written_is_what_is_read(requests: Requests) -> None:
     (picture,) = pictures(1)
     given = requests.answer(picture, ASKED, ["three", "one"])["mm_processor_kwargs"]
-    wanted = Wanted.of(given, POOL)
-    assert wanted == Wanted(experts=(True, False, True), question=ASKED, pooled=False)
+    wanted = RequestOptions.of(given, POOL)
+    assert wanted == RequestOptions(experts=(True, False, True), question=ASKED, pooled=False)
     given = requests.answer(picture, ASKED, [])["mm_processor_kwargs"]
-    assert Wanted.of(given, POOL).experts == (False, False, False)
+    assert RequestOptions.of(given, POOL).experts == (False, False, False)
     given = requests.routing(picture, ASKED)["mm_processor_kwargs"]
-    assert Wanted.of(given, POOL) == Wanted(experts=(False,) * 3, question="", pooled=True)
+    assert RequestOptions.of(given, POOL) == RequestOptions(
+        experts=(False,) * 3, question="", pooled=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_what_is_written_is_what_is_read(requests: Requests) -> None:
 )
 def test_who_looks_must_be_said(given: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
-        Wanted.of(given, POOL)
+        RequestOptions.of(given, POOL)
 
 
 def test_mistakes_are_told_before_vllm_is_asked(requests: Requests) -> None:

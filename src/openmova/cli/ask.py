@@ -1,26 +1,19 @@
-"""openmova ask: questions about one image."""
+"""openmova ask: questions about images."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from openmova.cli.console import muted, status
-from openmova.cli.model_options import (
-    Device,
-    DeviceMap,
-    Dtype,
-    ModelName,
-    Offload,
-    Quantize,
-    Yes,
-    loaded,
-)
+from openmova.cli.model_options import ExpertNames, ModelOptions, takes_model
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.drawing import Region, check_target, draw_regions, save_picture
@@ -32,31 +25,28 @@ EXAMPLES = """\b
 Examples:
   openmova ask photo.jpg "What is shown?"
   openmova ask invoice.png "What is the total?" "Who sent it?" --show-routing
+  openmova ask page-1.png page-2.png page-3.png "What is the heading?"
   openmova ask chart.png "Which bar is the tallest?" --experts chart --json
   openmova ask photo.jpg "Where is the dog? Give its bounding box." --draw dog.png
   openmova ask page.png - < questions.txt
   openmova ask photo.jpg "What is shown?" --model path/to/mova-8b --quantize 4bit --offload"""
 
 
+@takes_model
 def ask(
     image: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="Path of the image.", show_default=False)
+        str, typer.Argument(metavar="IMAGE [IMAGE...]", help="Paths of images.", show_default=False)
     ],
     questions: Annotated[
         list[str],
         typer.Argument(
             metavar="QUESTION",
-            help="What to ask; '-' reads one question per line from standard input.",
+            help="What to ask of each image; '-' reads one question per line from standard input. "
+            "The questions begin with the first argument that is no file.",
         ),
     ],
-    model: ModelName = "nano",
-    experts: Annotated[
-        str | None,
-        typer.Option(
-            help="Experts in place of the router's choice: names with commas, 'all' or 'none'.",
-            show_default=False,
-        ),
-    ] = None,
+    model_options: ModelOptions,
+    experts: ExpertNames = None,
     max_experts: Annotated[
         int | None,
         typer.Option(help="At most so many of the router's choice.", min=0, show_default=False),
@@ -66,17 +56,12 @@ def ask(
         float | None,
         typer.Option(help="Cut an answer short after so many seconds.", show_default=False),
     ] = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    quantize: Quantize = None,
-    offload: Offload = False,
-    device_map: DeviceMap = None,
     json_lines: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="One JSON object per question: answer, boxes and polygons in pixels, routing, "
-            "gates, timings.",
+            help="One JSON object per answer: image, question, answer, boxes and polygons in "
+            "pixels, routing, gates, timings.",
         ),
     ] = False,
     show_routing: Annotated[
@@ -90,67 +75,68 @@ def ask(
             show_default=False,
         ),
     ] = None,
-    yes: Yes = False,
 ) -> None:
-    """Answer questions about an image; the answers come one to a line.
+    """Answer questions about images; the answers come one to a line.
 
-    With several questions each answer follows its question and a tab.
+    With several questions each answer follows its question and a tab; with several images, also its
+    image and a tab before them. Every question is asked of every image.
     """
-    given = [q if q == STANDARD_INPUT else check_question(q) for q in questions]
+    images, questions = _split(image, questions)
+    questions = [q if q == STANDARD_INPUT else check_question(q) for q in questions]
     if draw is not None:
-        check_target(draw, Path(image))
+        if len(images) > 1:
+            raise UserError("--draw writes one image: ask about one")
+        check_target(draw, Path(images[0]))
     with muted():
-        picture = load_image(image)
-    mova = loaded(
-        model,
-        device=device,
-        dtype=dtype,
-        quantize=quantize,
-        offload=offload,
-        device_map=device_map,
-        yes=yes,
-    )
+        pictures = {path: load_image(path) for path in images}
+    mova = model_options.load()
     from rich.console import Console
 
-    named: list[tuple[str, tuple[Region, ...]]] = []
-    several = len(given) > 1 or STANDARD_INPUT in given
-    for question in _each(given):
-        with status("thinking"):
-            answer = mova.ask(
-                picture,
-                question,
-                experts=experts,
-                max_experts=max_experts,
-                max_new_tokens=max_new_tokens,
-                max_seconds=max_seconds,
-            )
-        named.append((question, (*answer.boxes, *answer.polygons)))
-        if json_lines:
-            line = {"image": image, "question": question, **answer.to_dict()}
-            typer.echo(json.dumps(line, ensure_ascii=False))
-        else:
-            text = " ".join(answer.text.splitlines())
-            typer.echo(f"{question}\t{text}" if several else answer.text)
-            if show_routing:
-                Console().print(routing_table(answer, mova.experts))
-        sys.stdout.flush()
+    regions: list[tuple[str, tuple[Region, ...]]] = []
+    several = len(questions) > 1 or STANDARD_INPUT in questions
+    for question in _read(questions):
+        for path, picture in pictures.items():
+            with status("thinking"):
+                answer = mova.ask(
+                    picture,
+                    question,
+                    experts=experts,
+                    max_experts=max_experts,
+                    max_new_tokens=max_new_tokens,
+                    max_seconds=max_seconds,
+                )
+            regions.append((question, (*answer.boxes, *answer.polygons)))
+            if json_lines:
+                line = {"image": path, "question": question, **answer.to_dict()}
+                typer.echo(json.dumps(line, ensure_ascii=False))
+            else:
+                columns = [path] * (len(pictures) > 1) + [question] * several
+                text = " ".join(answer.text.splitlines()) if columns else answer.text
+                typer.echo("\t".join([*columns, text]))
+                if show_routing:
+                    Console().print(routing_table(answer, mova.experts))
+            sys.stdout.flush()
     if draw is not None:
-        save_picture(draw_regions(picture, named), draw)
-        if not any(regions for _, regions in named):
+        save_picture(draw_regions(pictures[image], regions), draw)
+        if not any(found for _, found in regions):
             typer.echo(f"openmova: no box or polygon to draw: {draw} is the image alone", err=True)
 
 
-def _each(given: list[str]) -> Iterator[str]:
+def _split(image: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The images, and the questions: what follows from the first argument that is no file on."""
+    others = list(takewhile(os.path.isfile, arguments))
+    if len(others) == len(arguments):
+        raise UserError(f"there is no question after {others[-1]!r}: ask something of the images")
+    return [image, *others], list(arguments[len(others) :])
+
+
+def _read(questions: Sequence[str]) -> Iterator[str]:
     """The questions, with the lines of standard input, as they come, in the place of '-'."""
-    asked = False
-    for question in given:
-        if question != STANDARD_INPUT:
-            asked = True
-            yield question
-            continue
-        for line in sys.stdin:
-            if line.strip():
-                asked = True
-                yield check_question(line)
-    if not asked:
+    count = 0
+    for question in questions:
+        lines = sys.stdin if question == STANDARD_INPUT else [question]
+        for line in filter(str.strip, lines):
+            count += 1
+            yield check_question(line)
+    if not count:
         raise UserError("no question on standard input: write one per line")

@@ -9,16 +9,7 @@ import typer
 
 from openmova.cli.chat_terminal import ChatTerminal
 from openmova.cli.console import muted, status
-from openmova.cli.model_options import (
-    Device,
-    DeviceMap,
-    Dtype,
-    ModelName,
-    Offload,
-    Quantize,
-    Yes,
-    loaded,
-)
+from openmova.cli.model_options import ExpertNames, ModelOptions, takes_model
 from openmova.images.opening import load_image
 
 EXAMPLES = """\b
@@ -30,26 +21,15 @@ Examples:
   openmova chat form.png < questions.txt"""
 
 
+@takes_model
 def chat(
+    model_options: ModelOptions,
     image: Annotated[
         str | None,
         typer.Argument(metavar="[IMAGE]", help="Path of the image.", show_default=False),
     ] = None,
-    model: ModelName = "nano",
-    experts: Annotated[
-        str | None,
-        typer.Option(
-            help="Experts in place of the router's choice: names with commas, 'all' or 'none'.",
-            show_default=False,
-        ),
-    ] = None,
+    experts: ExpertNames = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 256,
-    device: Device = None,
-    dtype: Dtype = None,
-    quantize: Quantize = None,
-    offload: Offload = False,
-    device_map: DeviceMap = None,
-    yes: Yes = False,
 ) -> None:
     """Talk about an image: answers appear as they are written, and see what was said before.
 
@@ -63,15 +43,7 @@ def chat(
     if image is not None:
         with muted():
             picture = load_image(image)
-    mova = loaded(
-        model,
-        device=device,
-        dtype=dtype,
-        quantize=quantize,
-        offload=offload,
-        device_map=device_map,
-        yes=yes,
-    )
+    mova = model_options.load()
     with status("starting"):
         from openmova.inference.engine import Engine
     engine = Engine(mova, max_batch_size=1)
@@ -80,7 +52,7 @@ def chat(
         if picture is not None:
             terminal.open(picture)
         if sys.stdin.isatty() and sys.stdout.isatty():
-            terminal.run_interactive(model, image)
+            terminal.run_interactive(model_options.model, image)
         else:
             terminal.run_lines(sys.stdin)
     finally:

@@ -15,13 +15,13 @@ from openmova.cli.console import muted, status
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.inference.limits import GenerationLimits
-from openmova.routing.selection import ExpertSelection
 from openmova.runtime.cache import cache_dir
 
 if TYPE_CHECKING:
     from openmova.images.opening import ImageSource
     from openmova.inference.answer import Answer
     from openmova.inference.engine import Engine, Reply
+    from openmova.routing.selection import ExpertSelection
 
 ROUTER = "router"
 COMMANDS = {
@@ -50,7 +50,7 @@ class ChatTerminal:
         self._engine = engine
         self._session = Session()
         self._pool = engine.mova.experts
-        self._selection = ExpertSelection.of(experts, None, self._pool)
+        self._selection = self._select(experts)
         self._limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=None)
         self._last: Answer | None = None
         self._over = False
@@ -147,13 +147,16 @@ class ChatTerminal:
 
     def _experts(self, names: str) -> None:
         if names:
-            self._selection = ExpertSelection.of(
-                None if names == ROUTER else names, None, self._pool
-            )
+            self._selection = self._select(None if names == ROUTER else names)
         fixed = self._selection.fixed
         chosen = [n for n, c in zip(self._pool, fixed or (), strict=False) if c]
         who = "the router chooses" if fixed is None else f"you chose {', '.join(chosen) or 'none'}"
         typer.echo(f"{who}; the pool is {', '.join(self._pool)}")
+
+    def _select(self, experts: str | None) -> ExpertSelection:
+        from openmova.routing.selection import ExpertSelection
+
+        return ExpertSelection.of(experts, None, self._pool)
 
     def _routing(self) -> None:
         from rich.console import Console

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openmova.cli.console import fetched, muted, status
-from openmova.cli.model_options import ModelName, Yes, loaded
+from openmova.cli.model_options import ModelName, ModelOptions, Yes
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.opening import load_image
@@ -119,7 +119,7 @@ def _one(
     question = check_question(question)
     with muted():
         picture = load_image(image)
-    mova = loaded(model, yes=yes)
+    mova = ModelOptions(model=model, yes=yes).load()
     from openmova.analysis.answer_inspection import inspect as inspect_
 
     with status("thinking"):
@@ -166,7 +166,7 @@ def _many(
         found = journal.result
         if found is None:
             found = inspect_data(
-                loaded(model, yes=yes),
+                ModelOptions(model=model, yes=yes).load(),
                 samples,
                 most=options["samples"],
                 max_new_tokens=options["max_new_tokens"],

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -13,28 +18,15 @@ if TYPE_CHECKING:
     from openmova.model.configuration_mova import MovaConfig
 
 ModelName = Annotated[str, typer.Option(help=MODEL_HELP)]
-Device = Annotated[
-    str | None,
-    typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.", show_default=False),
-]
-Dtype = Annotated[
-    str | None,
-    typer.Option(help="bfloat16, float16 or float32; as in the checkpoint.", show_default=False),
-]
-Quantize = Annotated[
+Yes = Annotated[bool, typer.Option("--yes", help=YES_HELP)]
+ExpertNames = Annotated[
     str | None,
     typer.Option(
-        help="The language model in '8bit', '4bit' or 'torchao-8bit'.", show_default=False
+        "--experts",
+        help="Experts in place of the router's choice: names with commas, 'all' or 'none'.",
+        show_default=False,
     ),
 ]
-Offload = Annotated[
-    bool, typer.Option("--offload", help="Keep experts that don't run in host memory.")
-]
-DeviceMap = Annotated[
-    str | None,
-    typer.Option(help="'auto' spreads the model over GPUs and host memory.", show_default=False),
-]
-Yes = Annotated[bool, typer.Option("--yes", help=YES_HELP)]
 
 
 def read_config(folder: str) -> MovaConfig:
@@ -47,27 +39,83 @@ def read_config(folder: str) -> MovaConfig:
     return config
 
 
-def loaded(
-    model: str,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    quantize: str | None = None,
-    offload: bool = False,
-    device_map: str | None = None,
-    yes: bool,
-) -> Mova:
-    """Raises UserError where there is no such model, or it does not fit the options."""
-    folder = fetched(model, yes=yes)
-    with status(f"loading {model}"):
-        from openmova.inference.mova import Mova
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model, where, and in which numbers."""
 
-        quiet_libraries()
-        return Mova.from_pretrained(
-            folder,
-            device=device,
-            dtype=dtype,
-            quantization=quantize,
-            offload=offload,
-            device_map=device_map,
-        )
+    model: ModelName = "nano"
+    device: Annotated[
+        str | None,
+        typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.", show_default=False),
+    ] = None
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="bfloat16, float16 or float32; as in the checkpoint.", show_default=False
+        ),
+    ] = None
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            help="The language model in '8bit', '4bit' or 'torchao-8bit'.", show_default=False
+        ),
+    ] = None
+    offload: Annotated[
+        bool, typer.Option("--offload", help="Keep experts that don't run in host memory.")
+    ] = False
+    device_map: Annotated[
+        str | None,
+        typer.Option(
+            help="'auto' spreads the model over GPUs and host memory.", show_default=False
+        ),
+    ] = None
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Threads on a processor; all its cores.", min=1, show_default=False),
+    ] = None
+    yes: Yes = False
+
+    def load(self) -> Mova:
+        """Raises UserError where there is no such model, or it does not fit the options."""
+        folder = fetched(self.model, yes=self.yes)
+        with status(f"loading {self.model}"):
+            import torch
+
+            from openmova.inference.mova import Mova
+
+            if self.threads is not None:
+                torch.set_num_threads(self.threads)
+            quiet_libraries()
+            return Mova.from_pretrained(
+                folder,
+                device=self.device,
+                dtype=self.dtype,
+                quantization=self.quantize,
+                offload=self.offload,
+                device_map=self.device_map,
+            )
+
+    def resolve(self) -> Self:
+        """With the whole path of a model that is a folder, for other processes."""
+        path = Path(self.model)
+        return replace(self, model=str(path.resolve())) if path.exists() else self
+
+
+def takes_model(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose argument `model_options` is made of these options."""
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    del own["model_options"]
+    shared = inspect.signature(ModelOptions, eval_str=True).parameters
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in (*own.values(), *shared.values())
+    ]
+
+    @wraps(command)
+    def run(**arguments: Any) -> None:
+        options = {field.name: arguments.pop(field.name) for field in fields(ModelOptions)}
+        command(**arguments, model_options=ModelOptions(**options))
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run

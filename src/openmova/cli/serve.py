@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from openmova.cli.model_options import (
-    Device,
-    DeviceMap,
-    Dtype,
-    ModelName,
-    Offload,
-    Quantize,
-    Yes,
-    loaded,
-)
+from openmova.cli.console import fetched
+from openmova.cli.model_options import ModelOptions, takes_model
 from openmova.errors import UserError
 
 KEYS_VARIABLE = "OPENMOVA_API_KEYS"
@@ -34,8 +25,9 @@ Examples:
     -F 'request={"model": "nano", "messages": [{"role": "user", "content": "What is shown?"}]}'"""
 
 
+@takes_model
 def serve(
-    model: ModelName = "nano",
+    model_options: ModelOptions,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8000,
     max_batch_size: Annotated[
@@ -81,12 +73,6 @@ def serve(
             show_default=False,
         ),
     ] = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    quantize: Quantize = None,
-    offload: Offload = False,
-    device_map: DeviceMap = None,
-    yes: Yes = False,
     on_ray: Annotated[
         bool,
         typer.Option(
@@ -119,62 +105,54 @@ def serve(
         raise UserError("--replicas goes with --ray")
     from openmova.images.opening import ImageLimits
     from openmova.inference.model_thread import load_apart
-    from openmova.serve.http.app import Options, create_app
-    from openmova.serve.http.conversation import Rules
-    from openmova.serve.http.server import bound_socket, run
+    from openmova.serve.http.chat_api import create_app
+    from openmova.serve.http.http_server import DrainingServer, bound_socket, run
+    from openmova.serve.http.server_options import ServerOptions
 
-    images = ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6))
-    rules = Rules(
-        images=images,
+    model = model_options.model
+    options = ServerOptions(
+        model=Path(model).name if Path(model).exists() else model,
+        images=ImageLimits(file_bytes=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6)),
         remote_images=remote_images,
         max_tokens=max_tokens,
-        default_tokens=min(Rules.default_tokens, max_tokens),
+        default_tokens=min(ServerOptions.default_tokens, max_tokens),
         max_seconds=max_seconds,
-    )
-    options = Options(
-        model=Path(model).name if Path(model).exists() else model,
-        rules=rules,
         max_batch_size=max_batch_size,
         max_queue=max_queue,
         api_keys=keys,
         origins=cors or (),
     )
-    load = partial(
-        loaded,
-        str(Path(model).resolve()) if Path(model).exists() else model,  # for a worker of Ray, too
-        device=device,
-        dtype=dtype,
-        quantize=quantize,
-        offload=offload,
-        device_map=device_map,
-        yes=yes,
-    )
-    shown = f"[{host}]" if ":" in host else host
+    model_options = model_options.resolve()
 
-    def tell(port: int) -> None:
+    def report(port: int) -> None:
         if host not in LOCAL and not keys:
             typer.echo("openmova: without API keys, whoever reaches this port may ask", err=True)
-        typer.echo(f"openmova: {options.model} answers at http://{shown}:{port}/v1", err=True)
+        typer.echo(f"openmova: {options.model} answers at {web_address(host, port)}/v1", err=True)
 
     with bound_socket(host, port) as listening:
         bound = listening.getsockname()[1]
         if not on_ray:
-            run(create_app(load_apart(load), options), listening, lambda: tell(bound))
+            app = create_app(load_apart(model_options.load), options)
+            run(DrainingServer(app, lambda: report(bound)), listening)
     if on_ray:  # the port is free again, for Ray's proxy
-        from openmova.cli.console import fetched
-        from openmova.serve.http.on_ray import run_on_ray
+        from openmova.serve.http.ray_serve import run_on_ray
 
-        fetched(model, yes=yes)  # asked about here, not in a replica
+        fetched(model, yes=model_options.yes)  # asked about here, not in a replica
         run_on_ray(
-            lambda: create_app(load_apart(load), options),
+            lambda: create_app(load_apart(model_options.load), options),
             host=host,
             port=port,
             replicas=replicas,
-            at_once=max_batch_size + max_queue,
-            on_gpu=device != "cpu",
+            at_once=options.max_requests,
+            on_gpu=model_options.device != "cpu",
             drain_seconds=max_seconds,
-            started=lambda: tell(port),
+            started=lambda: report(port),
         )
+
+
+def web_address(host: str, port: int) -> str:
+    """http://HOST:PORT, as a browser takes it."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _has_ray_serve() -> bool:

@@ -9,17 +9,8 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli.model_options import (
-    Device,
-    DeviceMap,
-    Dtype,
-    ModelName,
-    Offload,
-    Quantize,
-    Yes,
-    loaded,
-)
-from openmova.cli.serve import LOCAL
+from openmova.cli.model_options import ModelOptions, takes_model
+from openmova.cli.serve import LOCAL, web_address
 from openmova.errors import UserError
 
 PASSWORD_VARIABLE = "OPENMOVA_UI_PASSWORD"
@@ -30,17 +21,12 @@ Examples:
   {PASSWORD_VARIABLE}=... openmova ui --host 0.0.0.0"""
 
 
+@takes_model
 def ui(
-    model: ModelName = "nano",
+    model_options: ModelOptions,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 7860,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 256,
-    device: Device = None,
-    dtype: Dtype = None,
-    quantize: Quantize = None,
-    offload: Offload = False,
-    device_map: DeviceMap = None,
-    yes: Yes = False,
 ) -> None:
     """Show a page on which to talk about images.
 
@@ -52,21 +38,11 @@ def ui(
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the page needs more packages: pip install 'openmova[ui]'")
     from openmova.inference.model_thread import load_apart
-    from openmova.serve.http.server import bound_socket
+    from openmova.serve.http.http_server import bound_socket, run
 
-    load = partial(
-        loaded,
-        model,
-        device=device,
-        dtype=dtype,
-        quantize=quantize,
-        offload=offload,
-        device_map=device_map,
-        yes=yes,
-    )
     with bound_socket(host, port) as listening:
-        mova = load_apart(load)
-        from openmova.serve.ui.app import create_page, run_page
+        mova = load_apart(model_options.load)
+        from openmova.serve.ui.page_server import create_page, page_server
 
         password = os.environ.get(PASSWORD_VARIABLE, "")
         if host not in LOCAL and not password:
@@ -75,16 +51,13 @@ def ui(
                 "may ask",
                 err=True,
             )
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listening.getsockname()[1]}"
-        run_page(
-            create_page(
-                mova,
-                model=model,
-                max_new_tokens=max_new_tokens,
-                hosts=LOCAL[:2] if host in LOCAL[:2] else (),
-                password=password,
-            ),
-            listening,
-            lambda: typer.echo(f"openmova: the page is at {address}", err=True),
+        page = create_page(
+            mova,
+            model=model_options.model,
+            max_new_tokens=max_new_tokens,
+            hosts=LOCAL[:2] if host in LOCAL[:2] else (),
+            password=password,
         )
+        address = web_address(host, listening.getsockname()[1])
+        started = partial(typer.echo, f"openmova: the page is at {address}", err=True)
+        run(page_server(page, started), listening)

@@ -1,5 +1,5 @@
-"""The model as a server: a batching engine, and the OpenAI-compatible API around it.
+"""The model for others: over HTTP as OpenAI's API (`http`), as a page (`ui`), and in vLLM (`vllm`).
 
-engine.py shares the model's passes among concurrent questions and knows nothing of HTTP; app.py and
-what it imports speak HTTP and know nothing of tensors.
+`http` and `ui` stand on `inference.engine`, which shares the model's passes among questions; they
+know nothing of tensors.
 """

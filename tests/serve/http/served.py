@@ -17,8 +17,9 @@ import openai
 from PIL import Image
 
 from openmova import Mova
-from openmova.serve.http.app import Options, Server, create_app
-from openmova.serve.http.server import HttpServer, bound_socket
+from openmova.serve.http.chat_api import ServerState, create_app
+from openmova.serve.http.http_server import DrainingServer, bound_socket
+from openmova.serve.http.server_options import ServerOptions
 
 MODEL = "tiny"
 QUESTION = "what is this ?"
@@ -44,13 +45,13 @@ class Served:
     """A server on a port of this machine, in a thread."""
 
     def __init__(self, mova: Mova, **options: Any) -> None:
-        self.app = create_app(mova, Options(model=MODEL, **options))
-        self.state: Server = self.app.state.server
+        self.app = create_app(mova, ServerOptions(model=MODEL, **options))
+        self.state: ServerState = self.app.state.server
         self.engine = self.state.engine
         self.listening = bound_socket("127.0.0.1", 0)
         self.port = self.listening.getsockname()[1]
         started = threading.Event()
-        self.server = HttpServer(self.app, started.set)
+        self.server = DrainingServer(self.app, started.set)
         run = self.server.serve(sockets=[self.listening])
         self._thread = threading.Thread(target=asyncio.run, args=[run], daemon=True)
         self._thread.start()

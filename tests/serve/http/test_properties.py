@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from typing import Any
 
 from inference.asking import tiny_mova
 from openmova.images.opening import ImageLimits
-from openmova.serve.http.conversation import Rules
 from serve.http.fuzzing import MOST_TOKENS, PICTURES, fuzz
 from serve.http.served import MODEL, QUESTION, asked, serving
 
@@ -19,17 +19,18 @@ SEED = int(os.environ.get("OPENMOVA_SEED", "0"))
 PART = 1000
 """Requests of one seed."""
 
+OPTIONS: dict[str, Any] = {
+    "images": ImageLimits(file_bytes=100_000, pixels=10_000),
+    "max_tokens": MOST_TOKENS,
+    "default_tokens": MOST_TOKENS,
+    "max_seconds": 30,
+}
+
 
 def test_any_request_is_answered() -> None:
     mova = tiny_mova()
-    rules = Rules(
-        images=ImageLimits(file_bytes=100_000, pixels=10_000),
-        max_tokens=MOST_TOKENS,
-        default_tokens=MOST_TOKENS,
-        max_seconds=30,
-    )
     answers: Counter[tuple[str, int]] = Counter()
-    with serving(mova, rules=rules) as served:
+    with serving(mova, **OPTIONS) as served:
         for start in range(0, REQUESTS, PART):
             answers += fuzz(served, min(PART, REQUESTS - start), SEED + start)
             print(f"{answers.total()} requests, seed {SEED + start}: {dict(answers)}", flush=True)

@@ -15,7 +15,6 @@ from urllib.request import urlopen
 
 import pytest
 
-from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.inference.engine import Engine
 from openmova.inference.shared_decode import SharedDecode
@@ -35,11 +34,6 @@ COPY = """async data => {
     const picture = new Blob([bytes], {type: 'image/png'});
     await navigator.clipboard.write([new ClipboardItem({'image/png': picture})]);
 }"""
-
-
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +102,8 @@ def test_ask_see_the_routing_force_an_expert_and_see_the_answer_change(
     visitor.upload(image)
     visitor.ask(ASKED)
     expect(visitor.conversation).to_contain_text(answer.text)
-    expect(visitor.told).to_contain_text("The router wrote")
-    expect(visitor.told.locator("p.answer")).to_have_text(answer.text)
+    expect(visitor.about).to_contain_text("The router wrote")
+    expect(visitor.about.locator("p.answer")).to_have_text(answer.text)
     row = page.get_by_role("row", name=re.compile("^B two"))
     expect(row).to_contain_text(f"{answer.routing.scores['two']:.3f}")
     for name in mova.experts:
@@ -122,10 +116,10 @@ def test_ask_see_the_routing_force_an_expert_and_see_the_answer_change(
     page.get_by_role("button", name="Force or forbid experts").click()
     page.get_by_label("one always").check()
     page.get_by_role("button", name="Start anew").click()
-    expect(visitor.told).to_contain_text("Ask something")
+    expect(visitor.about).to_contain_text("Ask something")
     visitor.ask(ASKED)
-    expect(visitor.told.locator("p.answer")).to_have_text(forced.text)
-    expect(visitor.told.locator("p.chosen")).to_contain_text("one")
+    expect(visitor.about.locator("p.answer")).to_have_text(forced.text)
+    expect(visitor.about.locator("p.chosen")).to_contain_text("one")
 
     page.get_by_role("button", name="Compare with other experts").click()
     cards = page.get_by_role("article")
@@ -140,6 +134,12 @@ def test_ask_see_the_routing_force_an_expert_and_see_the_answer_change(
         expect(card.locator("p.answer")).to_have_text(text)
     assert "Another answer" in cards.filter(has_text="With your switches").inner_text()
 
+    page.get_by_role("button", name=re.compile("^gull")).click()  # another image
+    expect(cards).to_have_count(0)
+    expect(visitor.conversation).not_to_contain_text(ASKED)
+    page.get_by_role("button", name="Compare with other experts").click()
+    expect(page.get_by_text("nothing was answered yet")).to_be_visible()
+
 
 def test_an_image_from_the_clipboard(
     page: tuple[str, Engine], chromium: Browser, mova: Mova, image: Path
@@ -151,7 +151,7 @@ def test_an_image_from_the_clipboard(
     visitor.page.get_by_role("button", name="Remove Image").wait_for()
     visitor.ask(ASKED)
     answer = mova.ask(image, ASKED, max_new_tokens=TOKENS)
-    expect(visitor.told.locator("p.answer")).to_have_text(answer.text)
+    expect(visitor.about.locator("p.answer")).to_have_text(answer.text)
     visitor.close()
 
 
@@ -161,10 +161,10 @@ def test_a_conversation_and_a_new_one(visitor: Visitor, mova: Mova, image: Path)
     second = chat.ask("how many dogs ?", max_new_tokens=TOKENS)
     visitor.upload(image)
     visitor.ask(ASKED)
-    expect(visitor.told.locator("p.answer")).to_have_text(first.text)
+    expect(visitor.about.locator("p.answer")).to_have_text(first.text)
     visitor.ask("how many dogs ?")
-    expect(visitor.told.locator("p.answer")).to_have_text(second.text)
-    expect(visitor.told.locator("p.question")).to_have_text("how many dogs ?")
+    expect(visitor.about.locator("p.answer")).to_have_text(second.text)
+    expect(visitor.about.locator("p.question")).to_have_text("how many dogs ?")
     expect(visitor.conversation).to_contain_text(ASKED)
     visitor.page.get_by_role("button", name="Start anew").click()
     expect(visitor.conversation).not_to_contain_text(ASKED)
@@ -179,6 +179,15 @@ def test_mistakes_are_told_on_the_page(visitor: Visitor, tmp_path: Path, image: 
     visitor.upload(damaged)
     visitor.ask(ASKED)
     expect(page.get_by_text("the image is damaged or cut off")).to_be_visible()
+    page.get_by_role("button", name="Remove Image").click()
+    page.get_by_role("button", name=re.compile("^gull")).click()  # Gradio makes the field anew
+    page.get_by_role("button", name="Remove Image").click()
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    visitor.upload(text)
+    visitor.ask(ASKED)
+    expect(page.get_by_text("the image is not a picture in a known format")).to_be_visible()
+    assert "text.png" not in page.locator("body").inner_text()
     page.get_by_role("button", name="Remove Image").click()
     visitor.upload(image)
     visitor.ask(" ")
@@ -199,14 +208,14 @@ def test_stop_frees_the_place(
     monkeypatch.setattr(SharedDecode, "step", slow)
     visitor.upload(image)
     visitor.ask(ASKED)
-    expect(visitor.told).to_contain_text("being written")
+    expect(visitor.about).to_contain_text("being written")
     visitor.page.get_by_role("button", name="Stop").click()
     expect(visitor.conversation).not_to_contain_text(ASKED)
     end = time.monotonic() + 30
     while engine.running and time.monotonic() < end:
         time.sleep(0.1)
     assert engine.running == 0
-    assert visitor.told.locator("p.answer").count() == 0
+    assert visitor.about.locator("p.answer").count() == 0
 
 
 def test_with_the_keyboard_alone(visitor: Visitor) -> None:
@@ -223,7 +232,7 @@ def test_with_the_keyboard_alone(visitor: Visitor) -> None:
     expect(question).to_have_value("What do you see in the drawing?")
     question.focus()
     page.keyboard.press("Enter")
-    expect(visitor.told.locator("p.answer")).to_be_visible()
+    expect(visitor.about.locator("p.answer")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -231,7 +240,7 @@ def test_on_a_phone(page: tuple[str, Engine], chromium: Browser, image: Path, sc
     visitor = Visitor(chromium, page[0], viewport=PHONE, color_scheme=scheme)
     visitor.upload(image)
     visitor.ask(ASKED)
-    expect(visitor.told.locator("p.answer")).to_be_visible()
+    expect(visitor.about.locator("p.answer")).to_be_visible()
     width = visitor.page.evaluate("document.documentElement.scrollWidth")
     assert width <= PHONE["width"]
     ask = visitor.page.get_by_role("button", name="Ask", exact=True).bounding_box()
@@ -245,14 +254,14 @@ def test_everything_has_a_name(visitor: Visitor, image: Path) -> None:
     visitor.upload(image)
     page.get_by_role("button", name="Force or forbid experts").click()
     visitor.ask(ASKED)
-    expect(visitor.told.locator("p.answer")).to_be_visible()
+    expect(visitor.about.locator("p.answer")).to_be_visible()
     levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(h => +h.tagName[1])")
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
     nameless = re.compile(r"- (button|textbox|radio|region|table|figure)(:|$| \[)")
     snapshot = page.locator("body").aria_snapshot()
     assert [line for line in snapshot.splitlines() if nameless.search(line)] == []
-    for picture in visitor.told.locator("img").all():
+    for picture in visitor.about.locator("img").all():
         assert len(picture.get_attribute("alt") or "") > 20
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.title() == "openmova"
@@ -284,7 +293,7 @@ def test_nothing_leaves_the_machine(
 ) -> None:
     visitor.upload(image)
     visitor.ask(ASKED)
-    expect(visitor.told.locator("p.answer")).to_be_visible()
+    expect(visitor.about.locator("p.answer")).to_be_visible()
     local = (page[0], "data:", f"blob:{page[0]}")
     assert [url for url in visitor.requests if not url.startswith(local)] == []
     assert [said for said in visitor.complaints if "Security Policy" in said] == []

@@ -18,7 +18,7 @@ pytest.importorskip("gradio")
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
-from openmova.serve.ui.page import examples
+from openmova.serve.ui.layout import examples
 from serve.ui.visiting import NO_BROWSER, Visitor, browser, browser_path, served
 
 pytestmark = [
@@ -49,10 +49,10 @@ def test_an_example_and_the_same_without_an_expert() -> None:
         page.get_by_role("button", name=re.compile(f"^{example}:")).click()
         expect(page.get_by_label("Question", exact=True)).not_to_have_value("")
         page.get_by_role("button", name="Ask", exact=True).click()
-        expect(visitor.told.locator("p.answer")).to_have_text(answer.text)
+        expect(visitor.about.locator("p.answer")).to_have_text(answer.text)
         for name in answer.routing.experts:
-            expect(visitor.told.locator("p.chosen")).to_contain_text(name)
-        expect(visitor.told.get_by_role("img", name=re.compile("^Block 1:"))).to_be_visible()
+            expect(visitor.about.locator("p.chosen")).to_contain_text(name)
+        expect(visitor.about.get_by_role("img", name=re.compile("^Block 1:"))).to_be_visible()
 
         page.get_by_role("button", name="Force or forbid experts").click()
         page.get_by_label(f"{expert} never").check()

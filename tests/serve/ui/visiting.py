@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from openmova import Mova
 from openmova.inference.engine import Engine
-from openmova.serve.ui.app import create_page
+from openmova.serve.ui.page_server import create_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 NO_BROWSER = f"no browser among {', '.join(BROWSERS)}: apt install chromium"
@@ -67,7 +67,7 @@ class Visitor:
         self.page: Page = self._context.new_page()
         self.page.set_default_timeout(MILLISECONDS)
         self.conversation = self.page.get_by_role("log")
-        self.told = self.page.locator("#told")
+        self.about = self.page.locator("#about")
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))

@@ -34,23 +34,23 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Fields of OpenAI's API that MoVA does not have, with the values that ask for nothing."""
 
 
-class _Said(BaseModel):
+class RequestModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
 
-class TextPart(_Said):
+class TextPart(RequestModel):
     type: Literal["text"]
     text: str
 
 
-class ImageUrl(_Said):
+class ImageUrl(RequestModel):
     url: str = Field(
         description="data:image/...;base64,... or, where allowed, https://...",
         json_schema_extra={"format": "uri"},
     )
 
 
-class ImagePart(_Said):
+class ImagePart(RequestModel):
     type: Literal["image_url"]
     image_url: ImageUrl
 
@@ -63,25 +63,26 @@ Content = Annotated[
         json_schema_input_type=str | list[Part],
     ),
 ]
+NonEmpty = Annotated[str, Field(min_length=1)]
 Strings = Annotated[
-    list[str],
+    list[NonEmpty],
     BeforeValidator(
         lambda value: [value] if isinstance(value, str) else value,
-        json_schema_input_type=str | list[str],
+        json_schema_input_type=NonEmpty | list[NonEmpty],
     ),
 ]
 
 
-class Turn(_Said):
+class Turn(RequestModel):
     role: Literal["user", "assistant"]
     content: Content
 
 
-class StreamOptions(_Said):
+class StreamOptions(RequestModel):
     include_usage: bool | None = None
 
 
-class Wish(BaseModel):
+class MovaOptions(BaseModel):
     """Who decides on the experts."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -93,7 +94,7 @@ class Wish(BaseModel):
     )
 
 
-class ChatRequest(_Said):
+class ChatRequest(RequestModel):
     """A conversation about one picture, which comes with the first message."""
 
     model: str
@@ -107,10 +108,10 @@ class ChatRequest(_Said):
     stop: Annotated[Strings, Field(max_length=MAX_STOPS)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    mova: Wish | None = None
+    mova: MovaOptions | None = None
 
 
-class Refused(UserError):
+class BadRequest(UserError):
     """A request that is answered with 400; param: the field that is to blame."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
@@ -119,7 +120,7 @@ class Refused(UserError):
 
 
 def read_request(body: bytes | str) -> ChatRequest:
-    """The request in a JSON text. Raises Refused for what is none or is not supported."""
+    """The request in a JSON text. Raises BadRequest for what is none or is not supported."""
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as error:
@@ -129,13 +130,11 @@ def read_request(body: bytes | str) -> ChatRequest:
         hint = ""
         if param and param.endswith(".role"):
             hint = "; put what a system message would say into the first question"
-        raise Refused(f"{where}{first['msg']}{hint}", param) from error
+        raise BadRequest(f"{where}{first['msg']}{hint}", param) from error
     for name, neutral in NEUTRAL.items():
         value = (request.model_extra or {}).get(name)
         if value is not None and value not in neutral:
-            raise Refused(f"{name} is not supported: leave it out", name)
-    if any(not stop for stop in request.stop or ()):
-        raise Refused("a stop string is empty: leave it out", "stop")
+            raise BadRequest(f"{name} is not supported: leave it out", name)
     return request
 
 

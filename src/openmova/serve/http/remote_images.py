@@ -6,22 +6,19 @@ changes its address in between gains nothing. Redirects are followed by the same
 
 from __future__ import annotations
 
-import http.client
+import asyncio
 import socket
 import ssl
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
-from queue import Empty, Queue
-from threading import Thread, Timer
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+
+import httpx
+from anyio import to_thread
 
 from openmova.errors import UserError
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NAT64 = ip_network("64:ff9b::/96")
+HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "openmova"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,26 +30,81 @@ class RemoteLimits:
     redirects: int = 3
 
 
-def fetch(url: str, limits: RemoteLimits) -> bytes:
+async def fetch(url: str, limits: RemoteLimits) -> bytes:
     """The bytes behind an https URL. Raises UserError, in one line, for anything else."""
-    deadline = time.monotonic() + limits.seconds
+    client = httpx.AsyncClient(
+        transport=PublicTransport(verify=ssl.create_default_context(), trust_env=False),
+        headers=HEADERS,
+        timeout=limits.seconds,
+        trust_env=False,  # no proxy, which would resolve names by itself
+    )
     try:
-        for _ in range(limits.redirects + 1):
-            data, url = _get(url, limits, deadline)
-            if data is not None:
-                return data
-    except TimeoutError as error:
+        async with asyncio.timeout(limits.seconds), client:
+            return await _follow(client, url, limits)
+    except (TimeoutError, httpx.TimeoutException) as error:
         raise UserError(
             f"the image's server took more than {limits.seconds:g} s: send it as a data URL"
         ) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise UserError(
             f"the image's URL cannot be read ({type(error).__name__}): check it, or send the "
             "image as a data URL"
         ) from error
+
+
+async def _follow(client: httpx.AsyncClient, url: str, limits: RemoteLimits) -> bytes:
+    """By hand, as httpx would read the whole body of a redirect."""
+    request = client.build_request("GET", url)
+    for _ in range(limits.redirects + 1):
+        response = await client.send(request, stream=True)
+        try:
+            if response.next_request is None:
+                return await _read(response, limits.file_bytes)
+            request = response.next_request
+        finally:
+            await response.aclose()
     raise UserError(
         f"the image's URL leads on more than {limits.redirects} times: give the last one"
     )
+
+
+async def _read(response: httpx.Response, max_bytes: int) -> bytes:
+    if response.status_code != 200:
+        raise UserError(f"the image's server answers {response.status_code}: check the URL")
+    data = bytearray()
+    async for chunk in response.aiter_raw():
+        data += chunk
+        if len(data) > max_bytes:
+            raise UserError(f"the image is over {max_bytes / 1e6:g} MB: use a smaller one")
+    return bytes(data)
+
+
+class PublicTransport(httpx.AsyncHTTPTransport):
+    """Sends a request to the address that was checked, under the name that was asked for."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        if url.scheme != "https" or not url.host or url.userinfo:
+            raise UserError("an image's URL is https://host/path: give such a one, or a data URL")
+        address = await _public_address(url.host, url.port or 443)
+        checked = httpx.Request(
+            request.method,
+            url.copy_with(host=address),
+            headers=request.headers,  # Host among them
+            extensions={**request.extensions, "sni_hostname": url.host},
+        )
+        return await super().handle_async_request(checked)
+
+
+async def _public_address(host: str, port: int) -> str:
+    """The first address of a name, if all are public. A resolver that is late is left to itself."""
+    found = await to_thread.run_sync(
+        lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), abandon_on_cancel=True
+    )
+    addresses = [str(address[0]) for *_, address in found]
+    if not all(map(is_public, addresses)):
+        raise UserError("the image's URL leads into a private network: it is not read")
+    return addresses[0]
 
 
 def is_public(address: str) -> bool:
@@ -64,99 +116,3 @@ def is_public(address: str) -> bool:
         if found.sixtofour is not None or found.teredo is not None or found in NAT64:
             return False  # an IPv4 address in disguise
     return found.is_global and not found.is_multicast
-
-
-def _get(url: str, limits: RemoteLimits, deadline: float) -> tuple[bytes | None, str]:
-    """The bytes, or None and the URL that it redirects to."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.username is not None:
-        raise UserError("an image's URL is https://host/path: give such a one, or a data URL")
-    connection = _PublicConnection(parts.hostname, parts.port or 443, deadline)
-    try:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", target, headers={"Accept": "image/*", "User-Agent": "openmova"})
-        answer = connection.getresponse()
-        if answer.status in REDIRECTS:
-            return None, urljoin(url, answer.headers.get("Location", ""))
-        if answer.status != 200:
-            raise UserError(f"the image's server answers {answer.status}: check the URL")
-        data = answer.read(limits.file_bytes + 1)
-        if len(data) > limits.file_bytes:
-            megabytes = limits.file_bytes / 1e6
-            raise UserError(f"the image is over {megabytes:g} MB: use a smaller one")
-        return data, url
-    finally:
-        connection.release()
-        if time.monotonic() >= deadline:  # what came until then may be cut off
-            raise TimeoutError
-
-
-class _PublicConnection(http.client.HTTPSConnection):
-    """Connects to a public address only; is cut off at the deadline, whatever comes."""
-
-    def __init__(self, host: str, port: int, deadline: float) -> None:
-        self._tls = ssl.create_default_context()
-        self._deadline = deadline
-        self._watch = Timer(0, _cut)
-        self._watched: socket.socket | None = None  # closed by us alone
-        super().__init__(host, port, context=self._tls)
-
-    def connect(self) -> None:
-        found = _resolve(self.host, self.port, self._deadline)
-        for *_, address in found:
-            if not is_public(str(address[0])):
-                raise UserError("the image's URL leads into a private network: it is not read")
-        family, kind, protocol, _, address = found[0]
-        left = _left(self._deadline)
-        plain = socket.socket(family, kind, protocol)
-        plain.settimeout(left)
-        try:
-            plain.connect(address)
-            self._watched = plain.dup()
-            self._watch = Timer(left, _cut, [self._watched])
-            self._watch.start()
-            self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
-        except BaseException:
-            plain.close()
-            raise
-
-    def release(self) -> None:
-        """The end of it; `close` may come before the answer is read."""
-        self.close()
-        self._watch.cancel()
-        if self._watched is not None:
-            self._watched.close()
-
-
-def _resolve(host: str, port: int, deadline: float) -> list[Any]:
-    """The addresses of a name. A resolver that takes longer is left to itself."""
-    told: Queue[list[Any] | OSError | ValueError] = Queue()
-
-    def ask() -> None:
-        try:
-            told.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, ValueError) as error:  # no such name; one that cannot be a name
-            told.put(error)
-
-    Thread(target=ask, name="openmova-resolver", daemon=True).start()
-    try:
-        found = told.get(timeout=_left(deadline))
-    except Empty:
-        raise TimeoutError from None
-    if isinstance(found, Exception):
-        raise found
-    return found
-
-
-def _left(deadline: float) -> float:
-    """Seconds; raises TimeoutError if there are none."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def _cut(connected: socket.socket) -> None:
-    """End a connection under whoever reads from it."""
-    with suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)

@@ -2,7 +2,7 @@
 
 vLLM gives an image to the visual path alone, so that no routing pass fits inside; an answer takes
 two requests (`requests.py`): one for the routing, and one that says which experts look.
-`processing.py` is what becomes of a request, `model.py` the model.
+`vllm_processing.py` is what becomes of a request, `vllm_model.py` the model.
 """
 
 
@@ -11,5 +11,5 @@ def register() -> None:
     from vllm import ModelRegistry
 
     ModelRegistry.register_model(
-        "MovaForConditionalGeneration", "openmova.serve.vllm.model:MovaForVllm"
+        "MovaForConditionalGeneration", "openmova.serve.vllm.vllm_model:MovaForVllm"
     )

@@ -22,7 +22,7 @@ from openmova.routing.selection import ExpertSelection
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class RequestOptions:
     """A request's `mm_processor_kwargs`: experts (names, "all" or "none") and question, or pooled.
 
     question: what the gate reads; pooled: few tokens of the base encoder, as the router sees them.
@@ -100,7 +100,7 @@ class Requests:
         """Asks the question of these experts: names, "all" or "none"."""
         question = check_question(question)
         options = {"experts": experts, "question": question}
-        Wanted.of(options, self._config.expert_names)
+        RequestOptions.of(options, self._config.expert_names)
         return self._request(image, question, **options)
 
     def _request(self, image: ImageSource, text: str, **options: Any) -> dict[str, Any]:

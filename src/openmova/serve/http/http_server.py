@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import h11
 import uvicorn
@@ -15,12 +16,12 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from openmova.errors import UserError
-from openmova.serve.http import body as reading
-from openmova.serve.http.app import Server
+from openmova.serve.http import request_body
+from openmova.serve.http.chat_api import ServerState
 
 PATIENCE = 30.0
 """Seconds in which a client takes what it is sent; one that does not is hung up on."""
-ARRIVAL = reading.SECONDS + 10.0
+ARRIVAL = request_body.SECONDS + 10.0
 """Seconds in which the headers of a request arrive, and then its body, which is answered with 408
 before; after them the client is hung up on."""
 
@@ -37,34 +38,40 @@ def bound_socket(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def run(app: FastAPI, listening: socket.socket, started: Callable[[], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; `started` is called once requests are taken.
+def run(server: NotifyingServer, listening: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C.
 
-    On either signal what is in hand is answered and whatever else comes is told to ask again; then
-    the process ends: with 0 on SIGTERM, as on Ctrl-C everywhere else. A second Ctrl-C ends it at
-    once.
+    The process ends with 0 on SIGTERM, as on Ctrl-C everywhere else.
     """
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # uvicorn raises it again
-    HttpServer(app, started).run(sockets=[listening])
+    server.run(sockets=[listening])
 
 
-class HttpServer(uvicorn.Server):
-    """uvicorn, which leaves the port open until nothing is in hand any more."""
+class NotifyingServer(uvicorn.Server):
+    """uvicorn, which calls `started` once requests are taken."""
 
-    def __init__(self, app: FastAPI, started: Callable[[], None]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app, http=Connection, log_level="warning", access_log=False, server_header=False
-            )
-        )
-        self._state: Server = app.state.server
-        self._tell = started
-        self._idle = 0
+    def __init__(self, app: FastAPI, started: Callable[[], None], **options: Any) -> None:
+        quiet = {"access_log": False, "server_header": False, **options}
+        super().__init__(uvicorn.Config(app, http=Connection, **quiet))
+        self._notify = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._tell()
+            self._notify()
+
+
+class DrainingServer(NotifyingServer):
+    """Leaves the port open until nothing is in hand any more.
+
+    On either signal what is in hand is answered and whatever else comes is told to ask again. A
+    second Ctrl-C ends it at once.
+    """
+
+    def __init__(self, app: FastAPI, started: Callable[[], None]) -> None:
+        super().__init__(app, started, log_level="warning")
+        self._state: ServerState = app.state.server
+        self._idle_ticks = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         first = not self._state.closing
@@ -76,8 +83,8 @@ class HttpServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         done = self._state.closing and not self._state.in_hand
-        self._idle = self._idle + 1 if done else 0
-        if self._idle > 1:  # a whole tick: who was accepted in between is told, too
+        self._idle_ticks = self._idle_ticks + 1 if done else 0
+        if self._idle_ticks > 1:  # a whole tick: who was accepted in between is told, too
             self.should_exit = True
         return await super().on_tick(counter)
 

@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import json
+from abc import ABCMeta
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
 
 from openmova.inference.engine import Engine
 from openmova.runtime.assets import EXAMPLES, asset_folder
-from openmova.serve.ui.answering import ALWAYS, NEVER, NO_ANSWER, NO_COMPARISON, ROUTER, Answering
-from openmova.serve.ui.showing import nothing_yet
+from openmova.serve.ui.handlers import ALWAYS, NEVER, NO_ANSWER, NO_COMPARISON, ROUTER, PageHandlers
+from openmova.serve.ui.rendering import empty_html
 
-VISITS = 50
+CONVERSATIONS = 50
 """Conversations that are remembered; each holds a picture."""
 HOUR = 3600
 """Seconds after which uploads are deleted."""
 
 
-def build(answering: Answering, engine: Engine, *, model: str) -> gr.Blocks:
+def _file(self: gr.Image, payload: ImageData | None) -> str | None:
+    """Where Gradio keeps what was uploaded."""
+    return None if payload is None else payload.path
+
+
+# A picture that `load_image` opens, whose errors are one clear line; Gradio's are not. A class, as
+# Gradio makes the component anew when an example is picked; not by a class statement, for which
+# Gradio writes a .pyi beside this file.
+PictureUpload: Any = ABCMeta.__new__(
+    type(gr.Image), "PictureUpload", (gr.Image,), {"preprocess": _file, "is_template": True}
+)
+
+
+def build_page(handlers: PageHandlers, engine: Engine, *, model: str) -> gr.Blocks:
     """model: what the user called it."""
     mova = engine.mova
     with gr.Blocks(
         title="openmova", analytics_enabled=False, delete_cache=(HOUR, HOUR), fill_width=True
     ) as page:
-        visit = gr.State(None)
+        state = gr.State(None)
         gr.Markdown(
             f"# openmova\nAsk about an image. The model **{model}** names the vision experts that "
             "your question needs, and only these look. Image and questions stay with this server."
         )
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                image = gr.Image(
+                image = PictureUpload(
                     label="Image",
                     sources=["upload", "clipboard"],
                     type="filepath",
@@ -40,8 +55,6 @@ def build(answering: Answering, engine: Engine, *, model: str) -> gr.Blocks:
                     height=280,
                     buttons=[],
                 )
-                # Opened by `load_image`, whose faults are told as a sentence; Gradio's are not.
-                image.preprocess = _file  # type: ignore[method-assign, assignment]
                 conversation = gr.Chatbot(
                     label="Conversation",
                     height=260,
@@ -59,7 +72,7 @@ def build(answering: Answering, engine: Engine, *, model: str) -> gr.Blocks:
                     new = gr.Button("Start anew", min_width=80)
                 with gr.Accordion("Force or forbid experts", open=False):
                     switches = [
-                        gr.Radio(_places(name), value=ROUTER, label=name, info=description)
+                        gr.Radio(_switch(name), value=ROUTER, label=name, info=description)
                         for name, description in zip(
                             mova.experts, mova.processor.descriptions, strict=True
                         )
@@ -67,61 +80,44 @@ def build(answering: Answering, engine: Engine, *, model: str) -> gr.Blocks:
                 gr.Examples(
                     shown := examples(),
                     [image, question],
-                    example_labels=[f"{Path(file).stem}: {asked}" for file, asked in shown],
+                    example_labels=[f"{Path(file).stem}: {text}" for file, text in shown],
                     label="Examples",
                 )
             with gr.Column(scale=3, min_width=320):
                 gr.Markdown("## How the answer came about")
-                told = gr.HTML(nothing_yet(NO_ANSWER), padding=False, elem_id="told")
+                about = gr.HTML(empty_html(NO_ANSWER), padding=False, elem_id="about")
         gr.Markdown("## Compare answers")
         compare = gr.Button("Compare with other experts")
-        compared = gr.HTML(nothing_yet(NO_COMPARISON), padding=False)
+        comparison = gr.HTML(empty_html(NO_COMPARISON), padding=False)
 
+        hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        long = {**hidden, "concurrency_limit": engine.max_batch_size, "trigger_mode": "once"}
         asking = gr.on(
             [ask.click, question.submit],
-            answering.ask,
-            [visit, image, question, *switches],
-            [visit, conversation, question, told],
-            concurrency_limit=engine.max_batch_size,
-            show_progress="hidden",
-            trigger_mode="once",
-            api_visibility="private",
+            handlers.ask,
+            [state, image, question, *switches],
+            [state, conversation, question, about],
+            **long,
         )
-        comparing = compare.click(
-            answering.compare,
-            [visit, *switches],
-            [compared],
-            concurrency_limit=engine.max_batch_size,
-            show_progress="hidden",
-            trigger_mode="once",
-            api_visibility="private",
-        )
-        stop.click(
-            answering.stopped,
-            [visit],
-            [conversation],
-            cancels=[asking, comparing],
-            api_visibility="private",
-        )
+        comparing = compare.click(handlers.compare, [state, image, *switches], [comparison], **long)
+        running = [asking, comparing]
+        stop.click(handlers.stop, [state, image], [conversation], cancels=running, **hidden)
         gr.on(
             [new.click, conversation.clear],
-            answering.begin,
+            handlers.reset,
             None,
-            [visit, conversation, told, compared],
-            cancels=[asking, comparing],
-            show_progress="hidden",
-            api_visibility="private",
+            [state, conversation, about, comparison],
+            cancels=running,
+            **hidden,
         )
-    page.state_session_capacity = VISITS
+        # In the browser, so that it cannot come after the next answer.
+        blank = json.dumps(handlers.reset()[1:])
+        image.change(None, None, [conversation, about, comparison], js=f"() => {blank}", **hidden)
+    page.state_session_capacity = CONVERSATIONS
     return page
 
 
-def _file(given: ImageData | None) -> str | None:
-    """Where Gradio keeps what was uploaded."""
-    return None if given is None else given.path
-
-
-def _places(name: str) -> list[tuple[str, str]]:
+def _switch(name: str) -> list[tuple[str, str]]:
     """Of an expert's switch; each says whose it is, as Gradio names no group of radio buttons."""
     return [(f"{name} as routed", ROUTER), (f"{name} always", ALWAYS), (f"{name} never", NEVER)]
 

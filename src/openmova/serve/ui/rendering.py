@@ -17,8 +17,11 @@ from openmova.images.heatmap import describe_heatmap, draw_heatmap
 from openmova.inference.answer import Answer
 from openmova.inference.engine import Reply, RoutingEvent
 from openmova.inference.mova import Mova
+from openmova.inference.session import Picture
 from openmova.routing import expert_letters
 
+PREVIEW = 960
+"""Pixels of the longer side of the pictures on the page, at most."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#f0e442")
 """Of the experts in the gates' picture, by Okabe and Ito: told apart with any colour vision."""
 DARK = ("#0072b2", "#d55e00", "#009e73")
@@ -29,37 +32,34 @@ DARK = ("#0072b2", "#d55e00", "#009e73")
 class Card:
     """One of the answers side by side; reply: None while it is being written."""
 
-    what: str
-    reply: Reply | None
+    title: str
+    reply: Reply | None = None
 
 
-def about(
+def answer_html(
     mova: Mova,
-    picture: Image.Image,
+    picture: Picture,
     question: str,
-    routed: RoutingEvent,
+    event: RoutingEvent,
     answer: Answer | None = None,
-    size: Size = (0, 0),
 ) -> str:
-    """HTML on how the answer comes about.
-
-    picture: a small copy will do; answer: once it is whole; size: of the picture as it was given,
-    in whose pixels the answer's boxes are.
-    """
-    routing = routed.routing
-    places = {name: mova.experts.index(name) for name in routing.experts}
-    frames = {name: mova.model.model.experts.get(j).frame for name, j in places.items()}
+    """HTML on how the answer comes about. answer: once it is whole."""
+    routing = event.routing
+    preview = picture.image.copy()
+    preview.thumbnail((PREVIEW, PREVIEW))
+    experts = mova.model.model.experts
+    frames = {name: experts.get(mova.experts.index(name)).frame for name in routing.experts}
     attention = {
         name: [
             {
-                "picture": data_url(draw_heatmap(picture, weights, frames[name])),
-                "said": describe_heatmap(weights, frames[name], picture.size),
+                "picture": data_url(draw_heatmap(preview, weights, frames[name])),
+                "text": describe_heatmap(weights, frames[name], preview.size),
             }
             for weights in blocks
         ]
-        for name, blocks in routed.attention.items()
+        for name, blocks in event.attention.items()
     }
-    return _rendered(
+    return _render(
         "answer.html",
         question=question,
         routing=routing,
@@ -71,22 +71,22 @@ def about(
                 strict=True,
             )
         ),
-        gates=routed.gates.tolist(),
-        bars=[_bar(mova, routing.experts, block) for block in routed.gates.tolist()],
+        gates=event.gates.tolist(),
+        bars=[_bar(mova, routing.experts, block) for block in event.gates.tolist()],
         attention=attention,
         answer=answer,
-        boxes=None if answer is None else _boxes(picture, size, question, answer),
+        boxes=answer and _boxes(preview, picture.size, question, answer),
     )
 
 
-def side_by_side(question: str, cards: Sequence[Card]) -> str:
+def comparison_html(question: str, cards: Sequence[Card]) -> str:
     """HTML of the same question's answers; the first card is what the others are held against."""
-    return _rendered("comparison.html", question=question, cards=cards)
+    return _render("comparison.html", question=question, cards=cards)
 
 
-def nothing_yet(what: str) -> str:
+def empty_html(text: str) -> str:
     """HTML of an empty place on the page."""
-    return _rendered("empty.html", what=what)
+    return _render("empty.html", text=text)
 
 
 def _bar(mova: Mova, names: Sequence[str], weights: Sequence[float]) -> list[dict[str, Any]]:
@@ -109,24 +109,24 @@ def _boxes(
     if not regions:
         return None
     across, down = picture.width / size[0], picture.height / size[1]
-    scaled = [_scaled(region, across, down) for region in regions]
-    said = [
+    scaled = [_scale(region, across, down) for region in regions]
+    texts = [
         *(f"a box from ({b.x1:.0f}, {b.y1:.0f}) to ({b.x2:.0f}, {b.y2:.0f})" for b in answer.boxes),
         *(f"a polygon of {len(p.points)} points" for p in answer.polygons),
     ]
     return {
         "picture": data_url(draw_regions(picture, [(question, scaled)])),
-        "said": f"{'; '.join(said)}, in {size[0]} × {size[1]} pixels",
+        "text": f"{'; '.join(texts)}, in {size[0]} × {size[1]} pixels",
     }
 
 
-def _scaled(region: Region, across: float, down: float) -> Region:
+def _scale(region: Region, across: float, down: float) -> Region:
     if isinstance(region, Polygon):
         return Polygon(tuple((x * across, y * down) for x, y in region.points))
     return Box(region.x1 * across, region.y1 * down, region.x2 * across, region.y2 * down)
 
 
-def _rendered(template: str, **values: Any) -> str:
+def _render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 

@@ -27,7 +27,7 @@ from vllm.multimodal.processing import (
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.processing_mova import MovaProcessor
-from openmova.serve.vllm.requests import Wanted
+from openmova.serve.vllm.requests import RequestOptions
 
 FIELDS = (
     *("pixel_values", "image_sizes", "question_input_ids", "question_attention_mask"),
@@ -110,10 +110,10 @@ class MovaInVllmProcessor(BaseMultiModalProcessor[MovaInfo]):
         image = [processor.image_token_id]
         return [PromptReplacement(modality="image", target=image, replacement=image * count)]
 
-    def _wanted(self, kwargs: Mapping[str, object]) -> Wanted:
+    def _wanted(self, kwargs: Mapping[str, object]) -> RequestOptions:
         """Raises ValueError, which vLLM answers with 400, for options that will not do."""
         pool = self.info.get_hf_config().expert_names
         try:
-            return Wanted.of(self.info.ctx.get_merged_mm_kwargs(kwargs), pool)
+            return RequestOptions.of(self.info.ctx.get_merged_mm_kwargs(kwargs), pool)
         except UserError as error:
             raise ValueError(str(error)) from error

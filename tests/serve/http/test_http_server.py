@@ -12,21 +12,14 @@ from typing import Any
 
 import pytest
 
-from inference.asking import tiny_mova
 from openmova import Mova
-from openmova.serve.http import body as reading
-from openmova.serve.http import server as run
+from openmova.serve.http import http_server, request_body
 from serve.http.served import MODEL, QUESTION, SECONDS, asked, serving
 from tiny import pictures
 
 
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
-
-
 def test_who_takes_nothing_is_hung_up_on(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "PATIENCE", 0.5)
+    monkeypatch.setattr(http_server, "PATIENCE", 0.5)
     body = json.dumps(
         {
             "model": MODEL,
@@ -72,7 +65,7 @@ def test_who_never_finishes_a_request_is_hung_up_on(
     mova: Mova, monkeypatch: pytest.MonkeyPatch, sent: str, drops: str, answered: bytes
 ) -> None:
     """Also who goes on in drops, and who was answered before the body was there."""
-    monkeypatch.setattr(run, "ARRIVAL", 1.0)
+    monkeypatch.setattr(http_server, "ARRIVAL", 1.0)
     with serving(mova, api_keys=["secret"]) as served:
         with socket.create_connection(("127.0.0.1", served.port)) as client:
             started = time.monotonic()
@@ -97,8 +90,8 @@ def test_who_never_finishes_a_request_is_hung_up_on(
 def test_a_body_that_never_ends_is_told_of_first(
     mova: Mova, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "SECONDS", 0.3)
-    monkeypatch.setattr(run, "ARRIVAL", 1.0)
+    monkeypatch.setattr(request_body, "SECONDS", 0.3)
+    monkeypatch.setattr(http_server, "ARRIVAL", 1.0)
     head = f"{CHAT}Content-Length: 900\r\n\r\n"
     with serving(mova) as served:
         with socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS) as client:
@@ -109,7 +102,7 @@ def test_a_body_that_never_ends_is_told_of_first(
 
 def test_one_connection_asks_again_and_again(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each request has the time for itself, and answering has none of it."""
-    monkeypatch.setattr(run, "ARRIVAL", 1.0)
+    monkeypatch.setattr(http_server, "ARRIVAL", 1.0)
     body = {"model": MODEL, "messages": asked(pictures(1)[0]), "max_tokens": 60}
     with serving(mova) as served:
         connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)

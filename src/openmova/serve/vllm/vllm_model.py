@@ -27,7 +27,7 @@ from vllm.sequence import IntermediateTensors
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.vision_mova import MovaVision
 from openmova.routing import pool_tokens
-from openmova.serve.vllm.processing import (
+from openmova.serve.vllm.vllm_processing import (
     FIELDS,
     MovaDummyInputs,
     MovaInfo,

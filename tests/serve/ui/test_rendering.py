@@ -8,50 +8,46 @@ from pathlib import Path
 
 import pytest
 
-from inference.asking import running, tiny_mova
+from inference.asking import running
 from openmova import Mova
 from openmova.images.boxes import Box, Polygon
 from openmova.inference.engine import Reply, RoutingEvent
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.session import Picture, Session
 from openmova.routing.selection import ExpertSelection
-from openmova.serve.http.conversation import IMAGES
+from openmova.serve.http.server_options import IMAGES
 from tiny import pictures
 
 pytest.importorskip("gradio")
-from openmova.serve.ui.answering import Answering
-from openmova.serve.ui.showing import Card, about, side_by_side
+from openmova.serve.ui.handlers import PageHandlers
+from openmova.serve.ui.rendering import Card, answer_html, comparison_html
 
 LIMITS = GenerationLimits(max_new_tokens=9, max_seconds=None)
 PICTURE = pictures(1)[0]
-AS_ROUTED = ("router",) * 3
+SHOWN = Picture(image=PICTURE, size=(200, 120))
+ROUTER_ONLY = ("router",) * 3
 
 
 @pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
-
-
-@pytest.fixture(scope="module")
-def told(mova: Mova) -> tuple[RoutingEvent, Reply]:
+def events(mova: Mova) -> tuple[RoutingEvent, Reply]:
     with running(mova) as engine:
         session = Session()
         session.open(Picture.of(PICTURE, mova.processor))
         choice = ExpertSelection.of("one,two", None, mova.experts)
-        routed, *_, reply = engine.converse(
+        event, *_, reply = engine.converse(
             session, "what is this ?", choice, LIMITS, attention=True
         )
-    assert isinstance(routed, RoutingEvent) and isinstance(reply, Reply)
-    return routed, reply
+    assert isinstance(event, RoutingEvent) and isinstance(reply, Reply)
+    return event, reply
 
 
 def test_gates_and_attention_of_each_chosen_expert(
-    mova: Mova, told: tuple[RoutingEvent, Reply]
+    mova: Mova, events: tuple[RoutingEvent, Reply]
 ) -> None:
-    routed, _ = told
-    html = about(mova, PICTURE, "what is this ?", routed)
+    event, _ = events
+    html = answer_html(mova, SHOWN, "what is this ?", event)
     assert "being written" in html
-    for name, share in zip(("one", "two"), routed.gates[0].tolist(), strict=True):
+    for name, share in zip(("one", "two"), event.gates[0].tolist(), strict=True):
         assert f"{name} {share:.2f}" in html
         for block in (1, 2):
             assert f"Attention over the map of {name} in block {block}: strongest" in html
@@ -60,24 +56,24 @@ def test_gates_and_attention_of_each_chosen_expert(
 
 
 def test_boxes_and_polygons_are_drawn_on_the_picture(
-    mova: Mova, told: tuple[RoutingEvent, Reply]
+    mova: Mova, events: tuple[RoutingEvent, Reply]
 ) -> None:
-    routed, reply = told
+    event, reply = events
     shape = Polygon(((0, 0), (100, 0), (100, 50)))
     answer = replace(reply.answer, boxes=(Box(10, 20, 110, 60),), polygons=(shape,))
-    html = about(mova, PICTURE, "what is this ?", routed, answer, size=(200, 120))
+    html = answer_html(mova, SHOWN, "what is this ?", event, answer)
     assert "a box from (10, 20) to (110, 60); a polygon of 3 points, in 200 × 120 pixels" in html
     assert html.count("data:image/jpeg") == 5
 
 
 def test_what_a_model_or_a_person_writes_is_text(
-    mova: Mova, told: tuple[RoutingEvent, Reply]
+    mova: Mova, events: tuple[RoutingEvent, Reply]
 ) -> None:
-    routed, reply = told
+    event, reply = events
     evil = "<img src=x onerror=alert(1)>"
     answer = replace(reply.answer, text=evil)
-    html = about(mova, PICTURE, evil, routed, answer, size=PICTURE.size)
-    html += side_by_side(evil, [Card(evil, replace(reply, answer=answer))])
+    html = answer_html(mova, SHOWN, evil, event, answer)
+    html += comparison_html(evil, [Card(evil, replace(reply, answer=answer))])
     assert "<img src=x" not in html
     assert html.count("&lt;img src=x") == 5
 
@@ -88,7 +84,7 @@ def test_the_answer_grows_on_the_page(mova: Mova, tmp_path: Path) -> None:
     expected = mova.ask(path, "what is this ?", max_new_tokens=9)
     with running(mova) as engine:
         steps = list(
-            Answering(engine, LIMITS, IMAGES).ask(None, path, " what is this ? ", *AS_ROUTED)
+            PageHandlers(engine, LIMITS, IMAGES).ask(None, path, " what is this ? ", *ROUTER_ONLY)
         )
     for _, turns, question, html in steps:
         assert (turns[0], question) == ({"role": "user", "content": "what is this ?"}, "")

@@ -21,12 +21,13 @@ SECONDS = 300
 PROGRAM = """
 import sys
 
-from openmova.serve.http.on_ray import run_on_ray
+from openmova.serve.http.ray_serve import run_on_ray
 
 def build():
-    from openmova.serve.http.app import Options, create_app
-    from serve.asking import tiny_mova
-    return create_app(tiny_mova(), Options(model="tiny"))
+    from openmova.serve.http.chat_api import create_app
+    from openmova.serve.http.server_options import ServerOptions
+    from inference.asking import tiny_mova
+    return create_app(tiny_mova(), ServerOptions(model="tiny"))
 
 run_on_ray(
     build,

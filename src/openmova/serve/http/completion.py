@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -25,9 +25,11 @@ from openmova.serve.http.protocol import (
     Usage,
 )
 
+Output = RoutingEvent | Piece | Reply
+
 
 class Completion:
-    """A question that the engine was asked for a client.
+    """A question that the engine is asked for a client.
 
     It is cancelled when the client goes. Reading it raises what the engine failed with.
     """
@@ -45,18 +47,15 @@ class Completion:
             "model": model,
         }
         self._prompt_tokens = 0
-        self._written = 0
+        self._completion_tokens = 0
 
     async def whole(self) -> ChatCompletion:
         """All answers at once."""
-        replies: list[Reply] = []
         async with aclosing(self._events()) as events:
-            async for event in events:
-                if isinstance(event, Reply):
-                    replies.append(event)
+            replies = [event async for event in events if isinstance(event, Reply)]
         replies.sort(key=lambda reply: reply.number)
         answer = max((reply.answer for reply in replies), key=lambda a: a.timings["total"])
-        info = _looked(RoutingEvent(answer.routing, answer.gates))
+        info = _routing_info(RoutingEvent(answer.routing, answer.gates))
         return ChatCompletion(
             **self._head,
             choices=[
@@ -75,89 +74,70 @@ class Completion:
         """Chunk by chunk; usage: whether one at the end says the numbers of tokens."""
         async with aclosing(self._events()) as events:
             async for event in events:
-                if isinstance(event, RoutingEvent):
-                    opening = Delta(role="assistant", content="")
-                    yield self._chunk(*range(self._question.answers), delta=opening, mova=event)
-                elif isinstance(event, Piece):
-                    yield self._chunk(event.number, delta=Delta(content=event.text))
-                elif isinstance(event, Reply):
-                    yield self._chunk(event.number, delta=Delta(), mova=event)
+                yield self._chunk(event)
         if usage:
             yield ChatChunk(**self._head, choices=[], usage=self._usage())
 
-    def _chunk(
-        self, *numbers: int, delta: Delta, mova: RoutingEvent | Reply | None = None
-    ) -> ChatChunk:
-        finish = mova.finish if isinstance(mova, Reply) else None
-        info = None
-        if isinstance(mova, Reply):
-            info = MovaInfo(timings=mova.answer.timings)
-        elif mova is not None:
-            info = _looked(mova)
-        choices = [ChunkChoice(index=n, delta=delta, finish_reason=finish) for n in numbers]
-        return ChatChunk(**self._head, choices=choices, mova=info)
+    def _chunk(self, event: Output) -> ChatChunk:
+        match event:
+            case RoutingEvent():
+                opening = Delta(role="assistant", content="")
+                numbers = range(self._question.answers)
+                choices = [ChunkChoice(index=number, delta=opening) for number in numbers]
+                return ChatChunk(**self._head, choices=choices, mova=_routing_info(event))
+            case Piece():
+                choice = ChunkChoice(index=event.number, delta=Delta(content=event.text))
+                return ChatChunk(**self._head, choices=[choice])
+            case Reply():
+                end = ChunkChoice(index=event.number, delta=Delta(), finish_reason=event.finish)
+                timings = MovaInfo(timings=event.answer.timings)
+                return ChatChunk(**self._head, choices=[end], mova=timings)
 
-    async def _events(self) -> AsyncGenerator[Event, None]:
+    async def _events(self) -> AsyncGenerator[Output, None]:
         """What the engine tells, to the last answer."""
-        told: asyncio.Queue[Event] = asyncio.Queue()
+        queue: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
         def deliver(event: Event) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-                loop.call_soon_threadsafe(told.put_nowait, event)
+                loop.call_soon_threadsafe(queue.put_nowait, event)
+
+        async def watch_client() -> None:
+            while (await self._request.receive())["type"] != "http.disconnect":
+                pass
+            queue.put_nowait(Failure(ClientDisconnect()))
 
         ticket = self._engine.submit(self._question, deliver)
-        gone = asyncio.ensure_future(_disconnected(self._request))
+        watcher = asyncio.create_task(watch_client())
         missing = self._question.answers
         try:
-            async for event in _until(told, gone):
+            while missing:
+                event = await queue.get()
                 if isinstance(event, Failure):
                     raise event.error
                 if isinstance(event, Reply):
                     missing -= 1
+                    # The prompt is read once for all answers.
+                    self._metrics.reply(event, 0 if self._prompt_tokens else ticket.prompt_tokens)
                     self._prompt_tokens = ticket.prompt_tokens
-                    first = self._written == 0
-                    self._metrics.reply(event, ticket.prompt_tokens if first else 0)
-                    self._written += event.tokens
+                    self._completion_tokens += event.tokens
                 yield event
-                if not missing:
-                    return
         finally:
-            gone.cancel()
+            watcher.cancel()
             self._engine.cancel(ticket)
 
     def _usage(self) -> Usage:
         return Usage(
             prompt_tokens=self._prompt_tokens,
-            completion_tokens=self._written,
-            total_tokens=self._prompt_tokens + self._written,
+            completion_tokens=self._completion_tokens,
+            total_tokens=self._prompt_tokens + self._completion_tokens,
         )
 
 
-async def _until(told: asyncio.Queue[Event], gone: asyncio.Future[None]) -> AsyncIterator[Event]:
-    """Events as they come. Raises ClientDisconnect once the client has gone."""
-    while True:
-        following = asyncio.ensure_future(told.get())
-        try:
-            both: set[asyncio.Future[Any]] = {following, gone}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not following.done():
-                following.cancel()
-        if following.cancelled() or not following.done():
-            raise ClientDisconnect
-        yield following.result()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _looked(routed: RoutingEvent) -> MovaInfo:
+def _routing_info(event: RoutingEvent) -> MovaInfo:
     """Routing and gates as plain JSON types."""
-    routing, names = routed.routing, routed.routing.experts
+    routing, names = event.routing, event.routing.experts
     return MovaInfo(
         routing=RoutingInfo(experts=list(names), scores=routing.scores, raw=routing.raw),
-        gates=[dict(zip(names, block, strict=True)) for block in routed.gates.tolist()],
+        gates=[dict(zip(names, block, strict=True)) for block in event.gates.tolist()],
     )

@@ -13,30 +13,19 @@ import openai
 import pytest
 from PIL import Image
 
-from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.images.opening import ImageLimits, load_image
-from openmova.serve.http import app, conversation
-from openmova.serve.http.conversation import Rules
+from openmova.inference import session
+from openmova.serve.http import chat_api
 from serve.http.served import MODEL, QUESTION, SECONDS, Served, asked, png, serving
 from tiny import pictures
 
 
 @pytest.fixture(scope="module")
-def mova() -> Mova:
-    return tiny_mova()
-
-
-@pytest.fixture(scope="module")
 def served(mova: Mova) -> Iterator[Served]:
-    rules = Rules(images=ImageLimits(file_bytes=100_000, pixels=10_000), max_tokens=200)
-    with serving(mova, rules=rules) as served:
+    images = ImageLimits(file_bytes=100_000, pixels=10_000)
+    with serving(mova, images=images, max_tokens=200) as served:
         yield served
-
-
-@pytest.fixture
-def picture() -> Image.Image:
-    return pictures(1)[0]
 
 
 class TestTheOpenaiClient:
@@ -224,7 +213,7 @@ NEXT = {"role": "user", "content": "what red ?"}
         (first(n=100), "give at most 8"),
         (first(seed=2**70), "seed"),
         (first(stop=["a", "b", "c", "d", "e"]), "at most 4 items"),
-        (first(stop=""), "a stop string is empty"),
+        (first(stop=""), "at least 1 character"),
         (first(tools=[{"type": "function"}]), "tools is not supported"),
         (first(response_format={"type": "json_object"}), "response_format is not supported"),
         (first(logprobs=True), "logprobs is not supported"),
@@ -314,7 +303,7 @@ def test_few_images_are_opened_at_once(mova: Mova, monkeypatch: pytest.MonkeyPat
     """However many requests are in hand: an open image takes all its pixels' memory."""
     opened, most = 0, 0
 
-    def opening(*given: Any) -> Image.Image:
+    def open_slowly(*given: Any) -> Image.Image:
         nonlocal opened, most
         opened += 1
         most = max(most, opened)
@@ -322,8 +311,8 @@ def test_few_images_are_opened_at_once(mova: Mova, monkeypatch: pytest.MonkeyPat
         opened -= 1
         return load_image(*given)
 
-    monkeypatch.setattr(app, "OPENED", 2)
-    monkeypatch.setattr(conversation, "load_image", opening)
+    monkeypatch.setattr(chat_api, "MAX_OPEN_IMAGES", 2)
+    monkeypatch.setattr(session, "load_image", open_slowly)
     with serving(mova) as served, ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(served.post, [first(max_tokens=1)] * 12))
     assert [status for status, _ in answers] == [200] * 12

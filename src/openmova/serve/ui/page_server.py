@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
 import os
-import signal
-import socket
-import sys
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,7 +12,6 @@ from importlib.resources import files
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported, too
 
 import gradio as gr
-import uvicorn
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
@@ -25,10 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openmova.inference.engine import Engine
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
-from openmova.serve.http.conversation import IMAGES
-from openmova.serve.http.server import Connection
-from openmova.serve.ui.answering import Answering
-from openmova.serve.ui.page import build
+from openmova.serve.http.http_server import NotifyingServer
+from openmova.serve.http.server_options import IMAGES
+from openmova.serve.ui.handlers import PageHandlers
+from openmova.serve.ui.layout import build_page
 
 FONT = ["system-ui", "sans-serif"]
 MONO = ["ui-monospace", "monospace"]
@@ -73,17 +69,16 @@ def create_page(
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.engine = engine
-    answering = Answering(
-        engine, GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=SECONDS), IMAGES
-    )
+    limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=SECONDS)
     gr.mount_gradio_app(
         app,
-        build(answering, engine, model=model),
+        build_page(PageHandlers(engine, limits, IMAGES), engine, model=model),
         path="/",
-        auth=partial(_knows, password) if password else None,
+        auth=partial(_check_password, password) if password else None,
         auth_message="Give any name, and the password.",
         footer_links=[],
         run_history=False,
+        show_error=False,  # of our own mistakes, which name files of this machine
         ssr_mode=False,
         mcp_server=False,
         enable_monitoring=False,
@@ -91,29 +86,18 @@ def create_page(
         theme=_theme(),
         css=files("openmova.serve.ui").joinpath("page.css").read_text(encoding="utf-8"),
     )
-    app.add_middleware(_Guarded)
+    app.add_middleware(SecurityHeaders)
     if hosts:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     return app
 
 
-def run_page(app: FastAPI, listening: socket.socket, started: Callable[[], None]) -> None:
-    """Serve until SIGTERM (the process ends with 0) or Ctrl-C; `started` is called once pages are
-    served."""
-    config = uvicorn.Config(
-        app,
-        http=Connection,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=PATIENCE,
-    )
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # uvicorn raises it again
-    _PageServer(config, started).run(sockets=[listening])
+def page_server(app: FastAPI, started: Callable[[], None]) -> NotifyingServer:
+    return NotifyingServer(app, started, log_level="error", timeout_graceful_shutdown=PATIENCE)
 
 
-def _knows(password: str, name: str, given: str) -> bool:
-    return hmac.compare_digest(password.encode(), given.encode())
+def _check_password(password: str, name: str, attempt: str) -> bool:
+    return secrets.compare_digest(password.encode(), attempt.encode())
 
 
 def _theme() -> gr.themes.Base:
@@ -130,27 +114,16 @@ def _theme() -> gr.themes.Base:
     )
 
 
-class _PageServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._tell = started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._tell()
-
-
-class _Guarded:
+class SecurityHeaders:
     """Adds HEADERS to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        await self._app(scope, receive, guarded)
+        await self._app(scope, receive, send_with_headers)
