@@ -1,0 +1,32 @@
+"""Suites are found by their entry point; one that is not installed says where it is."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from openmova.errors import UserError
+from openmova.evaluate.suites import find_suite, suite_names
+
+
+def test_the_project_s_own_suites_are_found() -> None:
+    for name in ("mini", "nano", "open-world"):
+        assert name in suite_names()
+        suite = find_suite(name)
+        assert callable(suite.measure) and callable(suite.show)
+
+
+def test_an_unknown_suite_is_told_with_those_that_are_known() -> None:
+    with pytest.raises(UserError, match="unknown suite 'nona': the suites are .*nano"):
+        find_suite("nona")
+
+
+def test_without_the_repository_it_says_where_the_suite_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "studies"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "studies", None)
+    with pytest.raises(UserError, match="run it from a clone of openmova's repository"):
+        find_suite("nano")
