@@ -18,7 +18,7 @@ def test_the_project_s_own_suites_are_found() -> None:
 
 
 def test_an_unknown_suite_is_told_with_those_that_are_known() -> None:
-    with pytest.raises(UserError, match="unknown suite 'nona': the suites are .*nano"):
+    with pytest.raises(UserError, match=r"unknown suite 'nona': the suites are .*nano"):
         find_suite("nona")
 
 
