@@ -43,7 +43,7 @@ TOKENS = 4096
 """Of a batch, padding included."""
 DRAWN = 64
 """Dialogues drawn for a step; a group of like length is its batch."""
-LONGEST = 1536
+LONGEST = 1152
 IGNORED = -100
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -179,9 +179,8 @@ def load(folder: Path | None) -> tuple[Any, PreTrainedTokenizerBase]:
 def answer_loss(model: Any, batch: Mapping[str, Tensor]) -> Tensor:
     """The mean loss of the answers' tokens; the head runs for these alone."""
     causal = model.get_base_model()
-    hidden = causal.model(
-        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-    ).last_hidden_state
+    # Rows are padded on the right, where causal attention does not look: no mask is needed.
+    hidden = causal.model(input_ids=batch["input_ids"]).last_hidden_state
     targets = batch["labels"][:, 1:]
     kept = targets != IGNORED
     logits = causal.lm_head(hidden[:, :-1][kept]).float()
@@ -212,9 +211,7 @@ def train(
         while done < steps and (minutes is None or time.time() - began < 60 * minutes):
             start, batch = time.time(), batches.batch(done)
             for group in optimizer.param_groups:
-                group["lr"] = rate * min(
-                    (done + 1) / 30, 0.55 + 0.45 * math.cos(math.pi * done / steps)
-                )
+                group["lr"] = rate * _schedule(done, steps)
             with torch.autocast("cpu", torch.bfloat16):
                 loss = answer_loss(model, batch)
             loss.backward()
