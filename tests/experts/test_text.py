@@ -56,7 +56,7 @@ def as_batch(*pictures: Image.Image) -> tuple[Tensor, Tensor]:
 def test_the_map_holds_the_lines_with_the_cells_of_a_table_in_rows(expert: TextExpert) -> None:
     (map_,) = expert(expert.view(*as_batch(receipt())))
     assert map_.shape == (expert.channels, 24, 24)
-    assert read_back(expert.codes, map_) == "\n".join(RECEIPT)
+    assert read_back(expert.codes, map_) == "\n".join([*RECEIPT, ""])
 
 
 def test_lines_have_boxes_in_the_picture_and_scores(expert: TextExpert) -> None:

@@ -18,7 +18,6 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from openmova.experts.base import Expert
 from openmova.experts.boxes import Found, find_things
@@ -36,8 +35,6 @@ class Heads(NamedTuple):
     scores: tuple[str, ...]
     """By growing stride: [1, h * w, K]."""
     distances: tuple[str, ...]
-    features: str
-    """The neck's map [1, C, h, w]."""
 
 
 class DetectorExpert(Expert):
@@ -47,15 +44,14 @@ class DetectorExpert(Expert):
         tokenizer: path of the language model's tokenizer.json.
         path: of the graph; None: the kind's usual one.
         threshold: score from which a thing is counted.
-        grid: of the map. first_row: where the text begins in it.
+        grid: of the map. rows: which of its rows the text may fill, from the first to before the
+            second; None: all.
     """
 
     classes: ClassVar[tuple[str, ...]]
     usual_path: ClassVar[str]
     heads: ClassVar[Heads]
     strides: ClassVar[tuple[int, ...]]
-    neck: ClassVar[int]
-    """Channels of the features."""
     usual_threshold: ClassVar[float]
 
     def __init__(
@@ -67,16 +63,15 @@ class DetectorExpert(Expert):
         path: str | None = None,
         threshold: float | None = None,
         grid: Sequence[int] = (24, 24),
-        first_row: int = 0,
+        rows: Sequence[int] | None = None,
         folder: Path | None = None,
     ) -> None:
-        channels = CHANNELS + self.neck + len(self.classes)
-        super().__init__(name=name, descriptions=descriptions, channels=channels)
+        super().__init__(name=name, descriptions=descriptions, channels=CHANNELS)
         self.path = path or self.usual_path
-        self.grid, self.first_row = (grid[0], grid[1]), first_row
+        self.grid, self.rows = (grid[0], grid[1]), rows
         self.threshold = self.usual_threshold if threshold is None else threshold
         self.codes = TokenCodes(tokenizer, folder)
-        outputs = [*self.heads.scores, *self.heads.distances, self.heads.features]
+        outputs = [*self.heads.scores, *self.heads.distances]
         self.session = OnnxSession(find_file(self.path, folder), outputs)
 
     @classmethod
@@ -100,10 +95,10 @@ class DetectorExpert(Expert):
         """Boxes [N, 4] of the view -> of the picture with this height and width."""
 
     def forward(self, view: Tensor) -> Tensor:
-        """float [B, 3 or more, h, w] -> [B, 256 + neck + K, *grid]: text, features, scores."""
-        texts, maps = [], []
+        """float [B, 3 or more, h, w] -> [B, 256, *grid]: token codes of the text."""
+        texts = []
         for picture in view:
-            levels, features = self._run(picture)
+            levels = self._run(picture)
             left, top, right, bottom = self.inside(picture)
             width, height = right - left, bottom - top
             things = [
@@ -112,14 +107,7 @@ class DetectorExpert(Expert):
                 for x0, y0, x1, y1 in [thing.box]
             ]
             texts.append(self.text(things, (height, width)))
-            scores = [
-                F.adaptive_max_pool2d(score.mT.unflatten(1, (-1, width)), self.grid)
-                for score, _, width, _ in levels
-            ]
-            neck = F.interpolate(features, self.grid, mode="bilinear", align_corners=False)
-            maps.append(torch.cat([neck[0], torch.stack(scores).amax(0)]))
-        codes = self.codes.write(texts, self.grid, self.first_row)
-        return torch.cat([codes, torch.stack(maps).to(codes)], 1).to(view.device)
+        return self.codes.write(texts, self.grid, self.rows).to(view.device)
 
     def find(self, images: Tensor, sizes: Tensor) -> list[list[Found]]:
         """What is in each picture; boxes in its pixels.
@@ -128,7 +116,7 @@ class DetectorExpert(Expert):
         """
         found = []
         for view, (height, width) in zip(self.view(images, sizes), sizes.tolist(), strict=True):
-            things = find_things(self._run(view)[0], self.threshold)
+            things = find_things(self._run(view), self.threshold)
             boxes = torch.tensor([thing.box for thing in things]).view(-1, 4)
             placed = [
                 clip(box, width, height) for box in self.place(boxes, (height, width)).tolist()
@@ -149,19 +137,18 @@ class DetectorExpert(Expert):
             lines.append(f"{self.classes[thing.label]} {where(thing.box, size)}")
         return "\n".join(lines)
 
-    def _run(self, picture: Tensor) -> tuple[list[tuple[Tensor, Tensor, int, int]], Tensor]:
-        """The levels for `find_things` and the features [1, C, h, w] of a view [3 or 4, h, w]."""
+    def _run(self, picture: Tensor) -> list[tuple[Tensor, Tensor, int, int]]:
+        """The levels for `find_things` of a view [3 or 4, h, w]."""
         arrays = self.session.run(picture[None, :3].float().cpu().numpy())
         outputs = [torch.from_numpy(array) for array in arrays]
         count = len(self.strides)
         widths = [-(-picture.shape[-1] // stride) for stride in self.strides]
-        levels = [
+        return [
             (scores[0], distances[0], width, stride)
             for scores, distances, width, stride in zip(
-                outputs[:count], outputs[count : 2 * count], widths, self.strides, strict=True
+                outputs[:count], outputs[count:], widths, self.strides, strict=True
             )
         ]
-        return levels, outputs[-1]
 
 
 def where(box: tuple[float, float, float, float], size: tuple[int, int]) -> str:

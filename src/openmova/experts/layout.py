@@ -26,10 +26,8 @@ class LayoutExpert(DetectorExpert):
     heads = Heads(
         scores=tuple(f"transpose_{i}.tmp_0" for i in (0, 2, 4, 6)),
         distances=tuple(f"transpose_{i}.tmp_0" for i in (1, 3, 5, 7)),
-        features="p2o.Concat.11",
     )
     strides = (8, 16, 32, 64)
-    neck = 128
     usual_threshold = 0.5
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:

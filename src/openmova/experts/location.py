@@ -32,10 +32,8 @@ class LocationExpert(DetectorExpert):
     heads = Heads(
         scores=("scores_8", "scores_16", "scores_32"),
         distances=("distances_8", "distances_16", "distances_32"),
-        features="features_16",
     )
     strides = (8, 16, 32)
-    neck = 128
     usual_threshold = 0.5
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:

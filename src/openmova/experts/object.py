@@ -1,9 +1,9 @@
 """What a photo shows: EfficientNet-Lite2 with its classifier of ImageNet's 1,000 classes.
 
 Its map carries the names in token codes (openmova.experts.token_codes), the everyday word before
-the exact one, as in "dog 93%: beagle 71%, basset 12%"; beside it the features at their place.
+the exact one, as in "dog 93%: beagle 71%, basset 12%".
 
-Shapes: B batch, K classes, h w the map.
+Shapes: B batch, K classes, h w the encoder's map.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,12 +39,13 @@ def class_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 class ObjectExpert(Expert):
-    """Names and features of what a picture shows.
+    """Names of what a picture shows.
 
     Args:
         tokenizer: path of the language model's tokenizer.json.
         size: side of the square view in pixels.
-        grid: of the map. first_row: where the names begin in it.
+        grid: of the map. rows: which of its rows the names may fill, from the first to before the
+            second; None: all.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class ObjectExpert(Expert):
         tokenizer: str,
         size: int = 260,
         grid: Sequence[int] = (24, 24),
-        first_row: int = 0,
+        rows: Sequence[int] | None = None,
         folder: Path | None = None,
     ) -> None:
         width = LITE2[-1][3]
-        super().__init__(name=name, descriptions=descriptions, channels=CHANNELS + width)
-        self.grid, self.first_row = (grid[0], grid[1]), first_row
+        super().__init__(name=name, descriptions=descriptions, channels=CHANNELS)
+        self.grid, self.rows = (grid[0], grid[1]), rows
         self.encoder = Lite2Encoder(name=name, descriptions=descriptions, size=size)
         self.head = ConvNorm(width, HIDDEN, 1)
         self.classifier = nn.Linear(HIDDEN, CLASSES)
@@ -79,12 +79,9 @@ class ObjectExpert(Expert):
         return self.encoder.view(images, sizes)
 
     def forward(self, view: Tensor) -> Tensor:
-        """[B, 3, size, size] -> [B, 256 + 352, *grid]: names, features."""
-        features = self.encoder.features(view)
-        texts = [self.text(row) for row in self.chances(features)]
-        codes = self.codes.write(texts, self.grid, self.first_row).to(features.dtype)
-        resized = F.interpolate(features, self.grid, mode="bilinear", align_corners=False)
-        return torch.cat([codes, resized], 1)
+        """[B, 3, size, size] -> [B, 256, *grid]: token codes of the names."""
+        texts = [self.text(row) for row in self.chances(self.encoder.features(view))]
+        return self.codes.write(texts, self.grid, self.rows).to(view)
 
     def classify(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Probabilities of the classes [B, K], for uint8 [B, 3, H, W] and integer [B, 2]."""

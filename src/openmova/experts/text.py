@@ -64,6 +64,7 @@ class TextExpert(Expert):
         size: longest side that a picture is brought to; a small one is only enlarged to twice its
             own.
         grid: of the map; a cell takes two tokens, and the beginning of a longer text is kept.
+        rows: which of its rows the text may fill, from the first to before the second; None: all.
         detector, recogniser: paths of the two graphs.
     """
 
@@ -77,12 +78,13 @@ class TextExpert(Expert):
         tokenizer: str,
         size: int = 960,
         grid: Sequence[int] = (24, 24),
+        rows: Sequence[int] | None = None,
         detector: str = DETECTOR,
         recogniser: str = RECOGNISER,
         folder: Path | None = None,
     ) -> None:
         super().__init__(name=name, descriptions=descriptions, channels=CHANNELS)
-        self.size, self.grid = size, (grid[0], grid[1])
+        self.size, self.grid, self.rows = size, (grid[0], grid[1]), rows
         self.codes = TokenCodes(tokenizer, folder)
         self.paths = (detector, recogniser)
         self.detector = OnnxSession(find_file(detector, folder))
@@ -127,7 +129,7 @@ class TextExpert(Expert):
     def forward(self, view: Tensor) -> Tensor:
         """uint8 [B, 4, S, S] -> [B, 256, *grid]: codes of two tokens a cell, in reading order."""
         texts = [self.text(self._lines(picture)) for picture in view]
-        return self.codes.write(texts, self.grid).to(view.device)
+        return self.codes.write(texts, self.grid, self.rows).to(view.device)
 
     def read(self, images: Tensor, sizes: Tensor) -> list[list[list[Line]]]:
         """The rows of lines of each picture, in reading order; boxes in pixels of the picture.

@@ -1,9 +1,10 @@
 """Words in a map: a cell carries the codes of two tokens of a language model.
 
-The code of a token is its input embedding on the principal components of all of them, each scaled
-to variance 1, so an adapter can all but copy it to the language model's space, for words that were
-never seen in training too.
-A text lies in reading order: row by row over the cells, two tokens a cell.
+The code of a token is its input embedding on the principal components of all of them, weighed by
+how frequent they are and each scaled to variance 1, so an adapter can all but copy it to the
+language model's space, for words that were never seen in training too.
+A text lies in reading order and ends with a line break: row by row over the cells, two tokens a
+cell.
 
 Shapes: V vocabulary, W width of a code, B batch, h w the map.
 """
@@ -58,7 +59,9 @@ class TokenCodes(nn.Module):
                 f"the embedding has {len(embedding)} rows, the tokenizer {len(self.table)} tokens: "
                 "give an expert the tokenizer of its language model"
             )
-        codes = whitened_components(embedding[: len(self.table)], WIDTH)
+        # A tokenizer numbers its merges from the most frequent on (Zipf).
+        frequency = 1 / (torch.arange(len(self.table)) + 100.0)
+        codes = whitened_components(embedding[: len(self.table)], WIDTH, frequency)
         self.step.copy_(codes.abs().amax(0) / LEVELS)
         self.table.copy_((codes / self.step).round())
 
@@ -71,16 +74,19 @@ class TokenCodes(nn.Module):
         """long [...] -> codes [..., W]."""
         return self.table[ids].to(self.step.dtype) * self.step
 
-    def write(self, texts: Sequence[str], grid: tuple[int, int], first_row: int = 0) -> Tensor:
-        """Texts as maps [B, 2 * W, *grid], from the first cell of a row on; other cells are zero.
+    def write(
+        self, texts: Sequence[str], grid: tuple[int, int], rows: Sequence[int] | None = None
+    ) -> Tensor:
+        """Texts as maps [B, 2 * W, *grid], in rows from the first to before the second one given.
 
-        What does not fit is left out: the beginning of a text is kept.
+        Other cells are zero. What does not fit is left out: the beginning of a text is kept.
         """
         maps = self.step.new_zeros(len(texts), grid[0] * grid[1], CHANNELS)
+        first, end = rows or (0, grid[0])
         for cells, text in zip(maps, texts, strict=True):
-            slots = cells[first_row * grid[1] :].view(-1, WIDTH)  # two a cell
-            ids = torch.tensor(self.encode(text)[: len(slots)], device=slots.device)
-            slots[: len(ids)] = self(ids.long())
+            slots = cells[first * grid[1] : end * grid[1]].view(-1, WIDTH)  # two a cell
+            ids = torch.tensor(self.encode(f"{text}\n" if text else "")[: len(slots)])
+            slots[: len(ids)] = self(ids.long().to(slots.device))
         return maps.mT.unflatten(2, grid)
 
     def save_files(self, folder: Path) -> None:
@@ -88,14 +94,16 @@ class TokenCodes(nn.Module):
         save_file(self.path, self.file, folder)
 
 
-def whitened_components(vectors: Tensor, width: int) -> Tensor:
-    """float [V, D] -> float32 [V, width]: the directions of most variance, each of variance 1.
+def whitened_components(vectors: Tensor, width: int, weights: Tensor) -> Tensor:
+    """float [V, D], weights [V] -> float32 [V, width]: the directions of most variance, each of
+    variance 1.
 
     A direction points to where its largest entry is positive, so the same vectors give the same.
     """
     centred = vectors.detach().double().cpu()
-    centred = centred - centred.mean(0)
-    variance, directions = torch.linalg.eigh(centred.mT @ centred / len(centred))  # growing
+    shares = (weights / weights.sum()).double()[:, None]
+    centred = centred - (shares * centred).sum(0)
+    variance, directions = torch.linalg.eigh(centred.mT @ (shares * centred))  # growing
     directions, variance = directions[:, -width:].flip(1), variance[-width:].flip(0)
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
     return (centred @ (directions * largest.sign()) / variance.sqrt()).float()

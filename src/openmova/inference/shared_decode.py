@@ -24,6 +24,7 @@ from transformers import (
 
 from openmova.inference.text_stream import TextStream
 from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.splicing import drop_empty_tokens
 
 
 class SharedDecode:
@@ -55,6 +56,9 @@ class SharedDecode:
         answers to each prompt, one or more.
         """
         cache = DynamicCache()
+        input_ids, attention_mask, image_tokens = drop_empty_tokens(
+            input_ids, attention_mask, image_tokens, self.model.config.image_token_id
+        )
         logits = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,

@@ -39,6 +39,10 @@ _MASKED = -1e6
 class AdapterConfig:
     """Sizes of the adapter; the defaults are those of MoVA-8B.
 
+    tokens_per_cell: how many tokens of the language model a cell of the token grid gives.
+    summary_grid: where given, the number of tokens follows the routing: the base map pooled to this
+    grid gives the first tokens, which the router reads too; of the cells only those give tokens in
+    whose part of the channels an expert that was chosen has something other than zero.
     Raises ValueError where the sizes do not fit together.
     """
 
@@ -48,6 +52,8 @@ class AdapterConfig:
     output_width: int = 4096
     grid: tuple[int, int] = (48, 48)
     token_grid: tuple[int, int] | None = None  # default: half of the grid
+    tokens_per_cell: int = 1
+    summary_grid: tuple[int, int] | None = None
     blocks: int = 3
     top_k: int = 3
     head_dim: int = 64
@@ -59,6 +65,13 @@ class AdapterConfig:
         object.__setattr__(self, "expert_channels", tuple(self.expert_channels))
         object.__setattr__(self, "grid", (rows, columns))
         object.__setattr__(self, "token_grid", (token_grid[0], token_grid[1]))
+        if self.summary_grid is not None:
+            object.__setattr__(self, "summary_grid", (self.summary_grid[0], self.summary_grid[1]))
+            if self.token_grid != self.grid:
+                raise ValueError(
+                    f"with a summary_grid the token_grid {self.token_grid} must be the grid "
+                    f"{self.grid}: a cell that an expert left empty gives no token"
+                )
         if self.head_dim % 4:
             raise ValueError(
                 f"head_dim is {self.head_dim}: choose a multiple of 4, because a head carries "
@@ -71,9 +84,18 @@ class AdapterConfig:
 
     @property
     def tokens(self) -> int:
-        """Number of image tokens that the language model gets."""
+        """Number of image tokens that the language model gets at most."""
         assert self.token_grid is not None
-        return self.token_grid[0] * self.token_grid[1]
+        return math.prod(self.token_grid) * self.tokens_per_cell + self.summary_tokens
+
+    @property
+    def summary_tokens(self) -> int:
+        """How many of them are of the summary grid, in front of the others."""
+        return (
+            0
+            if self.summary_grid is None
+            else math.prod(self.summary_grid) * (self.tokens_per_cell)
+        )
 
 
 class ExpertMap(NamedTuple):
@@ -169,10 +191,9 @@ class MoVAdapter(nn.Module):
         self.before_pool = ConvStage(config.width)
         self.pool = nn.AdaptiveAvgPool2d(config.token_grid)
         self.after_pool = ConvStage(config.width)
+        outputs = config.tokens_per_cell * config.output_width
         self.projector = nn.Sequential(
-            nn.Linear(config.width, config.output_width),
-            nn.GELU(),
-            nn.Linear(config.output_width, config.output_width),
+            nn.Linear(config.width, outputs), nn.GELU(), nn.Linear(outputs, outputs)
         )
         # The two names under which transformers switches checkpointing on.
         self.gradient_checkpointing = False
@@ -203,8 +224,8 @@ class MoVAdapter(nn.Module):
 
         base [B, C, H, W]; expert_maps: expert index -> its maps for the rows that chose it;
         routing bool [B, E]; text [B, D], the question feature.
-        Returns tokens [B, h*w, output_width] (row-major) and the gate weights [B, blocks, E]
-        (0 for an expert that was not chosen).
+        Returns tokens [B, config.tokens, output_width] (row-major; all zero where a cell gives
+        none) and the gate weights [B, blocks, E] (0 for an expert that was not chosen).
         Raises ValueError for a base map on another grid and for a chosen expert without a map.
         """
         if tuple(base.shape[1:]) != (self.config.width, *self.config.grid):
@@ -239,7 +260,26 @@ class MoVAdapter(nn.Module):
             gates.append(weights)
         x = ((x + residual) / 2).mT.unflatten(2, self.config.grid)  # [B, C, H, W]
         x = self.after_pool(self.pool(self.before_pool(x)))  # [B, C, h, w]
-        return self.projector(x.flatten(2).mT), torch.stack(gates, dim=1)
+        tokens = self._project(x)  # [B, h*w*t, D]
+        if self.config.summary_grid is not None:
+            summary = self._project(F.adaptive_avg_pool2d(base, self.config.summary_grid))
+            filled = self._filled_slots(experts, tokens)
+            tokens = torch.cat([summary, tokens * filled[..., None]], dim=1)
+        return tokens, torch.stack(gates, dim=1)
+
+    def _project(self, x: Tensor) -> Tensor:
+        """A map [B, C, h, w] -> tokens [B, h*w*t, D], t a cell."""
+        tokens: Tensor = self.projector(x.flatten(2).mT)  # [B, h*w, t*D]
+        return tokens.unflatten(2, (-1, self.config.output_width)).flatten(1, 2)
+
+    def _filled_slots(self, experts: Mapping[int, tuple[Tensor, Tensor]], like: Tensor) -> Tensor:
+        """[B, h*w*t], 1 where an expert has something in its part of a cell's channels, else 0."""
+        filled = like.new_zeros(like.shape[:2])
+        for rows, features in experts.values():
+            parts = features.tensor_split(self.config.tokens_per_cell, dim=-1)
+            there = torch.stack([(part != 0).any(dim=-1) for part in parts], dim=-1).flatten(1)
+            filled = filled.index_add(0, rows, there.to(filled.dtype))
+        return filled.clamp(max=1)
 
     def _check_complete(self, expert_maps: Mapping[int, ExpertMap], routing: Tensor) -> None:
         missing = routing.clone()

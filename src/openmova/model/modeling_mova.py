@@ -31,10 +31,10 @@ from transformers.utils import can_return_tuple
 
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.pretrained import MovaPreTrainedModel
-from openmova.model.splicing import merge_image_tokens
+from openmova.model.splicing import filled_tokens, merge_image_tokens
 from openmova.model.two_pass import TwoPassGeneration
 from openmova.model.vision_mova import MovaVision
-from openmova.routing import RouterLora, RouterLoraConfig, pool_tokens
+from openmova.routing import RouterLora, RouterLoraConfig
 
 # How some language models change their logits after the head: field of their config -> the change.
 LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
@@ -149,6 +149,13 @@ class MovaModel(MovaVision):
             inputs_embeds = self.get_input_embeddings()(words)  # [B, T, D]
             if image_tokens is not None:
                 inputs_embeds = self._merge(inputs_embeds, input_ids, image_tokens, pooled)
+                if self.config.adapter.summary_grid is not None:  # nobody attends to empty places
+                    places = input_ids == self.config.image_token_id
+                    empty = places & ~filled_tokens(inputs_embeds)
+                    if bool(empty.any()):
+                        if attention_mask is None:
+                            attention_mask = torch.ones_like(input_ids)
+                        attention_mask = attention_mask.masked_fill(empty, 0)
         assert inputs_embeds is not None
         if isinstance(attention_mask, Tensor) and attention_mask.ndim == 2:
             seen = attention_mask[:, -inputs_embeds.shape[1] :, None]
@@ -182,8 +189,7 @@ class MovaModel(MovaVision):
         image_token_id = self.config.image_token_id
         if pooled is None or not pooled.any():
             return merge_image_tokens(embeddings, input_ids, image_tokens, image_token_id)
-        grid = self.config.adapter.token_grid
-        few = pool_tokens(image_tokens, grid, self.config.routing.grid)
+        few = self.routing_tokens(image_tokens)
         for tokens, others in ((image_tokens, pooled), (few, ~pooled)):
             ids = input_ids.masked_fill(others[:, None], -1)  # these rows have no place for them
             embeddings = merge_image_tokens(embeddings, ids, tokens, image_token_id)

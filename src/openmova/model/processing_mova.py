@@ -9,6 +9,7 @@ Shapes: B batch, T tokens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -97,7 +98,7 @@ class MovaProcessor(ProcessorMixin):
             chat_template=chat_template,
             image_token=image_token,
             image_tokens=config.adapter.tokens,
-            routing_tokens=config.routing.grid[0] * config.routing.grid[1],
+            routing_tokens=config.adapter.summary_tokens or math.prod(config.routing.grid),
             instruction=config.routing.instruction,
             descriptions=config.descriptions,
             question_length=config.gate_text_config.max_position_embeddings,

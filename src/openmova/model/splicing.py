@@ -46,7 +46,8 @@ def merge_image_tokens(
     """Put a row's image tokens, in order, where its input_ids hold the image token.
 
     embeddings [B, T, D], input_ids [B, T], image_tokens [B, N, D] -> [B, T, D].
-    A row without image token uses none of them; a run that ends the row may be cut short.
+    A row without image token uses none of them; a run that ends the row may be cut short, and one
+    of `drop_empty_tokens` has the row's filled tokens alone.
     Raises ValueError for any other number of image tokens than N.
     """
     places = input_ids == image_token_id  # [B, T]
@@ -54,7 +55,8 @@ def merge_image_tokens(
     count = order[:, -1]
     available = image_tokens.shape[1]
     cut = places[:, -1] & (count < available)
-    if bool(((count != 0) & (count != available) & ~cut).any()):
+    short = (count != 0) & (count != available) & ~cut
+    if bool(short.any()) and bool((short & (count != filled_tokens(image_tokens).sum(1))).any()):
         raise ValueError(
             f"the prompts hold {count.tolist()} image tokens a row, but a picture gives "
             f"{available}: use the processor saved with this checkpoint"
@@ -62,3 +64,31 @@ def merge_image_tokens(
     index = (order - 1).clamp(min=0, max=available - 1)
     picked = image_tokens.gather(1, index[..., None].expand(-1, -1, image_tokens.shape[2]))
     return torch.where(places[..., None], picked.to(embeddings.dtype), embeddings)
+
+
+def filled_tokens(image_tokens: Tensor) -> Tensor:
+    """Which tokens [B, N, D] are there: bool [B, N]; all zero stands for none."""
+    return (image_tokens != 0).any(dim=-1)
+
+
+def drop_empty_tokens(
+    input_ids: Tensor, attention_mask: Tensor, image_tokens: Tensor, image_token_id: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Prompts without the places of image tokens that are all zero.
+
+    input_ids and attention_mask [B, T], padded on the left; image_tokens [B, N, D]. Returns ids and
+    mask [B, T'] and the tokens [B, N', D], each row's filled ones first. A prompt that has no image
+    token, and tokens of which none is empty, stay as they are.
+    """
+    filled = filled_tokens(image_tokens)
+    if bool(filled.all()):
+        return input_ids, attention_mask, image_tokens
+    places = input_ids == image_token_id
+    order = (places.cumsum(dim=1) - 1).clamp(min=0, max=filled.shape[1] - 1)
+    kept = attention_mask.bool() & (~places | filled.gather(1, order))
+    # A stable sort moves what goes to the left, where padding is.
+    length = int(kept.sum(dim=1).max())
+    index = kept.int().argsort(dim=1, stable=True)[:, -length:]
+    first = (~filled).int().argsort(dim=1, stable=True)[:, : int(filled.sum(dim=1).max())]
+    tokens = image_tokens.gather(1, first[..., None].expand(-1, -1, image_tokens.shape[2]))
+    return input_ids.gather(1, index), kept.gather(1, index).to(attention_mask), tokens

@@ -28,6 +28,7 @@ from transformers import (
 
 from openmova.model.adapter import ExpertMap
 from openmova.model.configuration_mova import MovaConfig
+from openmova.model.splicing import drop_empty_tokens
 from openmova.model.vision_mova import NO_IMAGES, MovaVision
 from openmova.routing import (
     Routing,
@@ -271,13 +272,31 @@ class TwoPassGeneration(GenerationMixin):
             context = self.encode_images(visual, selections=selections, constrained=constrained)
             image_tokens = context.tokens
         processors = LogitsProcessorList([self._no_image_tokens(), *(logits_processor or ())])
-        return super().generate(
-            inputs,
+        prompt = inputs if inputs is not None else kwargs.pop("input_ids", None)
+        shorter = prompt
+        if image_tokens is not None and prompt is not None:
+            mask = kwargs.get("attention_mask")
+            shorter, kwargs["attention_mask"], image_tokens = drop_empty_tokens(
+                prompt,
+                torch.ones_like(prompt) if mask is None else mask,
+                image_tokens,
+                self.config.image_token_id,
+            )
+        generated = super().generate(
+            shorter,
             generation_config,
             image_tokens=image_tokens,
             logits_processor=processors,
             **kwargs,
         )
+        if shorter is not prompt:  # what comes back begins with the prompt that was given
+            sequences = generated if isinstance(generated, Tensor) else generated.sequences
+            prompts = prompt.repeat_interleave(len(sequences) // len(prompt), dim=0)
+            sequences = torch.cat([prompts, sequences[:, shorter.shape[1] :]], dim=1)
+            if isinstance(generated, Tensor):
+                return sequences
+            generated.sequences = sequences
+        return generated
 
     def prepare_inputs_for_generation(
         self,

@@ -20,6 +20,7 @@ from openmova.experts.pool import ExpertPool, expert_map
 from openmova.model.adapter import ExpertMap, MoVAdapter
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.pretrained import MovaPreTrainedModel, build_base
+from openmova.routing import pool_tokens
 
 NO_IMAGES = "pass pixel_values together with image_sizes, as the processor makes them"
 
@@ -96,6 +97,14 @@ class MovaVision(MovaPreTrainedModel):
         else:  # without an expert the gate has no influence
             text = base_map.new_zeros(len(base_map), self.config.adapter.text_width)
         return self.adapter(base_map, expert_maps, routing, text.to(base_map.dtype))
+
+    def routing_tokens(self, image_tokens: Tensor) -> Tensor:
+        """What the routing pass sees of image tokens [B, N, D] of the base map: the summary's, or
+        all of them pooled to the routing's grid (section 3.1)."""
+        adapter = self.config.adapter
+        if adapter.summary_grid is not None:
+            return image_tokens[:, : adapter.summary_tokens]
+        return pool_tokens(image_tokens, adapter.token_grid, self.config.routing.grid)
 
     def image_tokens(
         self,

@@ -1,0 +1,70 @@
+"""What the base encoder's frozen layers make of the pictures of data folders, once and for all.
+
+    python -m studies.nano.encode runs/nano-data/photos runs/nano-data/pages --count 400
+
+Writes DIR/base.npy, float16 [pictures, 472, 24, 24]: stages 5 and 7 of EfficientNet-Lite2 at 448
+pixels, of the first pictures of pictures.jsonl. A run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from tqdm import tqdm
+
+from openmova.experts.lite import Lite2Encoder, convert_lite
+from openmova.images.opening import load_image
+from studies.nano.words import lite2_state
+
+GRID = (24, 24)
+STAGES = (5, 7)
+SIDE = 448
+
+
+def base_encoder() -> Lite2Encoder:
+    """The frozen part of nano's base encoder."""
+    encoder = Lite2Encoder(name="base", descriptions=[""], size=SIDE, stages=STAGES, grid=GRID)
+    encoder.load_state_dict(convert_lite(lite2_state()), strict=False)
+    encoder.freeze()
+    return encoder
+
+
+@torch.no_grad()
+def encode(folder: Path, count: int) -> None:
+    """Add what is not there yet of the first `count` pictures."""
+    encoder = base_encoder()
+    pictures = [json.loads(line) for line in (folder / "pictures.jsonl").open(encoding="utf-8")]
+    pictures = pictures[:count]
+    file, done = folder / "base.npy", folder / "base.done"
+    start = int(done.read_text()) if done.is_file() else 0
+    shape = (len(pictures), encoder.channels, *GRID)
+    maps = open_memmap(file, "r+" if start else "w+", np.float16, shape)
+    for place in tqdm(range(start, len(pictures)), desc=folder.name, unit=" pictures"):
+        image = np.asarray(load_image(folder / pictures[place]["image"]))
+        images = torch.from_numpy(image.copy()).movedim(-1, 0)[None]
+        maps[place] = encoder(encoder.view(images, torch.tensor([image.shape[:2]])))[0].numpy()
+        if place % 50 == 49 or place + 1 == len(pictures):
+            maps.flush()
+            done.write_text(str(place + 1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for folder in arguments.folders:
+        encode(folder, arguments.count)
+
+
+if __name__ == "__main__":
+    main()

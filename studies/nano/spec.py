@@ -1,0 +1,77 @@
+"""What nano is: its pool, the sizes of its adapter, and what its router reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openmova.model.adapter import AdapterConfig
+
+GRID = (24, 24)
+SUMMARY_GRID = (4, 4)
+WIDTH = 384
+ROWS = {
+    "text": (0, 16),
+    "chart": (16, 19),
+    "object": (19, 20),
+    "layout": (20, 22),
+    "location": (22, 24),
+}
+"""Which rows of the map each expert fills, so that no two write into one cell."""
+DESCRIPTIONS: dict[str, tuple[str, ...]] = {
+    "text": (
+        "This model reads what is written: words, names and numbers on pages, signs and screens.",
+    ),
+    "chart": ("This model reads charts: the value of each bar, point or line.",),
+    "object": ("This model names the thing, animal, plant or food in a photo.",),
+    "layout": ("This model sees how a page is built: titles, tables, figures, captions.",),
+    "location": ("This model finds people and things, counts them and tells where they are.",),
+}
+INSTRUCTION = (
+    "Select the experts that help to answer the question about the image. Answer with their "
+    "letters from the pool. If the question is about the image as a whole, answer 'none'."
+)
+
+
+def adapter_config() -> AdapterConfig:
+    """One block over the 24 x 24 map, two tokens a cell in which an expert says something."""
+    return AdapterConfig(
+        width=WIDTH,
+        expert_channels=(256,) * len(ROWS),
+        text_width=384,
+        output_width=576,
+        grid=GRID,
+        token_grid=GRID,
+        tokens_per_cell=2,
+        summary_grid=SUMMARY_GRID,
+        blocks=1,
+        top_k=3,
+        head_dim=64,
+        rope_theta=100.0,
+    )
+
+
+def base_spec() -> dict[str, Any]:
+    """EfficientNet-Lite2 with a fixed projection."""
+    return {
+        "kind": "lite2",
+        "name": "base",
+        "descriptions": ["This model sees the image as a whole."],
+        "size": 448,
+        "stages": [5, 7],
+        "neck": WIDTH,
+        "grid": list(GRID),
+    }
+
+
+def expert_specs() -> list[dict[str, Any]]:
+    """The pool, in the order of the letters A to E."""
+    return [
+        {
+            "kind": name,
+            "name": name,
+            "descriptions": list(texts),
+            "tokenizer": "tokenizer.json",
+            "rows": list(ROWS[name]),
+        }
+        for name, texts in DESCRIPTIONS.items()
+    ]
