@@ -5,7 +5,7 @@
     python -m studies.nano.joint runs/nano/joint --data runs/nano-data --evaluate 200
 
 A row of a batch is what the model meets in use: the summary of the base map, the experts' words as
-the adapter hands them on, questions and answers; or the routing prompt and the letters. The encoders
+the adapter hands them on, questions and answers; or the routing prompt and the letters. Encoders
 are frozen and have run before (studies.nano.encode, studies.nano.words). The alignment's loss goes
 on beside the answers' loss. A run that was stopped goes on.
 

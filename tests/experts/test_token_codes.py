@@ -51,7 +51,9 @@ def test_codes_are_the_same_for_the_same_embedding_wherever_its_middle_is(
 
 
 def test_components_have_variance_one_and_are_uncorrelated() -> None:
-    components = whitened_components(embedding() * torch.linspace(0.1, 9, 160), 128, torch.ones(256))
+    components = whitened_components(
+        embedding() * torch.linspace(0.1, 9, 160), 128, torch.ones(256)
+    )
     covariance = components.mT @ components / len(components)
     torch.testing.assert_close(covariance, torch.eye(128), atol=1e-4, rtol=0)
 

@@ -91,4 +91,6 @@ def drop_empty_tokens(
     index = kept.int().argsort(dim=1, stable=True)[:, -length:]
     first = (~filled).int().argsort(dim=1, stable=True)[:, : int(filled.sum(dim=1).max())]
     tokens = image_tokens.gather(1, first[..., None].expand(-1, -1, image_tokens.shape[2]))
-    return input_ids.gather(1, index), kept.gather(1, index).to(attention_mask), tokens
+    blank = int(image_token_id == 0)  # any other token: nobody attends to it
+    ids = input_ids.masked_fill(places & ~kept, blank).gather(1, index)
+    return ids, kept.gather(1, index).to(attention_mask), tokens

@@ -1,0 +1,104 @@
+"""The number of image tokens follows the routing: only what an expert that was chosen says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter
+from openmova.model.splicing import drop_empty_tokens, filled_tokens
+from tests.tiny import tiny_config, tiny_model
+
+CONFIG = AdapterConfig(
+    width=16,
+    expert_channels=(6, 4),
+    text_width=12,
+    output_width=10,
+    grid=(4, 6),
+    token_grid=(4, 6),
+    tokens_per_cell=2,
+    summary_grid=(2, 2),
+    blocks=1,
+    head_dim=8,
+)
+SUMMARY = 8
+
+
+def fuse(routing: Tensor, maps: dict[int, ExpertMap]) -> Tensor:
+    torch.manual_seed(0)
+    adapter = MoVAdapter(CONFIG).eval()
+    base, text = torch.randn(len(routing), 16, 4, 6), torch.randn(len(routing), 12)
+    with torch.no_grad():
+        return adapter(base, maps, routing, text)[0]
+
+
+def map_with(channels: int, cells: dict[tuple[int, int], slice]) -> Tensor:
+    features = torch.zeros(1, channels, 4, 6)
+    for (row, column), part in cells.items():
+        features[0, part, row, column] = 1.0
+    return features
+
+
+def test_only_the_halves_of_cells_that_a_chosen_expert_filled_give_tokens() -> None:
+    maps = {
+        0: ExpertMap(torch.tensor([0]), map_with(6, {(0, 0): slice(0, 6), (1, 2): slice(3, 6)})),
+        1: ExpertMap(torch.tensor([1]), map_with(4, {(3, 5): slice(0, 2)})),
+    }
+    routing = torch.tensor([[True, False], [False, True], [False, False]])
+    tokens = fuse(routing, maps)
+    assert tokens.shape == (3, CONFIG.tokens, 10)
+    filled = filled_tokens(tokens)
+    assert filled[:, :SUMMARY].all()
+    assert [row.nonzero()[:, 0].tolist() for row in filled[:, SUMMARY:]] == [[0, 1, 17], [46], []]
+
+
+def test_the_summary_does_not_depend_on_the_experts() -> None:
+    some = {0: ExpertMap(torch.tensor([0]), map_with(6, {(0, 0): slice(0, 6)}))}
+    with_expert = fuse(torch.tensor([[True, False]]), some)
+    without = fuse(torch.tensor([[False, False]]), {})
+    assert torch.equal(with_expert[:, :SUMMARY], without[:, :SUMMARY])
+
+
+def test_places_of_empty_tokens_are_taken_out_of_prompts() -> None:
+    image, pad = 9, 0
+    ids = torch.tensor([[pad, 1, image, image, image, 2], [1, 3, image, image, image, 4]])
+    mask = (ids != pad).long()
+    tokens = torch.tensor([[[5.0], [0.0], [7.0]], [[0.0], [6.0], [0.0]]])
+    shorter, its_mask, packed = drop_empty_tokens(ids, mask, tokens, image)
+    assert shorter.tolist() == [[1, image, image, 2], [1, 3, image, 4]]
+    assert its_mask.tolist() == [[1, 1, 1, 1], [1, 1, 1, 1]]
+    assert packed[0, :, 0].tolist() == [5.0, 7.0]
+    assert packed[1, 0].item() == 6.0
+
+
+def test_generation_without_empty_places_is_that_with_them_masked() -> None:
+    config = tiny_config()
+    size = config.adapter.grid
+    config.adapter = replace(
+        config.adapter, token_grid=size, tokens_per_cell=2, summary_grid=(1, 2)
+    )
+    model = tiny_model(adapter=config.adapter).eval()
+    count = config.adapter.tokens
+    torch.manual_seed(0)
+    tokens = torch.randn(2, count, config.adapter.output_width)
+    tokens[0, 5:20] = 0
+    tokens[1, 3:] = 0
+    image = model.config.image_token_id
+    ids = torch.tensor([[3, *[image] * count, 5, 6], [6, *[image] * count, 7, 8]])
+    with torch.no_grad():
+        whole = model(input_ids=ids, image_tokens=tokens).logits[:, -1]
+        shorter, mask, packed = drop_empty_tokens(ids, torch.ones_like(ids), tokens, image)
+        assert shorter.shape[1] < ids.shape[1]
+        short = model(input_ids=shorter, attention_mask=mask, image_tokens=packed).logits[:, -1]
+    torch.testing.assert_close(short, whole, atol=1e-5, rtol=1e-5)
+    options = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    written = model.generate(
+        ids, image_tokens=tokens, attention_mask=torch.ones_like(ids), **options
+    )
+    assert torch.equal(written[:, : ids.shape[1]], ids)
+    alone = model.generate(
+        ids[1:], image_tokens=tokens[1:], attention_mask=torch.ones_like(ids[1:]), **options
+    )
+    assert torch.equal(written[1, ids.shape[1] :], alone[0, ids.shape[1] :])
