@@ -55,8 +55,8 @@ def evaluate(
     nano: held-out images and phrasings. Every question is answered routed, with the base encoder
     alone, and with all experts.
 
-    open-world: 105 questions, each of which needs one of seven imagined experts that the training
-    data of `openmova data open-world` does not hold. The router chooses by their descriptions.
+    open-world: 105 questions, each of which needs one of seven imagined experts that no training
+    data holds (docs/routing.md). The router chooses by their descriptions.
 
     mini: the paper's tables on nano's scale. One router and one language model, the model's, answer
     through visual sides that were trained alike: single encoders, plain fusion, MoVA and its parts.
