@@ -41,8 +41,7 @@ def evaluate(
     ] = None,
     variants: Annotated[Path | None, typer.Option(metavar="DIR", help=VARIANTS_HELP)] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help=OUTPUT_HELP),
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help=OUTPUT_HELP)
     ] = None,
     batch: Annotated[int, typer.Option(help="Questions answered at once.", min=1)] = 8,
     as_json: Annotated[
