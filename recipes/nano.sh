@@ -60,7 +60,7 @@ data() {
     --model "$start" --count 800 --seed 1 --no-augmentation
   make "$run/data/routing-augmented.json" openmova data routing "$asked" \
     "$run/data/routing-augmented.json" --model "$start" --count 600 --seed 2
-  make "$run/data/open-world.json" openmova data open-world "$run/data/open-world.json" \
+  make "$run/data/open-world.json" "$python" -m studies.claims.open_world "$run/data/open-world.json" \
     --model "$start" --count 800 --turns 4 --seed 1
 }
 

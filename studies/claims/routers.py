@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.checkpoints.nano_spec import DESCRIPTIONS, EXPERTS
-from openmova.data.open_world import open_world
 from openmova.inference.mova import Mova
 from openmova.runtime.assets import NANO_SUITE, asset_folder
+from studies.claims.open_world import open_world
 from studies.claims.open_world_suite import Item
 from studies.claims.questions import Question
 from studies.toy.conversations import draw

@@ -28,8 +28,7 @@ Examples:
 
 def annotate(
     data: Annotated[
-        str,
-        typer.Argument(metavar="DATA", help="In any format of `openmova data check`."),
+        str, typer.Argument(metavar="DATA", help="In any format of `openmova data check`.")
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The annotation's folder.")
@@ -74,8 +73,7 @@ def annotate(
     batch: Annotated[int, typer.Option(help="Samples computed at once.", min=1)] = 8,
     max_tokens: Annotated[int, typer.Option(help="Of a sample; more are cut.", min=1)] = 2048,
     dtype: Annotated[
-        str | None,
-        typer.Option(help="float32, bfloat16 or float16. [default: as the checkpoint]"),
+        str | None, typer.Option(help="float32, bfloat16 or float16. [default: as the checkpoint]")
     ] = None,
     images: Annotated[
         Path | None,

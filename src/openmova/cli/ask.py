@@ -34,9 +34,7 @@ Examples:
 
 @takes_model
 def ask(
-    image: Annotated[
-        str, typer.Argument(metavar="IMAGE [IMAGE...]", help="Paths of images.", show_default=False)
-    ],
+    image: Annotated[str, typer.Argument(metavar="IMAGE [IMAGE...]", help="Paths of images.")],
     questions: Annotated[
         list[str],
         typer.Argument(
@@ -48,13 +46,11 @@ def ask(
     model_options: ModelOptions,
     experts: ExpertNames = None,
     max_experts: Annotated[
-        int | None,
-        typer.Option(help="At most so many of the router's choice.", min=0, show_default=False),
+        int | None, typer.Option(help="At most so many of the router's choice.", min=0)
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 128,
     max_seconds: Annotated[
-        float | None,
-        typer.Option(help="Cut an answer short after so many seconds.", show_default=False),
+        float | None, typer.Option(help="Cut an answer short after so many seconds.")
     ] = None,
     json_lines: Annotated[
         bool,
@@ -72,7 +68,6 @@ def ask(
         typer.Option(
             metavar="FILE",
             help="Write the image with the boxes and polygons of all answers to this file.",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

@@ -25,8 +25,7 @@ Examples:
 def chat(
     model_options: ModelOptions,
     image: Annotated[
-        str | None,
-        typer.Argument(metavar="[IMAGE]", help="Path of the image.", show_default=False),
+        str | None, typer.Argument(metavar="[IMAGE]", help="Path of the image.")
     ] = None,
     experts: ExpertNames = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 256,

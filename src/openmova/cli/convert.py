@@ -33,28 +33,22 @@ def convert(
             metavar="SRC",
             help="The released MoVA, one encoder's public checkpoint, or a language model: a "
             "folder, a file, or owner/name on the hub.",
-            show_default=False,
         ),
     ] = None,
     target: Annotated[
-        Path | None,
-        typer.Argument(metavar="DST", help="The folder to make.", show_default=False),
+        Path | None, typer.Argument(metavar="DST", help="The folder to make.")
     ] = None,
     dtype: Annotated[
-        str | None,
-        typer.Option(help=f"Of the weights: {', '.join(DTYPES)}; as they are.", show_default=False),
+        str | None, typer.Option(help=f"Of the weights: {', '.join(DTYPES)}; as they are.")
     ] = None,
     kind: Annotated[
-        str | None,
-        typer.Option(help="Of one encoder, such as sam; found out.", show_default=False),
+        str | None, typer.Option(help="Of one encoder, such as sam; found out.")
     ] = None,
     name: Annotated[
-        str | None,
-        typer.Option(help="Of one encoder, such as vary; its kind.", show_default=False),
+        str | None, typer.Option(help="Of one encoder, such as vary; its kind.")
     ] = None,
     question_tokenizer: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the gate's tokenizer; BERT's, uncased.", show_default=False),
+        Path | None, typer.Option(help="Folder of the gate's tokenizer; BERT's, uncased.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what becomes of every tensor.")
@@ -63,8 +57,7 @@ def convert(
         Path | None,
         typer.Option(
             help="With --dry-run: a JSON file of names and shapes instead of SRC, "
-            '{"tensors": {NAME: {"shape": [...]}}}.',
-            show_default=False,
+            '{"tensors": {NAME: {"shape": [...]}}}.'
         ),
     ] = None,
     verify: Annotated[

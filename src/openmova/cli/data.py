@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmova.cli import data_open_world, data_routing
+from openmova.cli import data_routing
 from openmova.cli.console import MODEL_HELP, fetched, muted, status
 from openmova.cli.model_options import read_config
 from openmova.errors import UserError
@@ -37,7 +37,6 @@ def data() -> None:
 
 
 app.command("routing", epilog=data_routing.EXAMPLES)(data_routing.routing)
-app.command("open-world", epilog=data_open_world.EXAMPLES)(data_open_world.open_world)
 
 
 @app.command("check", epilog=CHECK_EXAMPLES)

@@ -47,8 +47,7 @@ def routing(
         float, typer.Option(help="How probable it is that a pool is cut.", min=0.0, max=1.0)
     ] = 0.5,
     augmentation: Annotated[
-        bool,
-        typer.Option("--augmentation/--no-augmentation", help="Or the pool as at inference."),
+        bool, typer.Option("--augmentation/--no-augmentation", help="Or the pool as at inference.")
     ] = True,
     images: Annotated[
         Path | None,

@@ -41,8 +41,7 @@ def evaluate(
     ] = None,
     variants: Annotated[Path | None, typer.Option(metavar="DIR", help=VARIANTS_HELP)] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help=OUTPUT_HELP),
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help=OUTPUT_HELP)
     ] = None,
     batch: Annotated[int, typer.Option(help="Questions answered at once.", min=1)] = 8,
     as_json: Annotated[
@@ -55,8 +54,8 @@ def evaluate(
     nano: held-out images and phrasings. Every question is answered routed, with the base encoder
     alone, and with all experts.
 
-    open-world: 105 questions, each of which needs one of seven imagined experts that the training
-    data of `openmova data open-world` does not hold. The router chooses by their descriptions.
+    open-world: 105 questions, each of which needs one of seven imagined experts that no training
+    data holds (docs/routing.md). The router chooses by their descriptions.
 
     mini: the paper's tables on nano's scale. One router and one language model, the model's, answer
     through visual sides that were trained alike: single encoders, plain fusion, MoVA and its parts.

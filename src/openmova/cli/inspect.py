@@ -31,20 +31,14 @@ KEPT = ".run"
 
 
 def inspect(
-    image: Annotated[
-        str | None,
-        typer.Argument(metavar="IMAGE", help="Path of the image.", show_default=False),
-    ] = None,
-    question: Annotated[
-        str | None, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)
-    ] = None,
+    image: Annotated[str | None, typer.Argument(metavar="IMAGE", help="Path of the image.")] = None,
+    question: Annotated[str | None, typer.Argument(metavar="QUESTION", help="What to ask.")] = None,
     data: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
             help="In place of IMAGE and QUESTION: LLaVA JSON, JSONL, parquet, tar shards "
             "('shards/*.tar'), a folder of one of them, or hub:owner/name.",
-            show_default=False,
         ),
     ] = None,
     output: Annotated[
@@ -56,7 +50,6 @@ def inspect(
             help="Write one page that needs nothing else. With --data the answers are kept beside "
             f"it, in a folder that ends with {KEPT}, and the same command goes on where it was "
             "stopped.",
-            show_default=False,
         ),
     ] = None,
     model: ModelName = "nano",
@@ -67,8 +60,7 @@ def inspect(
         ),
     ] = None,
     samples: Annotated[
-        int | None,
-        typer.Option(help="Of --data: ask only so many, evenly spaced.", min=1, show_default=False),
+        int | None, typer.Option(help="Of --data: ask only so many, evenly spaced.", min=1)
     ] = None,
     batch: Annotated[int, typer.Option(help="Of --data: asked at once.", min=1)] = 8,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 128,

@@ -24,7 +24,6 @@ ExpertNames = Annotated[
     typer.Option(
         "--experts",
         help="Experts in place of the router's choice: names with commas, 'all' or 'none'.",
-        show_default=False,
     ),
 ]
 
@@ -45,33 +44,22 @@ class ModelOptions:
 
     model: ModelName = "nano"
     device: Annotated[
-        str | None,
-        typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.", show_default=False),
+        str | None, typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.")
     ] = None
     dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="bfloat16, float16 or float32; as in the checkpoint.", show_default=False
-        ),
+        str | None, typer.Option(help="bfloat16, float16 or float32; as in the checkpoint.")
     ] = None
     quantize: Annotated[
-        str | None,
-        typer.Option(
-            help="The language model in '8bit', '4bit' or 'torchao-8bit'.", show_default=False
-        ),
+        str | None, typer.Option(help="The language model in '8bit', '4bit' or 'torchao-8bit'.")
     ] = None
     offload: Annotated[
         bool, typer.Option("--offload", help="Keep experts that don't run in host memory.")
     ] = False
     device_map: Annotated[
-        str | None,
-        typer.Option(
-            help="'auto' spreads the model over GPUs and host memory.", show_default=False
-        ),
+        str | None, typer.Option(help="'auto' spreads the model over GPUs and host memory.")
     ] = None
     threads: Annotated[
-        int | None,
-        typer.Option(help="Threads on a processor; all its cores.", min=1, show_default=False),
+        int | None, typer.Option(help="Threads on a processor; all its cores.", min=1)
     ] = None
     yes: Yes = False
 

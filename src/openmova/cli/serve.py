@@ -54,15 +54,13 @@ def serve(
     max_megabytes: Annotated[float, typer.Option(help="Largest file of an image.")] = 20.0,
     max_megapixels: Annotated[float, typer.Option(help="Largest image.")] = 40.0,
     remote_images: Annotated[
-        bool,
-        typer.Option("--remote-images", help="Fetch images from public https addresses."),
+        bool, typer.Option("--remote-images", help="Fetch images from public https addresses.")
     ] = False,
     api_key_file: Annotated[
         Path | None,
         typer.Option(
             help=f"One key a line, of which clients send one; or keys with commas in "
-            f"{KEYS_VARIABLE}.",
-            show_default=False,
+            f"{KEYS_VARIABLE}."
         ),
     ] = None,
     cors: Annotated[
@@ -70,7 +68,6 @@ def serve(
         typer.Option(
             metavar="ORIGIN",
             help="A web page's origin that may ask from a browser; may be repeated.",
-            show_default=False,
         ),
     ] = None,
     on_ray: Annotated[

@@ -36,8 +36,7 @@ def train(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="The run's folder.", show_default=False),
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in DIR, if there is one.")
@@ -56,22 +55,17 @@ def train(
     ] = None,
     devices: Annotated[int, typer.Option(help="With --dry-run: how many.", min=1)] = 1,
     utilisation: Annotated[
-        float,
-        typer.Option(help="With --dry-run: share of a device's peak.", min=0.01, max=1.0),
+        float, typer.Option(help="With --dry-run: share of a device's peak.", min=0.01, max=1.0)
     ] = 0.4,
     price: Annotated[
-        float | None,
-        typer.Option(help="With --dry-run: of a device for an hour.", min=0.0, show_default=False),
+        float | None, typer.Option(help="With --dry-run: of a device for an hour.", min=0.0)
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option(
-            help="With --dry-run: of the run, if the data is not there.", min=1, show_default=False
-        ),
+        typer.Option(help="With --dry-run: of the run, if the data is not there.", min=1),
     ] = None,
     tokens: Annotated[
-        int,
-        typer.Option(help="With --dry-run: of a sample's text, if nothing is there.", min=1),
+        int, typer.Option(help="With --dry-run: of a sample's text, if nothing is there.", min=1)
     ] = 256,
     as_json: Annotated[
         bool, typer.Option("--json", help="The last line is one JSON object.")

@@ -1,4 +1,4 @@
-"""Files that come beside the code: nano's weights, examples, the suites' pictures and experts."""
+"""Files that come beside the code: nano's weights, examples, a suite's pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 EXAMPLES = "examples"
 NANO_WEIGHTS = "models/nano"
 NANO_SUITE = "suites/nano"
-OPEN_WORLD_SUITE = "suites/open-world"
 
 
 def asset_folder(name: str) -> Path:

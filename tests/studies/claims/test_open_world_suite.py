@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.data.open_world import open_world
 from openmova.inference.mova import Mova
 from openmova.routing import RoutingResult
+from studies.claims.open_world import open_world
 from studies.claims.open_world_suite import items, run
 
 EXPERTS = open_world().held_out

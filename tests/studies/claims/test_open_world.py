@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from openmova.data.open_world import NONE, POOL, TWO, open_world, open_world_instructions
+from openmova.data.formats import read_samples
 from openmova.data.sample import Sample
+from studies.claims.open_world import NONE, POOL, TWO, main, open_world, open_world_instructions
 
 PAGE = Image.new("RGB", (8, 8))
 WORLD = open_world()
@@ -113,3 +114,17 @@ def test_the_questions_are_about_no_page(tmp_path: Path) -> None:
     pages = [tmp_path / "a.png", tmp_path / "b.png"]
     samples = open_world_instructions(pages, count=50)
     assert {sample.image for sample in samples} == set(pages)
+
+
+def test_the_file_is_data_for_any_trainer_and_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "new" / "open-world.json"
+    monkeypatch.setattr("sys.argv", ["open_world", str(out), "--count", "60"])
+    main()
+    read = read_samples(out)
+    samples = [read[index].open() for index in range(len(read))]
+    assert len(samples) == 60
+    assert all(sample.routing and sample.domain == "open-world" for sample in samples)
+    with pytest.raises(SystemExit, match="exists already"):
+        main()

@@ -3,11 +3,17 @@
 suites/open-world/experts.yaml describes vision experts that nobody built, and has questions that
 need them. A router trained on some of them is asked about the others. The picture carries nothing
 here, in training as in the evaluation: it is any generated page.
+
+    python -m studies.claims.open_world open-world.json --model nano
+
+writes training data, a LLaVA JSON file with its pages beside it.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,14 +22,17 @@ from pathlib import Path
 import yaml
 from PIL import Image
 
+from openmova.checkpoints.locate import checkpoint_folder
+from openmova.data.records import write_llava
 from openmova.data.routing_instructions import COUNT
 from openmova.data.sample import Sample, Turn
 from openmova.data.synthetic import draw_page
+from openmova.errors import UserError
+from openmova.model.configuration_mova import MovaConfig
 from openmova.routing import INSTRUCTION, expert_letters, format_routing, routing_prompt
 from openmova.routing.augment import UNCHANGED, Augmentation, augmented_pool
-from openmova.runtime.assets import OPEN_WORLD_SUITE, asset_folder
-from openmova.runtime.files import output_error
 
+EXPERTS = Path(__file__).parents[2] / "suites" / "open-world" / "experts.yaml"
 POOL = 7
 """Experts a prompt shows, unless it is cut: as many as the suite holds out."""
 LEAST = 3
@@ -55,8 +64,7 @@ class OpenWorld:
 @cache
 def open_world() -> OpenWorld:
     """The experts of suites/open-world."""
-    file = asset_folder(OPEN_WORLD_SUITE) / "experts.yaml"
-    read = yaml.safe_load(file.read_text(encoding="utf-8"))
+    read = yaml.safe_load(EXPERTS.read_text(encoding="utf-8"))
     training, held_out = (
         {
             name: ImaginedExpert(**{key: tuple(texts) for key, texts in expert.items()})
@@ -68,14 +76,11 @@ def open_world() -> OpenWorld:
 
 
 def write_pages(folder: Path, *, seed: int) -> list[Path]:
-    """Neutral pages as PNG files, for many samples to share. Raises UserError if it can't."""
+    """Neutral pages as PNG files, for many samples to share."""
     files = [folder / f"{number:02d}.png" for number in range(PAGES)]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            draw_page(random.Random(f"open-world-page-{seed}-{file.stem}")).save(file)
-    except OSError as error:
-        raise output_error(folder, f"{error.strerror}, give another place") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        draw_page(random.Random(f"open-world-page-{seed}-{file.stem}")).save(file)
     return files
 
 
@@ -163,3 +168,38 @@ def _question(
         return rng.choice(world.training[absent].questions), ()
     needed = rng.sample(waiting, 2 if kind < NONE + TWO else 1)
     return " ".join(rng.choice(world.training[name].questions) for name in needed), tuple(needed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="the new file")
+    parser.add_argument("--model", help="whose instruction the prompts begin with")
+    parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--turns", type=int, default=1, help="questions asked of each pool")
+    parser.add_argument("--no-augmentation", action="store_true", help="fixed pools of seven")
+    given = parser.parse_args()
+    try:
+        if given.out.exists():
+            raise UserError(f"{str(given.out)!r} exists already: give another file, or remove it")
+        instruction = INSTRUCTION
+        if given.model is not None:
+            config = MovaConfig.from_pretrained(checkpoint_folder(given.model))
+            instruction = config.routing.instruction
+        instructions = open_world_instructions(
+            write_pages(given.out.with_name(f"{given.out.stem}-images"), seed=given.seed),
+            instruction=instruction,
+            count=given.count,
+            seed=given.seed,
+            turns=given.turns,
+            augmented=not given.no_augmentation,
+        )
+        write_llava(instructions, given.out)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
