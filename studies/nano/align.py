@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ TEXTS = ("text_2", "page_text")
 SHARPNESS = 60.0
 """Of the attention to one's own cell, at the start."""
 BATCH = 6
+CELL_STEPS = 1500
 
 
 @cache
@@ -69,14 +71,17 @@ def new_neck(folder: Path, names: Sequence[str] = PICTURES) -> nn.ModuleDict:
     neck = nn.ModuleDict(
         {"proj": nn.Linear(width, spec.WIDTH), "norm": nn.LayerNorm(spec.WIDTH)}
     ).requires_grad_(False)
-    neck["proj"].weight.copy_(turn / scale)
-    neck["proj"].bias.copy_(-(turn / scale) @ mean)
+    projection: Any = neck["proj"]
+    projection.weight.copy_(turn / scale)
+    projection.bias.copy_(-(turn / scale) @ mean)
     return neck
 
 
 def project(neck: nn.ModuleDict, maps: Tensor) -> Tensor:
     """The frozen layers' maps [B, 472, h, w] -> base maps [B, C, h, w]."""
-    return neck["norm"](neck["proj"](maps.movedim(1, -1))).movedim(-1, 1)
+    projection: Any = neck["proj"]
+    base: Tensor = neck["norm"](projection(maps.movedim(1, -1))).movedim(-1, 1)
+    return base
 
 
 @torch.no_grad()
@@ -84,7 +89,8 @@ def new_adapter() -> MoVAdapter:
     """An adapter whose cells attend to the same cell of an expert's map, and to nothing else."""
     torch.manual_seed(1)
     adapter = MoVAdapter(spec.adapter_config())
-    for block in adapter.blocks:
+    blocks: Any = adapter.blocks
+    for block in blocks:
         for extractor in block.extractors:
             attention = extractor.attention
             extractor.query_norm.weight.zero_()
@@ -95,6 +101,44 @@ def new_adapter() -> MoVAdapter:
             nn.init.orthogonal_(attention.v_proj.weight)
             nn.init.orthogonal_(attention.out_proj.weight)
     return adapter
+
+
+def pretrain_cells(
+    adapter: MoVAdapter, bases: Sequence[Any], neck: nn.ModuleDict, steps: int, rate: float = 2e-3
+) -> None:
+    """What the adapter does to one cell, learnt without its neighbours: from the codes of two
+    tokens and a base cell to their embeddings. The same for every expert."""
+    blocks: Any = adapter.blocks
+    (block,) = blocks
+    extractor = block.extractors[0]
+    attention = extractor.attention
+    path = nn.ModuleList(
+        [extractor.expert_norm, attention.v_proj, attention.norm, attention.out_proj]
+    ).append(adapter.projector)
+    optimizer = torch.optim.AdamW(path.parameters(), lr=rate, weight_decay=0.01)
+    pictures = torch.from_numpy(np.concatenate([maps[:20] for maps in bases])).float()
+    cells = project(neck, pictures).movedim(1, -1).flatten(0, 2)  # [M, C]
+    size = len(embeddings())
+    chances = 1 / (torch.arange(size) + 100.0)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min((step + 1) / 50, 1.0) * (1 - step / steps)
+        ids = torch.multinomial(chances, 3000, replacement=True, generator=generator).view(-1, 2)
+        base = cells[torch.randint(len(cells), (len(ids),), generator=generator)]
+        weight = torch.rand(len(ids), 1, generator=generator) * 0.7 + 0.3  # of the gate
+        codes = token_codes()(ids).flatten(1)
+        value = attention.v_proj(extractor.expert_norm(codes))
+        x = base + weight / 2 * attention.out_proj(attention.norm(value))
+        made = adapter.projector(x).unflatten(-1, (2, -1)).flatten(0, 1)
+        loss, cosine = embedding_loss(made, ids.flatten())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step % 100 == 99:
+            print(f"cells {step + 1} loss {loss:.3f} cosine {cosine:.3f}", flush=True)
+    for other in block.extractors:
+        other.load_state_dict(extractor.state_dict())
 
 
 class Words:
@@ -163,8 +207,12 @@ def alignment_loss(tokens: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """1 - cosine plus squared distance of tokens [B, 32 + T, D] from the embeddings of targets
     [B, T]; and the mean cosine."""
     spoken = targets >= 0
-    made = tokens[:, -targets.shape[1] :][spoken].float()
-    wanted = embeddings()[targets[spoken]]
+    return embedding_loss(tokens[:, -targets.shape[1] :][spoken].float(), targets[spoken])
+
+
+def embedding_loss(made: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Of vectors [T, D] against the embeddings of ids [T]."""
+    wanted = embeddings()[ids]
     cosine = F.cosine_similarity(made, wanted, dim=-1)
     return (1 - cosine).mean() + (made - wanted).square().sum(-1).mean() / 10, cosine.mean()
 
@@ -175,7 +223,6 @@ def train(folder: Path, data: Path, steps: int, rate: float) -> None:
     adapter, neck = new_adapter(), new_neck(data)
     bases = [np.load(data / name / "base.npy", mmap_mode="r") for name in PICTURES]
     words = Words(data, seed=0)
-    optimizer = torch.optim.AdamW(adapter.parameters(), lr=rate, weight_decay=0.01)
     file = folder / "adapter.safetensors"
     done = 0
     if file.is_file():
@@ -184,6 +231,9 @@ def train(folder: Path, data: Path, steps: int, rate: float) -> None:
         adapter.load_state_dict(
             {k.removeprefix("adapter."): v for k, v in saved.items() if k.startswith("adapter.")}
         )
+    else:
+        pretrain_cells(adapter, bases, neck, CELL_STEPS)
+    optimizer = torch.optim.AdamW(adapter.parameters(), lr=rate, weight_decay=0.01)
     while done < steps:
         start = time.time()
         rng = random.Random(f"align-{done}")
@@ -205,7 +255,7 @@ def train(folder: Path, data: Path, steps: int, rate: float) -> None:
         optimizer.zero_grad()
         done += 1
         print(done, f"loss {loss:.3f} cosine {cosine:.3f} {time.time() - start:.1f} s", flush=True)
-        if done % 50 == 0 or done == steps:
+        if done % 25 == 0 or done == steps:
             state = {f"adapter.{k}": v for k, v in adapter.state_dict().items()}
             state |= {f"neck.{k}": v for k, v in neck.state_dict().items()}
             with new_file(file) as unfinished:

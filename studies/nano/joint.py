@@ -36,6 +36,7 @@ from openmova.errors import UserError
 from openmova.routing import expert_letters, format_routing, gate_text, routing_prompt
 from openmova.runtime.files import new_file
 from studies.nano import language, spec
+from studies.nano import said as made_up
 from studies.nano.align import EXPERTS, alignment_loss, maps_of, new_adapter, project, targets_of
 from studies.nano.judge import judge
 
@@ -49,11 +50,15 @@ PICTURES = (
     *("charts", "pages", "receipts", "screens", "reports"),
 )
 SHARES = {
-    "text_2": 5.0, "page_text": 1.5, "kinds": 1.5, "photos": 3.0, "places": 3.0, "signs": 1.5,
+    "object": 2.5, "location": 3.0,
+    "text_2": 5.0, "page_text": 1.5, "kinds": 1.5, "photos": 2.0, "places": 1.5, "signs": 1.5,
     "pairs": 1.5, "charts": 3.5, "pages": 1.5, "receipts": 1.5, "screens": 1.5, "reports": 1.5,
     "routing": 5.0,
 }  # fmt: skip
-"""How often a row comes from each; "routing": any question, with the routing prompt."""
+"""How often a row comes from each; "routing": any question, with the routing prompt; "object" and
+"location": `studies.nano.said`."""
+MADE_UP = 6000
+"""Rows of each of these two."""
 HELD_OUT = 40
 """Of each folder, the last of its rows: for the evaluation alone."""
 TOKENS, DRAWN, LONGEST = 2600, 48, 1100
@@ -85,6 +90,15 @@ def read_rows(data: Path) -> dict[str, list[Row]]:
             place = (alike[number % len(alike)], None)
             words = {"text": read["text"]}
             rows[name].append(Row(source=name, place=place, words=words, others={}, turns=turns))
+    for name, make in (("object", made_up.object_row), ("location", made_up.location_row)):
+        rng = random.Random(name)
+        for _ in range(MADE_UP):
+            text, asked = make(rng)
+            place = (rng.choice(("photos", "places")), None)
+            rows[name].append(
+                Row(source=name, place=place, words={name: text}, others={}, turns=tuple(asked))
+            )
+    rng = random.Random(0)
     for name in PICTURES:
         order = {
             json.loads(line)["id"]: number
@@ -96,14 +110,19 @@ def read_rows(data: Path) -> dict[str, list[Row]]:
         for sample in language._rows(data / name / "samples.jsonl"):
             picture = Path(sample["images"][0]).stem
             experts = tuple(e for e in EXPERTS if e in sample["experts"])
-            if all(said.get(picture, {}).get(e) for e in experts):
-                turn = (sample["question"], sample["answer"])
-                grouped.setdefault((picture, experts), []).append(turn)
+            words_of = said.get(picture, {})
+            if all(words_of.get(e) for e in experts):
+                answer = made_up.answer_from(sample, words_of, rng)
+                if answer is not None:
+                    turn = (sample["question"], answer)
+                    grouped.setdefault((picture, experts), []).append(turn)
         for (picture, experts), turns_ in grouped.items():
             all_words = {e: said.get(picture, {}).get(e) for e in EXPERTS}
             known = {e: text for e, text in all_words.items() if text}
             number = order[picture]
             own = number < encoded
+            if not own and not experts:
+                continue  # only the picture itself tells
             rows[name].append(
                 Row(
                     source=name,
@@ -255,7 +274,7 @@ class Batches:
         groups = [group for group in groups if group]
         weights = [sum(len(ids) for _, (ids, _) in group) for group in groups]
         group = rng.choices(groups, weights)[0]
-        maps = np.stack([base_map(self._data, *row.place, rng) for row, _ in group])
+        maps = np.stack([base_map(self._data, row.place, rng) for row, _ in group])
         return [row for row, _ in group], [ids for _, ids in group], torch.from_numpy(maps)
 
     def _vary(self, row: Row, rng: random.Random) -> Row:
@@ -273,8 +292,9 @@ def _base_maps(file: Path) -> Any:
     return np.load(file, mmap_mode="r")
 
 
-def base_map(data: Path, folder: str, place: int | None, rng: random.Random) -> Any:
+def base_map(data: Path, of: tuple[str, int | None], rng: random.Random) -> Any:
     """The frozen layers' map of a picture, or of any picture of a folder."""
+    folder, place = of
     maps = _base_maps(data / folder / "base.npy")
     return maps[rng.randrange(len(maps)) if place is None else place]
 
@@ -395,7 +415,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     for source, rows in split(read_rows(arguments.data))[1].items():
         for row in rows[:each]:
             one = replace(row, turns=row.turns[:1])
-            maps = torch.from_numpy(base_map(arguments.data, *one.place, rng)[None])
+            maps = torch.from_numpy(base_map(arguments.data, one.place, rng)[None])
             tokens, _, _ = model.image_tokens([one], maps)
             ids, labels = model.encode(one, len(tokens[0]))
             prompt = [i for i, label in zip(ids, labels, strict=True) if label == -100][:-1]

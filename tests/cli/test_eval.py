@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.cli import app
 from openmova.inference.mova import Mova
-from studies.claims import open_world_suite
+from studies.open_world import suite as open_world_suite
 
 
 def run(*arguments: object) -> Result:

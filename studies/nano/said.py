@@ -1,0 +1,200 @@
+"""What experts might say of photos, made up, with questions: an answer relies on what was said.
+
+On pictures the object expert is wrong in a quarter and the detector knows 80 classes; answers that
+contradict what was said would teach to guess. So for real pictures only samples are kept whose
+answer is in the words (`answer_from`), and these rows are added.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from openmova.experts.detector import LISTED
+from openmova.experts.location import LocationExpert
+from openmova.experts.object import class_names
+from studies.nano.data.phrases import ask
+from studies.nano.data.pictures import article, plural
+
+ANIMALS, FOOD, PLANTS = range(398), range(923, 970), range(984, 998)
+"""Of ImageNet's 1,000 classes."""
+VEHICLES = {
+    *(
+        "car",
+        "bus",
+        "truck",
+        "train",
+        "airplane",
+        "boat",
+        "bicycle",
+        "motorcycle",
+        "van",
+        "tractor",
+    ),
+    *("ship", "ambulance", "taxi", "scooter", "snowmobile", "tank"),
+}
+PEOPLE = ("person", "man", "woman", "child", "boy", "girl")
+KINDS = {
+    "animal": (
+        "bird",
+        "cat",
+        "dog",
+        "horse",
+        "sheep",
+        "cow",
+        "elephant",
+        "bear",
+        "zebra",
+        "giraffe",
+    ),
+    "vehicle": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
+    "fruit": ("banana", "apple", "orange"),
+}
+PLACES = ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom",
+          "bottom right")  # fmt: skip
+Turn = tuple[str, str]
+
+
+def answer_from(
+    sample: Mapping[str, Any], words: Mapping[str, str], rng: random.Random
+) -> str | None:
+    """The answer to a sample as far as the words of its experts bear it; None: they don't."""
+    task, answer, experts = sample["task"], sample["answer"], sample["experts"]
+    if experts == ["location"]:
+        answer = by_teacher(task, sample["question"], words["location"])
+        # Most things are not there: "no" and "0" would be learnt without looking.
+        return None if answer in ("no", "0") and rng.random() < 0.75 else answer
+    if task == "count-and-text":
+        count = by_teacher("count", sample["question"], words["location"])
+        return answer if answer.split(";")[0] == count else None
+    if "object" in experts:
+        thing = re.split(r" of |; ", answer)[0 if task == "object-and-text" else -1]
+        return answer if _same_thing(thing, words["object"]) else None
+    return str(answer)
+
+
+def _same_thing(answer: str, said: str) -> bool:
+    """The first guess, or a guess of the same last word, is the answer."""
+    first = re.sub(r"\d+%", "", said.split("\n")[0]).lower()
+    answer = answer.lower().rstrip(".").removeprefix("a ").removeprefix("an ")
+    return answer in first or answer.split()[-1] in re.findall(r"[a-z]+", first)
+
+
+def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
+    """What the object expert might say, and questions."""
+    names, everyday = class_names()
+    guesses: list[str] = []
+    left = 1.0
+    chosen: list[int] = []
+    while len(guesses) < 3:
+        i = rng.randrange(len(names))
+        if everyday[i] in {everyday[j] for j in chosen}:
+            continue
+        chance = left * (rng.betavariate(2, 1.2) if not guesses else rng.betavariate(1, 3))
+        if guesses and (chance < 0.03 or rng.random() < 0.25):
+            break
+        chosen.append(i)
+        left -= chance
+        others = [j for j, word in enumerate(everyday) if word == everyday[i]]
+        exact, rest = [], chance
+        for j in dict.fromkeys([i, *rng.sample(others, min(3, len(others)))]):
+            part = rest * rng.uniform(0.4, 1)
+            if names[j] != everyday[i] and part >= 0.03:
+                exact.append((part, names[j]))
+            rest -= part
+        told = [f"{name} {p:.0%}" for p, name in sorted(exact, reverse=True)]
+        guesses.append(f"{everyday[i]} {chance:.0%}" + (f": {', '.join(told)}" if told else ""))
+    order = sorted(range(len(guesses)), key=lambda g: -float(guesses[g].split("%")[0].split()[-1]))
+    chosen, guesses = [chosen[g] for g in order], [guesses[g] for g in order]
+    first = chosen[0]
+    turns = [(ask(rng, "object"), everyday[first])]
+    for key, members in (("animal", ANIMALS), ("food", FOOD), ("plant", PLANTS)):
+        fitting = [i for i in chosen if i in members]
+        if fitting and rng.random() < 0.7:
+            turns.append((ask(rng, f"object-{key}"), everyday[fitting[0]]))
+    if everyday[first] in VEHICLES:
+        turns.append((ask(rng, "object-vehicle"), everyday[first]))
+    if rng.random() < 0.2:
+        word = everyday[first]
+        turns.append((ask(rng, "describe"), f"A photo of {article(word)}."))
+    exact_name = re.match(r"[^:]+: (.+?) \d+%", guesses[0])
+    if exact_name and rng.random() < 0.4:
+        word = everyday[first]
+        phrase = rng.choice(
+            (f"What kind of {word} is it?", f"Which {word} is this?", f"What breed of {word}?",
+             f"Be exact: what {word} is that?", f"Which species or type of {word} is it?")
+        )  # fmt: skip
+        turns.append((phrase, exact_name[1]))
+    rng.shuffle(turns)
+    return "\n".join(guesses), turns[:4]
+
+
+def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
+    """What the detector might say, and questions."""
+    classes = LocationExpert.classes
+    counts: dict[str, int] = {}
+    for _ in range(rng.choices((0, 1, 2, 3, 4), (1, 5, 4, 2, 1))[0]):
+        name = "person" if rng.random() < 0.25 else rng.choice(classes)
+        counts[name] = rng.choices((1, 2, 3, 4, 5, 7, 9), (8, 5, 3, 2, 2, 1, 1))[0]
+    places = {name: [rng.choice(PLACES) for _ in range(n)] for name, n in counts.items()}
+    told = ", ".join(f"{n} {name}" for name, n in sorted(counts.items(), key=lambda x: -x[1]))
+    each = [f"{name} {place}" for name, own in places.items() for place in own]
+    rng.shuffle(each)
+    text = "\n".join([told, *each[:LISTED]]) if counts else "nothing"
+    turns: list[Turn] = []
+    for name, n in counts.items():
+        one = rng.choice(PEOPLE) if name == "person" and rng.random() < 0.3 else name
+        many = "people" if name == "person" and rng.random() < 0.7 else plural(name)
+        turns.append((ask(rng, "is-there", a=article(one), one=one, many=plural(one)), "yes"))
+        turns.append((ask(rng, "count", many=many), str(n)))
+        if n == 1:
+            turns.append((ask(rng, "where", one=name), places[name][0]))
+    absent = [name for name in classes if name not in counts]
+    words = class_names()[1]
+    for _ in range(rng.choice((1, 1, 2))):
+        one = rng.choice(absent) if rng.random() < 0.75 else rng.choice(words)
+        if one not in counts:
+            turns.append((ask(rng, "is-there", a=article(one), one=one, many=plural(one)), "no"))
+    if rng.random() < 0.2:
+        turns.append((ask(rng, "count", many=plural(rng.choice(absent))), "0"))
+    for kind, members in KINDS.items():
+        n = sum(counts.get(name, 0) for name in members)
+        if rng.random() < (0.3 if n else 0.08):
+            turns.append((ask(rng, "count", many=plural(kind)), str(n)))
+            answer = "yes" if n else "no"
+            turns.append(
+                (ask(rng, "is-there", a=article(kind), one=kind, many=plural(kind)), answer)
+            )
+    rng.shuffle(turns)
+    return text, turns[:4]
+
+
+def names_in(question: str) -> Counter[str]:
+    """Classes of the detector that a question names."""
+    found: Counter[str] = Counter()
+    for name in LocationExpert.classes:
+        for form in (name, plural(name)):
+            if re.search(rf"\b{re.escape(form)}\b", question.lower()):
+                found[name] += 1
+    return found
+
+
+def by_teacher(task: str, question: str, said: str) -> str | None:
+    """The answer that the detector's words give to a question about places; None: they don't."""
+    names = names_in(question)
+    if "hot dog" in names:
+        names.pop("dog", None)
+    if len(names) != 1:
+        return None
+    (name,) = names
+    lines = said.split("\n")
+    n = next((int(c) for c, other in re.findall(r"(\d+) ([a-z ]+)", lines[0]) if other == name), 0)
+    if task == "is-there":
+        return "yes" if n else "no"
+    if task == "count":
+        return str(n)
+    places = [line.removeprefix(f"{name} ") for line in lines[1:] if line.startswith(f"{name} ")]
+    return places[0] if n == 1 and len(places) == 1 else None

@@ -1,0 +1,1 @@
+"""Routing over experts that no training saw (paper, table 10)."""
