@@ -26,10 +26,10 @@ import yaml
 from lmms_eval.evaluator import simple_evaluate
 from lmms_eval.tasks import TaskManager
 from loguru import logger
+from questions import Item, items
 
 from openmova.cli.console import quiet_libraries
 from openmova.evaluate.lmms_model import OpenMova
-from studies.toy.suite import GROUPS, Item, items
 
 PART = 100
 """Questions between two turns."""
@@ -57,7 +57,7 @@ def write_task(name: str, asked: list[Item], folder: Path) -> None:
     rows = {
         "image": [item.image for item in asked],
         "question": [item.question for item in asked],
-        "answer": [item.fact.answer for item in asked],
+        "answer": [item.answer for item in asked],
     }
     data = datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image())
     data.to_parquet(file)
@@ -122,7 +122,7 @@ def main() -> None:
     options = parser.parse_args()
     quiet_libraries()
     logger.remove()
-    asked = items(options.seed, -(-options.questions // len(GROUPS)))[: options.questions]
+    asked = items(options.seed, options.questions)
     parts = {f"part_{i}": asked[i : i + PART] for i in range(0, len(asked), PART)}
     raw: list[str] = []
     batched: list[Any] = []

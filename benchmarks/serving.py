@@ -39,6 +39,7 @@ from statistics import median
 
 import psutil
 from PIL import Image
+from questions import Item, items
 
 from openmova import Mova
 from openmova.cli.console import quiet_libraries
@@ -46,7 +47,6 @@ from openmova.inference.model_thread import load_apart
 from openmova.serve.http.chat_api import create_app
 from openmova.serve.http.http_server import DrainingServer, bound_socket, run
 from openmova.serve.http.server_options import ServerOptions
-from studies.toy.suite import GROUPS, Item, items
 
 NAME = "nano"
 NEW_TOKENS = 32
@@ -319,9 +319,7 @@ def main() -> None:
         parser.error(f"no such part: {', '.join(unknown)}")
     if options.serve:
         return serve(argparse.Namespace(**json.loads(options.serve)))
-    asked = items(options.seed, -(-options.questions // len(GROUPS)))
-    asked = [asked[i] for i in sorted(range(len(asked)), key=lambda i: i * 7919 % len(asked))]
-    asked = asked[: options.questions]  # the groups mixed
+    asked = items(options.seed, options.questions)
     tokens = options.length or NEW_TOKENS
     sent = [body(item, tokens) for item in asked]
     with serving(options) as server:

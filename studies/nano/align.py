@@ -28,13 +28,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from openmova.checkpoints import nano_spec as spec
 from openmova.checkpoints.nano import language_model_folder
 from openmova.experts.token_codes import TokenCodes
 from openmova.model.adapter import ExpertMap, MoVAdapter
 from openmova.runtime.files import new_file
-from studies.nano import spec
 
-EXPERTS = tuple(spec.ROWS)
+EXPERTS = spec.EXPERTS
 PICTURES = ("kinds", "photos", "places", "signs", "charts", "pages", "receipts", "screens")
 TEXTS = ("text_2", "page_text")
 SHARPNESS = 60.0

@@ -11,7 +11,6 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -126,12 +125,12 @@ def routed(mova: Mova, asked: list[Item]) -> Iterator[Row]:
 def measure(load: Load, journal: Journal, options: SuiteOptions) -> dict[str, Any]:
     """The suite's report, from the journal where it is finished."""
     if (report := journal.result) is None:
-        report = run(load(None), seed=options.seed, batch=options.batch, journal=journal)
+        report = run(load(), seed=options.seed, batch=options.batch, journal=journal)
         journal.finish(report)
     return report
 
 
-def show(console: Console, report: Mapping[str, Any], folder: Path | None) -> None:
+def show(console: Console, report: Mapping[str, Any]) -> None:
     """Print the table of a report."""
     table = Table("expert", "exact")
     for name, share in report["experts"].items():

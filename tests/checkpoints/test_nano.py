@@ -1,4 +1,4 @@
-"""The embedded model on real input: assembled from packages, asked about the examples."""
+"""The embedded model on real input: assembled from packages, asked about real pictures."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from openmova import Mova
-from openmova.inference.answer import matches
-from studies.toy.suite import GROUPS, items, run
+from openmova.checkpoints.nano import pack, unpack
 
-pytestmark = pytest.mark.slow
-EXAMPLES = Path(__file__).parents[2] / "examples"
-QUESTIONS: list[dict[str, Any]] = json.loads((EXAMPLES / "questions.json").read_text())
+REAL = Path(__file__).parents[2] / "examples" / "real"
+QUESTIONS: list[dict[str, Any]] = json.loads((REAL / "questions.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -22,50 +21,29 @@ def nano() -> Mova:
     return Mova.from_pretrained("nano")
 
 
-def test_the_examples_cover_every_domain_twice() -> None:
-    domains = [question["domain"] for question in QUESTIONS]
-    assert all(domains.count(d) >= 2 for d in ("object", "text", "chart", "location"))
-    assert len({question["image"] for question in QUESTIONS}) >= 8
-
-
-def test_most_examples_are_answered_and_routed_as_expected(nano: Mova) -> None:
-    # The model card's shares: 74% of the answers, 96% of the routings; here are 15 questions.
-    answers = [nano.ask(EXAMPLES / q["image"], q["question"]) for q in QUESTIONS]
-    right = [matches(a.text, q["expected"]) for a, q in zip(answers, QUESTIONS, strict=True)]
-    routed = [
-        set(a.routing.experts) == set(q["experts"]) for a, q in zip(answers, QUESTIONS, strict=True)
-    ]
-    assert sum(right) >= 0.6 * len(right), [a.text for a in answers]
-    assert sum(routed) >= 0.7 * len(routed), [a.routing for a in answers]
-
-
+@pytest.mark.slow
 def test_a_batch_of_mixed_routings_answers_as_single_questions_do(nano: Mova) -> None:
-    pairs = [(EXAMPLES / q["image"], q["question"]) for q in QUESTIONS]
+    few = QUESTIONS[::6]
+    pairs = [(REAL / q["image"], q["question"]) for q in few]
     together = nano.ask_batch(pairs)
+    assert len({tuple(answer.routing.experts) for answer in together}) > 1
     for pair, batched in zip(pairs, together, strict=True):
         alone = nano.ask(*pair)
         assert (batched.text, batched.routing.experts) == (alone.text, alone.routing.experts)
 
 
+@pytest.mark.slow
 def test_streaming_gives_the_same_answer_in_pieces(nano: Mova) -> None:
-    image, question = EXAMPLES / QUESTIONS[0]["image"], QUESTIONS[0]["question"]
+    image, question = REAL / QUESTIONS[0]["image"], QUESTIONS[0]["question"]
     assert "".join(nano.stream(image, question)) == nano.ask(image, question).text
 
 
-def test_the_suite_reports_every_figure_with_its_interval(nano: Mova) -> None:
-    report = run(nano, seed=12345, n=2)
-    assert report["n"] == 2 * len(GROUPS)
-    for group in (*GROUPS, "overall"):
-        shares = report["domains"][group]
-        figures = {"routed", "base_only", "all_experts", "majority", "routing_accuracy"}
-        assert shares.keys() == figures
-        for share in shares.values():
-            assert 0 <= share["ci95"][0] <= share["value"] <= share["ci95"][1] <= 1
-
-
-def test_the_suite_asks_the_same_questions_for_the_same_seed() -> None:
-    first, again, other = items(3, 2), items(3, 2), items(4, 2)
-    assert [(i.question, i.fact, i.image.tobytes()) for i in first] == [
-        (i.question, i.fact, i.image.tobytes()) for i in again
-    ]
-    assert [i.question for i in first] != [i.question for i in other]
+def test_packed_weights_come_back_to_half_a_level() -> None:
+    torch.manual_seed(0)
+    state = {"a.weight": torch.randn(6, 8) * 3, "b.bias": torch.randn(5), "c": torch.zeros(2, 3)}
+    back = unpack(pack(state))
+    assert back.keys() == state.keys()
+    level = state["a.weight"].abs().amax(1, keepdim=True) / 127
+    assert ((back["a.weight"] - state["a.weight"]).abs() <= 0.51 * level + 2e-3).all()
+    torch.testing.assert_close(back["b.bias"], state["b.bias"], atol=2e-3, rtol=1e-3)
+    assert back["c"].count_nonzero() == 0

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 COMMON = {"descriptions": ["sees"], "tokenizer": "tokenizer.json"}
 SPECS = [
     COMMON | {"kind": "object", "name": "object", "size": 64},
-    COMMON | {"kind": "location", "name": "location", "threshold": 0.05, "first_row": 20},
+    COMMON | {"kind": "location", "name": "location", "threshold": 0.05, "rows": [20, 24]},
 ]
 
 

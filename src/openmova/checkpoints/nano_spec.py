@@ -9,68 +9,50 @@ from typing import Any
 
 from openmova.model.adapter import AdapterConfig
 
-GRID = (14, 14)
-TOKEN_GRID = (7, 14)
-ROUTING_GRID = (2, 4)
-WIDTH = 256
+GRID = (24, 24)
+SUMMARY_GRID = (4, 4)
+WIDTH = 384
 LORA_RANK = 16
 LORA_SCALE = 2.0
-
+ROWS = {
+    "text": (0, 16),
+    "chart": (16, 19),
+    "object": (19, 20),
+    "layout": (20, 22),
+    "location": (22, 24),
+}
+"""Which rows of the map each expert fills, so that no two write into one cell."""
+DESCRIPTIONS: dict[str, tuple[str, ...]] = {
+    "text": (
+        "This model reads what is written: words, names and numbers on pages, signs and screens.",
+    ),
+    "chart": ("This model reads charts: the value of each bar, point or line.",),
+    "object": ("This model names the thing, animal, plant or food in a photo.",),
+    "layout": ("This model sees how a page is built: titles, tables, figures, captions.",),
+    "location": ("This model finds people and things, counts them and tells where they are.",),
+}
 INSTRUCTION = (
     "Select the experts that help to answer the question about the image. Answer with their "
     "letters from the pool. If the question is about the image as a whole, answer 'none'."
 )
 
-# The router reads the first of each; the others augment its training.
-DESCRIPTIONS: dict[str, tuple[str, ...]] = {
-    "text": (
-        "This model reads written text, letters and numbers on forms and labels.",
-        "A reader of printed words, characters and digits.",
-        "Strong at text recognition: it finds what is written on a page or label.",
-        "It recognises letters, words and written values in documents.",
-        "This expert handles writing: names, codes and numbers in forms, and lettered labels.",
-        "Optical character recognition of short texts.",
-    ),
-    "chart": (
-        "This model understands bar charts: heights, values and colours of bars.",
-        "A specialist for plots that reads off how high bars are.",
-        "It compares the bars of a chart and knows their values.",
-        "Chart understanding: the tallest and shortest bar, and the number each one shows.",
-        "This expert measures bars in diagrams.",
-        "Reads the data behind a bar chart.",
-    ),
-    "location": (
-        "This model locates and counts shapes and tells their colours.",
-        "A detector that knows where things are and how many there are.",
-        "It finds the position and the number of shapes such as stars or circles.",
-        "Localisation and counting of simple figures.",
-        "This expert tells where a figure lies, which colour it has, and counts figures.",
-        "Spots scattered shapes, their places, colours and counts.",
-    ),
-    "object": (
-        "This model recognises what object or creature a picture or drawing shows.",
-        "An encoder for pictures that names the class of the thing shown.",
-        "It identifies animals, food, vehicles and other objects in drawings.",
-        "Object recognition in photos and clip art.",
-        "This expert tells what kind of thing is pictured.",
-        "Classifies the main object of a drawing.",
-    ),
-}
 
 EXPERTS = tuple(DESCRIPTIONS)
-"""The pool, in the order of the letters A, B, C, D."""
+"""The pool, in the order of the letters A to E."""
 
 
 def adapter_config() -> AdapterConfig:
-    """Two blocks of width 256 over the 14 x 14 map; 7 x 14 tokens for the language model."""
+    """One block over the 24 x 24 map, two tokens a cell in which an expert says something."""
     return AdapterConfig(
         width=WIDTH,
-        expert_channels=(128, 128, 128, 320),
+        expert_channels=(256,) * len(ROWS),
         text_width=384,
         output_width=576,
         grid=GRID,
-        token_grid=TOKEN_GRID,
-        blocks=2,
+        token_grid=GRID,
+        tokens_per_cell=2,
+        summary_grid=SUMMARY_GRID,
+        blocks=1,
         top_k=3,
         head_dim=64,
         rope_theta=100.0,
@@ -78,21 +60,27 @@ def adapter_config() -> AdapterConfig:
 
 
 def base_spec() -> dict[str, Any]:
-    """EfficientNet-Lite0 with a trained projection."""
-    description = "This model sees the image as a whole."
+    """EfficientNet-Lite2 with a fixed projection."""
     return {
-        "kind": "lite0",
+        "kind": "lite2",
         "name": "base",
-        "descriptions": [description],
+        "descriptions": ["This model sees the image as a whole."],
+        "size": 448,
+        "stages": [5, 7],
         "neck": WIDTH,
         "grid": list(GRID),
     }
 
 
 def expert_specs() -> list[dict[str, Any]]:
-    """Three encoders trained from nothing and one that was tuned."""
-    kinds = {"object": "lite0"}
+    """The pool, in the order of the letters A to E."""
     return [
-        {"kind": kinds.get(name, "cell"), "name": name, "descriptions": list(texts)}
+        {
+            "kind": name,
+            "name": name,
+            "descriptions": list(texts),
+            "tokenizer": "tokenizer.json",
+            "rows": list(ROWS[name]),
+        }
         for name, texts in DESCRIPTIONS.items()
     ]

@@ -27,7 +27,7 @@ TEMPLATE = (
 EXPERTS: dict[str, dict[str, Any]] = {
     "text": {"kind": "vit", "width": 24, "layers": 1, "heads": 2, "mlp": 32, "patch": 8},
     "chart": {"kind": "vit", "width": 16, "layers": 1, "heads": 2, "mlp": 32, "patch": 8},
-    "location": {"kind": "cell", "channels": 16, "blocks": 1},
+    "location": {"kind": "vit", "width": 16, "layers": 1, "heads": 2, "mlp": 32, "patch": 8},
 }
 
 

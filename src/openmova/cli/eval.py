@@ -21,9 +21,7 @@ Examples:
   openmova eval --suite nano
   openmova eval --suite nano --seed 7 --n 100 --json
   openmova eval --suite nano --output runs/eval
-  openmova eval --suite open-world --model path/to/checkpoint
-  openmova eval --suite mini --variants runs/mini --output runs/mini-eval"""
-VARIANTS_HELP = "Of mini: what python -m studies.claims trained."
+  openmova eval --suite open-world --model path/to/checkpoint"""
 OUTPUT_HELP = "Keep every answer there; the same command goes on where it was stopped."
 
 
@@ -35,11 +33,8 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of all that the suite draws.")] = 0,
     n: Annotated[
         int | None,
-        typer.Option(
-            help="Questions for each group, but in open-world. [default: nano 50, mini 40]", min=1
-        ),
+        typer.Option(help="Questions for each group, but in open-world. [default: 50]", min=1),
     ] = None,
-    variants: Annotated[Path | None, typer.Option(metavar="DIR", help=VARIANTS_HELP)] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help=OUTPUT_HELP)
     ] = None,
@@ -57,29 +52,21 @@ def evaluate(
     open-world: 105 questions, each of which needs one of seven imagined experts that no training
     data holds (docs/routing.md). The router chooses by their descriptions.
 
-    mini: the paper's tables on nano's scale. One router and one language model, the model's, answer
-    through visual sides that were trained alike: single encoders, plain fusion, MoVA and its parts.
-    Writes results.md, results.csv and results.png into --output.
-
     With --output a run that was stopped goes on, and a finished one shows its result again; DIR has
     every answer, and the model, checksum, versions and command.
     """
     found = find_suite(suite)
     if found.DEFAULT_N is None and n is not None:
         raise UserError(f"the suite {suite} always asks all of its questions: leave --n out")
-    if variants is not None and suite != "mini":
-        raise UserError(f"--variants is of the suite mini, not of {suite}: leave it out")
-    options = SuiteOptions(
-        seed=seed, n=found.DEFAULT_N if n is None else n, batch=batch, variants=variants
-    )
+    options = SuiteOptions(seed=seed, n=found.DEFAULT_N if n is None else n, batch=batch)
     settings: dict[str, Any] = {"suite": suite, "seed": seed, "n": options.n}
     folder = fetched(model, yes=yes)
     if output is not None:
         with status(f"reading {model}"):
             settings["weights"] = _weights(folder)
 
-    def load(path: Path | None) -> Mova:
-        return _loaded(folder if path is None else str(path))
+    def load() -> Mova:
+        return _loaded(folder)
 
     with Journal.opened(output, settings, model=model) as journal:
         report = found.measure(load, journal, options)
@@ -88,7 +75,7 @@ def evaluate(
         return
     from rich.console import Console
 
-    found.show(Console(), report, output)
+    found.show(Console(), report)
 
 
 def _weights(model: str) -> str:

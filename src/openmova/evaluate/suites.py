@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from openmova.errors import UserError
@@ -21,19 +20,17 @@ if TYPE_CHECKING:
     from openmova.inference.mova import Mova
 
 GROUP = "openmova.suites"
-Load = Callable[[Path | None], "Mova"]
-"""Gives the model to measure, or with a path another one; called only if the journal lacks rows."""
+Load = Callable[[], "Mova"]
+"""Gives the model to measure; called only if the journal lacks rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteOptions:
-    """What the user asked for: seed of all draws, questions a group, questions at once, and the
-    folder of trained variants for suites that compare several."""
+    """What the user asked for: seed of all draws, questions a group, questions at once."""
 
     seed: int
     n: int | None
     batch: int
-    variants: Path | None
 
 
 class Suite(Protocol):
@@ -45,8 +42,8 @@ class Suite(Protocol):
     def measure(self, load: Load, journal: Journal, options: SuiteOptions) -> dict[str, Any]:
         """The report, plain JSON. Raises UserError for options that do not fit."""
 
-    def show(self, console: Console, report: Mapping[str, Any], folder: Path | None) -> None:
-        """Print the report; folder: where the run is kept, if it is."""
+    def show(self, console: Console, report: Mapping[str, Any]) -> None:
+        """Print the report."""
 
 
 def suite_names() -> tuple[str, ...]:

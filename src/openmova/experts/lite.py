@@ -152,10 +152,10 @@ class LiteEncoder(Expert):
 
     def project(self, x: Tensor) -> Tensor:
         """[B, C, h, w] -> [B, channels, *grid]: what is trained when this is the base."""
-        if self.neck is not None:
-            x = self.neck["norm"](self.neck["proj"](x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         if self.grid is not None:
             x = F.interpolate(x, self.grid, mode="bilinear", align_corners=False)
+        if self.neck is not None:
+            x = self.neck["norm"](self.neck["proj"](x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         return x
 
     def forward(self, view: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 EXAMPLES = "examples"
 NANO_WEIGHTS = "models/nano"
-NANO_SUITE = "suites/nano"
 
 
 def asset_folder(name: str) -> Path:

@@ -9,7 +9,14 @@ from PIL import Image
 
 from openmova.data.formats import read_samples
 from openmova.data.sample import Sample
-from studies.open_world.instructions import NONE, POOL, TWO, main, open_world, open_world_instructions
+from studies.open_world.instructions import (
+    NONE,
+    POOL,
+    TWO,
+    main,
+    open_world,
+    open_world_instructions,
+)
 
 PAGE = Image.new("RGB", (8, 8))
 WORLD = open_world()
