@@ -1,13 +1,13 @@
 """All together: base, adapter and language model learn to answer and to route, on stored features.
 
     python -m studies.nano.joint runs/nano/joint --data runs/nano-data \\
-        --language runs/nano/language --align runs/nano/align --steps 400
+        --language runs/nano/language --steps 400
     python -m studies.nano.joint runs/nano/joint --data runs/nano-data --evaluate 200
 
 A row of a batch is what the model meets in use: the summary of the base map, the experts' words as
 the adapter hands them on, questions and answers; or the routing prompt and the letters. Encoders
-are frozen and have run before (studies.nano.encode, studies.nano.words). The alignment's loss goes
-on beside the answers' loss. A run that was stopped goes on.
+are frozen and have run before (studies.nano.encode, studies.nano.words); the adapter is that of
+studies.nano.align, of which the summary learns. A run that was stopped goes on.
 
 Shapes: B rows, T tokens, D width of the language model.
 """
@@ -38,7 +38,7 @@ from openmova.routing import expert_letters, format_routing, gate_text, routing_
 from openmova.runtime.files import new_file
 from studies.nano import language
 from studies.nano import said as made_up
-from studies.nano.align import EXPERTS, alignment_loss, maps_of, new_adapter, project, targets_of
+from studies.nano.align import maps_of, new_adapter, new_neck, project, targets_of
 from studies.nano.judge import judge
 
 TEXTS = {
@@ -62,6 +62,7 @@ MADE_UP = 6000
 """Rows of each of these two."""
 HELD_OUT = 40
 """Of each folder, the last of its rows: for the evaluation alone."""
+EXPERTS = spec.EXPERTS
 TOKENS, DRAWN, LONGEST = 2600, 48, 1100
 MORE_EXPERTS = 0.12
 """How often a row has an expert more than its questions need."""
@@ -161,16 +162,14 @@ def _letters(experts: Sequence[str]) -> str:
 class Model(nn.Module):
     """What is trained, and what stays: the base's projection and the gate's text encoder."""
 
-    def __init__(self, lora: Path | None, aligned: Path) -> None:
+    def __init__(self, lora: Path, data: Path, adapter: Path | None = None) -> None:
         super().__init__()
         self.lora, self.tokenizer = language.load(lora)
-        saved = load_file(aligned / "adapter.safetensors")
-        self.adapter = new_adapter()
-        self.adapter.load_state_dict(_under("adapter.", saved))
-        self.neck = nn.ModuleDict(
-            {"proj": nn.Linear(472, spec.WIDTH), "norm": nn.LayerNorm(spec.WIDTH)}
-        ).requires_grad_(False)
-        self.neck.load_state_dict(_under("neck.", saved))
+        self.adapter, self.neck = new_adapter(), new_neck(data)
+        if adapter is not None:
+            saved = load_file(adapter)
+            self.adapter.load_state_dict(_under("adapter.", saved))
+            self.neck.load_state_dict(_under("neck.", saved))
         folder = nano_parts().text_encoder
         self.question_tokenizer = AutoTokenizer.from_pretrained(folder)
         self.question_encoder = BertModel.from_pretrained(folder, add_pooling_layer=False)
@@ -185,21 +184,20 @@ class Model(nn.Module):
         )
         return self.question_encoder(**encoded).last_hidden_state[:, 0]
 
-    def image_tokens(
-        self, rows: Sequence[Row], maps: Tensor
-    ) -> tuple[list[Tensor], Tensor | None, Tensor]:
-        """Each row's tokens [N_i, D], the alignment's loss, and the gates [B, blocks, E]."""
-        base = project(self.neck, maps.float())
-        words, routing = maps_of([row.words for row in rows])
-        text = self.question_feature([row.turns[0][0] for row in rows])
-        tokens, gates = self.adapter(base, words, routing, text)
-        targets = targets_of([row.words for row in rows])
-        aligned = None
-        if (targets >= 0).any():
-            aligned = alignment_loss(tokens, targets)[0]
-        summary = self.adapter.config.summary_tokens
-        kept = torch.cat([torch.ones(len(rows), summary, dtype=torch.bool), targets >= 0], 1)
-        return [one[here] for one, here in zip(tokens, kept, strict=True)], aligned, gates
+    def image_tokens(self, rows: Sequence[Row], maps: Tensor) -> list[Tensor]:
+        """Each row's tokens [N_i, D]; of the adapter the summary alone learns."""
+        with torch.no_grad():
+            base = project(self.neck, maps.float())
+            words, routing = maps_of([row.words for row in rows])
+            text = self.question_feature([row.turns[0][0] for row in rows])
+            tokens, _ = self.adapter(base, words, routing, text)
+        summary = self.adapter.summarize(base)
+        filled = targets_of([row.words for row in rows]) >= 0
+        cells = tokens[:, summary.shape[1] :]
+        return [
+            torch.cat([first, rest[here]])
+            for first, rest, here in zip(summary, cells, filled, strict=True)
+        ]
 
     def embed(
         self, rows: Sequence[tuple[list[int], list[int]]], tokens: Sequence[Tensor]
@@ -311,24 +309,18 @@ def split(rows: Mapping[str, list[Row]]) -> tuple[dict[str, list[Row]], dict[str
 def train(arguments: argparse.Namespace) -> None:
     """Learn up to so many steps, or for so many minutes; the same command goes on."""
     folder: Path = arguments.folder
+    folder.mkdir(parents=True, exist_ok=True)
     newest = folder / "newest"
     state_file = newest / "state.safetensors"
     torch.manual_seed(arguments.seed)
     if state_file.is_file():
-        model = Model(newest, newest)
+        model = Model(newest, arguments.data, newest / "adapter.safetensors")
     else:
-        model = Model(arguments.language / "newest", arguments.align)
+        model = Model(arguments.language / "newest", arguments.data)
     lora = {n: p for n, p in model.lora.named_parameters() if p.requires_grad}
-    adapter = dict(model.adapter.named_parameters())
+    adapter = dict(model.adapter.summary.named_parameters(prefix="summary"))
     parameters = {**lora, **adapter}
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": list(lora.values()), "rate": arguments.rate},
-            {"params": list(adapter.values()), "rate": arguments.rate / 3},
-        ],
-        lr=arguments.rate,
-        weight_decay=0.0,
-    )
+    optimizer = torch.optim.AdamW(parameters.values(), lr=arguments.rate, weight_decay=0.0)
     done = 0
     if state_file.is_file():
         state = load_file(state_file)
@@ -345,9 +337,9 @@ def train(arguments: argparse.Namespace) -> None:
         warm = min((done + 1) / 20, 1.0)
         for group in optimizer.param_groups:
             decay = 0.525 + 0.475 * math.cos(math.pi * done / arguments.steps)
-            group["lr"] = group["rate"] * warm * decay
+            group["lr"] = arguments.rate * warm * decay
         with torch.autocast("cpu", torch.bfloat16):
-            tokens, aligned, gates = model.image_tokens(rows, maps)
+            tokens = model.image_tokens(rows, maps)
             embedded, labels = model.embed(encoded, tokens)
             causal = model.lora.get_base_model()
             hidden = causal.model(inputs_embeds=embedded).last_hidden_state
@@ -355,7 +347,7 @@ def train(arguments: argparse.Namespace) -> None:
             kept = targets != language.IGNORED
             logits = causal.lm_head(hidden[:, :-1][kept]).float()
         loss = nn.functional.cross_entropy(logits, targets[kept])
-        (loss if aligned is None else loss + 0.3 * aligned).backward()
+        loss.backward()
         nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -363,14 +355,8 @@ def train(arguments: argparse.Namespace) -> None:
         entry = {
             "step": done,
             "loss": round(loss.item(), 4),
-            "aligned": None if aligned is None else round(aligned.item(), 3),
             "tokens": sum(len(ids) for ids, _ in encoded),
             "sources": sorted({row.source for row in rows}),
-            "gates": {
-                name: round(gates[:, :, j][gates[:, :, j] > 0].mean().item(), 3)
-                for j, name in enumerate(EXPERTS)
-                if (gates[:, :, j] > 0).any()
-            },
             "seconds": round(time.time() - start, 1),
         }
         log.write(json.dumps(entry) + "\n")
@@ -406,7 +392,7 @@ def _save(
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Greedy answers to held-out questions, with the experts that they need, judged; by source."""
     newest = arguments.folder / "newest"
-    model = Model(newest, newest).eval()
+    model = Model(newest, arguments.data, newest / "adapter.safetensors").eval()
     merged = model.lora.merge_and_unload().eval()
     model.lora = merged
     end = model.tokenizer.convert_tokens_to_ids("<|im_end|>")
@@ -417,7 +403,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         for row in rows[:each]:
             one = replace(row, turns=row.turns[:1])
             maps = torch.from_numpy(base_map(arguments.data, one.place, rng)[None])
-            tokens, _, _ = model.image_tokens([one], maps)
+            tokens = model.image_tokens([one], maps)
             ids, labels = model.encode(one, len(tokens[0]))
             prompt = [i for i, label in zip(ids, labels, strict=True) if label == -100][:-1]
             embedded, _ = model.embed([(prompt, prompt)], tokens)
@@ -443,7 +429,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--language", type=Path, help="The folder of studies.nano.language.")
-    parser.add_argument("--align", type=Path, help="The folder of studies.nano.align.")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--seed", type=int, default=0)

@@ -13,7 +13,7 @@ from openmova.experts import build_expert
 from openmova.experts.boxes import Found
 from openmova.experts.detector import DetectorExpert, where
 from openmova.experts.location import LocationExpert
-from openmova.experts.token_codes import CHANNELS
+from openmova.experts.token_codes import WIDTH
 
 from .pictures import assert_batch_changes_nothing, padded_batch
 from .words import embedding, read_back, tokenizer_file
@@ -57,7 +57,7 @@ def test_a_map_carries_the_text_in_its_rows_and_is_the_same_in_any_batch(
     assert_batch_changes_nothing(expert)
     images, sizes = padded_batch()
     maps = expert(expert.view(images, sizes))
-    assert maps.shape[1:] == (CHANNELS, 24, 24)
+    assert maps.shape[1:] == (WIDTH, 24, 24)
     assert maps[:, :, :20].count_nonzero() == 0
     for map_, things, size in zip(maps, expert.find(images, sizes), sizes.tolist(), strict=True):
         assert read_back(expert.codes, map_) == f"{expert.text(things, tuple(size))}\n"[:192]

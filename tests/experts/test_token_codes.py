@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from openmova.errors import UserError
-from openmova.experts.token_codes import CHANNELS, TokenCodes, whitened_components
+from openmova.experts.token_codes import WIDTH, TokenCodes, whitened_components
 
 from .words import embedding, read_back, tokenizer_file
 
@@ -24,7 +24,7 @@ def codes(tmp_path: Path) -> TokenCodes:
 
 def test_texts_are_read_back_from_their_maps(codes: TokenCodes) -> None:
     maps = codes.write([TEXT, "", "x"], (6, 5))
-    assert maps.shape == (3, CHANNELS, 6, 5)
+    assert maps.shape == (3, WIDTH, 6, 5)
     assert [read_back(codes, map_) for map_ in maps] == [f"{TEXT}\n", "", "x\n"]
     assert torch.equal(maps[2].flatten(1)[:128, 0], codes(torch.tensor(codes.encode("x")))[0])
     assert maps[2].flatten(1)[:, 1:].count_nonzero() == 0

@@ -9,17 +9,17 @@ from typing import Any
 
 from openmova.model.adapter import AdapterConfig
 
-GRID = (24, 24)
-SUMMARY_GRID = (4, 4)
+GRID = (34, 34)
+SUMMARY_GRID = (5, 5)
 WIDTH = 384
 LORA_RANK = 16
 LORA_SCALE = 2.0
 ROWS = {
-    "text": (0, 16),
-    "chart": (16, 19),
-    "object": (19, 20),
-    "layout": (20, 22),
-    "location": (22, 24),
+    "text": (0, 23),
+    "chart": (23, 27),
+    "object": (27, 29),
+    "layout": (29, 32),
+    "location": (32, 34),
 }
 """Which rows of the map each expert fills, so that no two write into one cell."""
 DESCRIPTIONS: dict[str, tuple[str, ...]] = {
@@ -42,7 +42,7 @@ EXPERTS = tuple(DESCRIPTIONS)
 
 
 def adapter_config() -> AdapterConfig:
-    """One block over the 24 x 24 map, two tokens a cell in which an expert says something."""
+    """One block over the 34 x 34 map, a token for each cell in which an expert says something."""
     return AdapterConfig(
         width=WIDTH,
         expert_channels=(256,) * len(ROWS),
@@ -50,7 +50,6 @@ def adapter_config() -> AdapterConfig:
         output_width=576,
         grid=GRID,
         token_grid=GRID,
-        tokens_per_cell=2,
         summary_grid=SUMMARY_GRID,
         blocks=1,
         top_k=3,
@@ -80,6 +79,7 @@ def expert_specs() -> list[dict[str, Any]]:
             "name": name,
             "descriptions": list(texts),
             "tokenizer": "tokenizer.json",
+            "grid": list(GRID),
             "rows": list(ROWS[name]),
         }
         for name, texts in DESCRIPTIONS.items()

@@ -23,7 +23,7 @@ from openmova.experts.base import Expert
 from openmova.experts.boxes import Found, find_things
 from openmova.experts.onnx_session import OnnxSession
 from openmova.experts.spec_files import find_file, save_file
-from openmova.experts.token_codes import CHANNELS, TokenCodes
+from openmova.experts.token_codes import WIDTH, TokenCodes
 
 LISTED = 12
 """So many things get a line of their own in the text, the largest first."""
@@ -66,7 +66,7 @@ class DetectorExpert(Expert):
         rows: Sequence[int] | None = None,
         folder: Path | None = None,
     ) -> None:
-        super().__init__(name=name, descriptions=descriptions, channels=CHANNELS)
+        super().__init__(name=name, descriptions=descriptions, channels=WIDTH)
         self.path = path or self.usual_path
         self.grid, self.rows = (grid[0], grid[1]), rows
         self.threshold = self.usual_threshold if threshold is None else threshold

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from openmova.experts.base import Expert
 from openmova.experts.lite import LITE2, ConvNorm, Lite2Encoder, convert_lite
-from openmova.experts.token_codes import CHANNELS, TokenCodes
+from openmova.experts.token_codes import WIDTH, TokenCodes
 
 NAMES = Path(__file__).with_name("imagenet_names.txt")
 """Made by studies/nano/imagenet_names.py: a class a line, its name and its everyday word."""
@@ -60,7 +60,7 @@ class ObjectExpert(Expert):
         folder: Path | None = None,
     ) -> None:
         width = LITE2[-1][3]
-        super().__init__(name=name, descriptions=descriptions, channels=CHANNELS)
+        super().__init__(name=name, descriptions=descriptions, channels=WIDTH)
         self.grid, self.rows = (grid[0], grid[1]), rows
         self.encoder = Lite2Encoder(name=name, descriptions=descriptions, size=size)
         self.head = ConvNorm(width, HIDDEN, 1)

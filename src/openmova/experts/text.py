@@ -24,7 +24,7 @@ from openmova.experts.onnx_graph import weight
 from openmova.experts.onnx_session import OnnxSession
 from openmova.experts.spec_files import find_file, save_file
 from openmova.experts.text_lines import Box, cut_out, find_boxes, reading_order
-from openmova.experts.token_codes import CHANNELS, TokenCodes
+from openmova.experts.token_codes import WIDTH, TokenCodes
 
 DETECTOR = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
 RECOGNISER = "package:rapidocr/models/PP-OCRv6_rec_small.onnx"
@@ -63,7 +63,7 @@ class TextExpert(Expert):
         tokenizer: path of the language model's tokenizer.json.
         size: longest side that a picture is brought to; a small one is only enlarged to twice its
             own.
-        grid: of the map; a cell takes two tokens, and the beginning of a longer text is kept.
+        grid: of the map; a cell takes a token, and the beginning of a longer text is kept.
         rows: which of its rows the text may fill, from the first to before the second; None: all.
         detector, recogniser: paths of the two graphs.
     """
@@ -83,7 +83,7 @@ class TextExpert(Expert):
         recogniser: str = RECOGNISER,
         folder: Path | None = None,
     ) -> None:
-        super().__init__(name=name, descriptions=descriptions, channels=CHANNELS)
+        super().__init__(name=name, descriptions=descriptions, channels=WIDTH)
         self.size, self.grid, self.rows = size, (grid[0], grid[1]), rows
         self.codes = TokenCodes(tokenizer, folder)
         self.paths = (detector, recogniser)
@@ -127,7 +127,7 @@ class TextExpert(Expert):
         return views
 
     def forward(self, view: Tensor) -> Tensor:
-        """uint8 [B, 4, S, S] -> [B, 256, *grid]: codes of two tokens a cell, in reading order."""
+        """uint8 [B, 4, S, S] -> [B, 256, *grid]: codes of a token a cell, in reading order."""
         texts = [self.text(self._lines(picture)) for picture in view]
         return self.codes.write(texts, self.grid, self.rows).to(view.device)
 

@@ -1,10 +1,9 @@
-"""Words in a map: a cell carries the codes of two tokens of a language model.
+"""Words in a map: a cell carries the code of one token of a language model.
 
 The code of a token is its input embedding on the principal components of all of them, weighed by
-how frequent they are and each scaled to variance 1, so an adapter can all but copy it to the
-language model's space, for words that were never seen in training too.
-A text lies in reading order and ends with a line break: row by row over the cells, two tokens a
-cell.
+how frequent they are, so an adapter can all but copy it to the language model's space, for words
+that were never seen in training too.
+A text lies in reading order and ends with a line break: row by row over the cells, a token a cell.
 
 Shapes: V vocabulary, W width of a code, B batch, h w the map.
 """
@@ -21,9 +20,7 @@ from torch import Tensor, nn
 from openmova.errors import UserError
 from openmova.experts.spec_files import find_file, save_file
 
-WIDTH = 128
-TOKENS_PER_CELL = 2
-CHANNELS = TOKENS_PER_CELL * WIDTH
+WIDTH = 256
 LEVELS = 127
 """Of a code's numbers on each side of zero: the table is kept in bytes."""
 
@@ -59,9 +56,8 @@ class TokenCodes(nn.Module):
                 f"the embedding has {len(embedding)} rows, the tokenizer {len(self.table)} tokens: "
                 "give an expert the tokenizer of its language model"
             )
-        # A tokenizer numbers its merges from the most frequent on (Zipf).
-        frequency = 1 / (torch.arange(len(self.table)) + 100.0)
-        codes = whitened_components(embedding[: len(self.table)], WIDTH, frequency)
+        size = len(self.table)
+        codes = principal_components(embedding[:size], WIDTH, token_frequency(size))
         self.step.copy_(codes.abs().amax(0) / LEVELS)
         self.table.copy_((codes / self.step).round())
 
@@ -77,14 +73,14 @@ class TokenCodes(nn.Module):
     def write(
         self, texts: Sequence[str], grid: tuple[int, int], rows: Sequence[int] | None = None
     ) -> Tensor:
-        """Texts as maps [B, 2 * W, *grid], in rows from the first to before the second one given.
+        """Texts as maps [B, W, *grid], in rows from the first to before the second one given.
 
         Other cells are zero. What does not fit is left out: the beginning of a text is kept.
         """
-        maps = self.step.new_zeros(len(texts), grid[0] * grid[1], CHANNELS)
+        maps = self.step.new_zeros(len(texts), grid[0] * grid[1], WIDTH)
         first, end = rows or (0, grid[0])
         for cells, text in zip(maps, texts, strict=True):
-            slots = cells[first * grid[1] : end * grid[1]].view(-1, WIDTH)  # two a cell
+            slots = cells[first * grid[1] : end * grid[1]]
             ids = torch.tensor(self.encode(f"{text}\n" if text else "")[: len(slots)])
             slots[: len(ids)] = self(ids.long().to(slots.device))
         return maps.mT.unflatten(2, grid)
@@ -94,16 +90,27 @@ class TokenCodes(nn.Module):
         save_file(self.path, self.file, folder)
 
 
-def whitened_components(vectors: Tensor, width: int, weights: Tensor) -> Tensor:
-    """float [V, D], weights [V] -> float32 [V, width]: the directions of most variance, each of
-    variance 1.
+def token_frequency(size: int) -> Tensor:
+    """How frequent tokens are, nearly: a tokenizer numbers its merges from the commonest on."""
+    return 1 / (torch.arange(size) + 100.0)
+
+
+def principal_components(vectors: Tensor, width: int, weights: Tensor) -> Tensor:
+    """float [V, D], weights [V] -> float32 [V, width]: the directions of most variance.
 
     A direction points to where its largest entry is positive, so the same vectors give the same.
     """
-    centred = vectors.detach().double().cpu()
+    centre, directions = principal_directions(vectors, width, weights)
+    return ((vectors.detach().double().cpu() - centre) @ directions).float()
+
+
+def principal_directions(vectors: Tensor, width: int, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The weighted mean [D] and the directions [D, width] of most variance, in float64."""
+    rows = vectors.detach().double().cpu()
     shares = (weights / weights.sum()).double()[:, None]
-    centred = centred - (shares * centred).sum(0)
-    variance, directions = torch.linalg.eigh(centred.mT @ (shares * centred))  # growing
-    directions, variance = directions[:, -width:].flip(1), variance[-width:].flip(0)
+    centre = (shares * rows).sum(0)
+    centred = rows - centre
+    _, directions = torch.linalg.eigh(centred.mT @ (shares * centred))  # growing
+    directions = directions[:, -width:].flip(1)
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
-    return (centred @ (directions * largest.sign()) / variance.sqrt()).float()
+    return centre, directions * largest.sign()

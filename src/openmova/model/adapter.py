@@ -39,10 +39,9 @@ _MASKED = -1e6
 class AdapterConfig:
     """Sizes of the adapter; the defaults are those of MoVA-8B.
 
-    tokens_per_cell: how many tokens of the language model a cell of the token grid gives.
     summary_grid: where given, the number of tokens follows the routing: the base map pooled to this
-    grid gives the first tokens, which the router reads too; of the cells only those give tokens in
-    whose part of the channels an expert that was chosen has something other than zero.
+    grid gives the first tokens, which the router reads too; of the cells only those give a token in
+    which an expert that was chosen has something other than zero.
     Raises ValueError where the sizes do not fit together.
     """
 
@@ -52,7 +51,6 @@ class AdapterConfig:
     output_width: int = 4096
     grid: tuple[int, int] = (48, 48)
     token_grid: tuple[int, int] | None = None  # default: half of the grid
-    tokens_per_cell: int = 1
     summary_grid: tuple[int, int] | None = None
     blocks: int = 3
     top_k: int = 3
@@ -86,16 +84,12 @@ class AdapterConfig:
     def tokens(self) -> int:
         """Number of image tokens that the language model gets at most."""
         assert self.token_grid is not None
-        return math.prod(self.token_grid) * self.tokens_per_cell + self.summary_tokens
+        return math.prod(self.token_grid) + self.summary_tokens
 
     @property
     def summary_tokens(self) -> int:
         """How many of them are of the summary grid, in front of the others."""
-        return (
-            0
-            if self.summary_grid is None
-            else math.prod(self.summary_grid) * (self.tokens_per_cell)
-        )
+        return 0 if self.summary_grid is None else math.prod(self.summary_grid)
 
 
 class ExpertMap(NamedTuple):
@@ -191,10 +185,13 @@ class MoVAdapter(nn.Module):
         self.before_pool = ConvStage(config.width)
         self.pool = nn.AdaptiveAvgPool2d(config.token_grid)
         self.after_pool = ConvStage(config.width)
-        outputs = config.tokens_per_cell * config.output_width
         self.projector = nn.Sequential(
-            nn.Linear(config.width, outputs), nn.GELU(), nn.Linear(outputs, outputs)
+            nn.Linear(config.width, config.output_width),
+            nn.GELU(),
+            nn.Linear(config.output_width, config.output_width),
         )
+        if config.summary_grid is not None:
+            self.summary = nn.Linear(config.width, config.output_width)
         # The two names under which transformers switches checkpointing on.
         self.gradient_checkpointing = False
         self._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
@@ -247,6 +244,11 @@ class MoVAdapter(nn.Module):
             j: (rows, resize_map(maps, self.config.grid).flatten(2).mT.to(base.dtype))
             for j, (rows, maps) in expert_maps.items()
         }
+        if self.config.summary_grid is not None and not experts:  # no cell gives a token
+            summary = self.summarize(base)
+            cells = summary.new_zeros(len(base), math.prod(self.config.grid), summary.shape[2])
+            none = summary.new_zeros(len(base), len(self.blocks), routing.shape[1])
+            return torch.cat([summary, cells], dim=1), none
         residual = base.flatten(2).mT  # [B, N, C]
         x = residual + self.position
         gates = []
@@ -260,26 +262,20 @@ class MoVAdapter(nn.Module):
             gates.append(weights)
         x = ((x + residual) / 2).mT.unflatten(2, self.config.grid)  # [B, C, H, W]
         x = self.after_pool(self.pool(self.before_pool(x)))  # [B, C, h, w]
-        tokens = self._project(x)  # [B, h*w*t, D]
+        tokens = self.projector(x.flatten(2).mT)  # [B, h*w, D]
         if self.config.summary_grid is not None:
-            summary = self._project(F.adaptive_avg_pool2d(base, self.config.summary_grid))
-            filled = self._filled_slots(experts, tokens)
-            tokens = torch.cat([summary, tokens * filled[..., None]], dim=1)
+            filled = tokens.new_zeros(tokens.shape[:2])
+            for rows, features in experts.values():
+                filled = filled.index_add(0, rows, (features != 0).any(dim=-1).to(filled.dtype))
+            tokens = torch.cat([self.summarize(base), tokens * (filled > 0)[..., None]], dim=1)
         return tokens, torch.stack(gates, dim=1)
 
-    def _project(self, x: Tensor) -> Tensor:
-        """A map [B, C, h, w] -> tokens [B, h*w*t, D], t a cell."""
-        tokens: Tensor = self.projector(x.flatten(2).mT)  # [B, h*w, t*D]
-        return tokens.unflatten(2, (-1, self.config.output_width)).flatten(1, 2)
-
-    def _filled_slots(self, experts: Mapping[int, tuple[Tensor, Tensor]], like: Tensor) -> Tensor:
-        """[B, h*w*t], 1 where an expert has something in its part of a cell's channels, else 0."""
-        filled = like.new_zeros(like.shape[:2])
-        for rows, features in experts.values():
-            parts = features.tensor_split(self.config.tokens_per_cell, dim=-1)
-            there = torch.stack([(part != 0).any(dim=-1) for part in parts], dim=-1).flatten(1)
-            filled = filled.index_add(0, rows, there.to(filled.dtype))
-        return filled.clamp(max=1)
+    def summarize(self, base: Tensor) -> Tensor:
+        """The base map [B, C, H, W] as the first tokens [B, summary, D]."""
+        assert self.config.summary_grid is not None
+        pooled = F.adaptive_avg_pool2d(base, self.config.summary_grid)
+        summary: Tensor = self.summary(pooled.flatten(2).mT)
+        return summary
 
     def _check_complete(self, expert_maps: Mapping[int, ExpertMap], routing: Tensor) -> None:
         missing = routing.clone()

@@ -1,0 +1,104 @@
+"""What the experts would say of rendered pictures, from the true boxes: no expert has to read them.
+
+    python -m studies.nano.words_from_boxes runs/nano-data/pages runs/nano-data/charts --layout 600
+
+Writes DIR/words.jsonl as studies.nano.words does. `text`: the words of a picture as lines in the
+text expert's order. `chart`: labels and values, each off by what the
+chart expert is off. `layout`: of the first pictures, by running the layout expert.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from openmova.experts.chart_text import chart_text
+from openmova.experts.text import Line, TextExpert
+from openmova.experts.text_lines import Box, reading_order
+from openmova.images.opening import load_image
+from studies.nano.words import say
+
+WORDS_APART = 0.6
+"""Of the height: the space from which on two words are lines of their own."""
+OFF = 0.012
+"""Standard deviation of a value that is read from a chart, of its axis's range."""
+
+
+def lines_of(words: Sequence[Sequence[Any]]) -> list[Line]:
+    """Words [text, left, top, right, bottom] -> the lines that a text detector finds."""
+    lines: list[list[Any]] = []
+    for text, left, top, right, bottom in sorted(words, key=lambda w: ((w[2] + w[4]) / 2, w[1])):
+        height = min(bottom - top, right - left)
+        for line in reversed(lines[-40:]):
+            same = min(line[4], bottom) - max(line[2], top) > 0.6 * min(
+                bottom - top, line[4] - line[2]
+            )
+            if same and -0.3 * height < left - line[3] < WORDS_APART * height:
+                line[0] = f"{line[0]} {text}"
+                line[2:] = [min(line[2], top), max(line[3], right), max(line[4], bottom)]
+                break
+        else:
+            lines.append([text, left, top, right, bottom])
+    return [
+        Line(text, 1.0, Box((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, 0.0))
+        for text, x0, y0, x1, y1 in lines
+    ]
+
+
+def text_of(words: Sequence[Sequence[Any]]) -> str:
+    """The text expert's words for true boxes."""
+    lines = lines_of(sorted(words, key=lambda w: w[1]))
+    rows = reading_order([line.box for line in lines])
+    return TextExpert.text([[lines[i] for i in row] for row in rows])
+
+
+def chart_of(chart: dict[str, Any], rng: random.Random) -> str:
+    """The chart expert's words for the true data."""
+    low, high = chart.get("range") or (0, max(map(max, chart["values"])))
+    values = [
+        [value + rng.gauss(0, OFF) * (high - low) for value in series] for series in chart["values"]
+    ]
+    return chart_text(chart["labels"], chart["series"], values, high - low)
+
+
+def write_words(folder: Path, layout: int) -> None:
+    """Every picture's words; replaces DIR/words.jsonl."""
+    pictures = [json.loads(line) for line in (folder / "pictures.jsonl").open(encoding="utf-8")]
+    with (folder / "words.jsonl").open("w", encoding="utf-8") as out:
+        for number, picture in enumerate(tqdm(pictures, desc=folder.name, unit=" pictures")):
+            rng = random.Random(f"words-{picture['id']}")
+            said = {"id": picture["id"]}
+            if "words" in picture:  # not every library tells its boxes
+                said["text"] = text_of(picture["words"])
+            chart = picture.get("chart")
+            if chart and chart["labels"] and chart["type"] not in ("pie", "scatter"):
+                said["chart"] = chart_of(chart, rng)
+            if number < layout:
+                image = np.asarray(load_image(folder / picture["image"]))
+                images = torch.from_numpy(image.copy()).movedim(-1, 0)[None]
+                said["layout"] = say("layout", images, torch.tensor([image.shape[:2]]))
+            out.write(json.dumps(said, ensure_ascii=False) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    parser.add_argument("--layout", type=int, default=0, metavar="N")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for folder in arguments.folders:
+        write_words(folder, arguments.layout)
+
+
+if __name__ == "__main__":
+    main()
