@@ -35,8 +35,9 @@ from openmova.errors import UserError
 from openmova.train.answer_loss import answer_loss, answer_positions
 from openmova.train.dataset import TrainDataset
 from openmova.train.deepspeed import deepspeed_plugin
-from openmova.train.domain_statistics import Domains, DomainStatistics, flat
+from openmova.train.domain_statistics import DomainStatistics, Statistics, flat
 from openmova.train.evaluation import Evaluation
+from openmova.train.gate_watch import GateWatch
 from openmova.train.interrupt import Interrupt
 from openmova.train.preparation import RunSetup
 from openmova.train.progress import Progress
@@ -113,6 +114,9 @@ class TrainingLoop:
         if recipe.gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         groups = self.trainable.groups
+        self.gate_watch = GateWatch(
+            max([g["lr"] for g in groups if g["part"] == "gate"], default=0)
+        )
         self.rates = [group["lr"] for group in groups]
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer: Any = torch.optim.AdamW(groups, fused=True)
@@ -231,12 +235,12 @@ class TrainingLoop:
         self._log(found, progress)
 
     def _log_step(self, norm: float, progress: Progress) -> None:
-        loss, domains = self.statistics.collect()
+        seen = self.statistics.collect()
         (before, then), now = self._logged, (self.step, time.monotonic())
         self._logged = now
         groups = self.optimizer.param_groups
         entry = {
-            "loss": loss,
+            "loss": seen.loss,
             "grad_norm": norm,
             "learning_rate": groups[0]["lr"],
             **{f"learning_rate/{group['part']}": group["lr"] for group in groups},
@@ -244,20 +248,26 @@ class TrainingLoop:
                 (now[0] - before) * self.samples_a_step / (now[1] - then), 3
             ),
         }
-        self._log(entry, progress, domains)
+        self._log(entry, progress, seen)
+        if warning := self.gate_watch.warning(seen.experts):
+            progress.tell(warning)
 
     def _log(
-        self, numbers: Mapping[str, float], progress: Progress, domains: Domains | None = None
+        self, numbers: Mapping[str, float], progress: Progress, seen: Statistics | None = None
     ) -> None:
         """To the run's log and to whoever watches."""
         if not self.accelerator.is_main_process:
             return
-        entry = {"step": self.step, **numbers}
+        entry: dict[str, Any] = {"step": self.step, **numbers}
+        if seen is not None:
+            use = {n: {"chosen": e.chosen, "gate": e.gate} for n, e in seen.experts.items()}
+            entry |= {"experts": use, "domains": seen.domains}
+            numbers = {**numbers, **flat(use, seen.domains)}
         with self.folder.writing():
-            self.folder.log.append(entry if domains is None else {**entry, "domains": domains})
+            self.folder.log.append(entry)
         progress.show(entry)
         for track in self.trackers:
-            track(tracked({**numbers, **flat(domains or {})}), self.step)
+            track(tracked(numbers), self.step)
 
     def _save(self) -> None:
         """A checkpoint: every process writes its share, the first makes it whole."""
