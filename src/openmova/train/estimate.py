@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,9 @@ class Estimate:
     measured: bool
     """Whether the average is of the data, or assumed."""
     parts: list[PartOperations]
-    shares: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, float]
     """Of the samples, that an expert sees."""
-    bytes: dict[str, int] = field(default_factory=dict)
+    bytes: dict[str, int]
 
     @property
     def total_bytes(self) -> int:
@@ -83,11 +83,8 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
-        return {
-            **asdict(self),
-            "total_bytes": self.total_bytes,
-            "operations_a_sample": self.operations_a_sample(),
-        }
+        totals = {"total_bytes": self.total_bytes}
+        return {**asdict(self), **totals, "operations_a_sample": self.operations_a_sample()}
 
 
 def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
@@ -101,15 +98,16 @@ def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
     collator = None if processor is None else collator_of(recipe, processor, config)
     sources, epoch, found = summarize_sources(recipe, collator)
     average = found or _assumed(recipe, config, assumed.text_tokens)
-    shares = _shares(recipe, average.experts)
+    random = recipe.random_experts  # share of the samples of which an expert sees half
+    shares = {name: (1 - random) * seen + random / 2 for name, seen in average.experts.items()}
     modules: list[nn.Module] = [model, *experts]
     parameters = sum(_numbers(module.parameters()) for module in modules)
     packed = _packed(recipe, model)
     give_lora(model, recipe)
     trainable = stage_of(model, recipe)
-    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    learning = _numbers(p for p in model.parameters() if p.requires_grad)
     used = [expert for expert in experts if shares[expert.name] > 0]
-    bytes_ = _held(recipe, model, used, assumed.devices, packed)
+    held = _held(recipe, model, used, assumed.devices, packed)
     bfloat16 = recipe.precision == "bfloat16"
     if bfloat16 and _sharded(recipe, assumed.devices):
         model.to(torch.bfloat16)  # as it is put together
@@ -119,7 +117,7 @@ def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     trainable.eval_frozen()
-    bytes_["activations"] = step.activations(
+    held["activations"] = step.activations(
         batch=recipe.batch,
         tokens=recipe.max_tokens,
         answered=max(round(recipe.max_tokens * average.answered / average.tokens), 1),
@@ -140,7 +138,7 @@ def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
         measured=found is not None,
         parts=parts,
         shares=shares,
-        bytes=bytes_,
+        bytes=held,
     )
 
 
@@ -189,12 +187,6 @@ def _fixed(recipe: TrainingRecipe, names: Sequence[str]) -> Sequence[str] | None
     """The experts that see every sample; None, where the annotation decides."""
     known = {"all": tuple(names), "none": (), "annotated": None}
     return known[recipe.experts] if isinstance(recipe.experts, str) else recipe.experts
-
-
-def _shares(recipe: TrainingRecipe, annotated: dict[str, float]) -> dict[str, float]:
-    """Of the samples that each expert sees; of those with a random subset it is half."""
-    share = recipe.random_experts
-    return {name: (1 - share) * seen + share / 2 for name, seen in annotated.items()}
 
 
 def _most(recipe: TrainingRecipe, config: MovaConfig, shares: dict[str, float]) -> list[int]:
