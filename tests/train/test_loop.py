@@ -23,6 +23,7 @@ from openmova.train import preparation
 from openmova.train.dataset import TrainDataset
 from openmova.train.loop import TrainingLoop
 from openmova.train.preparation import prepare
+from openmova.train.run_folder import RunFolder
 from openmova.train.training import save_trained
 from openmova.train.training_recipe import load_recipe
 from train.runs import (
@@ -184,10 +185,10 @@ def test_the_order_is_a_function_of_the_seed() -> None:
     assert order(0) == order(0) != order(1)
 
 
-def test_a_checkpoint_of_another_model_is_refused(
+def test_a_checkpoint_of_another_model_or_version_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with stopped_after(5, monkeypatch):
+    with stopped_after(3, monkeypatch):
         run(tmp_path)
 
     def other(recipe: Any) -> Any:
@@ -197,6 +198,10 @@ def test_a_checkpoint_of_another_model_is_refused(
 
     monkeypatch.setattr(preparation, "load_start", other)
     with pytest.raises(UserError, match=r"of another model \(model.adapter.extra\)"):
+        run(tmp_path)
+    with RunFolder(tmp_path).new_checkpoint(4, keep=1, processes=1) as unfinished:
+        (unfinished / "optimizer.pt").touch()
+    with pytest.raises(UserError, match=r"has no share-0\.safetensors, so another version"):
         run(tmp_path)
 
 

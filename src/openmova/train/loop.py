@@ -295,13 +295,20 @@ class TrainingLoop:
         state = self._state()
         if self.sharding is None and not self.accelerator.is_main_process:
             state = {name: tensor for name, tensor in state.items() if name in _random_numbers()}
-        save_file({n: _local(t).contiguous() for n, t in state.items()}, self._share(folder))
+        share = self._share(folder, self.accelerator.process_index)
+        save_file({n: _local(t).contiguous() for n, t in state.items()}, share)
 
     def _load(self, checkpoint: Path) -> None:
-        """Raises UserError for a checkpoint of another model."""
-        stored = load_file(self._share(checkpoint))
-        if self.sharding is None:
-            stored = load_file(self._share(checkpoint, 0)) | stored
+        """Raises UserError for a checkpoint of another model, or of another version."""
+        ranks = {self.accelerator.process_index} | ({0} if self.sharding is None else set())
+        stored: dict[str, Tensor] = {}
+        for share in (self._share(checkpoint, rank) for rank in sorted(ranks)):
+            if not share.is_file():
+                raise UserError(
+                    f"{str(checkpoint)!r} has no {share.name}, so another version of openmova "
+                    "wrote it: resume with that version, or give another --output"
+                )
+            stored |= load_file(share)
         state = self._state()
         if odd := sorted({name.partition(" ")[0] for name in stored.keys() ^ state.keys()}):
             raise UserError(
@@ -325,8 +332,7 @@ class TrainingLoop:
                 state |= {f"{name} {kind}": a for kind, a in self.optimizer.state[p].items()}
         return state | {name: source.get_rng_state() for name, source in _random_numbers().items()}
 
-    def _share(self, folder: Path, rank: int | None = None) -> Path:
-        rank = self.accelerator.process_index if rank is None else rank
+    def _share(self, folder: Path, rank: int) -> Path:
         return folder / f"share-{rank}.safetensors"
 
     def _autocast(self) -> torch.autocast:
