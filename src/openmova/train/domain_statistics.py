@@ -48,7 +48,7 @@ class DomainStatistics:
 
     def __init__(self, experts: Sequence[str]) -> None:
         self.experts = tuple(experts)
-        self._held: list[tuple[Sequence[str], Tensor]] = []
+        self._batches: list[tuple[Sequence[str], Tensor]] = []
 
     def add(self, domains: Sequence[str], routing: Tensor, found: AnswerLoss) -> None:
         """One batch: domains [B]; routing bool [B, E]; its losses, and its gates, 0 where an expert
@@ -59,16 +59,16 @@ class DomainStatistics:
         counts = torch.stack([routing, joint, joint * gates.mean(dim=2)], dim=2)
         of_experts = torch.cat([counts, gates], dim=2).flatten(1)
         table = torch.cat([sums, of_experts], dim=1)
-        self._held.append((domains, table.detach()))  # kept on its device: nothing waits for it
+        self._batches.append((domains, table.detach()))  # kept on its device: nothing waits for it
 
     def collect(self) -> Statistics:
         """What was added in all processes; called in each of them. Begins anew."""
         sums: dict[str, Tensor] = {}
-        for domains, table in self._held:
+        for domains, table in self._batches:
             for domain, row in zip(domains, table.double().cpu(), strict=True):
                 row = torch.cat([row.new_ones(1), row])
                 sums[domain] = sums[domain] + row if domain in sums else row
-        self._held = []
+        self._batches = []
         total: dict[str, Tensor] = {}
         for own in gather_object([sums]):
             for domain, row in own.items():

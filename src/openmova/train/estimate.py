@@ -38,17 +38,6 @@ LEARNING_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assumptions:
-    """What a user may state for an estimate."""
-
-    devices: int = 1
-    samples: int | None = None
-    """Of the run, where the data is not there."""
-    text_tokens: int = 256
-    """Of a sample, where the data or the model's tokenizer is not there; half are answers."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """Of one run. Bytes are of one device; operations are floating-point operations."""
 
@@ -87,29 +76,33 @@ class Estimate:
         return {**asdict(self), **totals, "operations_a_sample": self.operations_a_sample()}
 
 
-def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
+def estimate(
+    recipe: TrainingRecipe, *, devices: int = 1, samples: int | None = None, text_tokens: int = 256
+) -> Estimate:
     """Look at the recipe's data, and count what its model would take.
 
-    No weight is read. Sources that can't be used are among `sources`, with their faults. Raises
-    UserError for a model that can't be found, and for what does not fit together.
+    samples: of the run, where the data is not there. text_tokens: of a sample, where the data or
+    the model's tokenizer is not there; half are answers. No weight is read. Sources that can't be
+    used are among `sources`, with their faults. Raises UserError for a model that can't be found,
+    and for what does not fit together.
     """
-    model, experts, processor = _unloaded(recipe)
+    model, experts, processor = _model_without_weights(recipe)
     config = model.config
     collator = None if processor is None else collator_of(recipe, processor, config)
     sources, epoch, found = summarize_sources(recipe, collator)
-    average = found or _assumed(recipe, config, assumed.text_tokens)
+    average = found or _assumed_sample(recipe, config, text_tokens)
     random = recipe.random_experts  # share of the samples of which an expert sees half
     shares = {name: (1 - random) * seen + random / 2 for name, seen in average.experts.items()}
     modules: list[nn.Module] = [model, *experts]
     parameters = sum(_numbers(module.parameters()) for module in modules)
-    packed = _packed(recipe, model)
+    packed = _quantized_bytes(recipe, model)
     give_lora(model, recipe)
     trainable = stage_of(model, recipe)
     learning = _numbers(p for p in model.parameters() if p.requires_grad)
     used = [expert for expert in experts if shares[expert.name] > 0]
-    held = _held(recipe, model, used, assumed.devices, packed)
+    held = _device_bytes(recipe, model, used, devices, packed)
     bfloat16 = recipe.precision == "bfloat16"
-    if bfloat16 and _sharded(recipe, assumed.devices):
+    if bfloat16 and _is_sharded(recipe, devices):
         model.to(torch.bfloat16)  # as it is put together
     step = DryStep(model, experts, bfloat16=bfloat16)
     parts = step.operations(tokens=average.tokens, answered=average.answered)
@@ -121,10 +114,10 @@ def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
         batch=recipe.batch,
         tokens=recipe.max_tokens,
         answered=max(round(recipe.max_tokens * average.answered / average.tokens), 1),
-        chosen=_most(recipe, config, shares),
+        chosen=_heaviest_experts(recipe, config, shares),
     )
-    a_step = recipe.batch * recipe.accumulation * assumed.devices
-    whole = assumed.samples if epoch is None else recipe.epochs * epoch
+    a_step = recipe.batch * recipe.accumulation * devices
+    whole = samples if epoch is None else recipe.epochs * epoch
     steps = recipe.steps or (None if whole is None else math.ceil(whole / a_step))
     return Estimate(
         stage=recipe.stage,
@@ -142,7 +135,7 @@ def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
     )
 
 
-def _unloaded(
+def _model_without_weights(
     recipe: TrainingRecipe,
 ) -> tuple[MovaForConditionalGeneration, list[Expert], MovaProcessor | None]:
     """The model without memory for its weights, its experts, and its processor if it is there."""
@@ -169,10 +162,10 @@ def _expert(spec: dict[str, Any], folder: Path | None) -> Expert:
         return build_expert(spec, folder=folder)
 
 
-def _assumed(recipe: TrainingRecipe, config: MovaConfig, text_tokens: int) -> AverageSample:
+def _assumed_sample(recipe: TrainingRecipe, config: MovaConfig, text_tokens: int) -> AverageSample:
     """A sample with a picture and so much text, seen by as many experts as may be chosen."""
     names = config.expert_names
-    fixed = _fixed(recipe, names)
+    fixed = _fixed_experts(recipe, names)
     share = min(config.adapter.top_k / max(len(names), 1), 1.0)
     pooled = recipe.stage == "router-lora"  # whose data are routing instructions
     picture = math.prod(config.routing.grid) if pooled else config.adapter.tokens
@@ -183,23 +176,24 @@ def _assumed(recipe: TrainingRecipe, config: MovaConfig, text_tokens: int) -> Av
     )
 
 
-def _fixed(recipe: TrainingRecipe, names: Sequence[str]) -> Sequence[str] | None:
+def _fixed_experts(recipe: TrainingRecipe, names: Sequence[str]) -> Sequence[str] | None:
     """The experts that see every sample; None, where the annotation decides."""
     known = {"all": tuple(names), "none": (), "annotated": None}
     return known[recipe.experts] if isinstance(recipe.experts, str) else recipe.experts
 
 
-def _most(recipe: TrainingRecipe, config: MovaConfig, shares: dict[str, float]) -> list[int]:
-    """The experts that see a sample that takes the most memory."""
-    channels = config.adapter.expert_channels
+def _heaviest_experts(
+    recipe: TrainingRecipe, config: MovaConfig, shares: dict[str, float]
+) -> list[int]:
+    """The experts that see a sample that takes the most memory: the widest that may be chosen."""
     seen = [j for j, name in enumerate(config.expert_names) if shares[name] > 0]
-    if _fixed(recipe, config.expert_names) is not None or recipe.random_experts:
+    if _fixed_experts(recipe, config.expert_names) is not None or recipe.random_experts:
         return seen
-    widest = sorted(seen, key=lambda j: channels[j], reverse=True)
-    return sorted(widest[: config.adapter.top_k])
+    seen.sort(key=lambda j: config.adapter.expert_channels[j], reverse=True)
+    return sorted(seen[: config.adapter.top_k])
 
 
-def _held(
+def _device_bytes(
     recipe: TrainingRecipe,
     model: MovaForConditionalGeneration,
     experts: Iterable[Expert],
@@ -216,9 +210,9 @@ def _held(
         "gradients": gradients,
         "optimizer": 2 * gradients,
     }
-    if _sharded(recipe, devices):
+    if _is_sharded(recipe, devices):
         held = {name: size // devices for name, size in held.items()}
-        held["put together"] = _put_together(model, 2 if recipe.precision == "bfloat16" else 4)
+        held["put together"] = _whole_bytes(model, 2 if recipe.precision == "bfloat16" else 4)
     elif devices > 1:
         held["gradients on their way"] = gradients  # each process' part of the sum
     if packed:
@@ -226,7 +220,9 @@ def _held(
     return {**held, "experts": _bytes(p for expert in experts for p in expert.parameters())}
 
 
-def _packed(recipe: TrainingRecipe, model: MovaForConditionalGeneration) -> dict[nn.Parameter, int]:
+def _quantized_bytes(
+    recipe: TrainingRecipe, model: MovaForConditionalGeneration
+) -> dict[nn.Parameter, int]:
     """The language model's weights that are quantised, with their bytes then."""
     if recipe.lora.quantize is None:
         return {}
@@ -235,11 +231,11 @@ def _packed(recipe: TrainingRecipe, model: MovaForConditionalGeneration) -> dict
     return {weight: way.bytes(*weight.shape) for weight in weights}
 
 
-def _sharded(recipe: TrainingRecipe, devices: int) -> bool:
+def _is_sharded(recipe: TrainingRecipe, devices: int) -> bool:
     return recipe.sharding == "fsdp" and devices > 1
 
 
-def _put_together(model: MovaForConditionalGeneration, item: int) -> int:
+def _whole_bytes(model: MovaForConditionalGeneration, item: int) -> int:
     """Bytes of what a device has whole at once where a model is sharded: what is in no unit, a unit
     and the one after it; and of the gradients that it gives away, of a unit and of the rest."""
     layers = [list(unit.parameters()) for unit in units(model)]

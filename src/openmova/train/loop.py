@@ -43,7 +43,7 @@ from openmova.train.preparation import RunSetup
 from openmova.train.progress import Progress
 from openmova.train.run_folder import RunFolder, step_of
 from openmova.train.stages import saved_buffers
-from openmova.train.trackers import Track, tracked
+from openmova.train.trackers import Track, tracker_names
 from openmova.train.training_recipe import TrainingRecipe
 
 DRAWN_EVERY = 60.0
@@ -267,7 +267,7 @@ class TrainingLoop:
             self.folder.log.append(entry)
         progress.show(entry)
         for track in self.trackers:
-            track(tracked(numbers), self.step)
+            track(tracker_names(numbers), self.step)
 
     def _save(self) -> None:
         """A checkpoint: every process writes its share, the first makes it whole."""

@@ -37,7 +37,7 @@ def draw_log(entries: Sequence[Entry], file: Path) -> None:
     domains = [name for name, _ in samples.most_common(DOMAINS)]
     panels = [
         ("loss", _losses(entries, steps, domains)),
-        ("learning rate", _prefixed(steps, "learning_rate/")),
+        ("learning rate", _with_prefix(steps, "learning_rate/")),
         ("evaluation", _evaluation(entries)),
         ("share of the samples", _experts(steps, "chosen")),
         ("mean weight where chosen", _experts(steps, "gate")),
@@ -79,7 +79,7 @@ def _losses(entries: Iterable[Entry], steps: Iterable[Entry], domains: Iterable[
     return lines
 
 
-def _prefixed(entries: Iterable[Entry], prefix: str) -> Lines:
+def _with_prefix(entries: Iterable[Entry], prefix: str) -> Lines:
     lines: Lines = {}
     for entry in entries:
         for key, value in entry.items():
