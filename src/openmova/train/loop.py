@@ -29,6 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
+from transformers import get_scheduler
 
 from openmova.data.bad_samples import BadSamples
 from openmova.errors import UserError
@@ -120,6 +121,13 @@ class TrainingLoop:
         self.rates = [group["lr"] for group in groups]
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer: Any = torch.optim.AdamW(groups, fused=True)
+        schedule: Any = get_scheduler(
+            recipe.schedule,
+            self.optimizer,
+            num_warmup_steps=math.ceil(recipe.warmup * self.steps),
+            num_training_steps=self.steps,
+        )
+        self.rate_share = schedule.lr_lambdas[0]  # of its rate, what a part has in a step
         self.wrapped: Any = self.model
         if self.sharding is None:
             self.wrapped, self.optimizer = accelerator.prepare(self.model, self.optimizer)
@@ -162,7 +170,7 @@ class TrainingLoop:
         """Learn from the batches of one step; returns the norm of its gradient."""
         self.model.train()
         self.trainable.eval_frozen()
-        share = rate_share(self.recipe, self.step, self.steps)
+        share = self.rate_share(self.step)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * share
         device, processes = self.accelerator.device, self.accelerator.num_processes
@@ -360,17 +368,3 @@ def _random_numbers() -> dict[str, Any]:
 def _local(tensor: Tensor) -> Tensor:
     """This process' share of it."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def rate_share(recipe: TrainingRecipe, step: int, steps: int) -> float:
-    """Which share of its learning rate a part has in a step, from 0 on, of so many."""
-    rising = math.ceil(recipe.warmup * steps)
-    if step < rising:
-        return step / rising
-    left = (steps - step) / max(1, steps - rising)
-    shares = {
-        "cosine": (1 - math.cos(math.pi * left)) / 2,
-        "linear": left,
-        "constant_with_warmup": 1.0,
-    }
-    return shares[recipe.schedule]
