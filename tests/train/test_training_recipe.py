@@ -43,13 +43,11 @@ def test_the_paper_s_stages_are_recipes_with_its_rates(size: str) -> None:
     assert any("routing" in source.path for source in finetune.data)
 
 
-@pytest.mark.parametrize(
-    "name", ["8b-lora", "8b-qlora", "8b-router-lora", "8b-probe", "nano-probe"]
-)
+@pytest.mark.parametrize("name", ["8b-lora", "8b-qlora", "8b-router-lora", "8b-probe"])
 def test_the_other_recipes_can_be_read_and_changed(name: str) -> None:
     recipe = load_recipe(SMOKE.with_name(f"{name}.yaml"), ["experts=[text]"])
     assert recipe.experts == ("text",)
-    assert recipe.stage in name.replace("qlora", "lora") or name == "nano-probe"
+    assert recipe.stage in name.replace("qlora", "lora")
 
 
 def test_yaml_s_exponent_without_a_dot_is_a_number() -> None:

@@ -8,7 +8,7 @@ estimates, and say what they rest on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoProcessor
-from transformers.initialization import no_init_weights
 
+from openmova.checkpoints.memory import quantized_bytes, unloaded_model, weight_bytes
 from openmova.checkpoints.sizes import find_config
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.experts.base import Expert
-from openmova.experts.registry import build_expert, expert_class
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
-from openmova.model.quantization import QUANTIZATIONS, quantized_weights
 from openmova.train.devices import Device
 from openmova.train.dry_step import DryStep, PartOperations
 from openmova.train.preparation import TINY, collator_of, give_lora, stage_of
@@ -86,7 +84,7 @@ def estimate(
     used are among `sources`, with their faults. Raises UserError for a model that can't be found,
     and for what does not fit together.
     """
-    model, experts, processor = _model_without_weights(recipe)
+    model, experts, processor = _start(recipe)
     config = model.config
     collator = None if processor is None else collator_of(recipe, processor, config)
     sources, epoch, found = summarize_sources(recipe, collator)
@@ -95,7 +93,8 @@ def estimate(
     shares = {name: (1 - random) * seen + random / 2 for name, seen in average.experts.items()}
     modules: list[nn.Module] = [model, *experts]
     parameters = sum(_numbers(module.parameters()) for module in modules)
-    packed = _quantized_bytes(recipe, model)
+    way = recipe.lora.quantize
+    packed = {} if way is None else quantized_bytes(model, way)
     give_lora(model, recipe)
     trainable = stage_of(model, recipe)
     learning = _numbers(p for p in model.parameters() if p.requires_grad)
@@ -135,7 +134,7 @@ def estimate(
     )
 
 
-def _model_without_weights(
+def _start(
     recipe: TrainingRecipe,
 ) -> tuple[MovaForConditionalGeneration, list[Expert], MovaProcessor | None]:
     """The model without memory for its weights, its experts, and its processor if it is there."""
@@ -148,18 +147,10 @@ def _model_without_weights(
         config, folder = find_config(recipe.model)
         if folder is not None and (folder / "processor_config.json").is_file():
             processor = AutoProcessor.from_pretrained(folder)
-    with torch.device("meta"):
-        model = MovaForConditionalGeneration(config, folder)
+    model, experts = unloaded_model(config, folder)
     stored = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
     dtype = torch.float32 if recipe.precision == "float32" else stored
-    experts = [_expert(spec, folder).to(dtype) for spec in config.experts]
-    return model.to(dtype), experts, processor
-
-
-def _expert(spec: dict[str, Any], folder: Path | None) -> Expert:
-    kind = expert_class(spec["kind"])
-    with torch.device("meta" if kind.on_meta else "cpu"), no_init_weights():
-        return build_expert(spec, folder=folder)
+    return model.to(dtype), [expert.to(dtype) for expert in experts], processor
 
 
 def _assumed_sample(recipe: TrainingRecipe, config: MovaConfig, text_tokens: int) -> AverageSample:
@@ -198,15 +189,15 @@ def _device_bytes(
     model: MovaForConditionalGeneration,
     experts: Iterable[Expert],
     devices: int,
-    packed: dict[nn.Parameter, int],
+    packed: Mapping[Tensor, int],
 ) -> dict[str, int]:
     """Bytes of one device from the first step to the last; packed: of quantised weights."""
     frozen = [p for p in model.parameters() if not p.requires_grad]
     learning = [p for p in model.parameters() if p.requires_grad]
     gradients = LEARNING_BYTES * _numbers(learning)
     held = {
-        "weights that learn": _bytes(learning),
-        "frozen weights": _bytes(p for p in frozen if p not in packed) + sum(packed.values()),
+        "weights that learn": weight_bytes(learning),
+        "frozen weights": weight_bytes(frozen, packed=packed),
         "gradients": gradients,
         "optimizer": 2 * gradients,
     }
@@ -216,19 +207,9 @@ def _device_bytes(
     elif devices > 1:
         held["gradients on their way"] = gradients  # each process' part of the sum
     if packed:
-        held["put together"] = max(_bytes([weight]) for weight in packed)
-    return {**held, "experts": _bytes(p for expert in experts for p in expert.parameters())}
-
-
-def _quantized_bytes(
-    recipe: TrainingRecipe, model: MovaForConditionalGeneration
-) -> dict[nn.Parameter, int]:
-    """The language model's weights that are quantised, with their bytes then."""
-    if recipe.lora.quantize is None:
-        return {}
-    way = QUANTIZATIONS[recipe.lora.quantize]
-    weights = [model.get_parameter(name) for name in quantized_weights(model)]
-    return {weight: way.bytes(*weight.shape) for weight in weights}
+        held["put together"] = max(weight.nbytes for weight in packed)
+    weights = (weight for expert in experts for weight in expert.parameters())
+    return {**held, "experts": weight_bytes(weights)}
 
 
 def _is_sharded(recipe: TrainingRecipe, devices: int) -> bool:
@@ -251,7 +232,3 @@ def _whole_bytes(model: MovaForConditionalGeneration, item: int) -> int:
 
 def _numbers(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() for tensor in tensors)
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

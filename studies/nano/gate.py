@@ -1,6 +1,6 @@
 """Do the adapter's gates collapse where two experts are always chosen and both are needed?
 
-    python -m studies.claims.gate          # 3 seeds x 4 ways, minutes of a core
+    python -m studies.nano.gate            # 3 seeds x 4 ways, minutes of a core
 
 A tiny MoV-Adapter (two blocks) learns to read two things of a picture at once. The chart expert
 shows one of 16 bars, which a linear layer reads; the text expert shows two signs, and whether they
