@@ -156,6 +156,9 @@ def assert_same_log(one: Path, two: Path) -> None:
             assert others[name]["samples"] == domain["samples"]
             assert others[name]["loss"] == pytest.approx(domain["loss"], rel=1e-3)
             assert others[name]["chosen"] == domain["chosen"]
+        use, other_use = was.pop("experts", {}), found.pop("experts", {})
+        assert other_use.keys() == use.keys()
+        assert all(other_use[name] == pytest.approx(use[name], abs=1e-3) for name in use)
         for entry in (was, found):
             entry.pop("samples_per_second", None)
         assert found == pytest.approx(was, rel=1e-3)

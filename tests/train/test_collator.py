@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from PIL import Image
@@ -68,35 +70,31 @@ def test_the_loss_is_on_every_answer_with_its_end_and_on_nothing_else(
     assert text.replace(" ", "") == f"Red{ends[0]}Ablueone{ends[0]}"
 
 
-def test_labels_are_the_ids_of_the_same_place() -> None:
-    row = Collator(PROCESSOR, POOL).row(sample("what?", "Red"))
-    assert len(row.labels) == len(row.input_ids)
-    assert all(a in (b, IGNORED) for a, b in zip(row.labels, row.input_ids, strict=True))
-
-
 def test_the_prompt_is_what_the_model_is_asked_with_later() -> None:
     row = Collator(PROCESSOR, POOL).row(sample("what?", "Red"))
     asked = PROCESSOR(images=Image.new("RGB", (20, 30)), questions="what?")["input_ids"][0].tolist()
     assert row.input_ids[: len(asked)] == asked
     assert row.labels[: len(asked)] == [IGNORED] * len(asked)
+    assert row.labels[len(asked) :] == row.input_ids[len(asked) :]
 
 
-def test_the_annotation_is_the_routing() -> None:
-    collator = Collator(PROCESSOR, POOL)
-    rows = [
-        collator.row(sample("a", "b", experts=experts)) for experts in (("location",), (), None)
-    ]
-    assert [row.routing for row in rows] == [(False, False, True), (False,) * 3, (False,) * 3]
-    assert Collator(PROCESSOR, POOL, unannotated="all").row(
-        sample("a", "b", experts=None)
-    ).routing == (True, True, True)
-
-
-def test_a_recipe_s_choice_stands_above_the_annotation() -> None:
-    assert Collator(PROCESSOR, POOL, chosen="none").row(sample("a", "b")).routing == (False,) * 3
-    assert Collator(PROCESSOR, POOL, chosen="all").row(sample("a", "b")).routing == (True,) * 3
-    chosen = Collator(PROCESSOR, POOL, chosen=("chart",)).row(sample("a", "b")).routing
-    assert chosen == (False, True, False)
+@pytest.mark.parametrize(
+    ("choice", "experts", "routing"),
+    [
+        ({}, ("location",), (False, False, True)),
+        ({}, (), (False,) * 3),
+        ({}, None, (False,) * 3),
+        ({"unannotated": "all"}, None, (True,) * 3),
+        ({"chosen": "none"}, ("text",), (False,) * 3),
+        ({"chosen": "all"}, ("text",), (True,) * 3),
+        ({"chosen": ("chart",)}, ("text",), (False, True, False)),
+    ],
+)
+def test_the_annotation_is_the_routing_unless_the_recipe_chose(
+    choice: dict[str, Any], experts: tuple[str, ...] | None, routing: tuple[bool, ...]
+) -> None:
+    row = Collator(PROCESSOR, POOL, **choice).row(sample("a", "b", experts=experts))
+    assert row.routing == routing
 
 
 def test_a_routing_instruction_sees_pooled_tokens_and_no_expert() -> None:
@@ -151,14 +149,11 @@ def test_the_gate_reads_all_questions_of_a_sample() -> None:
     assert row.question == "question 0: what?\n\nquestion 1: and this?\n\n"
 
 
-def test_an_answer_beyond_the_limit_makes_a_bad_sample() -> None:
-    with pytest.raises(BadSample, match="no answer within 20 tokens"):
-        Collator(PROCESSOR, POOL, max_tokens=20).row(sample("what?", "Red"))
-
-
-def test_a_long_answer_is_cut() -> None:
+def test_a_long_answer_is_cut_and_one_beyond_the_limit_makes_a_bad_sample() -> None:
     row = Collator(PROCESSOR, POOL, max_tokens=40).row(sample("what?", "Red" * 30))
     assert len(row.input_ids) == 40
+    with pytest.raises(BadSample, match="no answer within 20 tokens"):
+        Collator(PROCESSOR, POOL, max_tokens=20).row(sample("what?", "Red"))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw(
 
     add(["forms", "charts", ""], [[1, 2, 0], [0, 3, 0], [5, 0, 7.0]], gates)
     add(["charts"], [[4, 8.0]], torch.tensor([[[0.0, 1.0], [0.0, 1.0]]]))
-    mean, found = statistics.collect()
+    mean, found, experts = statistics.collect()
     assert mean == pytest.approx(30 / 7)
     assert found["forms"] == {
         "samples": 1,
@@ -43,7 +43,11 @@ def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw(
         "gates": {"text": [0.4, 0.2], "chart": [0.8, 0.9]},
     }
     assert found["none given"]["loss"] == 6.0
-    assert flat(found)["gate/charts/chart/2"] == 0.9
+    assert experts["text"] == (0.5, 0.65, 1, pytest.approx(0.3))
+    assert experts["chart"] == (0.5, 0.85, 1, pytest.approx(0.7))
+    use = {name: {"chosen": e.chosen, "gate": e.gate} for name, e in experts.items()}
+    assert flat(use, found)["gate/charts/chart/2"] == 0.9
+    assert flat(use, found)["gate/chart"] == 0.85
 
 
 def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
@@ -54,8 +58,11 @@ def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
     log = entries(tmp_path)
     for entry in log:
         rates = {key: value for key, value in entry.items() if key.startswith("learning_rate/")}
-        assert rates.keys() == {f"learning_rate/{p}" for p in ("adapter", "base", "language_model")}
+        assert rates.keys() == {
+            f"learning_rate/{p}" for p in ("adapter", "gate", "base", "language_model")
+        }
         assert rates["learning_rate/base"] == pytest.approx(rates["learning_rate/adapter"] / 2)
+        assert rates["learning_rate/gate"] == pytest.approx(rates["learning_rate/adapter"] / 10)
         domains = entry["domains"].values()
         assert sum(found["samples"] for found in domains) == 4
         tokens = sum(found["tokens"] for found in domains)

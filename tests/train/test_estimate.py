@@ -18,7 +18,7 @@ from openmova.train.answer_loss import answer_positions
 from openmova.train.collator import Collator
 from openmova.train.devices import find_device, measure_device
 from openmova.train.dry_step import QUESTION, DryStep, PartOperations
-from openmova.train.estimate import Assumptions, Estimate, estimate
+from openmova.train.estimate import Estimate, estimate
 from openmova.train.fake_run import COUNTS, PeakMemory
 from openmova.train.stages import set_stage
 from openmova.train.training_recipe import load_recipe
@@ -29,7 +29,7 @@ LORA = ("stage=lora", "learning_rates={}")
 
 
 def estimated(*changes: str, **assumed: Any) -> Estimate:
-    return estimate(load_recipe(SMOKE, list(changes)), Assumptions(**assumed))
+    return estimate(load_recipe(SMOKE, list(changes)), **assumed)
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
-from openmova.train.fake_run import PeakMemory, fake_mode, operations, replace_by_fakes
+from openmova.train.fake_run import PeakMemory, operations, replace_by_fakes
 
 B, IN, MIDDLE, OUT = 8, 100, 400, 10
 
@@ -19,7 +20,7 @@ def net() -> nn.Sequential:
 @pytest.mark.parametrize("learns", [True, False])
 def test_a_multiply_add_is_two_operations_and_a_gradient_twice_as_much(learns: bool) -> None:
     layers = net().requires_grad_(learns)
-    with fake_mode():
+    with FakeTensorMode():
         replace_by_fakes([layers])
         ahead, back, _ = operations(lambda: layers(torch.empty(B, IN)))
     assert ahead == 2 * B * MIDDLE * (IN + OUT)
@@ -29,7 +30,7 @@ def test_a_multiply_add_is_two_operations_and_a_gradient_twice_as_much(learns: b
 @pytest.mark.parametrize("causal", [True, False])
 def test_attention_is_counted_whole(causal: bool) -> None:
     heads, tokens, width = 4, 50, 16
-    with fake_mode():
+    with FakeTensorMode():
         q = torch.empty(B, heads, tokens, width, requires_grad=True)
         ahead, back, _ = operations(
             lambda: F.scaled_dot_product_attention(q, q, q, is_causal=causal)
@@ -40,7 +41,7 @@ def test_attention_is_counted_whole(causal: bool) -> None:
 
 def test_a_convolution_in_groups_costs_its_part() -> None:
     layer = nn.Conv2d(8, 8, 3, padding=1, groups=8)
-    with fake_mode():
+    with FakeTensorMode():
         replace_by_fakes([layer])
         x = torch.empty(1, 8, 10, 10, requires_grad=True)
         ahead, back, _ = operations(lambda: layer(x))
@@ -63,7 +64,7 @@ def test_the_peak_is_what_is_alive_at_once() -> None:
     assert kept == 4 * (B * MIDDLE + 1)  # the result of ReLU, and the sum
     assert peak > kept
     fake = net()
-    with fake_mode():
+    with FakeTensorMode():
         replace_by_fakes([fake])
         assert step(fake) == (kept, peak)
 
@@ -72,7 +73,7 @@ def test_what_is_shared_stays_shared() -> None:
     one, two = nn.Linear(3, 3), nn.Linear(3, 3)
     two.weight = one.weight
     one.bias.requires_grad_(False)
-    with fake_mode():
+    with FakeTensorMode():
         replace_by_fakes([one, two, one])
     assert two.weight is one.weight
     assert one.weight.requires_grad and not one.bias.requires_grad

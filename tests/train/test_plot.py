@@ -25,6 +25,7 @@ def entry(step: int, domains: list[str]) -> dict[str, object]:
         "step": step,
         "loss": 1 / step,
         "learning_rate/adapter": 1e-4,
+        "experts": {"text": {"chosen": 0.0, "gate": 0.0}, "chart": {"chosen": 1.0, "gate": 0.5}},
         "domains": dict.fromkeys(domains, seen),
     }
 
@@ -55,14 +56,17 @@ def test_every_panel_has_the_log_s_numbers(
         "loss",
         "learning rate",
         "evaluation",
+        "share of the samples",
+        "mean weight where chosen",
         "gates: forms",
     ]
     drawn = {line.get_label(): line.get_xydata().tolist() for line in panels[0].get_lines()}
     assert drawn["all"] == drawn["forms"] == [[1, 1.0], [2, 0.5]]
     assert drawn["held out"] == [[2, 0.7]]
-    (gate,) = panels[3].get_lines()
-    assert gate.get_label() == "chart"
-    assert gate.get_xydata().tolist() == [[1, 0.5], [2, 0.5]]
+    for panel, value in zip(panels[3:], (1.0, 0.5, 0.5), strict=True):
+        (line,) = panel.get_lines()
+        assert line.get_label() == "chart"
+        assert line.get_xydata().tolist() == [[1, value], [2, value]]
 
 
 def test_a_log_with_nothing_in_it_and_one_with_many_domains_are_drawn(

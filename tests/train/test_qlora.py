@@ -14,7 +14,7 @@ from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train import training as run_module
 from openmova.train.preparation import RunSetup, prepare
-from openmova.train.training import save_trained, train
+from openmova.train.training import save_model, train
 from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE, assert_same, stopped_after, weights
 
@@ -27,7 +27,7 @@ TARGETS = {"q_proj", "k_proj", "v_proj", "o_proj"}
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start")
-    save_trained(*tiny_mova(), folder)
+    save_model(*tiny_mova(), folder)
     return folder
 
 
@@ -45,13 +45,13 @@ def test_what_was_learned_joins_the_weights_as_they_are_stored(
     start: Path, tmp_path: Path, bits: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[RunSetup] = []
-    original = run_module._trained
+    original = run_module._final_model
 
     def trained(prepared: RunSetup) -> MovaForConditionalGeneration:
         ended.append(prepared)
         return original(prepared)
 
-    monkeypatch.setattr(run_module, "_trained", trained)
+    monkeypatch.setattr(run_module, "_final_model", trained)
     run(start, tmp_path, f"lora.quantize={bits}")
     before, after = load_file(start / "model.safetensors"), weights(tmp_path)
     assert before.keys() == after.keys()

@@ -36,7 +36,7 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.partial"))
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "gone", "unsealed", "garbled"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone", "unsealed", "{", "{}"])
 def test_a_torn_checkpoint_is_told_of_and_the_one_before_taken(tmp_path: Path, damage: str) -> None:
     folder = RunFolder(tmp_path)
     before, torn = checkpoints(folder, 5, 10)
@@ -50,7 +50,7 @@ def test_a_torn_checkpoint_is_told_of_and_the_one_before_taken(tmp_path: Path, d
     elif damage == "unsealed":
         seal.unlink()
     else:
-        seal.write_text("{")
+        seal.write_text(damage)
     said: list[str] = []
     assert folder.latest(1, said.append) == before
     assert said == ["checkpoint-10 is torn: taking the one before"]
@@ -81,6 +81,9 @@ def test_a_run_goes_on_with_its_own_recipe_only(tmp_path: Path) -> None:
         folder.begin({"steps": 3, "learning_rates": {"base": 0.2}}, resume=True)
     with pytest.raises(UserError, match="holds a run already"):
         folder.begin({"steps": 3, "learning_rates": {"base": 0.1}}, resume=False)
+    (tmp_path / "recipe.yaml").unlink()
+    with pytest.raises(UserError, match=r"has lost recipe\.yaml: give another --output"):
+        folder.begin({"steps": 3}, resume=True)
 
 
 def test_final_is_there_when_it_is_whole(tmp_path: Path) -> None:

@@ -44,8 +44,3 @@ def test_a_tracker_that_is_not_installed_is_named_with_its_extra(
     monkeypatch.setattr(trackers_module, "find_spec", lambda n: None if n == name else find(n))
     with pytest.raises(UserError, match=rf"reports to {name}.*pip install 'openmova\[{extra}\]'"):
         trackers_module.check_trackers([name])
-
-
-def test_an_unknown_tracker_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(UserError, match=r"unknown report.0, 'tensorbord': did you mean tens"):
-        load_recipe(SMOKE, ["report=[tensorbord]"])

@@ -88,12 +88,9 @@ def train(
 
         quiet_libraries(downloads=True)
     if dry_run:
-        from openmova.train.estimate import Assumptions
-
-        assumed = Assumptions(devices=devices, samples=samples, text_tokens=tokens)
         priced = accelerator or measure_device(parsed.precision)
-        costs = Costs(device=priced, devices=devices, utilisation=utilisation, price=price)
-        show(parsed, assumed, costs, as_json=as_json)
+        costs = Costs(priced, devices, utilisation, price)
+        show(parsed, costs, samples=samples, tokens=tokens, as_json=as_json)
         return
     assert output is not None
     final = train_(parsed, output, resume=resume, tell=_tell, bar=sys.stderr.isatty())

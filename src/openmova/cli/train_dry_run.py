@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -12,14 +11,13 @@ from openmova.cli.console import status
 
 if TYPE_CHECKING:
     from openmova.train.devices import Device
-    from openmova.train.estimate import Assumptions, Estimate
+    from openmova.train.estimate import Estimate
     from openmova.train.training_recipe import TrainingRecipe
 
 HOUR = 3600
 
 
-@dataclass(frozen=True, kw_only=True)
-class Costs:
+class Costs(NamedTuple):
     """What the time is reckoned with."""
 
     device: Device
@@ -29,13 +27,15 @@ class Costs:
     """Of one device for an hour."""
 
 
-def dry_run(recipe: TrainingRecipe, assumed: Assumptions, costs: Costs, *, as_json: bool) -> None:
+def dry_run(
+    recipe: TrainingRecipe, costs: Costs, *, samples: int | None, tokens: int, as_json: bool
+) -> None:
     """Show the estimate. Raises UserError, afterwards, for data that can't be used."""
     with status("looking at model and data"):
         from openmova.train.estimate import estimate
         from openmova.train.preparation import check_sources
 
-        found = estimate(recipe, assumed)
+        found = estimate(recipe, devices=costs.devices, samples=samples, text_tokens=tokens)
     cost = _cost(found, costs)
     if as_json:
         typer.echo(json.dumps({**found.to_dict(), **cost}))

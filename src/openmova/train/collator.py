@@ -117,9 +117,9 @@ class Collator:
             "names": [row.name for row in rows],
             "domains": [row.domain for row in rows],
             "unannotated": [row.name for row in rows if row.unannotated],
-            "input_ids": _padded([row.input_ids for row in rows], pad),
-            "attention_mask": _padded([[1] * len(row.input_ids) for row in rows], 0),
-            "labels": _padded([row.labels for row in rows], IGNORED),
+            "input_ids": _pad([row.input_ids for row in rows], pad),
+            "attention_mask": _pad([[1] * len(row.input_ids) for row in rows], 0),
+            "labels": _pad([row.labels for row in rows], IGNORED),
             **processor.image_processor([row.image for row in rows], return_tensors="pt"),
             "question_input_ids": questions["input_ids"],
             "question_attention_mask": questions["attention_mask"],
@@ -147,8 +147,8 @@ class Collator:
                     "the chat template writes an answered turn differently from an open one, so "
                     "nobody knows where an answer begins: give the checkpoint another template"
                 )
-            start = _agreeing(self._ids(before, sample), ids)
-            end = _agreeing(self._ids(through, sample), ids)
+            start = _common_length(self._ids(before, sample), ids)
+            end = _common_length(self._ids(through, sample), ids)
             labels[start:end] = ids[start:end]
         return ids, labels
 
@@ -203,7 +203,7 @@ def _messages(sample: Sample) -> list[dict[str, Any]]:
     ]
 
 
-def _agreeing(left: Sequence[int], right: Sequence[int]) -> int:
+def _common_length(left: Sequence[int], right: Sequence[int]) -> int:
     """How many ids two sequences have in common at the beginning."""
     for count, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:
@@ -211,6 +211,6 @@ def _agreeing(left: Sequence[int], right: Sequence[int]) -> int:
     return min(len(left), len(right))
 
 
-def _padded(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
     """[B, T], padded on the right."""
     return pad_sequence([torch.tensor(r) for r in rows], batch_first=True, padding_value=value)

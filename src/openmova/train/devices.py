@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from openmova.errors import UserError
 
@@ -14,8 +14,7 @@ PRODUCT = 1024
 """Rows of the matrices that a device is measured with."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Device:
+class Device(NamedTuple):
     """One accelerator, or a processor."""
 
     title: str
@@ -27,14 +26,14 @@ class Device:
 
 
 DEVICES = {
-    "a100": Device(title="NVIDIA A100, 80 GB", operations=312e12, memory=80 * GIB),
-    "a100-40": Device(title="NVIDIA A100, 40 GB", operations=312e12, memory=40 * GIB),
-    "h100": Device(title="NVIDIA H100 SXM, 80 GB", operations=989e12, memory=80 * GIB),
-    "h200": Device(title="NVIDIA H200, 141 GB", operations=989e12, memory=141 * 10**9),
-    "l40s": Device(title="NVIDIA L40S, 48 GB", operations=362e12, memory=48 * GIB),
-    "mi300x": Device(title="AMD MI300X, 192 GB", operations=1307e12, memory=192 * GIB),
-    "rtx3090": Device(title="NVIDIA RTX 3090, 24 GB", operations=71e12, memory=24 * GIB),
-    "rtx4090": Device(title="NVIDIA RTX 4090, 24 GB", operations=165e12, memory=24 * GIB),
+    "a100": Device("NVIDIA A100, 80 GB", 312e12, 80 * GIB),
+    "a100-40": Device("NVIDIA A100, 40 GB", 312e12, 40 * GIB),
+    "h100": Device("NVIDIA H100 SXM, 80 GB", 989e12, 80 * GIB),
+    "h200": Device("NVIDIA H200, 141 GB", 989e12, 141 * 10**9),
+    "l40s": Device("NVIDIA L40S, 48 GB", 362e12, 48 * GIB),
+    "mi300x": Device("AMD MI300X, 192 GB", 1307e12, 192 * GIB),
+    "rtx3090": Device("NVIDIA RTX 3090, 24 GB", 71e12, 24 * GIB),
+    "rtx4090": Device("NVIDIA RTX 4090, 24 GB", 165e12, 24 * GIB),
 }
 
 
@@ -69,4 +68,4 @@ def measure_device(precision: str) -> Device:
     else:
         name, (_, memory) = f"{device.type} device", torch.accelerator.get_memory_info()
     title = f"this machine's {name}, measured at {operations / 1e12:.3g} TFLOP/s in {precision}"
-    return Device(title=title, operations=operations, memory=memory)
+    return Device(title, operations, memory)

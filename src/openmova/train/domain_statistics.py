@@ -1,4 +1,4 @@
-"""What training sees of each domain: its loss, which experts looked, and how the gates weigh them.
+"""What training sees of each domain and expert: losses, which experts looked, how the gates weigh.
 
 Collected from the forward pass that learns, at the price of a few sums.
 Shapes: B samples of a batch, T tokens, E experts of the pool.
@@ -7,7 +7,7 @@ Shapes: B samples of a batch, T tokens, E experts of the pool.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate.utils import gather_object
@@ -21,64 +21,103 @@ Domains = Mapping[str, Mapping[str, Any]]
 that each expert saw; gates, its mean weight in each block of the adapter, over these samples."""
 
 
+class ExpertUse(NamedTuple):
+    """Of one expert, over all domains. A weight is the mean over the adapter's blocks."""
+
+    chosen: float
+    """Share of the samples."""
+    gate: float
+    """Mean weight where it was chosen; 0 where it never was."""
+    joint: int
+    """Samples that it saw together with another expert."""
+    joint_gate: float
+    """Sum of its weights there."""
+
+
+class Statistics(NamedTuple):
+    """What was learned from since the statistics before."""
+
+    loss: float
+    """Mean over the answers' tokens."""
+    domains: dict[str, dict[str, Any]]
+    experts: dict[str, ExpertUse]
+
+
 class DomainStatistics:
     """Sums over the steps since the last `collect`."""
 
     def __init__(self, experts: Sequence[str]) -> None:
         self.experts = tuple(experts)
-        self._held: list[tuple[Sequence[str], Tensor]] = []
+        self._batches: list[tuple[Sequence[str], Tensor]] = []
 
     def add(self, domains: Sequence[str], routing: Tensor, found: AnswerLoss) -> None:
         """One batch: domains [B]; routing bool [B, E]; its losses, and its gates, 0 where an expert
         was not chosen."""
         sums = torch.stack([found.answered.sum(dim=1), found.losses.sum(dim=1)], dim=1)  # [B, 2]
-        table = torch.cat([sums, routing.float(), found.gates.flatten(1).float()], dim=1)
-        self._held.append((domains, table.detach()))  # kept on its device: nothing waits for it
+        joint = routing & (routing.sum(dim=1, keepdim=True) > 1)
+        gates = found.gates.float().mT  # [B, E, blocks]
+        counts = torch.stack([routing, joint, joint * gates.mean(dim=2)], dim=2)
+        of_experts = torch.cat([counts, gates], dim=2).flatten(1)
+        table = torch.cat([sums, of_experts], dim=1)
+        self._batches.append((domains, table.detach()))  # kept on its device: nothing waits for it
 
-    def collect(self) -> tuple[float, dict[str, dict[str, Any]]]:
-        """The mean loss and the domains of what was added in all processes; called in each of them.
-
-        Begins anew.
-        """
+    def collect(self) -> Statistics:
+        """What was added in all processes; called in each of them. Begins anew."""
         sums: dict[str, Tensor] = {}
-        for domains, table in self._held:
+        for domains, table in self._batches:
             for domain, row in zip(domains, table.double().cpu(), strict=True):
-                row = torch.cat([row.new_ones(1), row])  # samples, tokens, loss, chosen, gates
+                row = torch.cat([row.new_ones(1), row])
                 sums[domain] = sums[domain] + row if domain in sums else row
-        self._held = []
+        self._batches = []
         total: dict[str, Tensor] = {}
         for own in gather_object([sums]):
             for domain, row in own.items():
                 total[domain] = total[domain] + row if domain in total else row
-        _, tokens, loss = torch.stack(list(total.values())).sum(dim=0)[:3].tolist()
-        described = {d or NO_DOMAIN: self._described(total[d]) for d in sorted(total)}
-        return loss / tokens, described
+        whole = torch.stack(list(total.values())).sum(dim=0)
+        described = {d or NO_DOMAIN: self._domain(total[d]) for d in sorted(total)}
+        return Statistics(float(whole[2] / whole[1]), described, self._use(whole))
 
-    def _described(self, row: Tensor) -> dict[str, Any]:
-        """One domain's sums [3 + E + blocks * E] in words."""
+    def _columns(self, row: Tensor) -> dict[str, list[float]]:
+        """Of each expert, of sums [3 + E * (3 + blocks)]: samples; samples that others saw too, and
+        the weights there; the weights in each block."""
+        columns = row[3:].unflatten(0, (len(self.experts), -1)).tolist() if self.experts else []
+        return dict(zip(self.experts, columns, strict=True))
+
+    def _domain(self, row: Tensor) -> dict[str, Any]:
+        """One domain's sums in words."""
         samples, tokens, loss = row[:3].tolist()
-        experts = len(self.experts)
-        chosen = row[3 : 3 + experts].tolist()
-        gates = row[3 + experts :].unflatten(0, (-1, experts)).T.tolist() if experts else []
+        columns = self._columns(row)
         return {
             "samples": int(samples),
             "tokens": int(tokens),
             "loss": round(loss / tokens, 6),
-            "chosen": {
-                name: round(count / samples, 4)
-                for name, count in zip(self.experts, chosen, strict=True)
-            },
+            "chosen": {name: round(count / samples, 4) for name, (count, *_) in columns.items()},
             "gates": {
                 name: [round(block / count, 4) for block in blocks]
-                for name, count, blocks in zip(self.experts, chosen, gates, strict=True)
+                for name, (count, _, _, *blocks) in columns.items()
                 if count
             },
         }
 
+    def _use(self, row: Tensor) -> dict[str, ExpertUse]:
+        """Of each expert, of the sums of all domains."""
+        return {
+            name: ExpertUse(
+                chosen=round(count / float(row[0]), 4),
+                gate=round(sum(blocks) / len(blocks) / max(count, 1), 4),
+                joint=int(joint),
+                joint_gate=joint_gate,
+            )
+            for name, (count, joint, joint_gate, *blocks) in self._columns(row).items()
+        }
 
-def flat(domains: Domains) -> dict[str, float]:
-    """One number a name, as trackers take them: loss/text, chosen/text/chart, gate/text/chart/1."""
-    numbers: dict[str, float] = {}
+
+def flat(experts: Mapping[str, Mapping[str, float]], domains: Domains) -> dict[str, float]:
+    """One number a name, as trackers take them: chosen/chart, gate/chart; loss/text,
+    chosen/text/chart, gate/text/chart/1."""
+    numbers = {
+        f"{what}/{name}": number for name, use in experts.items() for what, number in use.items()
+    }
     for domain, found in domains.items():
         numbers[f"loss/{domain}"] = found["loss"]
         for name, share in found["chosen"].items():

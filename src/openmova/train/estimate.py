@@ -8,24 +8,22 @@ estimates, and say what they rest on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoProcessor
-from transformers.initialization import no_init_weights
 
+from openmova.checkpoints.memory import quantized_bytes, unloaded_model, weight_bytes
 from openmova.checkpoints.sizes import find_config
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.experts.base import Expert
-from openmova.experts.registry import build_expert, expert_class
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
-from openmova.model.quantization import QUANTIZATIONS, quantized_weights
 from openmova.train.devices import Device
 from openmova.train.dry_step import DryStep, PartOperations
 from openmova.train.preparation import TINY, collator_of, give_lora, stage_of
@@ -35,17 +33,6 @@ from openmova.train.training_recipe import TrainingRecipe
 
 LEARNING_BYTES = 4
 """What learns is float32, and so are its gradient and each of AdamW's two averages."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assumptions:
-    """What a user may state for an estimate."""
-
-    devices: int = 1
-    samples: int | None = None
-    """Of the run, where the data is not there."""
-    text_tokens: int = 256
-    """Of a sample, where the data or the model's tokenizer is not there; half are answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +52,9 @@ class Estimate:
     measured: bool
     """Whether the average is of the data, or assumed."""
     parts: list[PartOperations]
-    shares: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, float]
     """Of the samples, that an expert sees."""
-    bytes: dict[str, int] = field(default_factory=dict)
+    bytes: dict[str, int]
 
     @property
     def total_bytes(self) -> int:
@@ -83,35 +70,38 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
-        return {
-            **asdict(self),
-            "total_bytes": self.total_bytes,
-            "operations_a_sample": self.operations_a_sample(),
-        }
+        totals = {"total_bytes": self.total_bytes}
+        return {**asdict(self), **totals, "operations_a_sample": self.operations_a_sample()}
 
 
-def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
+def estimate(
+    recipe: TrainingRecipe, *, devices: int = 1, samples: int | None = None, text_tokens: int = 256
+) -> Estimate:
     """Look at the recipe's data, and count what its model would take.
 
-    No weight is read. Sources that can't be used are among `sources`, with their faults. Raises
-    UserError for a model that can't be found, and for what does not fit together.
+    samples: of the run, where the data is not there. text_tokens: of a sample, where the data or
+    the model's tokenizer is not there; half are answers. No weight is read. Sources that can't be
+    used are among `sources`, with their faults. Raises UserError for a model that can't be found,
+    and for what does not fit together.
     """
-    model, experts, processor = _unloaded(recipe)
+    model, experts, processor = _start(recipe)
     config = model.config
     collator = None if processor is None else collator_of(recipe, processor, config)
     sources, epoch, found = summarize_sources(recipe, collator)
-    average = found or _assumed(recipe, config, assumed.text_tokens)
-    shares = _shares(recipe, average.experts)
+    average = found or _assumed_sample(recipe, config, text_tokens)
+    random = recipe.random_experts  # share of the samples of which an expert sees half
+    shares = {name: (1 - random) * seen + random / 2 for name, seen in average.experts.items()}
     modules: list[nn.Module] = [model, *experts]
     parameters = sum(_numbers(module.parameters()) for module in modules)
-    packed = _packed(recipe, model)
+    way = recipe.lora.quantize
+    packed = {} if way is None else quantized_bytes(model, way)
     give_lora(model, recipe)
     trainable = stage_of(model, recipe)
-    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    learning = _numbers(p for p in model.parameters() if p.requires_grad)
     used = [expert for expert in experts if shares[expert.name] > 0]
-    bytes_ = _held(recipe, model, used, assumed.devices, packed)
+    held = _device_bytes(recipe, model, used, devices, packed)
     bfloat16 = recipe.precision == "bfloat16"
-    if bfloat16 and _sharded(recipe, assumed.devices):
+    if bfloat16 and _is_sharded(recipe, devices):
         model.to(torch.bfloat16)  # as it is put together
     step = DryStep(model, experts, bfloat16=bfloat16)
     parts = step.operations(tokens=average.tokens, answered=average.answered)
@@ -119,14 +109,14 @@ def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     trainable.eval_frozen()
-    bytes_["activations"] = step.activations(
+    held["activations"] = step.activations(
         batch=recipe.batch,
         tokens=recipe.max_tokens,
         answered=max(round(recipe.max_tokens * average.answered / average.tokens), 1),
-        chosen=_most(recipe, config, shares),
+        chosen=_heaviest_experts(recipe, config, shares),
     )
-    a_step = recipe.batch * recipe.accumulation * assumed.devices
-    whole = assumed.samples if epoch is None else recipe.epochs * epoch
+    a_step = recipe.batch * recipe.accumulation * devices
+    whole = samples if epoch is None else recipe.epochs * epoch
     steps = recipe.steps or (None if whole is None else math.ceil(whole / a_step))
     return Estimate(
         stage=recipe.stage,
@@ -140,11 +130,11 @@ def estimate(recipe: TrainingRecipe, assumed: Assumptions) -> Estimate:
         measured=found is not None,
         parts=parts,
         shares=shares,
-        bytes=bytes_,
+        bytes=held,
     )
 
 
-def _unloaded(
+def _start(
     recipe: TrainingRecipe,
 ) -> tuple[MovaForConditionalGeneration, list[Expert], MovaProcessor | None]:
     """The model without memory for its weights, its experts, and its processor if it is there."""
@@ -157,24 +147,16 @@ def _unloaded(
         config, folder = find_config(recipe.model)
         if folder is not None and (folder / "processor_config.json").is_file():
             processor = AutoProcessor.from_pretrained(folder)
-    with torch.device("meta"):
-        model = MovaForConditionalGeneration(config, folder)
+    model, experts = unloaded_model(config, folder)
     stored = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
     dtype = torch.float32 if recipe.precision == "float32" else stored
-    experts = [_expert(spec, folder).to(dtype) for spec in config.experts]
-    return model.to(dtype), experts, processor
+    return model.to(dtype), [expert.to(dtype) for expert in experts], processor
 
 
-def _expert(spec: dict[str, Any], folder: Path | None) -> Expert:
-    kind = expert_class(spec["kind"])
-    with torch.device("meta" if kind.on_meta else "cpu"), no_init_weights():
-        return build_expert(spec, folder=folder)
-
-
-def _assumed(recipe: TrainingRecipe, config: MovaConfig, text_tokens: int) -> AverageSample:
+def _assumed_sample(recipe: TrainingRecipe, config: MovaConfig, text_tokens: int) -> AverageSample:
     """A sample with a picture and so much text, seen by as many experts as may be chosen."""
     names = config.expert_names
-    fixed = _fixed(recipe, names)
+    fixed = _fixed_experts(recipe, names)
     share = min(config.adapter.top_k / max(len(names), 1), 1.0)
     pooled = recipe.stage == "router-lora"  # whose data are routing instructions
     picture = math.prod(config.routing.grid) if pooled else config.adapter.tokens
@@ -185,69 +167,56 @@ def _assumed(recipe: TrainingRecipe, config: MovaConfig, text_tokens: int) -> Av
     )
 
 
-def _fixed(recipe: TrainingRecipe, names: Sequence[str]) -> Sequence[str] | None:
+def _fixed_experts(recipe: TrainingRecipe, names: Sequence[str]) -> Sequence[str] | None:
     """The experts that see every sample; None, where the annotation decides."""
     known = {"all": tuple(names), "none": (), "annotated": None}
     return known[recipe.experts] if isinstance(recipe.experts, str) else recipe.experts
 
 
-def _shares(recipe: TrainingRecipe, annotated: dict[str, float]) -> dict[str, float]:
-    """Of the samples that each expert sees; of those with a random subset it is half."""
-    share = recipe.random_experts
-    return {name: (1 - share) * seen + share / 2 for name, seen in annotated.items()}
-
-
-def _most(recipe: TrainingRecipe, config: MovaConfig, shares: dict[str, float]) -> list[int]:
-    """The experts that see a sample that takes the most memory."""
-    channels = config.adapter.expert_channels
+def _heaviest_experts(
+    recipe: TrainingRecipe, config: MovaConfig, shares: dict[str, float]
+) -> list[int]:
+    """The experts that see a sample that takes the most memory: the widest that may be chosen."""
     seen = [j for j, name in enumerate(config.expert_names) if shares[name] > 0]
-    if _fixed(recipe, config.expert_names) is not None or recipe.random_experts:
+    if _fixed_experts(recipe, config.expert_names) is not None or recipe.random_experts:
         return seen
-    widest = sorted(seen, key=lambda j: channels[j], reverse=True)
-    return sorted(widest[: config.adapter.top_k])
+    seen.sort(key=lambda j: config.adapter.expert_channels[j], reverse=True)
+    return sorted(seen[: config.adapter.top_k])
 
 
-def _held(
+def _device_bytes(
     recipe: TrainingRecipe,
     model: MovaForConditionalGeneration,
     experts: Iterable[Expert],
     devices: int,
-    packed: dict[nn.Parameter, int],
+    packed: Mapping[Tensor, int],
 ) -> dict[str, int]:
     """Bytes of one device from the first step to the last; packed: of quantised weights."""
     frozen = [p for p in model.parameters() if not p.requires_grad]
     learning = [p for p in model.parameters() if p.requires_grad]
     gradients = LEARNING_BYTES * _numbers(learning)
     held = {
-        "weights that learn": _bytes(learning),
-        "frozen weights": _bytes(p for p in frozen if p not in packed) + sum(packed.values()),
+        "weights that learn": weight_bytes(learning),
+        "frozen weights": weight_bytes(frozen, packed=packed),
         "gradients": gradients,
         "optimizer": 2 * gradients,
     }
-    if _sharded(recipe, devices):
+    if _is_sharded(recipe, devices):
         held = {name: size // devices for name, size in held.items()}
-        held["put together"] = _put_together(model, 2 if recipe.precision == "bfloat16" else 4)
+        held["put together"] = _whole_bytes(model, 2 if recipe.precision == "bfloat16" else 4)
     elif devices > 1:
         held["gradients on their way"] = gradients  # each process' part of the sum
     if packed:
-        held["put together"] = max(_bytes([weight]) for weight in packed)
-    return {**held, "experts": _bytes(p for expert in experts for p in expert.parameters())}
+        held["put together"] = max(weight.nbytes for weight in packed)
+    weights = (weight for expert in experts for weight in expert.parameters())
+    return {**held, "experts": weight_bytes(weights)}
 
 
-def _packed(recipe: TrainingRecipe, model: MovaForConditionalGeneration) -> dict[nn.Parameter, int]:
-    """The language model's weights that are quantised, with their bytes then."""
-    if recipe.lora.quantize is None:
-        return {}
-    way = QUANTIZATIONS[recipe.lora.quantize]
-    weights = [model.get_parameter(name) for name in quantized_weights(model)]
-    return {weight: way.bytes(*weight.shape) for weight in weights}
-
-
-def _sharded(recipe: TrainingRecipe, devices: int) -> bool:
+def _is_sharded(recipe: TrainingRecipe, devices: int) -> bool:
     return recipe.sharding == "fsdp" and devices > 1
 
 
-def _put_together(model: MovaForConditionalGeneration, item: int) -> int:
+def _whole_bytes(model: MovaForConditionalGeneration, item: int) -> int:
     """Bytes of what a device has whole at once where a model is sharded: what is in no unit, a unit
     and the one after it; and of the gradients that it gives away, of a unit and of the rest."""
     layers = [list(unit.parameters()) for unit in units(model)]
@@ -263,7 +232,3 @@ def _put_together(model: MovaForConditionalGeneration, item: int) -> int:
 
 def _numbers(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() for tensor in tensors)
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -2,19 +2,16 @@
 
 The loss is that of training, with the experts of the annotation. For the share of exact answers the
 model is asked as a user would ask it: the router chooses, only these experts run, it answers.
-
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate.utils import gather_object
-from torch import Tensor
 
 from openmova.data.bad_samples import BadSamples
 from openmova.data.mixture import Mixture
@@ -67,32 +64,27 @@ class Evaluation:
         with _same_random_numbers():
             mine = range(part, self.count, parts)
             for start in range(0, len(mine), self.batch):
-                found += self._findings(model, mine[start : start + self.batch])
+                found += self._results(model, mine[start : start + self.batch])
         return _summary(gather_object(found) if parts > 1 else found)
 
-    def _findings(
+    def _results(
         self, model: MovaForConditionalGeneration, places: Sequence[int]
     ) -> list[SampleResult]:
-        samples, rows = zip(*(self._opened(place) for place in places), strict=True)
-        found = answer_loss(model, self.collator(rows))
-        tokens, losses = found.answered.sum(dim=1).tolist(), found.losses.sum(dim=1).tolist()
-        asked = [number for number, sample in enumerate(samples) if self._is_asked(sample)]
-        answers: dict[int, tuple[bool, bool | None]] = {}
-        if asked:
-            chosen = [(samples[number], rows[number]) for number in asked]
-            answers = dict(zip(asked, self._answers(model, chosen), strict=True))
-        return [
-            SampleResult(
-                domain=sample.domain or NO_DOMAIN,
-                tokens=tokens[number],
-                loss=losses[number],
-                exact=answers.get(number, (None, None))[0],
-                routed=answers.get(number, (None, None))[1],
+        rows = [self._open(place) for place in places]
+        loss = answer_loss(model, self.collator([row for _, row in rows]))
+        results = [
+            SampleResult(domain=sample.domain or NO_DOMAIN, tokens=int(tokens), loss=float(total))
+            for (sample, _), tokens, total in zip(
+                rows, loss.answered.sum(dim=1), loss.losses.sum(dim=1), strict=True
             )
-            for number, sample in enumerate(samples)
         ]
+        asked = [n for n, (sample, _) in enumerate(rows) if self._is_asked(sample)]
+        answers = self._answers(model, [rows[n] for n in asked]) if asked else ()
+        for n, (exact, routed) in zip(asked, answers, strict=True):
+            results[n] = replace(results[n], exact=exact, routed=routed)
+        return results
 
-    def _opened(self, place: int) -> tuple[Sample, Row]:
+    def _open(self, place: int) -> tuple[Sample, Row]:
         rows: list[Row] = []
 
         def encode(sample: Sample) -> None:
@@ -119,25 +111,19 @@ class Evaluation:
         """
         processor = self.collator.processor
         samples = [sample for sample, _ in asked]
-        inputs = _on(
-            model,
-            processor(
-                images=[[sample.image] for sample in samples],
-                questions=[sample.question for sample in samples],
-            ),
-        )
-        selections = None
-        if self.collator.fixed is not None:
-            selections = [ExpertSelection(fixed=tuple(row.routing)) for _, row in asked]
+        inputs = processor(
+            images=[[sample.image] for sample in samples],
+            questions=[sample.question for sample in samples],
+        ).to(model.device)
+        fixed = self.collator.fixed is not None
+        selections = [ExpertSelection(fixed=row.routing) for _, row in asked] if fixed else None
         context = model.encode_images(inputs, selections=selections)
-        routed: list[bool | None] = [None] * len(samples)
-        if self.collator.fixed is None:
-            annotated = torch.tensor([row.routing for _, row in asked])
-            same = (context.chosen.cpu() == annotated).all(dim=1).tolist()
-            routed = [
-                None if sample.experts is None else is_same
-                for sample, is_same in zip(samples, same, strict=True)
-            ]
+        annotated = torch.tensor([row.routing for _, row in asked])
+        same = (context.chosen.cpu() == annotated).all(dim=1).tolist()
+        routed = [
+            None if fixed or sample.experts is None else is_same
+            for sample, is_same in zip(samples, same, strict=True)
+        ]
         prompt = inputs["input_ids"]  # [B, T]
         ids = model.generate(
             prompt,
@@ -162,11 +148,6 @@ def _same_random_numbers() -> Iterator[None]:
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
         yield
-
-
-def _on(model: MovaForConditionalGeneration, batch: Any) -> dict[str, Any]:
-    """A batch's tensors, where the model is."""
-    return {n: v.to(model.device) for n, v in batch.items() if isinstance(v, Tensor)}
 
 
 def _summary(found: Sequence[SampleResult]) -> dict[str, float]:

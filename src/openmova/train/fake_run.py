@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import (
@@ -21,17 +21,10 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
-DEVICE = "cpu"
-"""Where the fake tensors say that they lie: there attention keeps as little as on a GPU."""
-
-
-def fake_mode() -> FakeTensorMode:
-    """In which new tensors are fake; it needs those that it meets to be, too."""
-    return FakeTensorMode()
-
 
 def replace_by_fakes(modules: Iterable[nn.Module]) -> None:
-    """Put fakes, of the mode that is active, in the place of all parameters and buffers.
+    """Put fakes, of the FakeTensorMode that is active, in the place of all parameters and buffers:
+    on the CPU, where attention keeps as little as on a GPU.
 
     What modules share stays shared, and what learns stays so.
     """
@@ -43,15 +36,12 @@ def replace_by_fakes(modules: Iterable[nn.Module]) -> None:
                 if tensor is None or isinstance(tensor, FakeTensor):
                     continue
                 if tensor not in fakes:
-                    fakes[tensor] = _fake(tensor)
+                    fake = torch.empty(tensor.shape, dtype=tensor.dtype)
+                    is_parameter = isinstance(tensor, nn.Parameter)
+                    fakes[tensor] = (
+                        nn.Parameter(fake, tensor.requires_grad) if is_parameter else fake
+                    )
                 store[name] = fakes[tensor]
-
-
-def _fake(tensor: Tensor) -> Tensor:
-    fake = torch.empty(tensor.shape, dtype=tensor.dtype, device=DEVICE)
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(fake, requires_grad=tensor.requires_grad)
-    return fake
 
 
 class OperationCount(NamedTuple):
@@ -79,16 +69,6 @@ def operations(forward: Callable[[], Tensor]) -> OperationCount:
     return OperationCount(ahead, back, result.detach().requires_grad_(result.requires_grad))
 
 
-def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return sdpa_flop_count(query, key, value)
-
-
-def _attention_gradients(
-    gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any
-) -> int:
-    return sdpa_backward_flop_count(gradient, query, key, value)
-
-
 def _convolution_gradients(gradient: Any, x: Any, weight: Any, *others: Any, **_: Any) -> int:
     """Of the input and of the weight, if wanted: each what the convolution itself took."""
     wanted = sum(others[-1][:2])
@@ -96,8 +76,12 @@ def _convolution_gradients(gradient: Any, x: Any, weight: Any, *others: Any, **_
 
 
 COUNTS: dict[Any, Any] = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_gradients,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
+        lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda *shapes, **_: sdpa_backward_flop_count(*shapes[:4])
+    ),
     torch.ops.aten.convolution_backward: _convolution_gradients,
 }
 """What torch's counter does not know, the CPU's attention, and what it gets wrong, the gradients of
@@ -120,10 +104,10 @@ class PeakMemory(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._see(leaf.untyped_storage())
+                self._count(leaf.untyped_storage())
         return result
 
-    def _see(self, storage: torch.UntypedStorage) -> None:
+    def _count(self, storage: torch.UntypedStorage) -> None:
         key = storage._cdata
         if key not in self._sizes:
             self._sizes[key] = storage.nbytes()

@@ -29,20 +29,22 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
+from transformers import get_scheduler
 
 from openmova.data.bad_samples import BadSamples
 from openmova.errors import UserError
 from openmova.train.answer_loss import answer_loss, answer_positions
 from openmova.train.dataset import TrainDataset
 from openmova.train.deepspeed import deepspeed_plugin
-from openmova.train.domain_statistics import Domains, DomainStatistics, flat
+from openmova.train.domain_statistics import DomainStatistics, Statistics, flat
 from openmova.train.evaluation import Evaluation
+from openmova.train.gate_watch import GateWatch
 from openmova.train.interrupt import Interrupt
 from openmova.train.preparation import RunSetup
 from openmova.train.progress import Progress
 from openmova.train.run_folder import RunFolder, step_of
 from openmova.train.stages import saved_buffers
-from openmova.train.trackers import Track, tracked
+from openmova.train.trackers import Track, tracker_names
 from openmova.train.training_recipe import TrainingRecipe
 
 DRAWN_EVERY = 60.0
@@ -113,9 +115,19 @@ class TrainingLoop:
         if recipe.gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         groups = self.trainable.groups
+        self.gate_watch = GateWatch(
+            max([g["lr"] for g in groups if g["part"] == "gate"], default=0)
+        )
         self.rates = [group["lr"] for group in groups]
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer: Any = torch.optim.AdamW(groups, fused=True)
+        schedule: Any = get_scheduler(
+            recipe.schedule,
+            self.optimizer,
+            num_warmup_steps=math.ceil(recipe.warmup * self.steps),
+            num_training_steps=self.steps,
+        )
+        self.rate_share = schedule.lr_lambdas[0]  # of its rate, what a part has in a step
         self.wrapped: Any = self.model
         if self.sharding is None:
             self.wrapped, self.optimizer = accelerator.prepare(self.model, self.optimizer)
@@ -158,7 +170,7 @@ class TrainingLoop:
         """Learn from the batches of one step; returns the norm of its gradient."""
         self.model.train()
         self.trainable.eval_frozen()
-        share = rate_share(self.recipe, self.step, self.steps)
+        share = self.rate_share(self.step)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * share
         device, processes = self.accelerator.device, self.accelerator.num_processes
@@ -231,12 +243,12 @@ class TrainingLoop:
         self._log(found, progress)
 
     def _log_step(self, norm: float, progress: Progress) -> None:
-        loss, domains = self.statistics.collect()
+        seen = self.statistics.collect()
         (before, then), now = self._logged, (self.step, time.monotonic())
         self._logged = now
         groups = self.optimizer.param_groups
         entry = {
-            "loss": loss,
+            "loss": seen.loss,
             "grad_norm": norm,
             "learning_rate": groups[0]["lr"],
             **{f"learning_rate/{group['part']}": group["lr"] for group in groups},
@@ -244,20 +256,26 @@ class TrainingLoop:
                 (now[0] - before) * self.samples_a_step / (now[1] - then), 3
             ),
         }
-        self._log(entry, progress, domains)
+        self._log(entry, progress, seen)
+        if warning := self.gate_watch.warning(seen.experts):
+            progress.tell(warning)
 
     def _log(
-        self, numbers: Mapping[str, float], progress: Progress, domains: Domains | None = None
+        self, numbers: Mapping[str, float], progress: Progress, seen: Statistics | None = None
     ) -> None:
         """To the run's log and to whoever watches."""
         if not self.accelerator.is_main_process:
             return
-        entry = {"step": self.step, **numbers}
+        entry: dict[str, Any] = {"step": self.step, **numbers}
+        if seen is not None:
+            use = {n: {"chosen": e.chosen, "gate": e.gate} for n, e in seen.experts.items()}
+            entry |= {"experts": use, "domains": seen.domains}
+            numbers = {**numbers, **flat(use, seen.domains)}
         with self.folder.writing():
-            self.folder.log.append(entry if domains is None else {**entry, "domains": domains})
+            self.folder.log.append(entry)
         progress.show(entry)
         for track in self.trackers:
-            track(tracked({**numbers, **flat(domains or {})}), self.step)
+            track(tracker_names(numbers), self.step)
 
     def _save(self) -> None:
         """A checkpoint: every process writes its share, the first makes it whole."""
@@ -285,13 +303,20 @@ class TrainingLoop:
         state = self._state()
         if self.sharding is None and not self.accelerator.is_main_process:
             state = {name: tensor for name, tensor in state.items() if name in _random_numbers()}
-        save_file({n: _local(t).contiguous() for n, t in state.items()}, self._share(folder))
+        share = self._share(folder, self.accelerator.process_index)
+        save_file({n: _local(t).contiguous() for n, t in state.items()}, share)
 
     def _load(self, checkpoint: Path) -> None:
-        """Raises UserError for a checkpoint of another model."""
-        stored = load_file(self._share(checkpoint))
-        if self.sharding is None:
-            stored = load_file(self._share(checkpoint, 0)) | stored
+        """Raises UserError for a checkpoint of another model, or of another version."""
+        ranks = {self.accelerator.process_index} | ({0} if self.sharding is None else set())
+        stored: dict[str, Tensor] = {}
+        for share in (self._share(checkpoint, rank) for rank in sorted(ranks)):
+            if not share.is_file():
+                raise UserError(
+                    f"{str(checkpoint)!r} has no {share.name}, so another version of openmova "
+                    "wrote it: resume with that version, or give another --output"
+                )
+            stored |= load_file(share)
         state = self._state()
         if odd := sorted({name.partition(" ")[0] for name in stored.keys() ^ state.keys()}):
             raise UserError(
@@ -315,8 +340,7 @@ class TrainingLoop:
                 state |= {f"{name} {kind}": a for kind, a in self.optimizer.state[p].items()}
         return state | {name: source.get_rng_state() for name, source in _random_numbers().items()}
 
-    def _share(self, folder: Path, rank: int | None = None) -> Path:
-        rank = self.accelerator.process_index if rank is None else rank
+    def _share(self, folder: Path, rank: int) -> Path:
         return folder / f"share-{rank}.safetensors"
 
     def _autocast(self) -> torch.autocast:
@@ -344,17 +368,3 @@ def _random_numbers() -> dict[str, Any]:
 def _local(tensor: Tensor) -> Tensor:
     """This process' share of it."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def rate_share(recipe: TrainingRecipe, step: int, steps: int) -> float:
-    """Which share of its learning rate a part has in a step, from 0 on, of so many."""
-    rising = math.ceil(recipe.warmup * steps)
-    if step < rising:
-        return step / rising
-    left = (steps - step) / max(1, steps - rising)
-    shares = {
-        "cosine": (1 - math.cos(math.pi * left)) / 2,
-        "linear": left,
-        "constant_with_warmup": 1.0,
-    }
-    return shares[recipe.schedule]

@@ -1,4 +1,5 @@
-"""A run's log as one picture: losses, learning rates, evaluation, and the gates of each domain."""
+"""A run's log as one picture: losses, learning rates, evaluation, the experts' use and weights, and
+the gates of each domain."""
 
 from __future__ import annotations
 
@@ -36,8 +37,10 @@ def draw_log(entries: Sequence[Entry], file: Path) -> None:
     domains = [name for name, _ in samples.most_common(DOMAINS)]
     panels = [
         ("loss", _losses(entries, steps, domains)),
-        ("learning rate", _prefixed(steps, "learning_rate/")),
+        ("learning rate", _with_prefix(steps, "learning_rate/")),
         ("evaluation", _evaluation(entries)),
+        ("share of the samples", _experts(steps, "chosen")),
+        ("mean weight where chosen", _experts(steps, "gate")),
         *((f"gates: {domain}", _gates(steps, domain)) for domain in domains),
     ]
     panels = [(title, lines) for title, lines in panels if any(lines.values())]
@@ -76,7 +79,7 @@ def _losses(entries: Iterable[Entry], steps: Iterable[Entry], domains: Iterable[
     return lines
 
 
-def _prefixed(entries: Iterable[Entry], prefix: str) -> Lines:
+def _with_prefix(entries: Iterable[Entry], prefix: str) -> Lines:
     lines: Lines = {}
     for entry in entries:
         for key, value in entry.items():
@@ -88,6 +91,16 @@ def _prefixed(entries: Iterable[Entry], prefix: str) -> Lines:
 def _evaluation(entries: Iterable[Entry]) -> Lines:
     names = {"eval_exact": "exact answers", "eval_routing": "routing as annotated"}
     return {name: [(e["step"], e[key]) for e in entries if key in e] for key, name in names.items()}
+
+
+def _experts(steps: Iterable[Entry], what: str) -> Lines:
+    lines: Lines = {}
+    for entry in steps:
+        for name, use in entry.get("experts", {}).items():  # an older log has none
+            line = lines.setdefault(name, [])
+            if use["chosen"]:
+                line.append((entry["step"], use[what]))
+    return lines
 
 
 def _gates(steps: Iterable[Entry], domain: str) -> Lines:
@@ -117,7 +130,7 @@ def _panel(axes: Axes, title: str, lines: Lines) -> None:
             linestyle="--" if main and number else "-",
             marker="." if len(points) < 20 else None,
         )
-    if title == "evaluation" or title.startswith("gates"):
+    if title not in ("loss", "learning rate"):
         axes.set_ylim(-0.03, 1.03)
     axes.set_title(title, fontsize=10, pad=4)
     axes.tick_params(labelsize=8)

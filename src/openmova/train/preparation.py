@@ -75,7 +75,8 @@ def prepare(recipe: TrainingRecipe) -> RunSetup:
     # Before anything learns in float32: no process then holds more than its share of that.
     sharding = Sharding(model, compute) if recipe.sharding == "fsdp" and processes() > 1 else None
     trainable = stage_of(model, recipe)
-    steps = recipe.steps or math.ceil(recipe.epochs * len(mixture) / _step_samples(recipe))
+    a_step = recipe.batch * recipe.accumulation * processes()
+    steps = recipe.steps or math.ceil(recipe.epochs * len(mixture) / a_step)
     return RunSetup(
         recipe=recipe,
         model=model,
@@ -127,10 +128,6 @@ def processes() -> int:
 
 def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
-
-
-def _step_samples(recipe: TrainingRecipe) -> int:
-    return recipe.batch * recipe.accumulation * processes()
 
 
 def _mixture(sources: Sequence[DataSource], seed: int) -> Mixture:

@@ -56,12 +56,14 @@ class RunFolder:
         recipe than the run's.
         """
         noted = self.path / "recipe.yaml"
-        if noted.exists() and (self._checkpoints() or self.final.exists()):
+        if self._checkpoints() or self.final.exists():
             if not resume:
                 raise UserError(
                     f"{str(self.path)!r} holds a run already: go on with it with --resume, or "
                     f"{OTHER}"
                 )
+            if not noted.is_file():
+                raise UserError(f"the run in {str(self.path)!r} has lost recipe.yaml: {OTHER}")
             old = yaml.safe_load(noted.read_text(encoding="utf-8"))
             if changed := differences(old, recipe):
                 raise UserError(
@@ -146,6 +148,6 @@ def _seal(checkpoint: Path) -> dict[str, Any] | None:
     try:
         seal: dict[str, Any] = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
         whole = all(checksum(checkpoint / name) == sum_ for name, sum_ in seal["files"].items())
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         return None
     return seal if whole else None

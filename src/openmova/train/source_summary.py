@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from openmova.data.bad_samples import BadSample
+from openmova.data.check import check
 from openmova.data.contact_sheet import evenly
 from openmova.data.mixture import Mixture, WeightedSource
+from openmova.data.sample import Sample
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED
-from openmova.train.collator import Collator
+from openmova.train.collator import Collator, Row
 from openmova.train.preparation import open_sources
 from openmova.train.training_recipe import TrainingRecipe
 
@@ -33,6 +32,7 @@ class SourceSummary:
     tokens: float | None = None
     """Of a sample, on average, image tokens included."""
     answered: float | None = None
+    """Tokens that are learned."""
     experts: dict[str, float] | None = None
     """Share of the samples that each expert sees."""
 
@@ -43,9 +43,7 @@ class AverageSample:
 
     tokens: int
     answered: int
-    """Tokens that are learned."""
     experts: dict[str, float]
-    """Share of the samples that each expert sees."""
 
 
 def summarize_sources(
@@ -57,26 +55,31 @@ def summarize_sources(
     The number is None where a source can't be used, the average also without a collator, which
     needs the model's tokenizer. Raises UserError for an annotation with an unknown expert.
     """
-    opened = open_sources(recipe.data, recipe.seed)
     held_out = () if recipe.evaluation is None else recipe.evaluation.data
+    sources = (*recipe.data, *held_out)
+    opened = open_sources(sources, recipe.seed)
     found = [
         SourceSummary(source=source.path, fault=str(samples))
         if isinstance(samples, UserError)
         else _summary(source.path, samples, collator)
-        for source, samples in zip(
-            (*recipe.data, *held_out),
-            (*opened, *open_sources(held_out, recipe.seed)),
-            strict=True,
-        )
+        for source, samples in zip(sources, opened, strict=True)
     ]
-    weighted = [samples for samples in opened if isinstance(samples, WeightedSource)]
-    if any(looked.fault for looked in found):
+    if any(summary.fault for summary in found):
         return found, None, None
-    mixture = Mixture(weighted, seed=recipe.seed)
+    trained = [samples for samples in opened if isinstance(samples, WeightedSource)]
+    mixture = Mixture(trained[: len(recipe.data)], seed=recipe.seed)
     if collator is None:
         return found, len(mixture), None
-    trained = found[: len(opened)]
-    return found, len(mixture), _average(trained, mixture.counts, collator.experts)
+    shares = [(s, n / len(mixture)) for s, n in zip(found, mixture.counts, strict=False)]
+    average = AverageSample(
+        tokens=max(round(sum((s.tokens or 0.0) * share for s, share in shares)), 1),
+        answered=max(round(sum((s.answered or 0.0) * share for s, share in shares)), 1),
+        experts={
+            name: sum((s.experts or {}).get(name, 0.0) * share for s, share in shares)
+            for name in collator.experts
+        },
+    )
+    return found, len(mixture), average
 
 
 def _summary(path: str, source: WeightedSource, collator: Collator | None) -> SourceSummary:
@@ -84,47 +87,35 @@ def _summary(path: str, source: WeightedSource, collator: Collator | None) -> So
     indices = evenly(len(samples), LOOKED_AT)
     if not samples.random_access:
         indices = list(range(len(indices)))
-    tokens = answered = good = 0
-    seen: Counter[str] = Counter()
-    reasons: list[str] = []
-    for index in indices:
-        try:
-            sample = samples[index].open()
-            if collator is not None:
-                row = collator.row(sample)
-                tokens += len(row.input_ids)
-                answered += sum(label != IGNORED for label in row.labels[1:])
-                seen.update(n for n, s in zip(collator.experts, row.routing, strict=True) if s)
-            good += 1
-        except BadSample as bad:
-            reasons.append(bad.reason)
+    rows: list[Row] = []
+
+    def encode(sample: Sample) -> tuple[int, int]:
+        if collator is not None:
+            rows.append(collator.row(sample))
+        return 0, 0
+
+    report = check(samples, indices=indices, measure=encode)
     fault = None
-    if not good:
-        why = f"such as: {reasons[0]}" if reasons else "for it is empty"
+    if len(report.bad) == report.looked_at:
+        why = f"such as: {report.bad[0]['reason']}" if report.bad else "for it is empty"
         fault = f"{samples.name} has no sample that can be used, {why}"
-    measured = collator is not None and good > 0
-    return SourceSummary(
+    names = () if collator is None else collator.experts
+
+    def mean(total: int) -> float:
+        return total / len(rows)
+
+    summary = SourceSummary(
         source=path,
         samples=len(samples),
         fault=fault,
-        looked_at=len(indices),
-        bad=len(reasons),
-        tokens=tokens / good if measured else None,
-        answered=answered / good if measured else None,
-        experts={name: count / good for name, count in seen.items()} if measured else None,
+        looked_at=report.looked_at,
+        bad=len(report.bad),
     )
-
-
-def _average(
-    found: Sequence[SourceSummary], counts: Sequence[int], experts: Sequence[str]
-) -> AverageSample:
-    total = sum(counts)
-
-    def mean(values: Sequence[float | None]) -> float:
-        return sum((v or 0.0) * n for v, n in zip(values, counts, strict=True)) / total
-
-    return AverageSample(
-        tokens=max(round(mean([looked.tokens for looked in found])), 1),
-        answered=max(round(mean([looked.answered for looked in found])), 1),
-        experts={n: mean([(looked.experts or {}).get(n) for looked in found]) for n in experts},
+    if not rows:
+        return summary
+    return replace(
+        summary,
+        tokens=mean(sum(len(row.input_ids) for row in rows)),
+        answered=mean(sum(label != IGNORED for row in rows for label in row.labels[1:])),
+        experts={name: mean(sum(row.routing[j] for row in rows)) for j, name in enumerate(names)},
     )

@@ -33,8 +33,9 @@ PARTS: dict[str, Callable[[MovaForConditionalGeneration], tuple[nn.Module, ...]]
 }
 """The parts that can learn, by the names that a recipe gives them."""
 
-INSIDE = {"gate": "adapter"}
-"""A part of another part: where the recipe does not name it, it learns as that one does."""
+GATE_SHARE = 0.1
+"""Of the adapter's learning rate: that of its gates, unless a recipe names theirs. At the same rate
+they tend to give all to one expert before the others are of use (docs/training.md)."""
 
 STAGES: dict[str, tuple[str, ...]] = {
     "pretrain": ("adapter", "gate", "base"),
@@ -82,11 +83,10 @@ def set_stage(
     """
     model.requires_grad_(False)
     rates = {part: learning_rates.get(part, learning_rate) for part in STAGES[stage]}
-    parts = {
-        part: modules_of(model)
-        for part, modules_of in PARTS.items()
-        if part not in INSIDE or part in learning_rates
-    }
+    if "gate" in rates:
+        rates["gate"] = learning_rates.get("gate", GATE_SHARE * rates["adapter"])
+    parts = {part: modules_of(model) for part, modules_of in PARTS.items()}
+    gate = {p for module in parts["gate"] for p in module.parameters()}  # are in the adapter, too
     groups: list[dict[str, Any]] = []
     frozen: list[nn.Module] = [model.model.experts]
     for part, modules in parts.items():
@@ -98,8 +98,7 @@ def set_stage(
             continue
         for module in modules:
             module.requires_grad_(True).float()
-        inner = [module for p in parts if INSIDE.get(p) == part for module in parts[p]]
-        apart = {p for module in inner for p in module.parameters()}
+        apart = gate if part == "adapter" else ()
         # A tied head is the embedding: counted once.
         parameters = dict.fromkeys(p for m in modules for p in m.parameters() if p not in apart)
         for decay, wanted in ((weight_decay, True), (0.0, False)):

@@ -55,7 +55,7 @@ def open_trackers(names: Sequence[str], folder: Path, step: int) -> list[Track]:
     return opened
 
 
-def tracked(entry: Mapping[str, float]) -> dict[str, float]:
+def tracker_names(entry: Mapping[str, float]) -> dict[str, float]:
     """Names as trackers group them: train/loss, eval/exact."""
     return {
         f"eval/{name.removeprefix('eval_')}" if name.startswith("eval_") else f"train/{name}": n

@@ -80,9 +80,9 @@ def _train(
         setup.sharding.gather()
     if is_first_process():
         folder.draw()
-        model = _trained(setup)
+        model = _final_model(setup)
         with folder.writing(), folder.new_final() as unfinished:
-            save_trained(model, setup.processor, unfinished)
+            save_model(model, setup.processor, unfinished)
         without = f", {loop.unannotated} had no experts list" if loop.unannotated else ""
         samples = f"{bad.bad} of {bad.bad + bad.good} samples were bad{without}"
         tell(f"{folder.final}: trained, {samples}")
@@ -90,7 +90,7 @@ def _train(
     return folder.final
 
 
-def _trained(setup: RunSetup) -> MovaForConditionalGeneration:
+def _final_model(setup: RunSetup) -> MovaForConditionalGeneration:
     """The model of a run that is over, in the dtype that it began with."""
     lora, recipe = setup.lora, setup.recipe
     if lora is None:
@@ -103,9 +103,7 @@ def _trained(setup: RunSetup) -> MovaForConditionalGeneration:
     return stored
 
 
-def save_trained(
-    model: MovaForConditionalGeneration, processor: MovaProcessor, folder: Path
-) -> None:
+def save_model(model: MovaForConditionalGeneration, processor: MovaProcessor, folder: Path) -> None:
     """A complete checkpoint folder: all weights, the experts' too, and the processor."""
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

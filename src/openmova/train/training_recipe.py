@@ -78,7 +78,8 @@ class TrainingRecipe:
 
     learning_rate: Positive
     learning_rates: Mapping[str, float] = field(default_factory=dict)
-    """Of single parts, in place of learning_rate; 0 leaves a part as it is."""
+    """Of single parts, in place of learning_rate; 0 leaves a part as it is. That of `gate` is a
+    tenth of the adapter's, unless it is given."""
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     warmup: Annotated[float, Must("be below 1, a share of the steps", lambda x: 0 <= x < 1)] = 0.03
     """Share of the steps in which the learning rate rises."""
