@@ -26,8 +26,8 @@ from tqdm import tqdm
 from openmova import Mova
 from openmova.errors import UserError
 from openmova.evaluate.intervals import Share
+from openmova.evaluate.judge import is_unsure, judge
 from studies.nano import packages
-from studies.nano.judge import is_unsure, judge
 from studies.nano.pictures import open_picture
 
 SUITE = Path(__file__).parents[2] / "suites" / "real"
