@@ -61,6 +61,10 @@ class Answer:
             timings=timings,
         )
 
+    def __str__(self) -> str:
+        """The text as people are shown it, with a word beside it where the model is unsure."""
+        return f"{self.text} (unsure)" if self.is_unsure else self.text
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; the gates as one {expert: weight} for each block.
 
