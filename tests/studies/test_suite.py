@@ -139,7 +139,7 @@ def test_a_report_has_every_figure_and_a_stopped_run_goes_on(
 
     def stopping(pairs: list[Any], **options: Any) -> Any:
         batches.append(len(pairs))
-        if len(batches) == 3:
+        if len(batches) == 4:
             raise KeyboardInterrupt
         return ask_batch(pairs, **options)
 
@@ -148,7 +148,7 @@ def test_a_report_has_every_figure_and_a_stopped_run_goes_on(
         suite.measure(lambda path: mova, journal, options)
     with Journal.opened(tmp_path / "run", {}) as journal:
         report = suite.measure(lambda path: mova, journal, options)
-    assert batches == [2, 1, 2, 2, 1, 2, 1]
+    assert batches == [1, 2, 1, 2, 1, 2, 1, 2, 1]
     with Journal.opened(tmp_path / "run", {}) as journal:
         assert suite.measure(lambda path: pytest.fail("loaded"), journal, options) == report
     assert (report["suite"], report["seed"], report["n"]) == ("nano", 1, 3)
