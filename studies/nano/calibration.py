@@ -1,7 +1,8 @@
 """Fits an answer's confidence on judged held-out answers, and tells whether it means what it says.
 
     openmova eval --suite nano --seed 1 --n 100 --output runs/eval
-    python -m studies.nano.calibration runs/eval/samples.jsonl --diagram docs/reliability.png
+    python -m studies.nano.calibration runs/eval/samples.jsonl --diagram docs/reliability.png \\
+        --output models/nano/confidence.json
 
 A line of the file is an answer: `features` (openmova.model.confidence), `right`, `answer`,
 `picture`; others are left out. Prints the "confidence" of the checkpoint, for its config.json,
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from openmova.errors import UserError
 from openmova.evaluate.reliability import draw_reliability, reliability
 from openmova.model.confidence import FEATURES
+from openmova.runtime.files import write_text
 from studies.nano.data.tasks import UNKNOWN
 
 FOLDS = 10
@@ -118,9 +120,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("answers", type=Path, nargs="+")
+    parser.add_argument("--output", type=Path, help="a JSON file for the checkpoint's part")
     parser.add_argument("--diagram", type=Path, help="a PNG file for the reliability diagram")
     given = parser.parse_args()
     found = report(read_answers(given.answers))
+    if given.output:
+        write_text(given.output, json.dumps(found["confidence"]) + "\n")
     if given.diagram:
         draw_reliability(found["reliability"], given.diagram, "Confidence on held-out questions")
     print(json.dumps(found, indent=1))

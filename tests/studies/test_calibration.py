@@ -11,7 +11,7 @@ import pytest
 from openmova.errors import UserError
 from openmova.model.confidence import FEATURES, ConfidenceConfig
 from openmova.routing import Routing
-from studies.nano.calibration import fit, read_answers, report
+from studies.nano.calibration import fit, main, read_answers, report
 from studies.nano.data.tasks import UNKNOWN
 
 
@@ -49,6 +49,18 @@ def test_the_fit_is_a_checkpoints_and_its_error_small(tmp_path: Path) -> None:
     nobody = Routing(experts=(), scores={}, raw="")
     assert config.confidence("a", [-0.01], nobody) > 0.5 > config.confidence("a", [-3.0], nobody)
     assert config.confidence(UNKNOWN, [-0.01], nobody) == 0
+
+
+def test_the_command_writes_what_a_checkpoint_carries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers, carried_file = tmp_path / "answers.jsonl", tmp_path / "carried.json"
+    write(answers, 400)
+    monkeypatch.setattr("sys.argv", ["calibration", str(answers), "--output", str(carried_file)])
+    main()
+    carried = json.loads(carried_file.read_text(encoding="utf-8"))
+    assert carried == json.loads(capsys.readouterr().out)["confidence"]
+    assert ConfidenceConfig(**carried).declining == [UNKNOWN]
 
 
 def test_a_file_without_features_is_told(tmp_path: Path) -> None:
