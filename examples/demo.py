@@ -15,7 +15,7 @@ from openmova import Mova
 from openmova.cli.console import quiet_libraries
 from openmova.evaluate.judge import judge
 
-HERE = Path(__file__).parent / "real"
+HERE = Path(__file__).parent
 
 
 def show(mova: Mova, folder: Path, console: Console) -> tuple[int, int]:

@@ -34,7 +34,7 @@ LEAST = {
     "two": 20,
     "none": 15,
 }
-REAL = Path(__file__).parents[2] / "examples" / "real"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def question(**changes: object) -> Question:
@@ -69,16 +69,16 @@ def test_every_question_accepts_its_own_answers_and_no_two_are_the_same() -> Non
 
 def test_the_demo_shows_none_of_the_suites_pictures() -> None:
     files = {q.place.split("#")[0].rsplit("/", 1)[-1] for q in load_questions()}
-    notes = (REAL / "README.md").read_text(encoding="utf-8")
+    notes = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert not [name for name in files if f"`{name}`" in notes]
 
 
 def test_the_demos_questions_have_pictures_and_answers_that_count() -> None:
-    entries = json.loads((REAL / "questions.json").read_text(encoding="utf-8"))
+    entries = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))
     assert len(entries) >= 28 and len({e["image"] for e in entries}) >= 14
-    assert sum(f.stat().st_size for f in REAL.iterdir()) < 2_500_000
+    assert sum(f.stat().st_size for f in EXAMPLES.iterdir()) < 2_500_000
     for entry in entries:
-        assert (REAL / entry["image"]).stat().st_size <= 250_000
+        assert (EXAMPLES / entry["image"]).stat().st_size <= 250_000
         assert suite.judge(
             entry["expected"],
             [entry["expected"], *entry["accepted"]],
