@@ -32,6 +32,8 @@ FOLDS = 10
 RIDGE = 1.0
 """Of the squared weights of features in units of their spread: one more answer hardly moves it."""
 STEPS = 30
+DRAWS = 200
+"""Of answers that are right as often as their confidence says."""
 Matrix = NDArray[np.float64]
 
 
@@ -100,15 +102,22 @@ def cross_validate(answers: Answers) -> Matrix:
 
 
 def report(answers: Answers) -> dict[str, Any]:
-    """The fit as a checkpoint's "confidence", and how reliable it is by cross-validation."""
+    """The fit as a checkpoint's "confidence", and how reliable it is by cross-validation.
+
+    error_by_chance: the calibration error that so many answers would show on average if every
+    confidence were exactly right.
+    """
     kept = ~answers.declined
     weights, bias = fit(answers.features[kept], answers.right[kept])
     named = {name: round(weight, 4) for name, weight in zip(FEATURES, weights, strict=True)}
     held_out = cross_validate(answers)
     sure = held_out >= 0.5
+    drawn = np.random.default_rng(0).random((DRAWS, len(held_out))) < held_out
+    by_chance = [reliability(held_out.tolist(), some.tolist())["error"] for some in drawn]
     return {
         "confidence": {"weights": named, "bias": round(bias, 4), "declining": [UNKNOWN]},
         "reliability": reliability(held_out.tolist(), answers.right.tolist()),
+        "error_by_chance": round(float(np.mean(by_chance)), 4),
         "right": round(float(answers.right.mean()), 4),
         "right_where_sure": round(float(answers.right[sure].mean()), 4) if sure.any() else None,
         "unsure": round(float((~sure).mean()), 4),

@@ -44,6 +44,7 @@ def test_the_fit_is_a_checkpoints_and_its_error_small(tmp_path: Path) -> None:
     found = report(answers)
     assert found["reliability"]["n"] == 3000
     assert found["reliability"]["error"] < 0.03
+    assert 0 < found["error_by_chance"] < 0.03
     assert found["right_where_sure"] > found["right"] + 0.1
     config = ConfidenceConfig(**found["confidence"])
     nobody = Routing(experts=(), scores={}, raw="")
