@@ -290,10 +290,10 @@ NANO = """
 import resource, time
 from openmova import Mova
 mova = Mova.from_pretrained("nano")
-mova.ask("examples/form-1.png", "What is the price?")
+mova.ask("examples/calendar.png", "Which month does the calendar show?")
 print(time.time())
 began = time.time()
-mova.ask("examples/form-1.png", "What is the price?")
+mova.ask("examples/calendar.png", "Which month does the calendar show?")
 print(time.time() - began)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """

@@ -46,6 +46,18 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+@pytest.fixture(scope="session")
+def unsure_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tiny model, calibrated so that it is unsure of every answer."""
+    from inference.asking import tiny_mova
+
+    folder = tmp_path_factory.mktemp("unsure-model")
+    mova = tiny_mova(confidence={"weights": {"mean": 1.0}, "bias": -3.0})
+    mova.model.save_pretrained(folder)
+    mova.processor.save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.fixture
 def picture() -> Image.Image:
     from tiny import pictures

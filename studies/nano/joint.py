@@ -34,12 +34,12 @@ from transformers import AutoTokenizer, BertModel
 from openmova.checkpoints import nano_spec as spec
 from openmova.checkpoints.nano import CHAT_TEMPLATE, IMAGE_TOKEN, nano_parts
 from openmova.errors import UserError
+from openmova.evaluate.judge import judge
 from openmova.routing import expert_letters, format_routing, gate_text, routing_prompt
 from openmova.runtime.files import new_file
 from studies.nano import language
 from studies.nano import said as made_up
 from studies.nano.align import maps_of, new_adapter, new_neck, project, targets_of
-from studies.nano.judge import judge
 
 TEXTS = {
     "text_2": ("receipts", "screens", "signs"),

@@ -29,9 +29,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from openmova.checkpoints.nano import CHAT_TEMPLATE, language_model_folder
 from openmova.errors import UserError
+from openmova.evaluate.judge import judge
 from openmova.runtime.files import new_file
 from openmova.runtime.run_store import RunStore
-from studies.nano.judge import judge
 from studies.nano.words import NAMES
 
 TEXTS = ("text_2", "page_text")

@@ -1,39 +1,47 @@
-"""Held-out questions about real pictures that others made: what an answering function gets right.
+"""The nano suite: held-out questions about real pictures that others made.
 
-    python -m studies.nano.suite --model nano [--groups object,place] [--limit 40] [--output FILE]
+    openmova eval --suite nano --seed 7 --n 50 --output runs/eval
 
 The questions are in `suites/real`; the pictures are fetched from packages by name and never kept
-here. A question says its form, and the form which experts can help (`EXPERTS`).
+here. A question says its form, and the form which experts can help (`EXPERTS`). Each is answered
+three times: routed by the model itself, with the base encoder alone, and with all experts.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
-from openmova import Mova
 from openmova.errors import UserError
-from openmova.evaluate.intervals import Share
+from openmova.evaluate.intervals import Share, percent
+from openmova.evaluate.judge import is_unsure, judge
+from openmova.evaluate.reliability import reliability
+from openmova.evaluate.suites import Load, SuiteOptions
+from openmova.inference.mova import Mova
+from openmova.model.confidence import confidence_features
+from openmova.runtime.run_store import Journal, Row
 from studies.nano import packages
-from studies.nano.judge import is_unsure, judge
 from studies.nano.pictures import open_picture
 
 SUITE = Path(__file__).parents[2] / "suites" / "real"
 GROUPS = ("object", "reading", "chart", "place", "kind", "two", "none")
 """Names of things, strings and values, charts, is there / how many / where, kind of image, what
 takes two experts, and what no expert can know."""
+DEFAULT_N = 50
+LONGEST = 32
+"""Tokens of an answer."""
+FIGURES = ("routed", "base_only", "all_experts", "majority", "routing_accuracy")
+MODES: dict[str, str | None] = {"routed": None, "base_only": "none", "all_experts": "all"}
 
 EXPERTS = {
     "name": {"object"},
@@ -76,34 +84,15 @@ class Question:
     def experts(self) -> set[str]:
         return EXPERTS[self.form]
 
-    def is_right(self, reply: Reply) -> bool:
-        """A question that can't be answered is right if the reply says so or is not confident."""
-        if not self.answers:
-            doubts = reply.confidence is not None and reply.confidence < UNSURE
-            return doubts or is_unsure(reply.text)
+    def is_said(self, text: str) -> bool:
+        """Whether the text is a right answer; of a question that nobody can answer, none is."""
         return judge(
-            reply.text,
+            text,
             self.answers,
             question=self.question,
             tolerance=self.tolerance,
             name=self.form in ("name", "neighbour", "image"),
         )
-
-
-UNSURE = 0.5
-"""A confidence below it is shown as "unsure"."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """What a model said, and if it tells: how sure it was, and which experts it chose."""
-
-    text: str
-    confidence: float | None = None
-    experts: tuple[str, ...] | None = None
-
-
-Ask = Callable[[Image.Image, str], Reply]
 
 
 def load_questions(folder: Path = SUITE) -> list[Question]:
@@ -141,50 +130,24 @@ def unpack(source: str) -> Path:
     return packages.pypi(name, version, source=registry == "source")
 
 
-def run(ask: Ask, questions: Iterable[Question]) -> dict[str, Any]:
-    """Asks every question whose picture can be had; the report has the rows and the shares.
+def draw(questions: Sequence[Question], seed: int, n: int) -> list[Question]:
+    """At most `n` questions of each group, drawn by the seed."""
+    drawn: list[Question] = []
+    for group in GROUPS:
+        same = [q for q in questions if q.group == group]
+        drawn += random.Random(f"{seed} {group}").sample(same, min(n, len(same)))
+    return drawn
 
-    Per group and over all: right, and majority, the best constant answer of each group; where the
-    replies name experts, routing, the share of the right set. Each with its 95% Wilson interval. A
-    package that can't be had is named with what it says, and its questions are left out.
-    """
-    rows: list[dict[str, Any]] = []
+
+def missing_packages(questions: Sequence[Question]) -> dict[str, str]:
+    """The packages that can't be had here, and why; one picture of each is opened."""
     missing: dict[str, str] = {}
-    asked: list[Question] = []
-    for question in tqdm(list(questions), desc="asking"):
+    for package, place in {q.package: q.place for q in questions}.items():
         try:
-            picture = open_picture(unpack(question.package), question.place)
+            open_picture(unpack(package), place)
         except UserError as error:
-            missing[question.package] = str(error)
-            continue
-        reply = ask(picture, question.question)
-        asked.append(question)
-        rows.append(
-            {
-                "picture": question.picture,
-                "group": question.group,
-                "form": question.form,
-                "question": question.question,
-                "expected": list(question.answers),
-                "answer": reply.text,
-                "right": question.is_right(reply),
-                "confidence": reply.confidence,
-                "experts": None if reply.experts is None else list(reply.experts),
-            }
-        )
-    for row, constant in zip(rows, constant_answers(asked), strict=True):
-        row["majority"] = constant
-    for row, question in zip(rows, asked, strict=True):
-        chosen = row["experts"]
-        row["routing"] = None if chosen is None else set(chosen) == question.experts
-    groups = {group: _shares([r for r in rows if r["group"] == group]) for group in GROUPS}
-    return {
-        "groups": {**groups, "all": _shares(rows)},
-        "forms": _split(rows, [q.form for q in asked]),
-        "packages": _split(rows, [f"{q.group} of {q.picture.split('/')[0]}" for q in asked]),
-        "missing": missing,
-        "rows": rows,
-    }
+            missing[package] = str(error)
+    return missing
 
 
 def constant_answers(questions: Sequence[Question]) -> list[bool]:
@@ -193,77 +156,121 @@ def constant_answers(questions: Sequence[Question]) -> list[bool]:
     for group in {q.group for q in questions}:
         same = [q for q in questions if q.group == group]
         tried = {
-            answer: sum(q.is_right(Reply(text=answer)) for q in same)
+            answer: sum(q.is_said(answer) for q in same)
             for answer in {a for q in same for a in q.answers}
         }
         best[group] = min(tried, key=lambda answer: (-tried[answer], answer), default="")
-    return [bool(q.answers) and q.is_right(Reply(text=best[q.group])) for q in questions]
+    return [q.is_said(best[q.group]) for q in questions]
 
 
-def _split(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> dict[str, Any]:
-    """The shares of the rows of each key."""
-    return {
-        wanted: _shares([row for row, key in zip(rows, keys, strict=True) if key == wanted])
-        for wanted in sorted(set(keys))
-    }
-
-
-def _shares(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, object]]:
-    """The shares of one group; those that no row tells are left out."""
-    told = {
-        name: [row[name] for row in rows if row[name] is not None]
-        for name in ("right", "majority", "routing")
-    }
-    return {name: Share.of(outcomes).to_dict() for name, outcomes in told.items() if outcomes}
-
-
-def draw_table(report: dict[str, Any]) -> Table:
-    """The report as people read it: per cent with the 95% interval."""
-    table = Table("group", "questions", "right %", "best constant %", "right experts %")
-    for group, shares in report["groups"].items():
-        if shares:
-            cells = [_percent(shares.get(n)) for n in ("right", "majority", "routing")]
-            table.add_row(group, str(shares["right"]["n"]), *cells)
-    return table
-
-
-def _percent(share: dict[str, Any] | None) -> str:
-    if share is None:
-        return "–"
-    low, high = share["ci95"]
-    return f"{100 * share['value']:.0f} ({100 * low:.0f} to {100 * high:.0f})"
-
-
-def answers_of(mova: Mova) -> Ask:
-    """A model's replies, at most 32 tokens each."""
-
-    def ask(picture: Image.Image, question: str) -> Reply:
-        answer = mova.ask(picture, question, max_new_tokens=32)
-        return Reply(text=answer.text, experts=answer.routing.experts)
-
-    return ask
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+def answer(mova: Mova, mode: str, asked: list[Question]) -> Iterator[Row]:
+    """What is kept of the questions of one batch."""
+    pairs = [(open_picture(unpack(q.package), q.place), q.question) for q in asked]
+    given = mova.ask_batch(
+        pairs, experts=MODES[mode], max_new_tokens=LONGEST, batch_size=len(pairs)
     )
-    parser.add_argument("--model", default="nano")
-    parser.add_argument("--groups", default=",".join(GROUPS))
-    parser.add_argument("--limit", type=int, help="so many questions, drawn over all groups")
-    parser.add_argument("--output", type=Path, help="a JSON file for the whole report")
-    given = parser.parse_args()
-    questions = [q for q in load_questions() if q.group in given.groups.split(",")]
-    if given.limit is not None:
-        questions = random.Random(0).sample(questions, min(given.limit, len(questions)))
-    report = run(answers_of(Mova.from_pretrained(given.model)), questions)
-    if given.output:
-        given.output.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
-    console = Console()
-    console.print(draw_table(report))
-    for package, said in report["missing"].items():
-        console.print(f"left out: {package}: {said}")
+    for question, said in zip(asked, given, strict=True):
+        features = confidence_features(said.log_probs, said.routing)
+        yield {
+            "picture": question.picture,
+            "group": question.group,
+            "question": question.question,
+            "expected": list(question.answers),
+            "answer": said.text,
+            "right": question.is_said(said.text),
+            "doubts": said.is_unsure or is_unsure(said.text),
+            "confidence": said.confidence,
+            "features": features if mode == "routed" else None,
+            "experts": list(said.routing.experts),
+            "model_seconds": said.timings["total"] / len(asked),
+        }
 
 
-if __name__ == "__main__":
-    main()
+def measure(load: Load, journal: Journal, options: SuiteOptions) -> dict[str, Any]:
+    """The suite's report, from the journal where it is finished.
+
+    Per group and over all: routed, base_only, all_experts, majority (the best constant answer of
+    the group), routing_accuracy, each a share with its 95% Wilson interval. A question that nobody
+    can answer is right if the model doubts: by its words, or by its confidence. gain_over_base: the
+    mean over the first four groups; ece: of the routed answers' confidence, null for a model that
+    was never calibrated; seconds: of a question, for the model alone; forms, sources: routed, by
+    form and by the pictures' source. A package that can't be had is named, and its questions are
+    left out.
+    """
+    if journal.result is not None:
+        return journal.result
+    assert options.n is not None
+    drawn = draw(load_questions(), options.seed, options.n)
+    missing = missing_packages(drawn)
+    asked = [q for q in drawn if q.package not in missing]
+    mova = load()
+    list(answer(mova, "all_experts", asked[:1]))  # weights are read before anything is timed
+    rows = {
+        mode: journal.complete(
+            {f"{mode}/{q.picture}/{q.question}": q for q in asked},
+            partial(answer, mova, mode),
+            batch=options.batch,
+            name=mode,
+        )
+        for mode in MODES
+    }
+    report = {"suite": "nano", "seed": options.seed, "n": len(asked), **_figures(asked, rows)}
+    journal.finish({**report, "missing": missing})
+    return {**report, "missing": missing}
+
+
+def _figures(asked: Sequence[Question], rows: Mapping[str, list[Row]]) -> dict[str, Any]:
+    right = {
+        mode: [row["right"] if row["expected"] else row["doubts"] for row in rows[mode]]
+        for mode in MODES
+    }
+    right["majority"] = constant_answers(asked)
+    routed = rows["routed"]
+    right["routing_accuracy"] = [
+        set(row["experts"]) == q.experts for row, q in zip(routed, asked, strict=True)
+    ]
+    groups = [q.group for q in asked]
+    shares = {name: _split(outcomes, groups) for name, outcomes in right.items()}
+    domains = {g: {name: shares[name][g] for name in FIGURES} for g in GROUPS if g in groups}
+    gains = [
+        domains[g]["routed"]["value"] - domains[g]["base_only"]["value"]
+        for g in GROUPS[:4]
+        if g in domains
+    ]
+    sure = [row["confidence"] for row in routed if row["confidence"] is not None]
+    return {
+        "domains": {**domains, "overall": {n: Share.of(right[n]).to_dict() for n in FIGURES}},
+        "gain_over_base": round(sum(gains) / max(len(gains), 1), 4),
+        "ece": reliability(sure, [row["right"] for row in routed])["error"] if sure else None,
+        "seconds": {m: round(fmean(row["model_seconds"] for row in rows[m]), 3) for m in MODES},
+        "forms": _split(right["routed"], [q.form for q in asked]),
+        "sources": _split(
+            right["routed"], [f"{q.group} of {q.picture.split('/')[0]}" for q in asked]
+        ),
+    }
+
+
+def _split(outcomes: Sequence[bool], keys: Sequence[str]) -> dict[str, Any]:
+    """The share of each key."""
+    found: dict[str, list[bool]] = {key: [] for key in sorted(set(keys))}
+    for outcome, key in zip(outcomes, keys, strict=True):
+        found[key].append(outcome)
+    return {key: Share.of(some).to_dict() for key, some in found.items()}
+
+
+def show(console: Console, report: Mapping[str, Any]) -> None:
+    """Print the table of a report."""
+    table = Table("group", *(name.replace("_", " ") for name in FIGURES))
+    for group, shares in report["domains"].items():
+        table.add_row(group, *(percent(shares[name]) for name in FIGURES))
+    console.print(table)
+    ece = "none (never calibrated)" if report["ece"] is None else f"{report['ece']:.3f}"
+    seconds = ", ".join(f"{m.replace('_', ' ')} {s:.2f}" for m, s in report["seconds"].items())
+    console.print(
+        f"{report['n']} questions, seed {report['seed']}; routed minus base only, mean over "
+        f"{', '.join(GROUPS[:4])}: {100 * report['gain_over_base']:+.1f} points; calibration error "
+        f"of the confidence: {ece}; seconds a question: {seconds}",
+        highlight=False,
+    )
+    for package, why in report["missing"].items():
+        console.print(f"left out: {package}: {why}", highlight=False)

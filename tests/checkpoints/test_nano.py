@@ -12,8 +12,8 @@ import torch
 from openmova import Mova
 from openmova.checkpoints.nano import pack, unpack
 
-REAL = Path(__file__).parents[2] / "examples" / "real"
-QUESTIONS: list[dict[str, Any]] = json.loads((REAL / "questions.json").read_text())
+EXAMPLES = Path(__file__).parents[2] / "examples"
+QUESTIONS: list[dict[str, Any]] = json.loads((EXAMPLES / "questions.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def nano() -> Mova:
 @pytest.mark.slow
 def test_a_batch_of_mixed_routings_answers_as_single_questions_do(nano: Mova) -> None:
     few = QUESTIONS[::6]
-    pairs = [(REAL / q["image"], q["question"]) for q in few]
+    pairs = [(EXAMPLES / q["image"], q["question"]) for q in few]
     together = nano.ask_batch(pairs)
     assert len({tuple(answer.routing.experts) for answer in together}) > 1
     for pair, batched in zip(pairs, together, strict=True):
@@ -34,7 +34,7 @@ def test_a_batch_of_mixed_routings_answers_as_single_questions_do(nano: Mova) ->
 
 @pytest.mark.slow
 def test_streaming_gives_the_same_answer_in_pieces(nano: Mova) -> None:
-    image, question = REAL / QUESTIONS[0]["image"], QUESTIONS[0]["question"]
+    image, question = EXAMPLES / QUESTIONS[0]["image"], QUESTIONS[0]["question"]
     assert "".join(nano.stream(image, question)) == nano.ask(image, question).text
 
 

@@ -116,6 +116,14 @@ class TestAnswers:
         assert {"base", "routing", "experts", "adapter", "answer", "total"} <= set(first["timings"])
         assert second["question"] == "what red ?"
 
+    def test_an_unsure_answer_says_so(self, run: Run, unsure_folder: str) -> None:
+        model = ("--model", unsure_folder)
+        assert run(QUESTION, *model).stdout == run(QUESTION).stdout.rstrip("\n") + " (unsure)\n"
+        assert "confidence 0.0" in run(QUESTION, *model, "--show-routing").stdout
+        told = json.loads(run(QUESTION, *model, "--json").stdout)
+        assert 0 < told["confidence"] < 0.05 and told["unsure"] is True
+        assert "unsure" not in told["answer"]
+
     @pytest.mark.parametrize(
         ("experts", "chosen"), [("all", ["one", "two", "three"]), ("none", []), ("two", ["two"])]
     )

@@ -47,6 +47,10 @@ class TestByLine:
         assert result.stdout.splitlines() == said
         assert first.text != second.text
 
+    def test_an_unsure_answer_says_so(self, unsure_folder: str, image: str, mova: Mova) -> None:
+        text = mova.ask(image, "what is this ?", max_new_tokens=5).text
+        assert self.run(unsure_folder, "what is this ?\n", image).stdout == f"{text} (unsure)\n"
+
     def test_another_image_is_a_new_conversation(
         self, tiny_folder: str, image: str, mova: Mova, tmp_path: Path
     ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,13 @@ def test_the_project_s_own_suites_are_found() -> None:
         assert name in suite_names()
         suite = find_suite(name)
         assert callable(suite.measure) and callable(suite.show)
+
+
+def test_the_nano_suite_asks_about_real_pictures() -> None:
+    pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    points = tomllib.loads(pyproject)["project"]["entry-points"]["openmova.suites"]
+    suite = importlib.import_module(points["nano"])
+    assert suite.DEFAULT_N > 0 and suite.load_questions()
 
 
 def test_an_unknown_suite_is_told_with_those_that_are_known() -> None:

@@ -19,6 +19,7 @@ from openmova.routing.selection import ExpertSelection
 from tiny import tiny_model, tiny_question_tokenizer, tiny_tokenizer
 
 SECONDS = 60
+CALIBRATION = {"weights": {"mean": 1.0, "least": 0.5, "routing": 1.0}, "bias": 0.5}
 
 
 def tiny_mova(**changes: Any) -> Mova:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from inference.asking import Asked, question, running, tiny_mova
+from inference.asking import CALIBRATION, Asked, question, running, tiny_mova
 from openmova import Mova
 from openmova.errors import UserError
 from openmova.inference.engine import Engine, RoutingEvent, Unavailable
@@ -59,7 +59,7 @@ def alone(mova: Mova, asked: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("text", ["llama", "gemma3_text"])
 def test_answers_equal_those_of_single_questions(text: str) -> None:
-    mova = tiny_mova(text=text)
+    mova = tiny_mova(text=text, confidence=CALIBRATION)
     asked = mixed(mova, 24)
     shared: list[tuple[str, int]] = []
     with running(mova, max_batch_size=5, on_batch=lambda *batch: shared.append(batch)) as engine:
@@ -71,6 +71,8 @@ def test_answers_equal_those_of_single_questions(text: str) -> None:
         assert reply.answer.routing.experts == expected.routing.experts
         assert reply.answer.routing.raw == expected.routing.raw
         torch.testing.assert_close(reply.answer.gates, expected.gates)
+        assert reply.answer.log_probs == pytest.approx(expected.log_probs, abs=1e-4)
+        assert reply.answer.confidence == pytest.approx(expected.confidence, abs=1e-4)
     assert len({reply.answer.text for reply in replies}) > 3
     assert max(size for stage, size in shared if stage == "look") > 1
     assert max(size for stage, size in shared if stage == "decode") == 5

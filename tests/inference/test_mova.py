@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from inference.asking import tiny_mova
+from inference.asking import CALIBRATION, tiny_mova
 from openmova import Answer, Box, Mova
 from openmova.errors import UserError
 from openmova.inference.feature_cache import ImageFeatures
+from openmova.routing.selection import ExpertSelection
 from tiny import pictures
 
 QUESTIONS = ["what is this ?", "how many dogs ?", "what red ?"]
@@ -96,8 +97,49 @@ class TestAsk:
         answer = mova.ask(picture, QUESTIONS[0], max_new_tokens=100, max_seconds=1e-6)
         assert len(answer.text.split()) <= 1
 
+    def test_log_probs_are_those_of_a_forward_pass(self, mova: Mova, picture: Image.Image) -> None:
+        answer = mova.ask(picture, QUESTIONS[0], experts="one", max_new_tokens=6)
+        inputs = mova.processor(images=[picture], questions=[QUESTIONS[0]])
+        routing = torch.tensor([[True, False, False]])
+        ids = mova.model.generate(
+            inputs.pop("input_ids"), **inputs, routing=routing, max_new_tokens=6, do_sample=False
+        )
+        context = mova.model.encode_images(
+            inputs, selections=[ExpertSelection.of("one", None, mova.experts)]
+        )
+        with torch.no_grad():
+            logits = mova.model(input_ids=ids, image_tokens=context.tokens).logits[0]
+        logits[:, mova.model.config.image_token_id] = -torch.inf
+        new = len(answer.log_probs)
+        expected = logits.log_softmax(-1)[-new - 1 : -1].gather(-1, ids[0, -new:, None])[:, 0]
+        torch.testing.assert_close(torch.tensor(answer.log_probs), expected, atol=1e-4, rtol=1e-4)
+
+    def test_confidence_is_there_where_the_model_is_calibrated(
+        self, mova: Mova, picture: Image.Image
+    ) -> None:
+        answer = mova.ask(picture, QUESTIONS[0], max_new_tokens=2)
+        assert answer.confidence is None and not answer.is_unsure
+        assert "confidence" not in answer.to_dict()
+        for below, unsure in ((0.0, False), (1.0, True)):
+            calibrated = tiny_mova(confidence={**CALIBRATION, "unsure_below": below})
+            answer = calibrated.ask(picture, QUESTIONS[0], max_new_tokens=2)
+            plain = answer.to_dict()
+            assert 0 < plain["confidence"] < 1
+            assert plain["unsure"] is answer.is_unsure is unsure
+
 
 class TestBatch:
+    def test_is_as_sure_as_single_questions(self) -> None:
+        mova = tiny_mova(confidence=CALIBRATION)
+        mova.model.generation_config.eos_token_id = list(range(5, 12))
+        items = [(image, question) for image in pictures(3) for question in QUESTIONS]
+        batched = mova.ask_batch(items, max_new_tokens=12, batch_size=9)
+        assert len({len(answer.log_probs) for answer in batched}) > 1
+        for (image, question), answer in zip(items, batched, strict=True):
+            alone = mova.ask(image, question, max_new_tokens=12)
+            assert answer.log_probs == pytest.approx(alone.log_probs, abs=1e-5)
+            assert answer.confidence == pytest.approx(alone.confidence, abs=1e-5)
+
     def test_equals_single_questions(self, mova: Mova) -> None:
         items = list(zip(pictures(3), QUESTIONS, strict=True))
         single = [mova.ask(image, question, max_new_tokens=4) for image, question in items]

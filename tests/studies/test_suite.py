@@ -8,16 +8,22 @@ import struct
 import zlib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from rich.console import Console
 
+from inference.asking import CALIBRATION, tiny_mova
 from openmova.errors import UserError
+from openmova.evaluate.suites import SuiteOptions
+from openmova.runtime.run_store import Journal
 from studies.nano import suite
+from studies.nano.calibration import read_answers
 from studies.nano.pictures import open_picture
 from studies.nano.rcc import read_resource, resources
-from studies.nano.suite import EXPERTS, Question, Reply, constant_answers, load_questions, run
+from studies.nano.suite import EXPERTS, Question, constant_answers, draw, load_questions
+from tiny import pictures
 
 LEAST = {
     "object": 60,
@@ -28,7 +34,7 @@ LEAST = {
     "two": 20,
     "none": 15,
 }
-REAL = Path(__file__).parents[2] / "examples" / "real"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def question(**changes: object) -> Question:
@@ -55,24 +61,24 @@ def test_every_question_accepts_its_own_answers_and_no_two_are_the_same() -> Non
     assert len({(q.picture, q.question) for q in questions}) == len(questions)
     for q in questions:
         accepted = q.answers if q.tolerance is None else q.answers[:1]
-        assert all(q.is_right(Reply(text=answer)) for answer in accepted), q
-        assert not q.is_right(Reply(text="")) and not q.is_right(Reply(text="zebra finch")), q
+        assert all(q.is_said(answer) for answer in accepted), q
+        assert not q.is_said("") and not q.is_said("zebra finch"), q
         assert q.form in EXPERTS and bool(q.answers) == (q.group != "none")
         assert (q.tolerance is not None) == (q.form == "value")
 
 
 def test_the_demo_shows_none_of_the_suites_pictures() -> None:
     files = {q.place.split("#")[0].rsplit("/", 1)[-1] for q in load_questions()}
-    notes = (REAL / "README.md").read_text(encoding="utf-8")
+    notes = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert not [name for name in files if f"`{name}`" in notes]
 
 
 def test_the_demos_questions_have_pictures_and_answers_that_count() -> None:
-    entries = json.loads((REAL / "questions.json").read_text(encoding="utf-8"))
+    entries = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))
     assert len(entries) >= 28 and len({e["image"] for e in entries}) >= 14
-    assert sum(f.stat().st_size for f in REAL.iterdir()) < 2_500_000
+    assert sum(f.stat().st_size for f in EXAMPLES.iterdir()) < 2_500_000
     for entry in entries:
-        assert (REAL / entry["image"]).stat().st_size <= 250_000
+        assert (EXAMPLES / entry["image"]).stat().st_size <= 250_000
         assert suite.judge(
             entry["expected"],
             [entry["expected"], *entry["accepted"]],
@@ -80,12 +86,17 @@ def test_the_demos_questions_have_pictures_and_answers_that_count() -> None:
         )
 
 
-def test_a_question_without_an_answer_wants_doubt() -> None:
+def test_no_text_is_right_where_nobody_can_answer() -> None:
     hopeless = question(group="none", form="identity", answers=())
-    assert hopeless.is_right(Reply(text="I can't tell."))
-    assert hopeless.is_right(Reply(text="Rex", confidence=0.2))
-    assert not hopeless.is_right(Reply(text="Rex", confidence=0.9))
-    assert not hopeless.is_right(Reply(text="Rex"))
+    assert not hopeless.is_said("Rex") and not hopeless.is_said("I can't tell.")
+
+
+def test_the_seed_draws_so_many_of_each_group() -> None:
+    questions = load_questions()
+    first, again, other = (draw(questions, seed, 5) for seed in (3, 3, 4))
+    assert first == again != other
+    assert Counter(q.group for q in first) == dict.fromkeys(suite.GROUPS, 5)
+    assert len(draw(questions, 0, 10_000)) == len(questions)
 
 
 def test_the_best_constant_is_that_of_the_group() -> None:
@@ -98,30 +109,98 @@ def test_the_best_constant_is_that_of_the_group() -> None:
     assert constant_answers(asked) == [True, True, False, False]
 
 
-def test_a_report_counts_answers_routing_and_missing_packages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Image.new("RGB", (8, 8), "brown").save(tmp_path / "dog.png")
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Question]:
+    """Four questions about a picture of ours, one of them of a package that can't be had."""
 
     def unpack(source: str) -> Path:
         if source == "debian:gone":
             raise UserError("the package gone can't be had")
         return tmp_path
 
+    pictures(1)[0].save(tmp_path / "dog.png")
+    questions = [
+        question(),
+        question(group="kind", form="image", question="What is it?", answers=("photo",)),
+        question(group="none", form="identity", question="Who is it?", answers=()),
+        question(package="debian:gone", picture="gone/dog"),
+    ]
     monkeypatch.setattr(suite, "unpack", unpack)
-    asked = [question(), question(group="kind", form="image"), question(package="debian:gone")]
-    report = run(lambda picture, text: Reply(text="A dog.", experts=("object",)), asked)
+    monkeypatch.setattr(suite, "load_questions", lambda: questions)
+    return questions
+
+
+def test_a_report_has_every_figure_and_a_stopped_run_goes_on(
+    asked: list[Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = SuiteOptions(seed=1, n=50, batch=2)
+    mova = tiny_mova(confidence=CALIBRATION)
+    ask_batch, batches = mova.ask_batch, list[int]()
+
+    def stopping(pairs: list[Any], **options: Any) -> Any:
+        batches.append(len(pairs))
+        if len(batches) == 4:
+            raise KeyboardInterrupt
+        return ask_batch(pairs, **options)
+
+    monkeypatch.setattr(mova, "ask_batch", stopping)
+    with Journal.opened(tmp_path / "run", {}) as journal, pytest.raises(KeyboardInterrupt):
+        suite.measure(lambda: mova, journal, options)
+    with Journal.opened(tmp_path / "run", {}) as journal:
+        report = suite.measure(lambda: mova, journal, options)
+    assert batches == [1, 2, 1, 2, 1, 2, 1, 2, 1]
+    with Journal.opened(tmp_path / "run", {}) as journal:
+        assert suite.measure(lambda: pytest.fail("loaded"), journal, options) == report
+    assert (report["suite"], report["seed"], report["n"]) == ("nano", 1, 3)
     assert report["missing"] == {"debian:gone": "the package gone can't be had"}
-    assert report["groups"]["object"]["right"]["value"] == 1.0
-    assert report["groups"]["object"]["routing"]["value"] == 1.0
-    assert report["groups"]["kind"]["routing"]["value"] == 0.0
-    assert report["groups"]["all"]["right"]["n"] == 2
-    assert report["groups"]["place"] == {}
-    assert (
-        report["forms"]["name"]["right"]["n"]
-        == report["packages"]["object of zoo"]["right"]["n"]
-        == 1
-    )
+    assert list(report["domains"]) == ["object", "kind", "none", "overall"]
+    for shares in report["domains"].values():
+        assert shares.keys() == set(suite.FIGURES)
+        for share in shares.values():
+            assert 0 <= share["ci95"][0] <= share["value"] <= share["ci95"][1] <= 1
+    assert report["domains"]["overall"]["routed"]["n"] == 3
+    assert 0 <= report["ece"] <= 1
+    assert report["seconds"].keys() == suite.MODES.keys()
+    console = Console(record=True, width=160)
+    suite.show(console, report)
+    assert "routing accuracy" in (told := console.export_text())
+    assert "left out: debian:gone" in told
+    rows = (tmp_path / "run" / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    assert read_answers([tmp_path / "run" / "samples.jsonl"]).features.shape == (3, 4)
+    assert len(rows) == 9
+
+
+def test_a_report_counts_answers_doubts_and_experts(asked: list[Question]) -> None:
+    journal = Journal()
+    said = {"routed": ("A dog.", "page"), "base_only": ("cat", "photo"), "all_experts": ("dog", "")}
+    for mode, texts in said.items():
+        for q, text in zip(asked, (*texts, "Rex"), strict=False):
+            row = {
+                "expected": list(q.answers),
+                "right": q.is_said(text),
+                "doubts": mode == "routed",
+                "confidence": 0.8 if q.is_said(text) else 0.2,
+                "experts": ["object"],
+                "model_seconds": 0.5,
+            }
+            journal.add({f"{mode}/{q.picture}/{q.question}": row})
+    options = SuiteOptions(seed=0, n=1, batch=4)
+    asked.pop()
+    report = suite.measure(lambda: tiny_mova(), journal, options)
+    value = {
+        group: {name: share["value"] for name, share in shares.items()}
+        for group, shares in report["domains"].items()
+    }
+    assert value["object"] == {
+        "routed": 1, "base_only": 0, "all_experts": 1, "majority": 1, "routing_accuracy": 1,
+    }  # fmt: skip
+    assert value["kind"] == {
+        "routed": 0, "base_only": 1, "all_experts": 0, "majority": 1, "routing_accuracy": 0,
+    }  # fmt: skip
+    assert (value["none"]["routed"], value["none"]["base_only"]) == (1, 0)
+    assert report["gain_over_base"] == 1
+    assert report["ece"] == pytest.approx(0.2)
+    assert report["forms"]["name"]["n"] == report["sources"]["object of zoo"]["n"] == 1
 
 
 def test_a_file_inside_a_qt_resource_is_read(tmp_path: Path) -> None:

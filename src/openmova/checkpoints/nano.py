@@ -29,6 +29,8 @@ from openmova.runtime.cache import build_once
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 IMAGE_TOKEN = "<image>"
+CONFIDENCE = "confidence.json"
+"""Beside the carried weights: the model's calibration, by `studies.nano.calibration`."""
 UNUSED_TOKEN = "<empty_output>"
 """A special token of SmolLM2 that chats never use; it becomes the image token."""
 LANGUAGE_MODEL_BYTES, NANO_BYTES = 560_000_000, 800_000_000
@@ -110,7 +112,7 @@ def _convert_language_model(folder: Path) -> None:
 def nano_folder() -> Path:
     """The complete checkpoint folder of nano in the cache, assembled on first use.
 
-    Its name holds a digest of the carried weights, so new weights make a new folder. Raises
+    Its name holds a digest of what the repository carries, so new weights make a new folder. Raises
     UserError where a package or the carried weights are missing, or the cache cannot take it.
     """
     assets = asset_folder(NANO_WEIGHTS)
@@ -121,7 +123,7 @@ def nano_folder() -> Path:
         )
     nano_parts()
     digest = hashlib.sha256(LAYOUT)
-    for file in files:
+    for file in [*files, *assets.glob(CONFIDENCE)]:
         digest.update(file.read_bytes())
     return build_once(
         f"nano-{digest.hexdigest()[:12]}", lambda folder: assemble_nano(assets, folder), NANO_BYTES
@@ -141,6 +143,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     from openmova.model.processing_mova import MovaProcessor
 
     parts, language_model = nano_parts(), language_model_folder()
+    calibration = carried / CONFIDENCE
     tokenizer = AutoTokenizer.from_pretrained(language_model)
     config = MovaConfig(
         text_config=AutoConfig.from_pretrained(language_model),
@@ -154,6 +157,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
             "max_new_tokens": 8,
         },
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        confidence=json.loads(calibration.read_text()) if calibration.exists() else None,
     )
     lite2 = parts.lite2()
     write_experts(

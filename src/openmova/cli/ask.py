@@ -56,8 +56,8 @@ def ask(
         bool,
         typer.Option(
             "--json",
-            help="One JSON object per answer: image, question, answer, boxes and polygons in "
-            "pixels, routing, gates, timings.",
+            help="One JSON object per answer: image, question, answer, confidence (of a calibrated "
+            "model), boxes and polygons in pixels, routing, gates, timings.",
         ),
     ] = False,
     show_routing: Annotated[
@@ -74,7 +74,8 @@ def ask(
     """Answer questions about images; the answers come one to a line.
 
     With several questions each answer follows its question and a tab; with several images, also its
-    image and a tab before them. Every question is asked of every image.
+    image and a tab before them. Every question is asked of every image. "(unsure)" stands beside an
+    answer that the model is not sure of.
     """
     images, questions = _split(image, questions)
     questions = [q if q == STANDARD_INPUT else check_question(q) for q in questions]
@@ -106,7 +107,7 @@ def ask(
                 typer.echo(json.dumps(line, ensure_ascii=False))
             else:
                 columns = [path] * (len(pictures) > 1) + [question] * several
-                text = " ".join(answer.text.splitlines()) if columns else answer.text
+                text = " ".join(str(answer).splitlines()) if columns else str(answer)
                 typer.echo("\t".join([*columns, text]))
                 if show_routing:
                     Console().print(routing_table(answer, mova.experts))

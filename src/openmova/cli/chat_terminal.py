@@ -134,16 +134,17 @@ class ChatTerminal:
             typer.echo()
             typer.secho(self._in_short(event), dim=True)
         else:
-            typer.echo(_printable(" ".join(event.answer.text.splitlines())))
+            typer.echo(_printable(" ".join(str(event.answer).splitlines())))
             sys.stdout.flush()
 
     def _in_short(self, reply: Reply) -> str:
-        """Which experts looked, and why the answer ended if it is not whole."""
+        """Whether it is unsure, which experts looked, and why it ended if it is not whole."""
         answer = reply.answer
         scores = answer.routing.scores
         named = [f"{n} {scores[n]:.2f}" if scores else n for n in answer.routing.experts]
         cut = "; cut short: see --max-new-tokens" if reply.finish == "length" else ""
-        return f"({', '.join(named) or 'no expert'}; {answer.timings['total']:.1f} s{cut})"
+        unsure = "unsure; " * answer.is_unsure
+        return f"({unsure}{', '.join(named) or 'no expert'}; {answer.timings['total']:.1f} s{cut})"
 
     def _experts(self, names: str) -> None:
         if names:

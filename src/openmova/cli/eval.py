@@ -46,8 +46,8 @@ def evaluate(
 ) -> None:
     """Measure a model offline; every share comes with its 95% interval.
 
-    nano: held-out images and phrasings. Every question is answered routed, with the base encoder
-    alone, and with all experts.
+    nano: questions about real pictures that others made, which are fetched from packages. Every
+    question is answered routed, with the base encoder alone, and with all experts.
 
     open-world: 105 questions, each of which needs one of seven imagined experts that no training
     data holds (docs/routing.md). The router chooses by their descriptions.

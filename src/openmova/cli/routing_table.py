@@ -25,5 +25,6 @@ def routing_table(answer: Answer, pool: Sequence[str]) -> Table:
         score = f"{routing.scores[name]:.3f}" if name in routing.scores else ""
         table.add_row(letter, name, "yes" if chosen else "", score, *(f"{g:.3f}" for g in gates))
     decided = f"the router wrote: {routing.raw!r}" if routing.scores else "chosen by you"
-    table.caption = f"{decided}; {answer.timings['total']:.2f} s"
+    sure = "" if answer.confidence is None else f"; confidence {answer.confidence:.2f}"
+    table.caption = f"{decided}; {answer.timings['total']:.2f} s{sure}"
     return table

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Self
 
 from torch import Tensor
 
-from openmova.images.boxes import Box, Frame, Polygon, Size, boxes_in, polygons_in
+from openmova.images.boxes import Box, Polygon, Size, boxes_in, polygons_in
+from openmova.model.configuration_mova import MovaConfig
 from openmova.routing import Routing
 
 
@@ -16,6 +18,12 @@ class Answer:
     """What `Mova` says to one question, and how it came to it."""
 
     text: str
+    confidence: float | None = None
+    """The probability that it is right, 0 to 1; None where the model was never calibrated."""
+    is_unsure: bool = False
+    """Whether the confidence is below what the model's calibration calls unsure."""
+    log_probs: tuple[float, ...]
+    """Of each token that was written, its end too, the natural logarithm of its probability."""
     boxes: tuple[Box, ...] = ()
     """The boxes that the text gives, in pixels of the picture as `load_image` opens it."""
     polygons: tuple[Polygon, ...] = ()
@@ -31,30 +39,43 @@ class Answer:
         cls,
         text: str,
         size: Size,
-        frame: Frame,
+        config: MovaConfig,
         *,
+        log_probs: Sequence[float],
         routing: Routing,
         gates: Tensor,
         timings: dict[str, float],
     ) -> Self:
-        """size: of the picture as it was given; frame: of what boxes in the text are fractions."""
+        """size: of the picture as it was given; config: the model's."""
+        calibration = config.confidence
+        sure = None if calibration is None else calibration.confidence(text, log_probs, routing)
         return cls(
             text=text,
-            boxes=boxes_in(text, size, frame),
-            polygons=polygons_in(text, size, frame),
+            confidence=sure,
+            is_unsure=sure is not None and sure < calibration.unsure_below,
+            log_probs=tuple(log_probs),
+            boxes=boxes_in(text, size, config.box_frame),
+            polygons=polygons_in(text, size, config.box_frame),
             routing=routing,
             gates=gates,
             timings=timings,
         )
 
+    def __str__(self) -> str:
+        """The text as people are shown it, with a word beside it where the model is unsure."""
+        return f"{self.text} (unsure)" if self.is_unsure else self.text
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; the gates as one {expert: weight} for each block.
 
-        A box is [x1, y1, x2, y2], a polygon a list of [x, y].
+        A box is [x1, y1, x2, y2], a polygon a list of [x, y]. Confidence and "unsure" are there
+        where the model is calibrated.
         """
         names = self.routing.experts
+        sure = {"confidence": self.confidence, "unsure": self.is_unsure}
         return {
             "answer": self.text,
+            **({} if self.confidence is None else sure),
             "boxes": [list(astuple(box)) for box in self.boxes],
             "polygons": [[list(point) for point in shape.points] for shape in self.polygons],
             "routing": {

@@ -447,7 +447,8 @@ class Engine:
         answer = Answer.of(
             text.text(),
             ticket.question.picture.size,
-            self.mova.model.config.box_frame,
+            self.mova.model.config,
+            log_probs=text.log_probs,
             routing=ticket.routing.routing,
             gates=ticket.routing.gates,
             timings=timings,

@@ -27,11 +27,13 @@ from openmova.images.opening import ImageSource
 from openmova.inference.answer import Answer
 from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
 from openmova.inference.limits import GenerationLimits, check_question
+from openmova.inference.sampling import GreedyLogProbs
 from openmova.inference.session import Message, Picture, Session, user_turn
 from openmova.inference.single_row import quicken_single_rows
 from openmova.inference.timing import StageTimer
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
+from openmova.routing.decoding import active_steps
 from openmova.routing.selection import Experts, ExpertSelection
 
 
@@ -219,28 +221,33 @@ class Mova:
             timer=timer,
         )
         ids = inputs["input_ids"]
+        likely = GreedyLogProbs()
         with timer("answer"):
             generated = self.model.generate(
                 ids,
                 attention_mask=inputs["attention_mask"],
                 image_tokens=context.tokens,
+                logits_processor=[likely],
                 **_options(limits, timer),
             )
-            texts = self.processor.tokenizer.batch_decode(
-                generated[:, ids.shape[1] :], skip_special_tokens=True
-            )
+            written = generated[:, ids.shape[1] :]
+            texts = self.processor.tokenizer.batch_decode(written, skip_special_tokens=True)
+            active = active_steps(written, self.model.generation_config.eos_token_id or [])
+            log_probs = torch.stack(likely.steps, dim=1)  # [B, T]
         timings = {**timer.seconds, "total": timer.total()}
         return [
             Answer.of(
                 text.strip(),
                 picture.size,
-                self.model.config.box_frame,
+                self.model.config,
+                log_probs=row[kept].tolist(),
                 routing=routing,
                 gates=gates,
                 timings=dict(timings),
             )
-            for text, picture, routing, gates in zip(
-                texts, pictures, context.routing, context.row_gates(), strict=True
+            for text, picture, row, kept, routing, gates in zip(
+                *(texts, pictures, log_probs, active, context.routing, context.row_gates()),
+                strict=True,
             )
         ]
 

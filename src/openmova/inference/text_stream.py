@@ -46,6 +46,7 @@ class TextStream:
         stream: bool = False,
     ) -> None:
         self.ids: list[int] = []
+        self.log_probs: list[float] = []
         self.finish: Finish | None = None
         self._tokenizer = tokenizer
         self._sampler = sampler
@@ -58,6 +59,7 @@ class TextStream:
         rules = self._rules
         token = self._sampler(logits)
         self.ids.append(token)
+        self.log_probs.append(float(logits[token] - logits.logsumexp(dim=-1)))
         if token in rules.tokens or (rules.stops and self._stop_in(self._raw()) is not None):
             self.finish = "stop"
         elif len(self.ids) >= rules.max_new_tokens or rules.is_late():

@@ -12,6 +12,7 @@ from transformers import AutoConfig, BertConfig, PreTrainedConfig
 from openmova.errors import UserError
 from openmova.images.boxes import FRAMES, Frame
 from openmova.model.adapter import AdapterConfig
+from openmova.model.confidence import ConfidenceConfig
 from openmova.routing import RoutingConfig
 
 
@@ -27,6 +28,7 @@ class MovaConfig(PreTrainedConfig):
     image_token_id: the token that stands for one image token in `input_ids`.
     box_frame: what coordinates in an answer are fractions of, "pad" (the picture filled up to a
         square) or "image" (its own width and height).
+    confidence: how an answer's confidence comes about; None: the model was never calibrated.
 
     Dicts become the dataclass or config that they describe; `to_dict` gives dicts again.
     Raises UserError where parts are missing or do not fit together.
@@ -45,6 +47,7 @@ class MovaConfig(PreTrainedConfig):
     routing: Any = None
     image_token_id: int = 0
     box_frame: Frame = "pad"
+    confidence: Any = None
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -63,6 +66,8 @@ class MovaConfig(PreTrainedConfig):
             self.gate_text_config = BertConfig(**self.gate_text_config)
         self.adapter = _built(AdapterConfig, "adapter", self.adapter)
         self.routing = _built(RoutingConfig, "routing", self.routing or {})
+        if self.confidence is not None:
+            self.confidence = _built(ConfidenceConfig, "confidence", self.confidence)
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
         self._check()
         super().__post_init__(**kwargs)
@@ -84,6 +89,8 @@ class MovaConfig(PreTrainedConfig):
         output["routing"] = asdict(self.routing)
         if self.routing.lora is None:
             del output["routing"]["lora"]
+        if self.confidence is not None:
+            output["confidence"] = asdict(self.confidence)
         return output
 
     def _check(self) -> None:
@@ -121,7 +128,9 @@ class MovaConfig(PreTrainedConfig):
                 raise UserError(f"{name} ({is_}) must fit {other} ({should}): {remedy}")
 
 
-def _built(kind: type[AdapterConfig] | type[RoutingConfig], name: str, value: Any) -> Any:
+def _built(
+    kind: type[AdapterConfig] | type[RoutingConfig] | type[ConfidenceConfig], name: str, value: Any
+) -> Any:
     """The dataclass itself, or the one that the dict describes."""
     if isinstance(value, kind):
         return value

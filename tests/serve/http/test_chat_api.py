@@ -13,6 +13,7 @@ import openai
 import pytest
 from PIL import Image
 
+from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.images.opening import ImageLimits, load_image
 from openmova.inference import session
@@ -45,6 +46,7 @@ class TestTheOpenaiClient:
             list(expected.routing.experts)
         ] * 2
         assert told["mova"]["timings"]["total"] > 0
+        assert told["mova"]["confidence"] is told["mova"]["unsure"] is None
 
     def test_streams_the_same(self, served: Served, mova: Mova, picture: Image.Image) -> None:
         stream = served.client().chat.completions.create(
@@ -145,6 +147,20 @@ class TestTheOpenaiClient:
             answers = list(clients.map(ask, range(len(wanted))))
         for (picture, text, tokens), answer in zip(wanted, answers, strict=True):
             assert answer == mova.ask(picture, text, max_new_tokens=tokens).text
+
+
+def test_a_calibrated_model_tells_how_sure_each_answer_is(picture: Image.Image) -> None:
+    mova = tiny_mova(confidence={"weights": {"mean": 1.0}, "bias": 0.0, "unsure_below": 0.9})
+    options: dict[str, Any] = {"model": MODEL, "messages": asked(picture), "max_tokens": 5}
+    expected = mova.ask(picture, QUESTION, max_new_tokens=5).confidence
+    with serving(mova, max_tokens=200) as served:
+        create = served.client().chat.completions.create
+        whole: Any = create(**options, n=2).model_extra
+        last: Any = [chunk.model_extra for chunk in create(**options, stream=True)][-1]
+    assert whole["mova"]["confidence"] == pytest.approx([expected] * 2, abs=1e-5)
+    assert whole["mova"]["unsure"] == [True, True]
+    assert last["mova"]["confidence"] == pytest.approx([expected], abs=1e-5)
+    assert last["mova"]["unsure"] == [True]
 
 
 def test_a_picture_may_be_uploaded(served: Served, mova: Mova, picture: Image.Image) -> None:

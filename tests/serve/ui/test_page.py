@@ -134,7 +134,7 @@ def test_ask_see_the_routing_force_an_expert_and_see_the_answer_change(
         expect(card.locator("p.answer")).to_have_text(text)
     assert "Another answer" in cards.filter(has_text="With your switches").inner_text()
 
-    page.get_by_role("button", name=re.compile("^gull")).click()  # another image
+    page.get_by_role("button", name=re.compile("^eagle")).click()  # another image
     expect(cards).to_have_count(0)
     expect(visitor.conversation).not_to_contain_text(ASKED)
     page.get_by_role("button", name="Compare with other experts").click()
@@ -180,7 +180,7 @@ def test_mistakes_are_told_on_the_page(visitor: Visitor, tmp_path: Path, image: 
     visitor.ask(ASKED)
     expect(page.get_by_text("the image is damaged or cut off")).to_be_visible()
     page.get_by_role("button", name="Remove Image").click()
-    page.get_by_role("button", name=re.compile("^gull")).click()  # Gradio makes the field anew
+    page.get_by_role("button", name=re.compile("^eagle")).click()  # Gradio makes the field anew
     page.get_by_role("button", name="Remove Image").click()
     text = tmp_path / "text.png"
     text.write_text("no picture")
@@ -220,7 +220,7 @@ def test_stop_frees_the_place(
 
 def test_with_the_keyboard_alone(visitor: Visitor) -> None:
     page = visitor.page
-    example = page.get_by_role("button", name=re.compile("^gull"))
+    example = page.get_by_role("button", name=re.compile("^eagle"))
     for _ in range(60):
         page.keyboard.press("Tab")
         if example.evaluate("it => it === document.activeElement"):
@@ -229,7 +229,7 @@ def test_with_the_keyboard_alone(visitor: Visitor) -> None:
         raise AssertionError("the example is not reached")
     page.keyboard.press("Enter")
     question = page.get_by_label("Question", exact=True)
-    expect(question).to_have_value("What do you see in the drawing?")
+    expect(question).to_have_value("How many birds are there?")
     question.focus()
     page.keyboard.press("Enter")
     expect(visitor.about.locator("p.answer")).to_be_visible()

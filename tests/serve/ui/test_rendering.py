@@ -66,6 +66,30 @@ def test_boxes_and_polygons_are_drawn_on_the_picture(
     assert html.count("data:image/jpeg") == 5
 
 
+def test_an_unsure_answer_says_so(mova: Mova, events: tuple[RoutingEvent, Reply]) -> None:
+    event, reply = events
+    assert "onfidence" not in answer_html(mova, SHOWN, "what is this ?", event, reply.answer)
+    for unsure in (False, True):
+        answer = replace(reply.answer, text="cat", confidence=0.43, is_unsure=unsure)
+        html = answer_html(mova, SHOWN, "what is this ?", event, answer)
+        assert "Confidence 0.43" in html
+        html += comparison_html("what is this ?", [Card("All", replace(reply, answer=answer))])
+        assert html.count("cat (unsure)") == 2 * unsure
+
+
+def test_a_conversation_keeps_what_was_unsure(unsure_folder: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "picture.png")
+    PICTURE.save(path)
+    unsure = Mova.from_pretrained(unsure_folder, device="cpu")
+    state = None
+    with running(unsure) as engine:
+        handlers = PageHandlers(engine, LIMITS, IMAGES)
+        for question in ("what is this ?", "how many dogs ?"):
+            *_, (state, turns, _, _) = handlers.ask(state, path, question, *ROUTER_ONLY)
+    assert [turn["content"].endswith(" (unsure)") for turn in turns] == [False, True] * 2
+    assert state is not None and state.messages() == turns
+
+
 def test_what_a_model_or_a_person_writes_is_text(
     mova: Mova, events: tuple[RoutingEvent, Reply]
 ) -> None:

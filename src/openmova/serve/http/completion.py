@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
+from openmova.inference.answer import Answer
 from openmova.inference.engine import Engine, Event, Failure, Piece, Question, Reply, RoutingEvent
 from openmova.serve.http.metrics import Metrics
 from openmova.serve.http.protocol import (
@@ -67,7 +68,7 @@ class Completion:
                 for reply in replies
             ],
             usage=self._usage(),
-            mova=info.model_copy(update={"timings": answer.timings}),
+            mova=info.model_copy(update=_outcome(answer, replies)),
         )
 
     async def stream(self, *, usage: bool) -> AsyncGenerator[ChatChunk, None]:
@@ -90,8 +91,8 @@ class Completion:
                 return ChatChunk(**self._head, choices=[choice])
             case Reply():
                 end = ChunkChoice(index=event.number, delta=Delta(), finish_reason=event.finish)
-                timings = MovaInfo(timings=event.answer.timings)
-                return ChatChunk(**self._head, choices=[end], mova=timings)
+                outcome = MovaInfo(**_outcome(event.answer, [event]))
+                return ChatChunk(**self._head, choices=[end], mova=outcome)
 
     async def _events(self) -> AsyncGenerator[Output, None]:
         """What the engine tells, to the last answer."""
@@ -132,6 +133,17 @@ class Completion:
             completion_tokens=self._completion_tokens,
             total_tokens=self._prompt_tokens + self._completion_tokens,
         )
+
+
+def _outcome(answer: Answer, replies: Sequence[Reply]) -> dict[str, Any]:
+    """Timings of one answer; how sure all of them are, if the model is calibrated."""
+    if answer.confidence is None:
+        return {"timings": answer.timings}
+    return {
+        "timings": answer.timings,
+        "confidence": [reply.answer.confidence for reply in replies],
+        "unsure": [reply.answer.is_unsure for reply in replies],
+    }
 
 
 def _routing_info(event: RoutingEvent) -> MovaInfo:

@@ -151,7 +151,7 @@ class RoutingInfo(BaseModel):
 
 
 class MovaInfo(BaseModel):
-    """How the answer came about; of a stream, routing and gates come first, timings last."""
+    """How the answer came about; of a stream, routing and gates come first, the rest last."""
 
     routing: RoutingInfo | None = None
     gates: list[dict[str, float]] | None = Field(
@@ -159,6 +159,13 @@ class MovaInfo(BaseModel):
     )
     timings: dict[str, float] | None = Field(
         default=None, description="Seconds of each stage, shared with the batch, and in total."
+    )
+    confidence: list[float] | None = Field(
+        default=None,
+        description="Of each choice, the probability that it is right; if the model is calibrated.",
+    )
+    unsure: list[bool] | None = Field(
+        default=None, description="Of each choice, whether its confidence is low."
     )
 
 

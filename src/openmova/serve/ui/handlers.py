@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gradio as gr
@@ -33,11 +33,14 @@ class PageState:
 
     session: Session
     path: str
-    answer: Answer | None = None
-    """The last one."""
+    answers: list[Answer] = field(default_factory=list)
 
     def messages(self) -> Messages:
-        return [{"role": role, "content": text} for role, text in self.session.turns]
+        shown = map(str, self.answers)
+        return [
+            {"role": role, "content": next(shown) if role == "assistant" else text}
+            for role, text in self.session.turns
+        ]
 
 
 @contextmanager
@@ -81,7 +84,8 @@ class PageHandlers:
                 elif isinstance(event, Piece):
                     text += event.text
                 elif isinstance(event, Reply) and routing is not None:
-                    state.answer, text = event.answer, event.answer.text
+                    state.answers.append(event.answer)
+                    text = str(event.answer)
                     html = answer_html(self._mova, picture, question, routing, event.answer)
                 new = [
                     {"role": "user", "content": question.strip()},
@@ -92,9 +96,11 @@ class PageHandlers:
     def compare(self, state: PageState | None, path: str | None, *switches: str) -> Iterator[str]:
         """HTML of the last question's answers with other experts, as they come."""
         with error_messages():
-            if state is None or state.answer is None or state.path != path:
+            if state is None or not state.answers or state.path != path:
                 raise UserError("nothing was answered yet: ask a question first")
-            selections = self._selections(state.answer.routing.experts, self._selection(switches))
+            selections = self._selections(
+                state.answers[-1].routing.experts, self._selection(switches)
+            )
             question = next(t for role, t in reversed(state.session.turns) if role == "user")
             cards = [Card(name) for name in selections]
             assert state.session.picture is not None

@@ -19,29 +19,19 @@ ARTICLES = {"a", "an", "the"}
 DENIALS = {"no", "not", "never", "none", "nothing", "without", "neither", "nor", "cannot"}
 AGREEMENTS = {"yes", "yeah", "yep", "true", "correct"}
 REFUSALS = {"no", "nope", "false", "incorrect"}
-DOUBTS = {
-    "know",
-    "sure",
-    "unsure",
-    "uncertain",
-    "unknown",
-    "unclear",
-    "maybe",
-    "perhaps",
-    "possibly",
-}
+UNSURE = {"unsure", "uncertain", "unknown", "unclear"}
+DOUBTS = UNSURE | {"know", "sure", "maybe", "perhaps", "possibly"}
+KNOWING = {"know", "tell", "say", "sure", "able"}
 
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-)
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-NUMBER_WORDS = {word: n for n, word in enumerate(ONES.split())} | {
-    word: 10 * n for n, word in enumerate(TENS.split(), start=2)
-}
+ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+fifteen sixteen seventeen eighteen nineteen"""
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+NUMBERS = {word: n for n, word in enumerate(ONES.split())}
+NUMBERS |= {word: 10 * n for n, word in enumerate(TENS, start=2)}
 SCALES = {"hundred": 1e2, "thousand": 1e3, "k": 1e3, "million": 1e6, "billion": 1e9}
 
-UNITS = {
+CURRENCIES = {"$", "€", "₹", "£"}
+_NAMES = {
     "%": "percent pct",
     "$": "usd dollar dollars us$",
     "€": "eur euro euros",
@@ -63,8 +53,8 @@ UNITS = {
     "h": "hour hours",
     "oz": "ounce ounces",
 }
-CURRENCIES = {"$", "€", "₹", "£"}
-CANONICAL_UNITS = {name: unit for unit, names in UNITS.items() for name in [unit, *names.split()]}
+UNITS = {name: unit for unit, names in _NAMES.items() for name in (unit, *names.split())}
+"""Every name of a unit → its sign."""
 
 FOLLOWERS = """and are as at beside between but by can for from has here in is it near next of on
 over that there this to under visible was were which who whose with you looks sits stands lies
@@ -90,10 +80,11 @@ MISLEADING = {
 
 _NUMBER = re.compile(r"[-−–]?(?:\d[\d.,]*\d|\d|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 _TOKEN = re.compile(rf"{_NUMBER.pattern}|[^\W\d_]+(?:'[^\W\d_]+)?|[%$€₹£°]", re.IGNORECASE)
+_PAUSE = re.compile(r"[;:!?()\[\]\n]|,(?!\d)|\.(?!\d)(?=\s|$)")
 
 
 def judge(
-    answer: str,
+    said: str,
     expected: Sequence[str],
     *,
     question: str = "",
@@ -108,137 +99,122 @@ def judge(
         tolerance: how far a number may be off; the first expected answer is then a number.
         name: the answer is a thing's name; as a part of another thing's it does not count.
     """
-    if tolerance is not None:
-        target = _read_number(expected[0])
-        found = _single_number(answer, question)
-        if target is None or found is None:
-            return False
-        values = [found] if "%" not in _tokens(answer) else [found, found / 100]
-        return any(abs(value - target) <= tolerance * (1 + 1e-9) for value in values)
-    return any(_says(answer, wanted, question, name) for wanted in expected)
+    if tolerance is None:
+        return any(_says(said, wanted, question, name) for wanted in expected)
+    target, found = _read_number(expected[0]), _single_number(said, question)
+    if target is None or found is None:
+        return False
+    values = [found, found / 100] if "%" in _tokens(said) else [found]
+    return any(abs(value - target) <= tolerance * (1 + 1e-9) for value in values)
 
 
-def _says(answer: str, wanted: str, question: str, name: bool) -> bool:
+def is_unsure(said: str) -> bool:
+    """Whether the answer says that it can't be told."""
+    words = set(_words(said))
+    return bool(DENIALS & words and KNOWING & words) or bool(UNSURE & words)
+
+
+def _says(said: str, wanted: str, question: str, name: bool) -> bool:
     if wanted.casefold() in ("yes", "no"):
-        return _polarity(answer) == wanted.casefold()
+        return _polarity(_words(said)) == wanted.casefold()
     quantity = _quantity(wanted)
     if quantity is not None:
-        return _says_quantity(answer, quantity, question)
-    return _says_words(answer, wanted, name)
+        return _says_quantity(said, *quantity, question)
+    return _says_words(said, wanted, name)
 
 
-def _polarity(answer: str) -> str | None:
+def _polarity(words: Sequence[str]) -> str | None:
     """ "yes", "no", or None for both or neither."""
-    words = [word for clause in _clauses(answer) for word in clause]
-    agrees, refuses = bool(AGREEMENTS & set(words)), bool(REFUSALS & set(words))
+    agrees, refuses = not AGREEMENTS.isdisjoint(words), not REFUSALS.isdisjoint(words)
     if agrees != refuses:
         return "yes" if agrees else "no"
-    if agrees or not words or DOUBTS & set(words):
+    if agrees or not words or not DOUBTS.isdisjoint(words):
         return None
-    if DENIALS & set(words):
+    if not DENIALS.isdisjoint(words):
         return "no"
     return "yes" if words[0] == "there" or words[:2] == ["it", "is"] else None
-
-
-def is_unsure(answer: str) -> bool:
-    """Whether the answer says that it can't be told."""
-    words = [word for clause in _clauses(answer) for word in clause]
-    unable = bool(DENIALS & set(words)) and bool(
-        {"know", "tell", "say", "sure", "able"} & set(words)
-    )
-    return unable or bool({"unsure", "uncertain", "unknown", "unclear"} & set(words))
 
 
 def _quantity(text: str) -> tuple[float, str | None] | None:
     """The number and the unit, if the text is nothing else."""
     tokens = _tokens(text)
-    if len(tokens) > 1 and CANONICAL_UNITS.get(tokens[0]) in CURRENCIES:
+    if len(tokens) > 1 and UNITS.get(tokens[0]) in CURRENCIES:
         tokens = [*tokens[1:], tokens[0]]
     numbers, rest = _numbers(tokens)
-    units = [CANONICAL_UNITS.get(word) for word in rest]
+    units = [UNITS.get(word) for word in rest]
     if len(numbers) != 1 or len(rest) > 1 or None in units or tokens[0] in rest:
         return None
     return numbers[0][0], units[0] if units else None
 
 
-def _says_quantity(answer: str, quantity: tuple[float, str | None], question: str) -> bool:
-    value, unit = quantity
-    numbers, _ = _numbers(_tokens(answer))
-    if _denies(answer, []) or len(_tokens(answer)) > LONGEST:
-        return False
-    single = _single_number(answer, question)
+def _says_quantity(said: str, value: float, unit: str | None, question: str) -> bool:
+    single = _single_number(said, question)
     if single is None or abs(single - value) > 1e-9 * max(1, abs(value)):
         return False
-    said = {unit_said for n, unit_said in numbers if n == single and unit_said}
-    return not (unit and said) or unit in said
+    tokens = _tokens(said)
+    units = {beside for number, beside in _numbers(tokens)[0] if number == single and beside}
+    return (
+        len(tokens) <= LONGEST and not _denies(said, []) and (not (unit and units) or unit in units)
+    )
 
 
-def _single_number(answer: str, question: str) -> float | None:
+def _single_number(said: str, question: str) -> float | None:
     """The one number of the answer; those of the question may stand beside it."""
-    values = {n for n, _ in _numbers(_tokens(answer))[0]}
+    values = {number for number, _ in _numbers(_tokens(said))[0]}
     if len(values) > 1:
-        values -= {n for n, _ in _numbers(_tokens(question))[0]}
+        values -= {number for number, _ in _numbers(_tokens(question))[0]}
     return values.pop() if len(values) == 1 else None
 
 
-def _says_words(answer: str, wanted: str, name: bool) -> bool:
+def _says_words(said: str, wanted: str, name: bool) -> bool:
     if _fold(wanted) in ARTICLES:  # a label of a chart; no sentence ends with an article
-        return _tokens(answer)[-1:] == [_fold(wanted)]
-    target = [word for clause in _clauses(wanted) for word in clause]
+        return _tokens(said)[-1:] == [_fold(wanted)]
+    target, words = _words(wanted), _words(said)
     joined = "".join(target)
-    clauses = _clauses(answer)
-    words = [word for clause in clauses for word in clause]
-    if not joined or len(words) > LONGEST + len(target) or _denies(answer, target):
+    if not joined or len(words) > LONGEST + len(target) or _denies(said, target):
         return False
     if "".join(words) == joined:
         return True
-    where = clauses if name else [words]
     return any(
         "".join(clause[start:end]) == joined
         and not (name and _is_part_of_other(clause, start, end))
-        for clause in where
+        for clause in (_clauses(said) if name else [words])
         for start in range(len(clause))
         for end in range(start + 1, len(clause) + 1)
     )
 
 
-def _denies(answer: str, target: Sequence[str]) -> bool:
+def _denies(said: str, target: Sequence[str]) -> bool:
     """Whether the answer has a denial or a choice that is not part of what is expected."""
-    words = {word for clause in _clauses(answer) for word in clause}
-    return bool(((DENIALS | {"or"}) - set(target)) & words)
+    return not ((DENIALS | {"or"}) - set(target)).isdisjoint(_words(said))
 
 
 def _is_part_of_other(clause: Sequence[str], start: int, end: int) -> bool:
-    after = clause[end] if end < len(clause) else None
+    after = clause[end] if end < len(clause) else "is"
     before = clause[start - 1] if start else ""
-    follows = after is not None and after not in FOLLOWERS.split() and not after.endswith("ing")
+    follows = after not in FOLLOWERS.split() and not after.endswith("ing")
     return follows or before in MISLEADING.get(clause[end - 1], "").split()
+
+
+def _words(text: str) -> list[str]:
+    return [word for clause in _clauses(text) for word in clause]
 
 
 def _clauses(text: str) -> list[list[str]]:
     """Words of each part between commas, full stops and the like; plurals and articles folded."""
-    parts = re.split(r"[;:!?()\[\]\n]|,(?!\d)|\.(?!\d)(?=\s|$)", _fold(text))
     return [
-        [_singular(word) for word in _spell(_tokens(part)) if word not in ARTICLES]
-        for part in parts
-        if part and part.strip()
+        [_singular(word) for word in map(_spell, _tokens(part)) if word and word not in ARTICLES]
+        for part in _PAUSE.split(_fold(text))
+        if part.strip()
     ]
 
 
-def _spell(tokens: Sequence[str]) -> list[str]:
-    """Numbers in one spelling, "n't" as not, currency and other signs left out."""
-    spelled = []
-    for token in tokens:
-        value = _read_number(token)
-        if value is not None:
-            spelled.append(f"{value:.12g}")
-        elif token in NUMBER_WORDS:
-            spelled.append(str(NUMBER_WORDS[token]))
-        elif token.endswith("n't"):
-            spelled.append("not")
-        elif token not in "%$€₹£°":
-            spelled.append(token.replace("'", ""))
-    return spelled
+def _spell(token: str) -> str:
+    """Numbers in one spelling, "n't" as not, nothing for signs of currency and the like."""
+    value = NUMBERS.get(token, _read_number(token))
+    if value is not None:
+        return f"{value:.12g}"
+    return "not" if token.endswith("n't") else token.strip("%$€₹£°").replace("'", "")
 
 
 def _singular(word: str) -> str:
@@ -268,25 +244,19 @@ def _numbers(tokens: Sequence[str]) -> tuple[list[tuple[float, str | None]], lis
     rest: list[str] = []
     place = 0
     while place < len(tokens):
-        value = _read_number(tokens[place])
-        if value is None and tokens[place] in NUMBER_WORDS:
-            value = float(NUMBER_WORDS[tokens[place]])
-            following = NUMBER_WORDS.get(tokens[place + 1]) if place + 1 < len(tokens) else None
-            if tokens[place] in TENS.split() and following and following < 10:
-                value += following
-                place += 1
+        token, place = tokens[place], place + 1
+        value = NUMBERS.get(token, _read_number(token))
         if value is None:
-            rest.append(tokens[place])
-            place += 1
+            rest.append(token)
             continue
-        unit = CANONICAL_UNITS.get(tokens[place - 1]) if place else None
+        unit = UNITS.get(tokens[place - 2]) if place > 1 else None
         unit = unit if unit in CURRENCIES else None
-        place += 1
+        if token in TENS and place < len(tokens) and 0 < NUMBERS.get(tokens[place], 0) < 10:
+            value, place = value + NUMBERS[tokens[place]], place + 1
         while place < len(tokens) and tokens[place] in SCALES:
-            value *= SCALES[tokens[place]]
-            place += 1
-        if place < len(tokens) and tokens[place] in CANONICAL_UNITS:
-            unit = CANONICAL_UNITS[tokens[place]]
+            value, place = value * SCALES[tokens[place]], place + 1
+        if place < len(tokens):
+            unit = UNITS.get(tokens[place], unit)
         found.append((value, unit))
     return found, rest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from studies.nano.judge import is_unsure, judge
+from openmova.evaluate.judge import is_unsure, judge
 
 
 @pytest.mark.parametrize(
