@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
+from commands import run
 from openmova import Mova
-from openmova.cli import app
 from openmova.cli.chat_terminal import ChatTerminal
 from openmova.inference.engine import Engine
 from terminal import COMMAND, CTRL_D, UP, Terminal
@@ -31,7 +31,7 @@ def line(text: str) -> str:
 class TestByLine:
     def run(self, tiny_folder: str, stdin: str, *arguments: str) -> Result:
         options = ("--model", tiny_folder, "--max-new-tokens", "5", "--device", "cpu")
-        return CliRunner().invoke(app, ["chat", *arguments, *options], input=stdin)
+        return run("chat", *arguments, *options, stdin=stdin)
 
     def test_the_answers_of_a_conversation(self, tiny_folder: str, image: str, mova: Mova) -> None:
         chat = mova.chat()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from openmova.cli.console import muted, status
+from openmova.cli.console import silence_stderr, status
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.inference.limits import GenerationLimits
@@ -59,7 +59,7 @@ class ChatTerminal:
         """A new conversation, about this image."""
         from openmova.inference.session import Picture
 
-        with muted():
+        with silence_stderr():
             self._session.open(Picture.of(image, self._engine.mova.processor))
         self._last = None
 

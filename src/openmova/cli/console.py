@@ -89,19 +89,20 @@ MODEL_HELP = "'nano', the folder of a checkpoint, or owner/name on the hub."
 YES_HELP = "Don't ask before a released MoVA is downloaded and converted."
 
 
-def fetched(model: str, *, yes: bool = False) -> str:
-    """The model, as a folder if it had to come from the hub.
+def fetch_model(model: str, *, yes: bool = False) -> Path:
+    """The folder of the checkpoint that is meant.
 
-    Comes before any `status`: a download has bars of its own, and the release's asks first.
+    Comes before any other `status`: a download has bars of its own, and the release's asks first.
     """
+    from openmova.checkpoints.locate import checkpoint_folder
     from openmova.runtime.hub import HUB_ID
 
     if not HUB_ID.fullmatch(model) or Path(model).exists():
-        return model
-    from openmova.checkpoints.locate import checkpoint_folder
-
+        with status(f"looking at {model}"):
+            quiet_libraries()
+            return checkpoint_folder(model)
     quiet_libraries(downloads=True)
-    return str(after_consent(lambda agreed: checkpoint_folder(model, yes=agreed), yes))
+    return after_consent(lambda agreed: checkpoint_folder(model, yes=agreed), yes)
 
 
 def after_consent(act: Callable[[bool], Result], yes: bool) -> Result:
@@ -134,7 +135,7 @@ def status(text: str) -> Iterator[None]:
 
 
 @contextmanager
-def muted() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Drop what C libraries print on standard error, such as libtiff on a damaged file."""
     sys.stderr.flush()
     kept = os.dup(2)

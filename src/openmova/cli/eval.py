@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.cli.options import AsJson, BatchSize, ModelOptions, OutputFolder, takes_model
 from openmova.errors import UserError
 from openmova.evaluate.suites import SuiteOptions, find_suite, suite_names
-from openmova.runtime.run_store import Journal, fingerprint
+from openmova.runtime.run_store import Journal
 
 if TYPE_CHECKING:
     from openmova.inference.mova import Mova
@@ -23,15 +24,14 @@ Examples:
   openmova eval --suite nano --output runs/eval
   openmova eval --suite open-world --model path/to/checkpoint
   openmova eval --suite mini --variants runs/mini --output runs/mini-eval"""
-VARIANTS_HELP = "Of mini: what python -m studies.claims trained."
-OUTPUT_HELP = "Keep every answer there; the same command goes on where it was stopped."
 
 
+@takes_model
 def evaluate(
+    model_options: ModelOptions,
     suite: Annotated[
         str, typer.Option(help=f"Which suite: {' or '.join(suite_names())}.")
     ] = "nano",
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
     seed: Annotated[int, typer.Option(help="Of all that the suite draws.")] = 0,
     n: Annotated[
         int | None,
@@ -39,15 +39,13 @@ def evaluate(
             help="Questions for each group, but in open-world. [default: nano 50, mini 40]", min=1
         ),
     ] = None,
-    variants: Annotated[Path | None, typer.Option(metavar="DIR", help=VARIANTS_HELP)] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help=OUTPUT_HELP)
+    variants: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Of mini: what python -m studies.claims trained."),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Questions answered at once.", min=1)] = 8,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The last line is one JSON object with all figures.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    output: OutputFolder = None,
+    batch: BatchSize = 8,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a model offline; every share comes with its 95% interval.
 
@@ -73,15 +71,13 @@ def evaluate(
         seed=seed, n=found.DEFAULT_N if n is None else n, batch=batch, variants=variants
     )
     settings: dict[str, Any] = {"suite": suite, "seed": seed, "n": options.n}
-    folder = fetched(model, yes=yes)
     if output is not None:
-        with status(f"reading {model}"):
-            settings["weights"] = _weights(folder)
+        settings |= model_options.settings()
 
     def load(path: Path | None) -> Mova:
-        return _loaded(folder if path is None else str(path))
+        return (model_options if path is None else replace(model_options, model=str(path))).load()
 
-    with Journal.opened(output, settings, model=model) as journal:
+    with Journal.opened(output, settings, model=model_options.model) as journal:
         report = found.measure(load, journal, options)
     if as_json:
         typer.echo(json.dumps(report))
@@ -89,18 +85,3 @@ def evaluate(
     from rich.console import Console
 
     found.show(Console(), report, output)
-
-
-def _weights(model: str) -> str:
-    """The checksum of the checkpoint."""
-    from openmova.checkpoints.locate import checkpoint_folder
-
-    return fingerprint(checkpoint_folder(model))
-
-
-def _loaded(model: str) -> Mova:
-    with status(f"loading {model}"):
-        from openmova.inference.mova import Mova
-
-        quiet_libraries()
-        return Mova.from_pretrained(model)
