@@ -19,7 +19,7 @@ class UserError(Exception):
 def nearest(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not known: the most like it, or all."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=3)
+    near = difflib.get_close_matches(name.lower(), names, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"known are {', '.join(names) or 'none'}"

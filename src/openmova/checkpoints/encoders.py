@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from transformers import BertConfig, BertModel
 from openmova.checkpoints import mova_specs
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.encoder_layouts import BERT, LAYOUTS, Layout, config_sizes, unused
-from openmova.checkpoints.plan import Drop, KeyMap, Plan, Shapes, plan_keys
+from openmova.checkpoints.plan import Drop, Part, Plan, Shapes
 from openmova.checkpoints.source_files import is_release, optional_config, read_json
 from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.errors import UserError
@@ -33,29 +33,17 @@ Spec = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderParts:
-    """An encoder's checkpoint, understood: nothing of it is loaded yet."""
+class EncoderParts(Part):
+    """An encoder's checkpoint, understood; the places are our parameters."""
 
     title: str
     kind: str
     spec: Spec
     """Of the expert, as in config.json; of BERT the keywords of its config."""
-    tensors: Tensors
-    key_map: KeyMap
-    """The places are our parameters."""
-    expected: Shapes
-    """Our parameters."""
-    resizable: frozenset[str] = field(default_factory=frozenset)
 
     def plan(self, dtype: str | None = None) -> Plan:
         """Of this encoder alone, into one file that has its name. dtype: default as it is."""
-        plan = plan_keys(
-            self.tensors.names(),
-            self.key_map,
-            self.expected,
-            resizable=self.resizable,
-            dtype=dtype,
-        )
+        plan = super().plan(dtype)
         file = f"{self.spec['name']}.safetensors"
         plan.entries = [replace(entry, file=file) for entry in plan.entries]
         return plan

@@ -25,7 +25,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.encoder_layouts import RECOMPUTED, recomputed
-from openmova.checkpoints.plan import Drop, KeyMap, Shapes, plan_keys
+from openmova.checkpoints.plan import Drop, KeyMap, Part, Shapes
 from openmova.checkpoints.source_files import source_name
 from openmova.checkpoints.tensors import Tensors, open_tensors, torch_dtype
 from openmova.errors import UserError
@@ -38,14 +38,10 @@ TURN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageModelParts:
-    """A language model's checkpoint, understood."""
+class LanguageModelParts(Part):
+    """A language model's checkpoint, understood; the places are those of a MoVA's checkpoint."""
 
     config: PreTrainedConfig
-    tensors: Tensors
-    key_map: KeyMap
-    """The places are those of a MoVA's checkpoint."""
-    expected: Shapes
 
 
 def language_model_conversion(source: Path, *, dtype: str | None = None) -> Conversion:
@@ -54,7 +50,7 @@ def language_model_conversion(source: Path, *, dtype: str | None = None) -> Conv
     dtype: of the floating tensors, default as they are. Raises UserError as `read_language_model`.
     """
     parts = read_language_model(source)
-    plan = plan_keys(parts.tensors.names(), parts.key_map, parts.expected, dtype=dtype)
+    plan = parts.plan(dtype)
     plan.entries = [replace(entry, name=entry.source) for entry in plan.entries]
     config = parts.config
     if dtype is not None:

@@ -13,7 +13,7 @@ import torch
 from accelerate import infer_auto_device_map
 from accelerate.utils import CustomDtype, get_max_memory
 
-from openmova.checkpoints.memory import GIB, LEFT_FREE, measure
+from openmova.checkpoints.memory import GIB, LEFT_FREE, measure, unloaded_model
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -58,8 +58,7 @@ def auto_device_map(
     needs = measure(config, folder)
     scale = dtype.itemsize / torch.bfloat16.itemsize
     room[gpus[0]] -= int(scale * (needs.expert_bytes(offload=offload) + needs.cache_bytes))
-    with torch.device("meta"):
-        model = MovaForConditionalGeneration(config, folder)
+    model, _ = unloaded_model(config, folder)
     special: dict[str, torch.dtype | CustomDtype] = {}
     if quantization is not None:
         small = torch.int8 if QUANTIZATIONS[quantization].bits == 8 else CustomDtype.INT4

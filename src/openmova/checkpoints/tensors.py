@@ -32,7 +32,7 @@ USUAL_NAMES = (
 )
 """What a checkpoint folder is looked through for, first come first taken."""
 POINTER = b"version https://git-lfs"
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)")
+_SHARD = re.compile(r".+-\d{5}-of-\d{5}\.\w+")
 _NOT_WEIGHTS = ("training_args.bin", "optimizer", "scheduler", "rng_state")
 _REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:class|global):? ([\w.]+)")
 _REFUSED_OPERAND = "Unsupported operand"
@@ -135,7 +135,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 def open_tensors(path: Path) -> Tensors:
     """The tensors of a file (.safetensors, .bin, .pth, .pt) or of a folder, by their names.
 
-    A folder's index says which shards there are; without one, the shards' own numbers do.
+    A folder's index says which shards there are; without one, all that are numbered are taken.
     Raises UserError that names what is missing or damaged.
     """
     if path.is_file():
@@ -275,7 +275,6 @@ def _open_numbered(folder: Path) -> Tensors:
         )
         shards = [file for file in files if _SHARD.fullmatch(file.name)]
         if shards:
-            _check_numbers(shards)
             return _join_shards(shards)
         if len(files) == 1:
             return _open_file(files[0])
@@ -285,16 +284,3 @@ def _open_numbered(folder: Path) -> Tensors:
     raise UserError(
         f"{folder.name!r} holds no weights (.safetensors, .bin, .pth, .pt): check the source"
     )
-
-
-def _check_numbers(shards: list[Path]) -> None:
-    """Raises UserError if a number is missing in `name-00001-of-00003.bin` and so on."""
-    here = {file.name for file in shards}
-    for file in shards:
-        parts = _SHARD.fullmatch(file.name)
-        assert parts is not None
-        stem, count, suffix = parts["stem"], parts["count"], parts["suffix"]
-        for number in range(1, int(count) + 1):
-            name = f"{stem}-{number:05d}-of-{count}{suffix}"
-            if name not in here:
-                raise UserError(f"the checkpoint lacks {name}: download it")

@@ -14,7 +14,6 @@ tuple or Mapping of these, `| None` or any other union; `Annotated[..., Must(...
 
 from __future__ import annotations
 
-import difflib
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +33,7 @@ from typing import (
 
 import yaml
 
-from openmova.errors import UserError
+from openmova.errors import UserError, nearest
 
 Kind = TypeVar("Kind")
 
@@ -100,8 +99,7 @@ def check_choice(what: str, given: Any, known: Iterable[str], where: str = "") -
     """Raises UserError, with the nearest names, for one that is not known."""
     names = list(known)
     if given not in names:
-        near = difflib.get_close_matches(str(given).lower(), names, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+        hint = nearest(str(given), names)
         raise UserError(f"the recipe has an unknown {what}, {where + str(given)!r}: {hint}")
 
 
