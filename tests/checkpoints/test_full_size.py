@@ -39,9 +39,16 @@ def places(config: MovaConfig) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def test_every_released_tensor_has_a_place_of_its_shape(planned: tuple[MovaConfig, Plan]) -> None:
+@pytest.fixture(scope="module")
+def released() -> dict[str, tuple[int, ...]]:
+    return places(MovaConfig(**mova_8b()))
+
+
+def test_every_released_tensor_has_a_place_of_its_shape(
+    planned: tuple[MovaConfig, Plan], released: dict[str, tuple[int, ...]]
+) -> None:
     _, plan = planned
-    assert {entry.place: entry.shape for entry in plan.entries} == places(MovaConfig(**mova_8b()))
+    assert {entry.place: entry.shape for entry in plan.entries} == released
     assert not plan.unfilled and not plan.mismatched and not plan.unknown
 
 
@@ -89,8 +96,10 @@ def test_the_config_of_names_and_shapes_is_the_published_one(
         )
 
 
-def test_the_papers_order_is_another_config_of_the_same_parts() -> None:
-    released, paper = places(MovaConfig(**mova_8b())), places(MovaConfig(**mova_8b(PAPER_ORDER)))
+def test_the_papers_order_is_another_config_of_the_same_parts(
+    released: dict[str, tuple[int, ...]],
+) -> None:
+    paper = places(MovaConfig(**mova_8b(PAPER_ORDER)))
     assert Counter(paper.values()) == Counter(released.values())
     experts = {place: shape for place, shape in released.items() if place.startswith("experts/")}
     assert experts.items() <= paper.items()

@@ -47,8 +47,9 @@ def test_most_examples_are_answered_and_routed_as_expected(answers: list[Answer]
 def test_a_batch_of_mixed_routings_answers_as_single_questions_do(
     nano: Mova, answers: list[Answer]
 ) -> None:
-    together = nano.ask_batch([(EXAMPLES / q["image"], q["question"]) for q in QUESTIONS])
-    for batched, alone in zip(together, answers, strict=True):
+    some = [(EXAMPLES / q["image"], q["question"]) for q in QUESTIONS[::3]]
+    assert len({answer.routing.experts for answer in answers[::3]}) > 2
+    for batched, alone in zip(nano.ask_batch(some), answers[::3], strict=True):
         assert (batched.text, batched.routing.experts) == (alone.text, alone.routing.experts)
 
 

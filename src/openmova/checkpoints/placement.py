@@ -13,7 +13,7 @@ import torch
 from accelerate import infer_auto_device_map
 from accelerate.utils import CustomDtype, get_max_memory
 
-from openmova.checkpoints.memory import GIB, LEFT_FREE, measure, unloaded_model
+from openmova.checkpoints.memory import GIB, LEFT_FREE, count_parts, unloaded_model
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -55,10 +55,10 @@ def auto_device_map(
     if not gpus:
         return {"": HOST}
     room: dict[int | str, int] = {gpu: int(memory[gpu] * (1 - LEFT_FREE)) for gpu in gpus}
-    needs = measure(config, folder)
+    model, experts = unloaded_model(config, folder)
+    needs = count_parts(model, experts, folder)
     scale = dtype.itemsize / torch.bfloat16.itemsize
     room[gpus[0]] -= int(scale * (needs.expert_bytes(offload=offload) + needs.cache_bytes))
-    model, _ = unloaded_model(config, folder)
     special: dict[str, torch.dtype | CustomDtype] = {}
     if quantization is not None:
         small = torch.int8 if QUANTIZATIONS[quantization].bits == 8 else CustomDtype.INT4

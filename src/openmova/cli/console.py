@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partialmethod
 from pathlib import Path
@@ -31,19 +31,11 @@ class OneLineErrors(TyperGroup):
     our mistake and keeps its traceback.
     """
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, *arguments: Any, **options: Any) -> Any:
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            code = super().main(*arguments, **{**options, "standalone_mode": False})
             sys.stdout.flush()
         except UserError as error:
             code = _complain(str(error))
