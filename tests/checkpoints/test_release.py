@@ -17,7 +17,7 @@ from openmova import Mova
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.plan import Plan
 from openmova.checkpoints.release import plan_release, release_conversion, release_specs
-from openmova.checkpoints.release_names import from_released, released_names
+from openmova.checkpoints.release_names import released_names
 from openmova.checkpoints.source_files import source_name
 from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.errors import UserError
@@ -375,8 +375,5 @@ def test_every_parameter_of_the_adapter_has_one_released_name() -> None:
     assert names["blocks.2.extractors.6.attention.k_proj.weight"] == (
         "blocks.2.cross_attn.6.k_proj.weight"
     )
-    back = from_released({names[name]: tensor for name, tensor in state.items()})
-    assert back.keys() == state.keys()
-    assert all(back[name] is state[name] for name in state)
     with pytest.raises(KeyError, match=r"is called: blocks\.0\.norm9\.weight"):
-        from_released({"blocks.0.norm9.weight": torch.ones(2)})
+        released_names(["blocks.0.norm9.weight"])

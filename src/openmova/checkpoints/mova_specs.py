@@ -150,8 +150,6 @@ SAM_SIZES: dict[int, dict[str, Any]] = {
 """What differs between SAM's three published sizes, B, L and H, by their width."""
 RELEASED_ORDER = ("dinov2", "vary", "codetr", "pix2struct", "deplot", "biomedclip", "sam")
 """The released checkpoint's letters A to G."""
-PAPER_ORDER = ("dinov2", "codetr", "sam", "pix2struct", "deplot", "vary", "biomedclip")
-"""The order of the paper's table 12."""
 _LLAMA: dict[str, Any] = {
     "model_type": "llama",
     "hidden_size": 4096,
@@ -203,9 +201,9 @@ IMAGE_TOKEN_ID = 128256
 """Of the image token that is added behind Llama-3's own; it lies beyond the embedding."""
 
 
-def pool(order: tuple[str, ...] = RELEASED_ORDER) -> list[dict[str, Any]]:
-    """The specs of the seven experts in an order, each with its name."""
-    return [{"name": name, **EXPERTS[name]} for name in order]
+def pool() -> list[dict[str, Any]]:
+    """The specs of the seven experts in the released order, each with its name."""
+    return [{"name": name, **EXPERTS[name]} for name in RELEASED_ORDER]
 
 
 def map_channels(spec: dict[str, Any]) -> int:
@@ -214,13 +212,13 @@ def map_channels(spec: dict[str, Any]) -> int:
     return channels
 
 
-def mova_8b(order: tuple[str, ...] = RELEASED_ORDER) -> dict[str, Any]:
+def mova_8b() -> dict[str, Any]:
     """The keywords of MoVA-8B's `MovaConfig`: Llama-3-8B, CLIP at 672 pixels, seven experts."""
     return {
         "text_config": LLAMA3_8B,
         "base": CLIP,
-        "experts": pool(order),
-        "adapter": {"expert_channels": [map_channels(spec) for spec in pool(order)]},
+        "experts": pool(),
+        "adapter": {"expert_channels": [map_channels(spec) for spec in pool()]},
         "gate_text_config": BERT_LARGE,
         "image_token_id": IMAGE_TOKEN_ID,
     }
