@@ -28,7 +28,7 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "language")
     tiny_tokenizer().save_pretrained(tmp_path / "language")
     public.clip_vision().save_pretrained(tmp_path / "clip")
-    public.sam_file(tmp_path / "sam.pth", public.sam())
+    public.sam_file(tmp_path / "sam.pth")
     public.bert().save_pretrained(tmp_path / "bert")
     tiny_question_tokenizer().save_pretrained(tmp_path / "bert")
     return {

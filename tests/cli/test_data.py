@@ -34,6 +34,7 @@ def test_says_what_the_data_holds(good: Path) -> None:
 
 
 def test_json_holds_every_figure(good: Path) -> None:
+    assert json.loads(output(*CHECK, good, "--limit", 2, "--json"))["looked_at"] == 2
     report = json.loads(output(*CHECK, good, "--json"))
     assert report["experts"] == {"text": 4}
     assert report["bad"] == []
@@ -59,10 +60,6 @@ def test_the_libraries_below_are_quiet(tmp_path: Path, capfd: pytest.CaptureFixt
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
     mistake(*CHECK, tmp_path / "b.parquet")
     assert capfd.readouterr().err == ""
-
-
-def test_only_some_samples(good: Path) -> None:
-    assert json.loads(output(*CHECK, good, "--limit", 2, "--json"))["looked_at"] == 2
 
 
 def test_a_contact_sheet(good: Path, tmp_path: Path) -> None:
