@@ -16,6 +16,12 @@ class UserError(Exception):
     """
 
 
+def reason(error: Exception) -> str:
+    """What the system or a library says went wrong, on one line."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(said.split())[:300] or type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not known: the most like it, or all."""
     names = list(known)

@@ -20,7 +20,7 @@ from openmova.checkpoints.encoder_layouts import BERT, LAYOUTS, Layout, config_s
 from openmova.checkpoints.plan import Drop, Part, Plan, Shapes
 from openmova.checkpoints.source_files import is_release, optional_config, read_json
 from openmova.checkpoints.tensors import Tensors, open_tensors
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.experts.registry import build_expert
 
 SPEC_FILE = "spec.json"
@@ -146,8 +146,9 @@ def expected_shapes(kind: str, spec: Mapping[str, Any]) -> Shapes:
                 else build_expert(spec)
             )
     except (TypeError, ValueError, ZeroDivisionError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"no encoder of the kind {kind} has these sizes: {reason}") from error
+        raise UserError(
+            f"no encoder of the kind {kind} has these sizes: {reason(error)}"
+        ) from error
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
@@ -229,8 +230,8 @@ def _parts(
             key_map[key] = Drop(NOT_THE_ENCODER)
         elif ours in expected:
             key_map[key] = ours
-        elif reason := unused(kind, ours, spec):
-            key_map[key] = Drop(reason)
+        elif why := unused(kind, ours, spec):
+            key_map[key] = Drop(why)
     return EncoderParts(
         title=title,
         kind=kind,

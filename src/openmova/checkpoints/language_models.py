@@ -28,7 +28,7 @@ from openmova.checkpoints.encoder_layouts import RECOMPUTED, recomputed
 from openmova.checkpoints.plan import Drop, KeyMap, Part, Shapes
 from openmova.checkpoints.source_files import source_name
 from openmova.checkpoints.tensors import Tensors, open_tensors, torch_dtype
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.runtime.hub import SMALL_FILES
 
 DECODER = "model.language_model."
@@ -119,7 +119,7 @@ def plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(
-            f"{folder.name} has no tokenizer that can be read ({_first_line(error)}): the folder "
+            f"{folder.name} has no tokenizer that can be read ({reason(error)}): the folder "
             "needs its tokenizer files"
         ) from error
 
@@ -149,7 +149,7 @@ def _config(folder: Path) -> PreTrainedConfig:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder.name} holds no language model that transformers knows "
-            f"({_first_line(error)}): give the folder of one"
+            f"({reason(error)}): give the folder of one"
         ) from error
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.get_text_config() is not config:
         raise UserError(
@@ -193,7 +193,7 @@ def _loaded(folder: Path) -> PreTrainedModel:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"the language model in {folder.name} can't be loaded ({_first_line(error)}): "
+            f"the language model in {folder.name} can't be loaded ({reason(error)}): "
             "download it again"
         ) from error
     if missing := sorted(info["missing_keys"]):
@@ -202,7 +202,3 @@ def _loaded(folder: Path) -> PreTrainedModel:
             "it again"
         )
     return model
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from openmova.checkpoints.locate import checkpoint_config
 from openmova.checkpoints.placement import DeviceMap, auto_device_map, check_device
 from openmova.checkpoints.tensors import torch_dtype
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.quantization import find_quantization, quantization_config
@@ -92,9 +92,9 @@ def load_model(
 
 def damaged(folder: Path, error: Exception) -> UserError:
     """What to tell about a folder that could not be read."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
     return UserError(
-        f"the checkpoint {str(folder)!r} cannot be loaded ({reason}): save or download it again"
+        f"the checkpoint {str(folder)!r} cannot be loaded ({reason(error)}): save or download it "
+        "again"
     )
 
 

@@ -14,7 +14,7 @@ from accelerate import infer_auto_device_map
 from accelerate.utils import CustomDtype, get_max_memory
 
 from openmova.checkpoints.memory import GIB, LEFT_FREE, count_parts, unloaded_model
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.quantization import QUANTIZATIONS, quantized_weights
@@ -29,7 +29,7 @@ def check_device(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"the device {str(device)!r} cannot be used ({str(error).splitlines()[0]}): leave it "
+            f"the device {str(device)!r} cannot be used ({reason(error)}): leave it "
             "out, or name one that this machine has"
         ) from error
 

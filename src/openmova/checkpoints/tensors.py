@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 
 PICKLES = (".bin", ".pth", ".pt")
 WRAPPERS = ("state_dict", "model", "module")
@@ -189,7 +189,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise damaged(path, " ".join(str(error).split())) from error
+        raise damaged(path, reason(error)) from error
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -234,9 +234,9 @@ def _check_state(path: Path, state: Mapping[Any, Any]) -> None:
             )
 
 
-def _refused(path: Path, reason: str) -> UserError:
-    found = _REFUSED_GLOBAL.search(reason)
-    if found is None and _REFUSED_OPERAND not in reason:
+def _refused(path: Path, said: str) -> UserError:
+    found = _REFUSED_GLOBAL.search(said)
+    if found is None and _REFUSED_OPERAND not in said:
         return damaged(path, "its pickle is broken, or it is no PyTorch file")
     what = found[1] or found[2] if found else "something"
     return UserError(
@@ -245,8 +245,8 @@ def _refused(path: Path, reason: str) -> UserError:
     )
 
 
-def damaged(path: Path, reason: str) -> UserError:
-    return UserError(f"{path.name} is damaged, {reason}: download it again")
+def damaged(path: Path, what: str) -> UserError:
+    return UserError(f"{path.name} is damaged, {what}: download it again")
 
 
 def _open_index(index: Path) -> Tensors:

@@ -95,6 +95,7 @@ def annotate(
         raise UserError('losses are kept as parquet: pip install "openmova[train]" first')
     if on_ray and importlib.util.find_spec("ray") is None:
         raise UserError('--ray needs Ray Data: pip install "openmova[ray]" first')
+    tell = partial(typer.echo, err=True)
     named = _named(probe or ())
     model = str(fetch_model(model, yes=yes)) if model is not None else None
     with status(f"opening {data}"):
@@ -130,9 +131,9 @@ def annotate(
             from openmova.annotate.cluster import ClusterLosses
 
             compute = ClusterLosses(opened, settings, bad).compute
-        folder.annotate(samples, settings, part, compute=compute, tell=_tell)
+        folder.annotate(samples, settings, part, compute=compute, tell=tell)
         if part.count > 1:
-            _tell(f"shard {part.number} of {part.count} is there; join all of them with --merge")
+            tell(f"shard {part.number} of {part.count} is there; join all of them with --merge")
             if as_json:
                 typer.echo(json.dumps({"shard": shard, "merged": False}))
             return
@@ -149,10 +150,6 @@ def annotate(
         typer.echo(f"{found['without_loss']:,} could not be used, see {folder.bad}")
     if found["agreement"]:
         _tell_agreement(found["agreement"], margin)
-
-
-def _tell(line: str) -> None:
-    typer.echo(line, err=True)
 
 
 def _tell_agreement(found: dict[str, Any], margin: float) -> None:

@@ -33,7 +33,7 @@ from typing import (
 
 import yaml
 
-from openmova.errors import UserError, nearest
+from openmova.errors import UserError, nearest, reason
 
 Kind = TypeVar("Kind")
 
@@ -64,8 +64,7 @@ def read_yaml(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"there is no recipe {str(path)!r}: give a YAML file") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"the recipe {path.name} can't be read: {reason}") from error
+        raise UserError(f"the recipe {path.name} can't be read: {reason(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"the recipe {path.name} holds no keys: write them as key: value")
     for override in overrides:
