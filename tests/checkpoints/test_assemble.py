@@ -204,7 +204,7 @@ def test_any_causal_language_model(
 ) -> None:
     theirs = language_model(tmp_path / "language", name)
     if name in ("llama", "qwen2-tied", "gemma2-tied", "opt", "gpt2-tied"):  # streamed by name
-        monkeypatch.setattr("openmova.checkpoints.language_models._loaded", None)
+        monkeypatch.setattr("openmova.checkpoints.language_models._load", None)
     build(recipe | {"language_model": str(tmp_path / "language")}, tmp_path / "mova")
     mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
     ids = torch.tensor([[2, 9, 10, 11]])

@@ -143,7 +143,7 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     lines = iter(["what is this ?", "/quit"])
     monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path))
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
-    monkeypatch.setattr("openmova.cli.chat_terminal._printable", interrupted)
+    monkeypatch.setattr("openmova.cli.chat_terminal._remove_control", interrupted)
     terminal.run_interactive("tiny", None)
     engine.close()
     assert "stopped" in capsys.readouterr().out

@@ -27,7 +27,7 @@ def question_page(inspection: Inspection, *, image: str, model: str) -> str:
     picture, answer = inspection.picture, inspection.answer
     small = picture.copy()
     small.thumbnail((LONGEST, LONGEST))
-    return _rendered(
+    return _render(
         "question.html",
         inspection=inspection,
         answer=answer,
@@ -42,7 +42,7 @@ def question_page(inspection: Inspection, *, image: str, model: str) -> str:
 
 def data_page(found: Mapping[str, Any], *, data: str, model: str) -> str:
     """The page of a data set's summary; data and model: what the user called them."""
-    return _rendered("data.html", found=found, data=data, model=model)
+    return _render("data.html", found=found, data=data, model=model)
 
 
 def points(value: Mapping[str, Any]) -> str:
@@ -83,7 +83,7 @@ def attention_pictures(
     }
 
 
-def _rendered(template: str, **values: Any) -> str:
+def _render(template: str, **values: Any) -> str:
     return environment().get_template(template).render(version=version("openmova"), **values)
 
 

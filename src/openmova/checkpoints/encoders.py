@@ -90,7 +90,7 @@ def read_encoder(
     """
     given = dict(changes or {})
     if (path / SPEC_FILE).is_file():
-        return _converted(path, kind, name, given)
+        return _read_converted(path, kind, name, given)
     whole = optional_config(path)
     if is_release(whole):
         raise UserError(
@@ -119,7 +119,7 @@ def read_encoder(
         spec = _bert_spec(path, settings)
     else:
         shapes = {ours: tensors.names()[key].shape for key, ours in names.items()}
-        published = _published(layout.kind, name, shapes)
+        published = _published_spec(layout.kind, name, shapes)
         stated = config_sizes(layout.kind, settings) if settings and layout.config else {}
         spec = {**published, **stated, **_view(path, layout.kind), **given}
     resized = layout.kind == "clip" and "size" in given
@@ -167,7 +167,7 @@ def _layout(path: Path, keys: Mapping[str, Any], kind: str | None) -> tuple[Layo
     raise UserError(f"{path.name} holds no encoder of a known layout; the layouts are: {known}")
 
 
-def _published(kind: str, name: str | None, shapes: Shapes) -> Spec:
+def _published_spec(kind: str, name: str | None, shapes: Shapes) -> Spec:
     """The spec as published: of the paper's expert of this name, else of one of this kind.
 
     shapes: of the source, by our names: SAM has three published sizes, which its width tells.
@@ -243,7 +243,7 @@ def _parts(
     )
 
 
-def _converted(path: Path, kind: str | None, name: str | None, changes: Spec) -> EncoderParts:
+def _read_converted(path: Path, kind: str | None, name: str | None, changes: Spec) -> EncoderParts:
     """An encoder that was converted alone."""
     stored = read_json(path / SPEC_FILE)
     if not isinstance(stored.get("kind"), str) or not isinstance(stored.get("name"), str):

@@ -95,7 +95,7 @@ def read_language_model(folder: Path) -> LanguageModelParts:
     tensors = open_tensors(folder)
     key_map = _key_map(tensors, shapes, expected)
     if key_map.keys() != tensors.names().keys() or _places(key_map) != expected.keys():
-        tensors = Tensors(_loaded(folder).state_dict(), file=folder.name)
+        tensors = Tensors(_load(folder).state_dict(), file=folder.name)
         key_map = _key_map(tensors, shapes, expected)
     return LanguageModelParts(config=config, tensors=tensors, key_map=key_map, expected=expected)
 
@@ -185,7 +185,7 @@ def _places(key_map: KeyMap) -> set[str]:
     return {place for place in key_map.values() if isinstance(place, str)}
 
 
-def _loaded(folder: Path) -> PreTrainedModel:
+def _load(folder: Path) -> PreTrainedModel:
     """The model as transformers loads it, in the dtype of its checkpoint."""
     try:
         model, info = AutoModelForCausalLM.from_pretrained(

@@ -201,7 +201,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", mmap=_can_map(path), weights_only=True)
     except UnpicklingError as error:
-        raise _refused(path, str(error)) from error
+        raise _refusal(path, str(error)) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
         # What torch raises for a damaged file depends on where the damage is.
         raise damaged(path, "it can't be read as a PyTorch file, or is cut short") from error
@@ -234,7 +234,7 @@ def _check_state(path: Path, state: Mapping[Any, Any]) -> None:
             )
 
 
-def _refused(path: Path, said: str) -> UserError:
+def _refusal(path: Path, said: str) -> UserError:
     found = _REFUSED_GLOBAL.search(said)
     if found is None and _REFUSED_OPERAND not in said:
         return damaged(path, "its pickle is broken, or it is no PyTorch file")

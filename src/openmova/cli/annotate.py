@@ -96,7 +96,7 @@ def annotate(
     if on_ray and importlib.util.find_spec("ray") is None:
         raise UserError('--ray needs Ray Data: pip install "openmova[ray]" first')
     tell = partial(typer.echo, err=True)
-    named = _named(probe or ())
+    named = _parse_probes(probe or ())
     model = str(fetch_model(model, yes=yes)) if model is not None else None
     with status(f"opening {data}"):
         from openmova.annotate.annotation import AnnotationFolder
@@ -164,7 +164,7 @@ def _tell_agreement(found: dict[str, Any], margin: float) -> None:
         typer.echo(f"  {name}: precision {precision}, recall {recall}")
 
 
-def _named(given: Sequence[str]) -> dict[str, str]:
+def _parse_probes(given: Sequence[str]) -> dict[str, str]:
     """Probe -> model, of "name=model"."""
     named = {}
     for text in given:

@@ -153,10 +153,10 @@ def _value(hint: Any, value: Any, name: str) -> Any:
             pass
     if hint is Any or (hint in (int, bool, str) and type(value) is hint):
         return value
-    raise UserError(f"the recipe's {name} can't be {value!r}: give {_described(hint)}")
+    raise UserError(f"the recipe's {name} can't be {value!r}: give {_describe(hint)}")
 
 
-def _described(hint: Any) -> str:
+def _describe(hint: Any) -> str:
     words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
     origins = {tuple: "a list", Mapping: "keys with values", Literal: "one of its names"}
     return words.get(hint) or origins.get(get_origin(hint)) or "another value"
