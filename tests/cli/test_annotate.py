@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from commands import mistake, output, run
+from data.files import llava
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.formats import read_samples
 
@@ -39,15 +40,8 @@ def data(tmp_path: Path) -> Path:
     for number in range(5):
         Image.effect_noise((32, 32), 60).save(tmp_path / f"{number}.png")
     records = [
-        {
-            "image": f"{number % 5}.png",
-            "conversations": [
-                {"from": "human", "value": "<image>\nWhich?"},
-                {"from": "gpt", "value": str(number)},
-            ],
-            "experts": ["chart"],
-        }
-        for number in range(SAMPLES)
+        llava(answer=str(n), id=str(n), image=f"{n % 5}.png", experts=["chart"])
+        for n in range(SAMPLES)
     ]
     path = tmp_path / "data.json"
     path.write_text(json.dumps(records))

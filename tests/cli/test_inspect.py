@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from commands import mistake, output
+from data.files import llava
 from openmova.checkpoints.tiny import tiny_mova
 from pages import Page
 
@@ -31,14 +32,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.fixture
 def data(tmp_path: Path, picture: Path) -> Path:
     records = [
-        {
-            "image": picture.name,
-            "conversations": [
-                {"from": "human", "value": f"<image>\nWhich {number}?"},
-                {"from": "gpt", "value": "x"},
-            ],
-            "experts": ["chart"],
-        }
+        llava(f"<image>\nWhich {number}?", "x", image=picture.name, experts=["chart"])
         for number in range(6)
     ]
     path = tmp_path / "data.json"
