@@ -12,6 +12,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from huggingface_hub import split_state_dict_into_shards_factory
 from torch import Tensor
 
 from openmova.checkpoints.tensors import TensorInfo, Tensors, join, torch_dtype
@@ -237,24 +238,16 @@ def resize_table(table: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _cut_into_shards(entries: list[Entry], most: int) -> list[Entry]:
-    """The same entries with the main file's cut into files of at most `most` bytes, by size alone.
-
-    One tensor larger than that has a file of its own.
-    """
-    main = [entry for entry in entries if entry.file == MAIN_FILE]
-    others = [entry for entry in entries if entry.file != MAIN_FILE]
-    numbers, number, used = [], 0, 0
-    for entry in main:
-        if used and used + entry.nbytes > most:
-            number, used = number + 1, 0
-        used += entry.nbytes
-        numbers.append(number)
-    if number == 0:
-        return entries
-    return [
-        replace(entry, file=f"model-{i + 1:05d}-of-{number + 1:05d}.safetensors")
-        for entry, i in zip(main, numbers, strict=True)
-    ] + others
+    """The same entries with the main file's cut into files of at most `most` bytes, as the hub's
+    library does it; one tensor larger than that has a file of its own."""
+    split = split_state_dict_into_shards_factory(
+        {entry.name: entry for entry in entries if entry.file == MAIN_FILE},
+        get_storage_size=lambda entry: entry.nbytes,
+        filename_pattern="model{suffix}.safetensors",
+        max_shard_size=most,
+    )
+    files = split.tensor_to_filename
+    return [replace(e, file=files[e.name]) if e.file == MAIN_FILE else e for e in entries]
 
 
 def _home(place: str) -> tuple[str, str]:
