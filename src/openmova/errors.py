@@ -16,10 +16,16 @@ class UserError(Exception):
     """
 
 
+def reason(error: Exception) -> str:
+    """What the system or a library says went wrong, on one line."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(said.split())[:300] or type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not known: the most like it, or all."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=3)
+    near = difflib.get_close_matches(name.lower(), names, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"known are {', '.join(names) or 'none'}"

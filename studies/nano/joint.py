@@ -338,8 +338,8 @@ def train(arguments: argparse.Namespace) -> None:
         for group in optimizer.param_groups:
             decay = 0.525 + 0.475 * math.cos(math.pi * done / arguments.steps)
             group["lr"] = arguments.rate * warm * decay
+        tokens = model.image_tokens(rows, maps)
         with torch.autocast("cpu", torch.bfloat16):
-            tokens = model.image_tokens(rows, maps)
             embedded, labels = model.embed(encoded, tokens)
             causal = model.lora.get_base_model()
             hidden = causal.model(inputs_embeds=embedded).last_hidden_state

@@ -26,7 +26,7 @@ from openmova.checkpoints.locate import checkpoint_folder
 from openmova.data.records import write_llava
 from openmova.data.routing_instructions import COUNT
 from openmova.data.sample import Sample, Turn
-from openmova.data.synthetic import draw_page
+from openmova.data.synthetic import DRAW
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.routing import INSTRUCTION, expert_letters, format_routing, routing_prompt
@@ -73,6 +73,11 @@ def open_world() -> OpenWorld:
         for part in ("training", "held_out")
     )
     return OpenWorld(training=training, held_out=held_out, general=tuple(read["general"]))
+
+
+def draw_page(rng: random.Random) -> Image.Image:
+    """Any of the library's generated pictures."""
+    return DRAW[rng.choice(list(DRAW))](rng)[0]
 
 
 def write_pages(folder: Path, *, seed: int) -> list[Path]:

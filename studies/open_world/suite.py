@@ -17,12 +17,11 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from openmova.data.synthetic import draw_page
 from openmova.evaluate.intervals import Share, percent
 from openmova.evaluate.suites import Load, SuiteOptions
 from openmova.inference.mova import Mova
 from openmova.runtime.run_store import Journal, Row
-from studies.open_world.instructions import open_world
+from studies.open_world.instructions import draw_page, open_world
 
 DEFAULT_N = None
 

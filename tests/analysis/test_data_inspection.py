@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from data.files import llava
 from openmova.analysis import data_inspection
 from openmova.analysis.data_inspection import inspect_data
 from openmova.analysis.report import data_page
@@ -31,21 +32,10 @@ def mova() -> Mova:
 
 
 def record(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "id": f"s{number}",
-        "image": f"{number % 3}.png",
-        "conversations": [
-            {"from": "human", "value": f"<image>\nWhich {number}?"},
-            {"from": "gpt", "value": str(number)},
-        ],
-        "experts": ["chart"],
-        "domain": "<even>" if number % 2 == 0 else "odd",
-        **changes,
-    }
-
-
-def asked(question: str) -> list[dict[str, str]]:
-    return [{"from": "human", "value": question}, {"from": "gpt", "value": "x"}]
+    own = {"id": f"s{number}", "image": f"{number % 3}.png", "experts": ["chart"]}
+    domain = "<even>" if number % 2 == 0 else "odd"
+    asked = {"question": f"<image>\nWhich {number}?", "answer": str(number)}
+    return llava(**{**asked, **own, "domain": domain, **changes})
 
 
 @pytest.fixture
@@ -57,10 +47,10 @@ def samples(tmp_path: Path) -> Samples:
         *(record(number) for number in range(5)),
         record(5, image="torn.png"),
         record(6, experts=["charts"]),
-        record(7, image=None, conversations=asked("Which?")),
+        record(7, image=None, question="Which?"),
         record(8, routing=True),
-        record(9, conversations=asked("<image>\n")),
-        record(10, conversations=asked(f"<image>\n{LONG}")),
+        record(9, question="<image>\n"),
+        record(10, question=f"<image>\n{LONG}"),
     ]
     path = tmp_path / "data.json"
     path.write_text(json.dumps(records))

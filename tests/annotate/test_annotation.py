@@ -91,12 +91,6 @@ def test_two_processes_on_one_shard_are_refused(tmp_path: Path) -> None:
     computed(tmp_path, compute)
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot write into .* \(Not a directory\)"):
-        computed(tmp_path / "file" / "annotation")
-
-
 def test_a_bad_sample_has_an_id() -> None:
     assert list(SampleIds(SAMPLES)) == SampleIds(SAMPLES)[:] == IDS
 
@@ -137,14 +131,6 @@ def test_a_margin_chooses_less_and_is_noted(tmp_path: Path) -> None:
     assert json.loads(table.schema.metadata[b"openmova"]) == {"margin": 0.4}
 
 
-def test_merging_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    folder = computed(tmp_path)
-    folder.merge(SAMPLES)
-    before = folder.table.read_bytes(), folder.data.read_bytes()
-    folder.merge(SAMPLES)
-    assert (folder.table.read_bytes(), folder.data.read_bytes()) == before
-
-
 def test_rows_without_losses_are_named(tmp_path: Path) -> None:
     folder = computed(tmp_path, shard="1/2")
     with pytest.raises(UserError, match=r"base lacks 1 of 4 rows, among them 3 \('d'\)"):
@@ -158,8 +144,3 @@ def test_other_settings_are_refused_and_shown(tmp_path: Path) -> None:
     other = replace(SETTINGS, batch=4)
     with pytest.raises(UserError, match=r"an annotation with other settings \(batch: 8 -> 4\)"):
         folder.annotate(SAMPLES, other, Shard(), compute=known, tell=str)
-
-
-def test_a_folder_without_annotation_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no run that was begun"):
-        AnnotationFolder(tmp_path).merge(SAMPLES)

@@ -49,10 +49,6 @@ def test_of_equal_losses_the_first_experts_are_kept() -> None:
     assert useful_experts(np.array([[2.0, 1.0, 1.0, 1.0, 0.5]])).tolist() == [[1, 1, 0, 1]]
 
 
-def test_an_expert_that_equals_the_base_is_not_useful() -> None:
-    assert not useful_experts(np.array([[1.0, 1.0, 1.5]])).any()
-
-
 def test_a_base_loss_that_is_not_a_number_chooses_nothing() -> None:
     losses = np.array([[np.nan, 0.1, 0.2]])
     assert not useful_experts(losses).any()

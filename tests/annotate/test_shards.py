@@ -95,13 +95,6 @@ def test_shards_of_another_model_are_refused(tmp_path: Path) -> None:
         joined(tmp_path)
 
 
-def test_a_damaged_line_is_named(tmp_path: Path) -> None:
-    lines = write(tmp_path, "1/1").lines
-    lines.path.write_text(lines.path.read_text().replace("{", "", 1))
-    with pytest.raises(UserError, match=r"line 1 of .*losses.jsonl"):
-        joined(tmp_path)
-
-
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1/0", "3", "a/b", "-1/3", "1/3/5", ""])
 def test_what_is_no_shard_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"shard"):

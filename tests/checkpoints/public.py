@@ -26,6 +26,8 @@ from transformers import (
     SamModel,
 )
 
+from openmova.experts import Expert, build_expert
+
 CLIP_SIZES = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -169,24 +171,12 @@ def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
-def sam_file(path: Path, model: SamModel) -> None:
-    """The original release of SAM: one .pth with its own names."""
-    state = {}
-    for name, tensor in model.vision_encoder.state_dict().items():
-        for theirs, original in (
-            ("patch_embed.projection", "patch_embed.proj"),
-            ("layer_norm1.", "norm1."),
-            ("layer_norm2.", "norm2."),
-            ("layers.", "blocks."),
-        ):
-            if not name.startswith("neck"):
-                name = name.replace(theirs, original)
-        for theirs, number in (("conv1", 0), ("layer_norm1", 1), ("conv2", 2), ("layer_norm2", 3)):
-            name = name.replace(f"neck.{theirs}", f"neck.{number}")
-        state[f"image_encoder.{name}"] = tensor
-    state["mask_decoder.iou_token.weight"] = torch.zeros(1, 8)
-    state["prompt_encoder.no_mask_embed.weight"] = torch.zeros(1, 8)
-    torch.save(state, path)
+def sam_file(path: Path) -> Expert:
+    """The original release of SAM: one .pth with its own names, which are ours; the encoder."""
+    encoder = filled(build_expert({"kind": "sam", "name": "sam", "descriptions": [""], **SAM_SPEC}))
+    others = {"mask_decoder.iou_token.weight": torch.zeros(1, 8)}
+    torch.save(under("image_encoder.", encoder.state_dict()) | others, path)
+    return encoder
 
 
 def open_clip_folder(folder: Path, trunk: Mapping[str, Tensor]) -> None:

@@ -23,11 +23,11 @@ from transformers import (
 )
 
 from checkpoints import public
+from commands import fault
 from openmova import Mova
 from openmova.checkpoints.assemble import assemble
 from openmova.checkpoints.mova_specs import RELEASED_ORDER
 from openmova.checkpoints.recipe import Recipe
-from openmova.errors import UserError
 from tiny import WORDS, pictures, tiny_question_tokenizer, tiny_tokenizer
 
 LANGUAGE_SIZES: dict[str, Any] = {
@@ -78,7 +78,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     language_model(folder / "language", "llama")
     public.clip().save_pretrained(folder / "clip")
     public.dinov2().save_pretrained(folder / "dinov2")
-    public.sam_file(folder / "sam_vit_t.pth", public.sam())
+    public.sam_file(folder / "sam_vit_t.pth")
     public.pix2struct().save_pretrained(folder / "deplot")
     public.bert().save_pretrained(folder / "bert")
     tiny_question_tokenizer().save_pretrained(folder / "bert")
@@ -130,8 +130,8 @@ class TestFromPublicParts:
         clip = public.clip().vision_model(view, output_hidden_states=True).hidden_states[-2]
         assert_close(model.model.base(view).flatten(2).mT, clip[:, 1:], atol=1e-5, rtol=0)
         view = torch.nn.functional.interpolate(view, (64, 64))
-        sam = public.sam().vision_encoder(view).last_hidden_state
-        assert_close(model.model.experts.get(1)(view), sam, atol=1e-5, rtol=0)
+        sam = public.sam_file(tmp_path / "sam.pth")
+        assert_close(model.model.experts.get(1)(view), sam(view))
         bert = public.bert().bert(ids).last_hidden_state
         assert_close(model.model.gate_text_encoder(ids).last_hidden_state, bert)
 
@@ -152,12 +152,6 @@ class TestFromPublicParts:
         first = adapter("a")
         assert adapter("b") == first
         assert adapter("c", seed=1) != first
-
-    def test_the_dtype(self, recipe: dict[str, Any], tmp_path: Path) -> None:
-        build(recipe | {"dtype": "bfloat16"}, tmp_path / "mova")
-        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
-        assert {p.dtype for p in mova.model.parameters()} == {torch.bfloat16}
-        mova.ask(pictures(1)[0], "what ?", max_new_tokens=2, experts="sam,deplot")
 
     def test_a_template_of_the_release_ends_where_it_ends_a_turn(
         self, recipe: dict[str, Any], tmp_path: Path
@@ -210,7 +204,7 @@ def test_any_causal_language_model(
 ) -> None:
     theirs = language_model(tmp_path / "language", name)
     if name in ("llama", "qwen2-tied", "gemma2-tied", "opt", "gpt2-tied"):  # streamed by name
-        monkeypatch.setattr("openmova.checkpoints.language_models._loaded", None)
+        monkeypatch.setattr("openmova.checkpoints.language_models._load", None)
     build(recipe | {"language_model": str(tmp_path / "language")}, tmp_path / "mova")
     mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
     ids = torch.tensor([[2, 9, 10, 11]])
@@ -231,11 +225,10 @@ def test_a_language_model_in_pickles(recipe: dict[str, Any], parts: Path, tmp_pa
 # Mistakes
 
 
-def fault(recipe: dict[str, Any], target: Path = Path("never-written")) -> str:
-    with pytest.raises(UserError) as caught:
-        build(recipe, target)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
+def refused(recipe: dict[str, Any]) -> str:
+    """The line that a recipe gives; nothing is written."""
+    target = Path("never-written")
+    message = fault(build, recipe, target)
     assert not target.exists()
     return message
 
@@ -245,7 +238,7 @@ def fault(recipe: dict[str, Any], target: Path = Path("never-written")) -> str:
     [
         ({"languge_model": "x"}, "unknown key, 'languge_model': did you mean language_model?"),
         ({"template": "vicuna"}, "unknown template, 'vicuna': did you mean vicuna_v1?"),
-        ({"dtype": "int8"}, "unknown dtype, 'int8': known: bfloat16"),
+        ({"dtype": "int8"}, "unknown dtype, 'int8': known are bfloat16"),
         ({"adapter": {"block": 2}}, "unknown key of adapter, 'block': did you mean blocks?"),
         ({"adapter": {"head_dim": 7}}, "adapter: head_dim is 7"),
         ({"routing": {"girds": [1, 1]}}, "did you mean grid?"),
@@ -261,7 +254,7 @@ def fault(recipe: dict[str, Any], target: Path = Path("never-written")) -> str:
 def test_a_recipe_that_can_not_be_meant(
     recipe: dict[str, Any], change: dict[str, Any], told: str
 ) -> None:
-    assert told in fault(recipe | change)
+    assert told in refused(recipe | change)
 
 
 @pytest.mark.parametrize(
@@ -283,11 +276,11 @@ def test_an_encoder_that_can_not_be_meant(
     if change.get("source") == "clip":
         change = {"source": str(parts / "clip")}
     recipe["experts"][0] |= change
-    assert told in fault(recipe)
+    assert told in refused(recipe)
 
 
 def test_no_language_model(recipe: dict[str, Any], parts: Path) -> None:
-    assert "clip, which is no plain causal language model" in fault(
+    assert "clip, which is no plain causal language model" in refused(
         recipe | {"language_model": str(parts / "clip")}
     )
 
@@ -298,13 +291,13 @@ def test_a_language_model_that_comes_with_code(recipe: dict[str, Any], tmp_path:
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "code.py").write_text("raise SystemExit('this code was run')")
     changed = recipe | {"language_model": str(tmp_path)}
-    assert "holds no language model that transformers knows" in fault(changed)
+    assert "holds no language model that transformers knows" in refused(changed)
 
 
 def test_a_quantised_language_model(recipe: dict[str, Any], tmp_path: Path) -> None:
     config = {"model_type": "llama", **LANGUAGE_SIZES, "quantization_config": {"bits": 4}}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert "is quantised already" in fault(recipe | {"language_model": str(tmp_path)})
+    assert "is quantised already" in refused(recipe | {"language_model": str(tmp_path)})
 
 
 def test_a_head_with_a_bias(recipe: dict[str, Any], tmp_path: Path) -> None:
@@ -316,7 +309,7 @@ def test_a_head_with_a_bias(recipe: dict[str, Any], tmp_path: Path) -> None:
         num_attention_heads=2,
     )
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "phi")
-    assert "the head of this language model (phi) has a bias" in fault(
+    assert "the head of this language model (phi) has a bias" in refused(
         recipe | {"language_model": str(tmp_path / "phi")}
     )
 
@@ -332,31 +325,15 @@ def test_a_language_model_without_tokenizer_or_template(
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings.pop("chat_template", None)
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    assert "has no chat template: name one" in fault(changed)
+    assert "has no chat template: name one" in refused(changed)
     for file in folder.glob("token*"):
         file.unlink()
-    assert "has no tokenizer" in fault(changed)
+    assert "has no tokenizer" in refused(changed)
 
 
 def test_a_text_encoder_that_is_no_bert(recipe: dict[str, Any], parts: Path) -> None:
-    told = fault(recipe | {"gate_text_encoder": str(parts / "clip")})
+    told = refused(recipe | {"gate_text_encoder": str(parts / "clip")})
     assert "not an encoder of the kind bert" in told
-
-
-def test_a_folder_that_exists(recipe: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="exists already"):
-        build(recipe, tmp_path)
-
-
-def test_files_of_recipes(tmp_path: Path) -> None:
-    path = tmp_path / "recipe.yaml"
-    for text, told in (("a: [", "can't be read"), ("- 1", "holds no keys")):
-        path.write_text(text)
-        with pytest.raises(UserError, match=told):
-            Recipe.load(path)
-    with pytest.raises(UserError, match="there is no recipe"):
-        Recipe.load(tmp_path / "other.yaml")
 
 
 @pytest.mark.parametrize("name", ["mova-7b", "mova-8b", "mova-34b"])

@@ -6,10 +6,6 @@ import errno
 import hashlib
 import json
 import resource
-import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,11 +15,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from commands import fault
 from openmova.checkpoints.alignment import ALIGNMENT, align_file
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.plan import Drop, plan_keys
 from openmova.checkpoints.tensors import open_tensors
-from openmova.errors import UserError
 from openmova.runtime.files import claim
 from tiny import tiny_model
 
@@ -89,13 +85,6 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
-def fault(act: Callable[[], object]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 def test_every_tensor_arrives_with_its_checksum(tmp_path: Path) -> None:
     target = tmp_path / "out" / "model"
     report = conversion(tmp_path / "src").write(target)
@@ -153,7 +142,7 @@ def test_a_type_that_safetensors_has_not_is_told(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "model.bin").rename(tmp_path / "src" / "pytorch_model.bin")
     whole = conversion(tmp_path / "src")
-    assert "count is of the type complex64" in fault(lambda: whole.write(tmp_path / "out"))
+    assert "count is of the type complex64" in fault(whole.write, tmp_path / "out")
 
 
 def test_what_exists_is_left_alone(tmp_path: Path) -> None:
@@ -161,10 +150,10 @@ def test_what_exists_is_left_alone(tmp_path: Path) -> None:
     target.mkdir()
     conversion(tmp_path / "src").write(target)  # an empty folder will do
     before = content(target)
-    assert "'out' exists already" in fault(lambda: conversion(tmp_path / "src").write(target))
+    assert "'out' exists already" in fault(conversion(tmp_path / "src").write, target)
     (tmp_path / "file").write_text("x")
     again = conversion(tmp_path / "src")
-    assert "'file' exists already" in fault(lambda: again.write(tmp_path / "file"))
+    assert "'file' exists already" in fault(again.write, tmp_path / "file")
     assert content(target) == before
 
 
@@ -183,7 +172,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path, error: Exceptio
         raise error
 
     broken = conversion(tmp_path / "src", finish=fill)
-    assert "is full: make room, or give a folder" in fault(lambda: broken.write(tmp_path / "out"))
+    assert "is full: make room, or give a folder" in fault(broken.write, tmp_path / "out")
     assert [folder.name for folder in tmp_path.iterdir()] == ["src"]
 
 
@@ -192,61 +181,16 @@ def test_the_systems_own_limit_is_told(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        assert "is full" in fault(lambda: whole.write(tmp_path / "out"))
+        assert "is full" in fault(whole.write, tmp_path / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [folder.name for folder in tmp_path.iterdir()] == ["src"]
 
 
-def test_too_little_room_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=100)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    written = conversion(tmp_path / "src", finish=lambda folder: pytest.fail("was written"))
-    assert "and its disk has 0 MB free" in fault(lambda: written.write(tmp_path / "out"))
-
-
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    whole = conversion(tmp_path / "src")
-    message = fault(lambda: whole.write(tmp_path / "file" / "out"))
-    assert "cannot write into" in message and "make room, or give a folder" in message
-
-
 def test_two_conversions_do_not_write_the_same_folder(tmp_path: Path) -> None:
     whole = conversion(tmp_path / "src")
     with claim(tmp_path / "out.partial", "wait"):
-        assert "another run is writing into" in fault(lambda: whole.write(tmp_path / "out"))
-
-
-KILLED = """
-import sys, time
-from pathlib import Path
-from checkpoints import test_conversion
-
-def wait(folder):
-    print("began", flush=True)
-    time.sleep(600)
-
-test_conversion.conversion(Path(sys.argv[1]), finish=wait).write(Path(sys.argv[2]))
-"""
-
-
-def test_after_a_kill_there_is_no_folder_and_the_next_run_makes_it(tmp_path: Path) -> None:
-    source, target = tmp_path / "src", tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(source), str(target)],
-        cwd=Path(__file__).parents[2],
-        env={"PYTHONPATH": "src:tests"},
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None and process.stdout.readline() == b"began\n"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not target.exists() and (tmp_path / "out.partial").exists()
-    conversion(source).write(target)
-    conversion(source).write(tmp_path / "whole")
-    assert content(target) == content(tmp_path / "whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "src", "whole"]
+        assert "another run is writing into" in fault(whole.write, tmp_path / "out")
 
 
 # Compared with the source
@@ -276,7 +220,7 @@ def test_what_differs_is_named(
     changed = load_file(file)
     change(changed)
     save_file(changed, file)
-    message = fault(lambda: whole.verify(tmp_path / "out"))
+    message = fault(whole.verify, tmp_path / "out")
     assert "experts/sam.safetensors" in message and told in message
 
 
@@ -290,11 +234,11 @@ def test_a_lost_file_and_a_changed_report_are_named(tmp_path: Path) -> None:
     ):
         tensors = report["tensors"] | ({"experts/sam/eye.weight": fields} if fields else {})
         (folder / "conversion.json").write_text(json.dumps(report | {"tensors": tensors}))
-        assert told in fault(lambda: whole.verify(folder))
+        assert told in fault(whole.verify, folder)
     (folder / own["file"]).unlink()
-    assert "out lacks experts/sam.safetensors" in fault(lambda: whole.verify(folder))
+    assert "out lacks experts/sam.safetensors" in fault(whole.verify, folder)
     (folder / "conversion.json").unlink()
-    assert "has no conversion.json that can be read" in fault(lambda: whole.verify(folder))
+    assert "has no conversion.json that can be read" in fault(whole.verify, folder)
 
 
 # Round places

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from commands import fault
 from openmova.checkpoints.locate import checkpoint_folder
-from openmova.errors import UserError
 
 
 @pytest.fixture
@@ -19,14 +19,6 @@ def checkpoint(tmp_path: Path) -> Path:
     for name in ("processor_config.json", "tokenizer_config.json", "model.safetensors"):
         (folder / name).touch()
     return folder
-
-
-def fault(source: str | Path) -> str:
-    with pytest.raises(UserError) as caught:
-        checkpoint_folder(source)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    return message
 
 
 def test_a_folder(checkpoint: Path) -> None:
@@ -47,20 +39,16 @@ def test_nano_is_assembled(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert checkpoint_folder("nano") == checkpoint
 
 
-@pytest.mark.parametrize("name", ["nanno", "NANO", "Nano2"])
-def test_nearly_right(name: str) -> None:
-    assert "did you mean nano?" in fault(name)
-
-
-@pytest.mark.parametrize("name", ["llama", "a/b/c", "./no/such/folder", "a b/c"])
+@pytest.mark.parametrize("name", ["NANO", "llama", "a/b/c", "./no/such/folder", "a b/c"])
 def test_unknown(name: str) -> None:
-    assert "the folder of a checkpoint, or a repository of the hub" in fault(name)
+    told = fault(checkpoint_folder, name)
+    assert "give nano, the folder of a checkpoint, or a repository of the hub" in told
 
 
 def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert "could not be had from the hub" in fault("owner/no-such-model")
+    assert "could not be had from the hub" in fault(checkpoint_folder, "owner/no-such-model")
 
 
 def test_hub_repository(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,22 +57,22 @@ def test_hub_repository(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_file(checkpoint: Path) -> None:
-    assert "is a file: give the folder" in fault(checkpoint / "config.json")
+    assert "is a file: give the folder" in fault(checkpoint_folder, checkpoint / "config.json")
 
 
 def test_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
-    assert "is no checkpoint, it has no config.json" in fault(tmp_path)
+    assert "is no checkpoint, it has no config.json" in fault(checkpoint_folder, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\0"])
 def test_damaged_config(checkpoint: Path, text: str) -> None:
     (checkpoint / "config.json").write_text(text)
-    assert "not readable as JSON" in fault(checkpoint)
+    assert "not readable as JSON" in fault(checkpoint_folder, checkpoint)
 
 
 def test_a_model_of_another_type(checkpoint: Path) -> None:
     (checkpoint / "config.json").write_text('{"model_type": "llava"}')
-    assert "of type 'llava', not 'openmova'" in fault(checkpoint)
+    assert "of type 'llava', not 'openmova'" in fault(checkpoint_folder, checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -92,4 +80,4 @@ def test_a_model_of_another_type(checkpoint: Path) -> None:
 )
 def test_something_lacks(checkpoint: Path, name: str) -> None:
     (checkpoint / name).unlink()
-    assert f"lacks {name}" in fault(checkpoint)
+    assert f"lacks {name}" in fault(checkpoint_folder, checkpoint)

@@ -87,8 +87,8 @@ def test_large_files_are_cut_by_size() -> None:
     files = {file: [e.name for e in entries] for file, entries in plan.files.items()}
     assert files == {
         "model-00001-of-00003.safetensors": ["model.a", "model.b"],
-        "model-00002-of-00003.safetensors": ["model.c", "model.d"],
-        "model-00003-of-00003.safetensors": ["model.e"],
+        "model-00002-of-00003.safetensors": ["model.e"],
+        "model-00003-of-00003.safetensors": ["model.c", "model.d"],
         "experts/x.safetensors": ["w"],
     }
     assert [e.place for e in plan.entries] == list(expected)

@@ -17,7 +17,7 @@ from openmova import Mova
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.plan import Plan
 from openmova.checkpoints.release import plan_release, release_conversion, release_specs
-from openmova.checkpoints.release_names import from_released, released_names
+from openmova.checkpoints.release_names import released_names
 from openmova.checkpoints.source_files import source_name
 from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.errors import UserError
@@ -155,19 +155,17 @@ def test_an_unknown_key_is_told(key: str) -> None:
 
 
 def test_any_wrong_shape_and_any_missing_key_is_named() -> None:
-    """Of every tower, one norm, one matrix and one table: whatever the sizes are read from."""
+    """Of every tower some norms, matrices and tables: whatever the sizes are read from."""
     state = tiny_release.state()
-    chosen = [key for key in state if not key.endswith((*ROPE, "mask_token"))][::23]
-    for key in chosen:
-        rest = {name: t for name, t in state.items() if name != key}
-        _, plan = planned(rest, tiny_release.config())
-        dropped = planned(state, tiny_release.config())[1].dropped
-        assert len(plan.unfilled) == (key not in dropped), key
-        assert not plan.mismatched
-        wrong = rest | {key: state[key].new_zeros(*state[key].shape[:-1], state[key].shape[-1] + 3)}
-        _, plan = planned(wrong, tiny_release.config())
-        told = [fault["key"] for fault in plan.mismatched]
-        assert key in told or key in dropped, key
+    taken = planned(state, tiny_release.config())[1].consumed[::11]
+    missing, wrong = taken[::2], taken[1::2]
+    for key in wrong:
+        state[key] = state[key].new_zeros(*state[key].shape[:-1], state[key].shape[-1] + 3)
+    for key in missing:
+        del state[key]
+    _, plan = planned(state, tiny_release.config())
+    assert len(plan.unfilled) == len(missing) > 20
+    assert [fault["key"] for fault in plan.mismatched] == [key for key in state if key in wrong]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +173,7 @@ def test_any_wrong_shape_and_any_missing_key_is_named() -> None:
     [
         ({"mm_projector_type": "mlp2x_gelu"}, "is of another model .*'mlp2x_gelu'"),
         ({"mm_projector_type": None, "model_type": "llama"}, "model_type 'llama'"),
-        ({"hidden_size": 128}, r"has the shape \[261, 64\] instead of \[261, 128\]"),
+        ({"hidden_size": 128}, r"mlp.0.weight has the shape \[64, 64\] instead of \[128, 64\]"),
         ({"num_hidden_layers": 3}, "fills model.language_model.layers.2"),
         ({"num_hidden_layers": 1}, "unknown key model.layers.1"),
         ({"intermediate_size": 97}, r"has the shape \[96, 64\] instead of \[97, 64\]"),
@@ -319,15 +317,6 @@ def test_only_folders_in_the_releases_own_are_read(tmp_path: Path) -> None:
         assert not any("mean" in spec for spec in told.values())
 
 
-def test_another_type_of_number(source: Path, tmp_path: Path) -> None:
-    target = tmp_path / "half"
-    conversion = convert(source, target, dtype="float16")
-    report = json.loads((target / "conversion.json").read_text())
-    assert {fields["dtype"] for fields in report["tensors"].values()} == {"float16"}
-    assert json.loads((target / "config.json").read_text())["dtype"] == "float16"
-    assert conversion.verify(target) == len(report["tensors"])
-
-
 def test_the_hubs_cache_is_told_by_its_repository() -> None:
     folder = Path("hub/models--zongzhuofan--llama3-mova-8b/snapshots/1a2b")
     assert source_name(folder) == "zongzhuofan/llama3-mova-8b"
@@ -386,8 +375,5 @@ def test_every_parameter_of_the_adapter_has_one_released_name() -> None:
     assert names["blocks.2.extractors.6.attention.k_proj.weight"] == (
         "blocks.2.cross_attn.6.k_proj.weight"
     )
-    back = from_released({names[name]: tensor for name, tensor in state.items()})
-    assert back.keys() == state.keys()
-    assert all(back[name] is state[name] for name in state)
     with pytest.raises(KeyError, match=r"is called: blocks\.0\.norm9\.weight"):
-        from_released({"blocks.0.norm9.weight": torch.ones(2)})
+        released_names(["blocks.0.norm9.weight"])

@@ -87,23 +87,11 @@ def test_safetensors_come_before_pickles(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "bin"])
-@pytest.mark.parametrize("index", [True, False])
-def test_a_missing_shard_is_named(tmp_path: Path, kind: str, index: bool) -> None:
-    folder = shards(tmp_path / "c", kind, index)
+def test_a_missing_shard_is_named(tmp_path: Path, kind: str) -> None:
+    folder = shards(tmp_path / "c", kind)
     (file,) = folder.glob("*-00002-of-*")
     file.unlink()
     with pytest.raises(UserError, match=f"lacks {file.name}"):
-        open_tensors(folder)
-
-
-@pytest.mark.parametrize("kind", ["safetensors", "bin"])
-@pytest.mark.parametrize("kept", [0, 5, 200, 0.5, 0.99])
-def test_a_truncated_shard_is_named(tmp_path: Path, kind: str, kept: float) -> None:
-    folder = shards(tmp_path / "c", kind)
-    (file,) = folder.glob("*-00002-of-*")
-    whole = file.read_bytes()
-    file.write_bytes(whole[: int(kept if kept > 1 else kept * len(whole))])
-    with pytest.raises(UserError, match=rf"{file.name} is damaged, .*: download it again"):
         open_tensors(folder)
 
 
@@ -164,12 +152,8 @@ def test_a_git_pointer_is_told(tmp_path: Path) -> None:
     "header",
     [
         b"no json",
-        b"[1]",
-        b'{"a": 1}',
         b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}',
-        b'{"a": {"dtype": "F32", "shape": [-1], "data_offsets": [4, 0]}}',
         b'{"a": {"dtype": "F32", "shape": [99], "data_offsets": [0, 396]}}',
-        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}',
     ],
 )
 def test_a_wrong_header_is_told(tmp_path: Path, header: bytes) -> None:
@@ -318,13 +302,3 @@ def test_what_is_no_plain_tensor_is_named(tmp_path: Path) -> None:
         open_tensors(saved(tmp_path, {"a": torch.ones(1), "b": 3}))
     with pytest.raises(UserError, match="b is a sparse or quantised tensor"):
         open_tensors(saved(tmp_path, {"b": torch.ones(2, 2).to_sparse()}))
-
-
-def test_a_file_that_lies_about_its_size_is_told(tmp_path: Path) -> None:
-    """A view beyond its storage would read another tensor's bytes, or beyond the end."""
-    tensor = torch.ones(8)
-    path = saved(tmp_path, {"a": tensor})
-    raw = path.read_bytes()
-    path.write_bytes(raw.replace(b"K\x08", b"K\xff"))
-    with pytest.raises(UserError, match=r"weights\.bin is damaged"):
-        open_tensors(path)

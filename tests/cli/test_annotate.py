@@ -13,17 +13,13 @@ import pytest
 import ray
 import torch
 from PIL import Image
-from typer.testing import CliRunner, Result
 
+from commands import mistake, output, run
+from data.files import llava
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.cli import app
 from openmova.data.formats import read_samples
 
 SAMPLES = 130  # three chunks
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["annotate", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +40,8 @@ def data(tmp_path: Path) -> Path:
     for number in range(5):
         Image.effect_noise((32, 32), 60).save(tmp_path / f"{number}.png")
     records = [
-        {
-            "image": f"{number % 5}.png",
-            "conversations": [
-                {"from": "human", "value": "<image>\nWhich?"},
-                {"from": "gpt", "value": str(number)},
-            ],
-            "experts": ["chart"],
-        }
-        for number in range(SAMPLES)
+        llava(answer=str(n), id=str(n), image=f"{n % 5}.png", experts=["chart"])
+        for n in range(SAMPLES)
     ]
     path = tmp_path / "data.json"
     path.write_text(json.dumps(records))
@@ -61,22 +50,18 @@ def data(tmp_path: Path) -> Path:
 
 def test_shards_merge_into_what_one_process_writes(data: Path, model: Path, tmp_path: Path) -> None:
     options = ("--model", model, "--batch", 32, "--dtype", "float32")
-    whole = run(data, *options, "--output", tmp_path / "whole", "--json")
-    assert whole.exit_code == 0, whole.stderr
-    told = json.loads(whole.stdout.splitlines()[-1])
+    whole = output("annotate", data, *options, "--output", tmp_path / "whole", "--json")
+    told = json.loads(whole.splitlines()[-1])
     assert (told["samples"], told["without_loss"]) == (SAMPLES, 0)
 
     shards = tmp_path / "shards"
-    first = run(data, *options, "--output", shards, "--shard", "2/2")
-    assert first.exit_code == 0, first.stderr
-    early = run(data, "--output", shards, "--merge")
-    assert early.exit_code == 2
-    assert "lacks 64 of 130 rows, among them 0 ('0')" in early.stderr
-    assert run(data, *options, "--output", shards, "--shard", "1/2").exit_code == 0
-    merged = run(data, "--output", shards, "--merge")
-    assert merged.exit_code == 0, merged.stderr
-    assert "the same experts as the data had: " in merged.stdout
-    assert "  chart: precision " in merged.stdout
+    output("annotate", data, *options, "--output", shards, "--shard", "2/2")
+    early = mistake("annotate", data, "--output", shards, "--merge")
+    assert "lacks 64 of 130 rows, among them 0 ('0')" in early
+    output("annotate", data, *options, "--output", shards, "--shard", "1/2")
+    merged = output("annotate", data, "--output", shards, "--merge")
+    assert "the same experts as the data had: " in merged
+    assert "  chart: precision " in merged
     for name in ("annotations.parquet", "annotated.json"):
         assert (shards / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -110,7 +95,7 @@ def test_a_cluster_goes_on_with_what_is_there_and_writes_the_same_bytes(
     (tmp_path / "3.png").write_text("no picture")
     options = ("--model", model, "--batch", 32, "--dtype", "float32", "--bad-share", 0.5)
     whole, on_ray = tmp_path / "whole", tmp_path / "ray"
-    assert run(data, *options, "--output", whole).exit_code == 0
+    output("annotate", data, *options, "--output", whole)
     shutil.copytree(whole, on_ray)
     for name in ("annotations.parquet", "annotated.json", "bad.jsonl"):
         (on_ray / name).unlink()
@@ -118,7 +103,7 @@ def test_a_cluster_goes_on_with_what_is_there_and_writes_the_same_bytes(
     base = losses.read_text().splitlines(keepends=True)[:3]
     losses.write_text("".join(base))
 
-    result = run(data, *options, "--output", on_ray, "--ray")
+    result = run("annotate", data, *options, "--output", on_ray, "--ray")
     assert result.exit_code == 0, result.stderr
     assert "text, shard 1/1" in result.stderr and "base, shard" not in result.stderr
     files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
@@ -136,13 +121,8 @@ def test_a_cluster_without_ray_is_one_line(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "ray" else real(name)
     )
-    result = run(data, "--output", tmp_path / "annotation", "--ray")
-    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert 'pip install "openmova[ray]"' in result.stderr
-
-
-def test_the_help_has_an_example() -> None:
-    assert "--shard 3/8" in run("--help").stdout
+    told = mistake("annotate", data, "--output", tmp_path / "annotation", "--ray")
+    assert 'pip install "openmova[ray]"' in told
 
 
 @pytest.mark.parametrize(
@@ -164,9 +144,5 @@ def test_a_mistake_is_one_line(
     data: Path, model: Path, tmp_path: Path, options: tuple[str, ...], told: str
 ) -> None:
     given = [option.replace("MODEL", str(model)) for option in options]
-    result = run(data, "--output", tmp_path / "annotation", *given)
-    assert result.exit_code == 2
-    assert result.stderr.startswith("openmova: ")
-    assert result.stderr.count("\n") == 1
-    assert told in result.stderr
+    assert told in mistake("annotate", data, "--output", tmp_path / "annotation", *given)
     assert not (tmp_path / "annotation").exists()

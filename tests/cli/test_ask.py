@@ -15,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from openmova.cli import app
+from commands import run as run_command
 from terminal import COMMAND
 from tiny import pictures
 
@@ -40,7 +40,7 @@ def run(tiny_folder: str, image: str) -> Run:
 
     def run(*arguments: str, stdin: str = "") -> Result:
         defaults = ["--model", tiny_folder, "--max-new-tokens", "3", "--device", "cpu"]
-        return CliRunner().invoke(app, ["ask", *defaults, image, *arguments], input=stdin)
+        return run_command("ask", *defaults, image, *arguments, stdin=stdin)
 
     return run
 
@@ -220,9 +220,6 @@ class TestMistakes:
     def test_expert_nearly_right(self, run: Run) -> None:
         refuse(run(QUESTION, "--experts", "on,two"), "did you mean one?")
 
-    def test_model_nearly_right(self, run: Run) -> None:
-        refuse(run(QUESTION, "--model", "nanno"), "did you mean nano?")
-
     def test_folder_that_is_no_checkpoint(self, run: Run, tmp_path: Path) -> None:
         refuse(run(QUESTION, "--model", str(tmp_path)), "is no checkpoint")
 
@@ -252,15 +249,7 @@ class TestMistakes:
         refuse(run(image, QUESTION, "--draw", str(tmp_path / "out.png")), "ask about one")
 
     def test_no_command(self) -> None:
-        result = CliRunner().invoke(app, ["aks"])
-        refuse(result, "Did you mean 'ask'?")
-
-
-def noise(format: str, **options: object) -> bytes:
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format, **options)
-    return file.getvalue()
+        refuse(run_command("aks"), "Did you mean 'ask'?")
 
 
 class TestBadImages:
@@ -276,35 +265,13 @@ class TestBadImages:
     def in_a_process(self, environment: None) -> None:
         pass
 
-    def test_missing(self) -> None:
-        self.refuse("no/such.png", "there is no file 'no/such.png'")
-
-    def test_folder(self, tmp_path: Path) -> None:
-        self.refuse(str(tmp_path), "is a folder")
-
-    def test_url(self) -> None:
-        self.refuse("https://example.org/a.png", "is a URL: download it")
-
-    @pytest.mark.parametrize(
-        ("data", "told"),
-        [
-            (b"", "is empty"),
-            (b"only text\n", "not a picture in a known format"),
-            (noise("PNG")[:4000], "damaged or cut off"),
-            (noise("JPEG")[:1000], "damaged or cut off"),
-            (noise("TIFF", compression="tiff_lzw")[:-3000], "not a picture in a known format"),
-            (noise("TIFF", compression="tiff_lzw").replace(b"\x80", b"\xff"), "damaged or cut off"),
-        ],
-        ids=["empty", "text", "cut PNG", "cut JPEG", "cut TIFF", "damaged TIFF"],
-    )
-    def test_contents(self, tmp_path: Path, data: bytes, told: str) -> None:
+    def test_contents_that_a_library_complains_of(self, tmp_path: Path) -> None:
+        pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "TIFF", compression="tiff_lzw")
         path = tmp_path / "picture.png"
-        path.write_bytes(data)
-        self.refuse(str(path), told)
-
-    def test_50_000_pixels_wide(self, tmp_path: Path) -> None:
-        Image.new("L", (50_000, 10)).save(tmp_path / "wide.png")
-        self.refuse(str(tmp_path / "wide.png"), "is too large (50000x10)")
+        path.write_bytes(file.getvalue().replace(b"\x80", b"\xff"))
+        self.refuse(str(path), "damaged or cut off")
 
     def test_decompression_bomb(self, tmp_path: Path) -> None:
         Image.new("1", (19_000, 19_000)).save(tmp_path / "bomb.png")

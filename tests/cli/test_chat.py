@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
+from commands import run
 from openmova import Mova
-from openmova.cli import app
 from openmova.cli.chat_terminal import ChatTerminal
 from openmova.inference.engine import Engine
 from terminal import COMMAND, CTRL_D, UP, Terminal
@@ -31,7 +31,7 @@ def line(text: str) -> str:
 class TestByLine:
     def run(self, tiny_folder: str, stdin: str, *arguments: str) -> Result:
         options = ("--model", tiny_folder, "--max-new-tokens", "5", "--device", "cpu")
-        return CliRunner().invoke(app, ["chat", *arguments, *options], input=stdin)
+        return run("chat", *arguments, *options, stdin=stdin)
 
     def test_the_answers_of_a_conversation(self, tiny_folder: str, image: str, mova: Mova) -> None:
         chat = mova.chat()
@@ -147,7 +147,7 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     lines = iter(["what is this ?", "/quit"])
     monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path))
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
-    monkeypatch.setattr("openmova.cli.chat_terminal._printable", interrupted)
+    monkeypatch.setattr("openmova.cli.chat_terminal._remove_control", interrupted)
     terminal.run_interactive("tiny", None)
     engine.close()
     assert "stopped" in capsys.readouterr().out

@@ -9,18 +9,19 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from commands import output
 from openmova.cli import app
-from openmova.cli.console import muted, status
+from openmova.cli.console import silence_stderr, status
 from openmova.errors import UserError
 
 
 def test_help_of_everything_has_an_example() -> None:
     assert "ask" in CliRunner().invoke(app, []).stdout
-    for command in app.registered_commands:
-        result = CliRunner().invoke(app, [str(command.name), "--help"])
-        assert result.exit_code == 0
-        assert "Example" in result.stdout
-        assert f"openmova {command.name}" in result.stdout
+    commands = [[str(command.name)] for command in app.registered_commands]
+    for command in (*commands, ["data", "check"], ["data", "routing"]):
+        told = output(*command, "--help")
+        assert "Example" in told
+        assert f"openmova {' '.join(command)}" in told
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,26 +50,26 @@ def test_help_imports_no_heavy_library() -> None:
 def test_endings(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, told: str
 ) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("openmova.cli.experts.status", fail)
+    monkeypatch.setattr("openmova.cli.experts.fetch_model", fail)
     result = CliRunner().invoke(app, ["experts"])
     assert (result.exit_code, result.stdout, result.stderr) == (code, "", told)
 
 
 def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("openmova.cli.experts.status", fail)
+    monkeypatch.setattr("openmova.cli.experts.fetch_model", fail)
     result = CliRunner().invoke(app, ["experts"])
     assert result.exit_code == 1
     assert isinstance(result.exception, RuntimeError)
 
 
-def test_muted_drops_what_c_code_prints(capfd: pytest.CaptureFixture[str]) -> None:
-    with muted():
+def test_silence_drops_what_c_code_prints(capfd: pytest.CaptureFixture[str]) -> None:
+    with silence_stderr():
         os.write(2, b"noise\n")
     os.write(2, b"heard\n")
     assert capfd.readouterr().err == "heard\n"

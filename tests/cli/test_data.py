@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
+from commands import mistake, output, run
 from data.files import llava, write_lines
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.cli import app
 
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["data", "check", *map(str, arguments)])
+CHECK = ("data", "check")
 
 
 @pytest.fixture(autouse=True)
@@ -30,15 +27,15 @@ def good(tmp_path: Path) -> Path:
 
 
 def test_says_what_the_data_holds(good: Path) -> None:
-    result = run(good)
-    assert result.exit_code == 0
+    result = run(*CHECK, good)
+    assert (result.exit_code, result.stderr) == (0, "")
     for text in ("4 samples", "0 bad", "squares 4", "text 4", "characters asked", "median"):
         assert text in result.stdout
-    assert result.stderr == ""
 
 
 def test_json_holds_every_figure(good: Path) -> None:
-    report = json.loads(run(good, "--json").stdout)
+    assert json.loads(output(*CHECK, good, "--limit", 2, "--json"))["looked_at"] == 2
+    report = json.loads(output(*CHECK, good, "--json"))
     assert report["experts"] == {"text": 4}
     assert report["bad"] == []
     assert report["numbers"]["turns"] == {"least": 2, "median": 2, "p95": 2, "most": 2}
@@ -47,14 +44,11 @@ def test_json_holds_every_figure(good: Path) -> None:
 def test_bad_data_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     rows = [llava(id=f"s{i}", image="nowhere.png") for i in range(15)]
     path = write_lines(tmp_path / "bad.jsonl", [*rows, llava()])
-    result = run(path)
-    assert result.exit_code == 2
-    assert result.stderr.count("\n") == 1
-    assert "15 of 16 samples" in result.stderr
-    assert "s3: there is no file" in result.stdout
-    assert "and 5 more bad ones" in result.stdout
-    assert run(path, "--bad-share", "0.95").exit_code == 0
-    assert len(json.loads(run(path, "--json").stdout)["bad"]) == 15
+    assert "15 of 16 samples" in mistake(*CHECK, path)
+    told = output(*CHECK, path, "--bad-share", "0.95")
+    assert "s3: there is no file" in told
+    assert "and 5 more bad ones" in told
+    assert len(json.loads(run(*CHECK, path, "--json").stdout)["bad"]) == 15
 
 
 def test_the_libraries_below_are_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -62,23 +56,18 @@ def test_the_libraries_below_are_quiet(tmp_path: Path, capfd: pytest.CaptureFixt
     datasets.disable_progress_bars()
     datasets.Dataset.from_list([llava(image=None)] * 3).to_parquet(str(tmp_path / "a.parquet"))
     datasets.enable_progress_bars()
-    assert run(tmp_path / "a.parquet", "--bad-share", "1").exit_code == 0
+    output(*CHECK, tmp_path / "a.parquet", "--bad-share", "1")
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
-    assert run(tmp_path / "b.parquet").stderr.count("\n") == 1
+    mistake(*CHECK, tmp_path / "b.parquet")
     assert capfd.readouterr().err == ""
 
 
-def test_only_some_samples(good: Path) -> None:
-    assert json.loads(run(good, "--limit", "2", "--json").stdout)["looked_at"] == 2
-
-
 def test_a_contact_sheet(good: Path, tmp_path: Path) -> None:
-    assert run(good, "--sheet", tmp_path / "sheet.png").exit_code == 0
+    output(*CHECK, good, "--sheet", tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 600
-    result = run(good, "--sheet", tmp_path / "nowhere" / "sheet.png")
-    assert result.exit_code == 2
-    assert "there is no folder" in result.stderr
+    nowhere = tmp_path / "nowhere" / "sheet.png"
+    assert "there is no folder" in mistake(*CHECK, good, "--sheet", nowhere)
 
 
 def test_with_a_model_tokens_and_experts_are_checked(tmp_path: Path) -> None:
@@ -88,26 +77,21 @@ def test_with_a_model_tokens_and_experts_are_checked(tmp_path: Path) -> None:
     rows = [llava(id="a", experts=["text"]), llava(id="b", experts=["txt"])]
     path = write_lines(tmp_path / "a.jsonl", rows)
     options = ("--model", tmp_path / "model", "--max-tokens", "10")
-    result = run(path, *options, "--json")
-    report = json.loads(result.stdout)
+    report = json.loads(run(*CHECK, path, *options, "--json").stdout)
     assert report["bad"] == [{"id": "b", "reason": "unknown expert 'txt': did you mean text?"}]
     # "A square." and its end token, of a tokenizer of bytes.
     assert report["numbers"]["tokens of answers"]["median"] == 10
     assert report["numbers"]["tokens"]["median"] > 10
     assert report["over"] == 1
-    assert "of more than 10 tokens" in run(path, *options).stdout
+    assert "of more than 10 tokens" in run(*CHECK, path, *options).stdout
 
 
 @pytest.mark.parametrize("content", ["", "\n\n"])
 def test_a_file_without_samples(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.jsonl").write_text(content)
-    result = run(tmp_path / "a.jsonl")
-    assert result.exit_code == 2
-    assert "has no samples" in result.stderr
+    assert "has no samples" in mistake(*CHECK, tmp_path / "a.jsonl")
 
 
 def test_a_missing_file_and_no_command() -> None:
-    result = run("nowhere.json")
-    assert result.exit_code == 2
-    assert result.stderr == "openmova: there is no data 'nowhere.json': check the path\n"
-    assert "check" in CliRunner().invoke(app, ["data", "--help"]).stdout
+    assert "there is no data 'nowhere.json': check the path" in mistake(*CHECK, "nowhere.json")
+    assert "check" in output("data", "--help")

@@ -8,17 +8,14 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from openmova.cli import app
+from commands import mistake, output
 from openmova.data.formats import read_samples
-from openmova.routing import routing_prompt
 
 POOL = "ocr: [It reads., A reader.]\nchart: [It plots., Bars.]\nshapes: [It counts.]\n"
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["data", "routing", *map(str, arguments)])
+ROUTING = ("data", "routing")
 
 
 @pytest.fixture
@@ -44,9 +41,8 @@ def write(folder: Path, records: list[dict[str, Any]]) -> None:
 
 def test_annotated_data_becomes_llava_json(folder: Path) -> None:
     out = folder / "new" / "routing.json"
-    result = run(folder / "data.jsonl", out, "--pool", folder / "pool.yaml", "--json")
-    assert result.exit_code == 0, result.stderr
-    told = json.loads(result.stdout)
+    options = ("--pool", folder / "pool.yaml")
+    told = json.loads(output(*ROUTING, folder / "data.jsonl", out, *options, "--json"))
     assert (told["instructions"], told["bad"]) == (30, 0)
     read = read_samples(out)
     answers = [read[index].turns[1].text for index in range(30)]
@@ -54,23 +50,15 @@ def test_annotated_data_becomes_llava_json(folder: Path) -> None:
     assert all(read[index].routing and read[index].open().image for index in range(30))
     assert all(answers[index] == "none" for index in range(2, 30, 3))
     again = folder / "new" / "again.json"
-    assert run(folder / "data.jsonl", again, "--pool", folder / "pool.yaml").exit_code == 0
+    output(*ROUTING, folder / "data.jsonl", again, *options)
+    few = folder / "new" / "few.json"
+    fixed = output(
+        *ROUTING, folder / "data.jsonl", few, *options, "--no-augmentation", "--count", 9
+    )
+    assert "9 routing instructions" in fixed
+    prompts = [record["conversations"][0]["value"] for record in json.loads(few.read_text())]
+    assert all("A. It reads.\nB. It plots.\nC. It counts.\n" in prompt for prompt in prompts)
     assert again.read_bytes() == out.read_bytes()
-
-
-def test_without_augmentation_it_is_the_pool_of_inference(folder: Path) -> None:
-    out = folder / "routing.json"
-    options = ("--pool", folder / "pool.yaml", "--no-augmentation", "--count", 9)
-    assert "9 routing instructions" in run(folder / "data.jsonl", out, *options).stdout
-    prompts = [record["conversations"][0]["value"] for record in json.loads(out.read_text())]
-    pool = routing_prompt("", ["It reads.", "It plots.", "It counts."], "")
-    assert all(pool.strip() in prompt for prompt in prompts)
-    answers = {record["conversations"][1]["value"] for record in json.loads(out.read_text())}
-    assert answers <= {"A", "B, C", "none"}
-
-
-def test_the_help_has_an_example() -> None:
-    assert "recipes/descriptions.yaml" in run("--help").stdout
 
 
 @pytest.mark.parametrize(
@@ -82,21 +70,11 @@ def test_the_help_has_an_example() -> None:
     ],
 )
 def test_a_mistake_is_one_line(folder: Path, options: tuple[str, ...], told: str) -> None:
-    result = run(folder / "data.jsonl", folder / "routing.json", *options)
-    assert result.exit_code == 2
-    assert result.stderr.startswith("openmova: ")
-    assert result.stderr.count("\n") == 1
-    assert told in result.stderr
+    assert told in mistake(*ROUTING, folder / "data.jsonl", folder / "routing.json", *options)
     assert not (folder / "routing.json").exists()
 
 
 def test_what_is_there_is_not_overwritten(folder: Path) -> None:
-    result = run(folder / "data.jsonl", folder / "pool.yaml", "--pool", folder / "pool.yaml")
-    assert (result.exit_code, (folder / "pool.yaml").read_text()) == (2, POOL)
-
-
-def test_many_unknown_experts_stop_it(folder: Path) -> None:
-    write(folder, [record(number, experts=["orc"]) for number in range(150)])
-    result = run(folder / "data.jsonl", folder / "out.json", "--pool", folder / "pool.yaml")
-    assert result.exit_code == 2
-    assert "unknown expert 'orc': did you mean ocr" in result.stderr
+    pool = folder / "pool.yaml"
+    assert "exists already" in mistake(*ROUTING, folder / "data.jsonl", pool, "--pool", pool)
+    assert pool.read_text() == POOL

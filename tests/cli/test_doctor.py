@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from checkpoints.tiny_release import published, write_release
+from commands import mistake, output
 from openmova.checkpoints.memory import measure
 from openmova.checkpoints.sizes import RELEASE
-from openmova.cli import app
 from tiny import tiny_config, tiny_model
 
 EXPERTS = ["dinov2", "vary", "codetr", "pix2struct", "deplot", "biomedclip", "sam"]
@@ -33,9 +32,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def report(model: str | Path, *arguments: str) -> dict[str, Any]:
-    result = CliRunner().invoke(app, ["doctor", "--model", str(model), "--json", *arguments])
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
+    return json.loads(output("doctor", "--model", model, "--json", *arguments).splitlines()[-1])
 
 
 def test_the_release_is_known_without_a_download() -> None:
@@ -70,26 +67,22 @@ def test_a_release_that_is_not_converted_yet(tmp_path: Path) -> None:
 
 
 def test_the_table_has_a_row_for_each_part(model: Path) -> None:
-    result = CliRunner().invoke(app, ["doctor", "--model", str(model)])
+    table = output("doctor", "--model", model)
     for text in ("llama", "base", "adapter", "one", "two", "three", "--offload", "host memory"):
-        assert text in result.stdout
+        assert text in table
 
 
 def test_float32_checkpoints_are_told_of(tmp_path: Path) -> None:
     tiny_model().save_pretrained(tmp_path)
     for name in ("processor_config.json", "tokenizer_config.json"):
         (tmp_path / name).touch()
-    result = CliRunner().invoke(app, ["doctor", "--model", str(tmp_path)])
-    assert "This checkpoint is in float32" in result.stdout
+    assert "This checkpoint is in float32" in output("doctor", "--model", tmp_path)
     assert report(tmp_path)["dtype"] == "float32"
 
 
 @pytest.mark.parametrize("name", ["nanoo", "/no/such/folder"])
 def test_a_name_that_is_nothing(name: str) -> None:
-    result = CliRunner().invoke(app, ["doctor", "--model", name])
-    assert result.exit_code == 2
-    assert result.stderr.startswith("openmova: there is no model")
-    assert result.stderr.count("\n") == 1
+    assert "there is no model" in mistake("doctor", "--model", name)
 
 
 def test_memory_of_gpus_comes_first(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
+from commands import mistake, output
+from data.files import llava
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.cli import app
 from pages import Page
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["inspect", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +32,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.fixture
 def data(tmp_path: Path, picture: Path) -> Path:
     records = [
-        {
-            "image": picture.name,
-            "conversations": [
-                {"from": "human", "value": f"<image>\nWhich {number}?"},
-                {"from": "gpt", "value": "x"},
-            ],
-            "experts": ["chart"],
-        }
+        llava(f"<image>\nWhich {number}?", "x", image=picture.name, experts=["chart"])
         for number in range(6)
     ]
     path = tmp_path / "data.json"
@@ -54,49 +43,36 @@ def data(tmp_path: Path, picture: Path) -> Path:
 def test_one_question(model: Path, picture: Path, tmp_path: Path) -> None:
     options = ("--model", model, "--max-new-tokens", 4)
     page = tmp_path / "report.html"
-    result = run(picture, "What is shown?", "-o", page, "--json", *options)
-    assert result.exit_code == 0, result.stderr
-    told = json.loads(result.stdout.splitlines()[-1])
+    command = ("inspect", picture, "What is shown?", *options)
+    told = json.loads(output(*command, "-o", page, "--json").splitlines()[-1])
     assert told["image"] == str(picture)
     assert [other["what"] for other in told["switched"]][-1] == "all experts"
     assert "What is shown?" in Page(page.read_text()).text
-    shown = run(picture, "What is shown?", *options)
-    assert shown.exit_code == 0, shown.stderr
-    assert "the router wrote" in shown.stdout
+    assert "the router wrote" in output(*command)
 
 
 def test_a_data_set_goes_on_and_is_shown_again_without_the_model(
     model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = tmp_path / "report.html"
-    command = ("--data", data, "--model", model, "--max-new-tokens", 3, "-o", page, "--json")
-    first = run(*command)
-    assert first.exit_code == 0, first.stderr
-    told = json.loads(first.stdout.splitlines()[-1])
+    options = ("--model", model, "--max-new-tokens", 3, "-o", page, "--json")
+    command = ("inspect", "--data", data, *options)
+    first = output(*command).splitlines()[-1]
+    told = json.loads(first)
     assert (told["asked"], told["routing"]["n"]) == (6, 6)
     before = page.read_text()
     page.unlink()
     monkeypatch.setattr("openmova.inference.mova.Mova.from_pretrained", None)
-    again = run(*command)
-    assert again.exit_code == 0, again.stderr
-    assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert output(*command).splitlines()[-1] == first
     assert page.read_text() == before
-
-    other = run(*command, "--samples", 2)
-    assert (other.exit_code, other.stderr.count("\n")) == (2, 1)
-    assert "samples: None -> 2" in other.stderr
+    assert "samples: None -> 2" in mistake(*command, "--samples", 2)
 
 
 def test_a_data_set_without_a_page_leaves_nothing(model: Path, data: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
-    result = run("--data", data, "--model", model, "--max-new-tokens", 3, "--samples", 2)
-    assert result.exit_code == 0, result.stderr
-    assert "2 of 6 samples" in result.stdout
+    options = ("--model", model, "--max-new-tokens", 3, "--samples", 2)
+    assert "2 of 6 samples" in output("inspect", "--data", data, *options)
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_the_help_has_an_example() -> None:
-    assert "openmova inspect --data held-out.json -o report.html" in run("--help").stdout
 
 
 @pytest.mark.parametrize(
@@ -121,8 +97,4 @@ def test_a_mistake_is_one_line(
     folder = tmp_path / "folder.html"
     folder.mkdir()
     places = {"PICTURE": picture, "DATA": data, "FOLDER.html": folder}
-    result = run(*(places.get(option, option) for option in options))
-    assert result.exit_code == 2
-    assert result.stderr.startswith("openmova: ")
-    assert result.stderr.count("\n") == 1
-    assert told in result.stderr
+    assert told in mistake("inspect", *(places.get(option, option) for option in options))

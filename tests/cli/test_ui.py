@@ -6,25 +6,20 @@ import http.client
 import importlib.util
 import json
 import signal
-import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from openmova.cli import app
+from commands import mistake, run
 from openmova.errors import INTERRUPTED
 from terminal import COMMAND
 
 SECONDS = 120
 
 
-@pytest.fixture
-def page(tiny_folder: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The command as a process, and its port."""
+def test_the_page_until_ctrl_c(tiny_folder: str) -> None:
     pytest.importorskip("gradio")
     process = subprocess.Popen(
         [*COMMAND, "ui", "--model", tiny_folder, "--port", "0", "--device", "cpu"],
@@ -35,13 +30,7 @@ def page(tiny_folder: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     assert process.stderr is not None
     line = process.stderr.readline()
     assert line.startswith("openmova: the page is at http://127.0.0.1:"), line
-    yield process, int(line.rpartition(":")[2])
-    process.kill()
-    process.wait()
-
-
-def test_the_page_until_a_signal(page: tuple[subprocess.Popen[str], int]) -> None:
-    process, port = page
+    port = int(line.rpartition(":")[2])
 
     def get(path: str, host: str = "127.0.0.1") -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
@@ -56,13 +45,6 @@ def test_the_page_until_a_signal(page: tuple[subprocess.Popen[str], int]) -> Non
     assert config["analytics_enabled"] is False
     stylesheets = [sheet for sheet in config["stylesheets"] or [] if "//" in sheet]
     assert stylesheets == []  # no fonts of Google's
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(SECONDS) == 0
-    assert process.stderr is not None and process.stderr.read() == ""
-
-
-def test_ctrl_c_ends_it_quietly(page: tuple[subprocess.Popen[str], int]) -> None:
-    process, _ = page
     process.send_signal(signal.SIGINT)
     assert process.wait(SECONDS) == INTERRUPTED
     assert process.stderr is not None and process.stderr.read() == ""
@@ -84,33 +66,13 @@ def test_who_opens_it_to_the_network_is_told_of_the_password(
     monkeypatch.setattr(page_server, "create_page", lambda mova, **options: made.update(options))
     monkeypatch.setattr(page_server, "page_server", lambda page, started: None)
     monkeypatch.setattr(http_server, "run", lambda server, listening: None)
-    result = CliRunner().invoke(
-        app, ["ui", "--model", tiny_folder, "--host", host, "--port", "0", "--device", "cpu"]
-    )
+    result = run("ui", "--model", tiny_folder, "--host", host, "--port", 0, "--device", "cpu")
     assert result.exit_code == 0
     assert made["password"] == password
     told = "openmova: without a password (OPENMOVA_UI_PASSWORD), whoever reaches this port may ask"
     assert (told in result.stderr.splitlines()) is warned
 
 
-def complaint(*arguments: str) -> str:
-    result = CliRunner().invoke(app, ["ui", *arguments])
-    assert result.exit_code == 2
-    assert len(result.stderr.splitlines()) == 1
-    return result.stderr
-
-
-class TestMistakes:
-    def test_a_port_that_is_taken(self, tiny_folder: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = str(taken.getsockname()[1])
-            assert "give another --host or --port" in complaint(
-                "--model", tiny_folder, "--port", port
-            )
-
-    def test_no_gradio(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-        assert "pip install 'openmova[ui]'" in complaint()
-
-    def test_no_model(self) -> None:
-        assert "nowhere" in complaint("--model", "nowhere", "--port", "0")
+def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "pip install 'openmova[ui]'" in mistake("ui")

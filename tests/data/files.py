@@ -22,11 +22,10 @@ def picture(colour: str = "red", side: int = 6) -> bytes:
     return data.getvalue()
 
 
-def llava(**changes: Any) -> dict[str, Any]:
-    turns = [
-        {"from": "human", "value": "<image>\nWhat is this?"},
-        {"from": "gpt", "value": "A square."},
-    ]
+def llava(
+    question: str = "<image>\nWhat is this?", answer: str = "A square.", **changes: Any
+) -> dict[str, Any]:
+    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
     return {"id": "s", "image": "red.png", "conversations": turns, **changes}
 
 

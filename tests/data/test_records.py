@@ -161,7 +161,7 @@ JSON = st.recursive(
 KEYS = ("id", "image", "images", "conversations", "messages", "experts", "domain", "routing")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(record=st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5), valid=st.booleans())
 def test_any_record_is_a_sample_or_a_bad_one(record: dict[str, Any], valid: bool) -> None:
     try:

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizer
 
+from openmova.checkpoints.encoder_layouts import recomputed
 from openmova.checkpoints.release_names import (
+    ADAPTER_NAMES,
     ADAPTER_PREFIX,
     ATTENTION_NAMES,
     BLOCK_NAMES,
     TEXT_ENCODER_PREFIX,
-    from_released,
     released_names,
 )
 from openmova.model.adapter import AdapterBlock, AdapterConfig, ExpertMap, MoVAdapter
@@ -44,12 +45,21 @@ def adapter_config(config: Mapping[str, Any], **sizes: Any) -> AdapterConfig:
     )
 
 
+def from_released(
+    state: dict[str, Tensor], module: torch.nn.Module, names: Mapping[str, str] = ADAPTER_NAMES
+) -> dict[str, Tensor]:
+    """A released state under our names; every tensor of it but the rotary tables has one."""
+    released = released_names(module.state_dict(), names)
+    assert set(released.values()) == {name for name in state if not recomputed(name)}
+    return {ours: state[name] for ours, name in released.items()}
+
+
 @pytest.mark.parametrize("golden", sets("Attention"), ids=ids)
 @torch.no_grad()
 def test_attention_with_rotary_grid(golden: GoldenSet) -> None:
     c = golden.config
     attention = RotaryAttention(c["dim"], c["value_dim"], c["head_dim"])
-    attention.load_state_dict(from_released(golden.part("w."), ATTENTION_NAMES))
+    attention.load_state_dict(from_released(golden.part("w."), attention, ATTENTION_NAMES))
     rotary = RotaryGrid(square(c["rope_grid"]), c["head_dim"])
     for name, table in golden.part("w.rope.freqs_").items():
         close(rotary.get_buffer(name), table, 1e-6)
@@ -66,7 +76,7 @@ def test_block_in_a_batch_and_each_sample_alone(golden: GoldenSet) -> None:
         c, text_width=t["in.text_feat"].shape[1], grid=square(c["hw"]), output_width=c["hw"]
     )
     block = AdapterBlock(config)
-    block.load_state_dict(from_released(golden.part("w."), BLOCK_NAMES))
+    block.load_state_dict(from_released(golden.part("w."), block, BLOCK_NAMES))
     rotary = RotaryGrid(config.grid, config.head_dim)
     routing = t["in.routing"] > 0
     values = [t[f"in.value_{j}"] for j in range(len(config.expert_channels))]
@@ -104,7 +114,9 @@ def test_adapter(golden: GoldenSet, name: str) -> None:
     case = golden.spec["cases"][name]
     state = golden.part("w.")
     text_state = take(state, TEXT_ENCODER_PREFIX)
-    adapter = build_adapter(golden, from_released(state))
+    with torch.device("meta"):
+        whole = MoVAdapter(whole_config(golden.config))
+    adapter = build_adapter(golden, from_released(state, whole))
     encoder = build_text_encoder(golden, text_state)
     adapter.train(case["train_mode"])
     texts = case["bert_texts"]

@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from checkpoints.tiny_release import published, write_release
+from commands import fault
 from openmova import Mova
 from openmova.checkpoints.assemble import fetch, local
 from openmova.checkpoints.encoders import read_encoder
 from openmova.checkpoints.locate import DownloadNeedsYes, checkpoint_folder, converted_release
 from openmova.checkpoints.mova_specs import RELEASED_ORDER
 from openmova.checkpoints.recipe import Recipe
-from openmova.cli.console import fetched
-from openmova.errors import UserError
+from openmova.cli.console import fetch_model
 from openmova.runtime import hub
 from tiny import pictures
 
@@ -81,14 +81,6 @@ def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     return there
 
 
-def fault(act: Callable[[], object]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    return message
-
-
 class TestWhatIsFetched:
     def test_of_a_model_that_is_run_data_only(self, online: Hub) -> None:
         online.add(
@@ -128,8 +120,8 @@ class TestWhatIsFetched:
         assert hub.source_path("someone/encoder") == online.snapshots / "someone/encoder"
 
     def test_neither_here_nor_there(self, online: Hub) -> None:
-        assert "could not be had from the hub" in fault(lambda: hub.download("someone/nothing"))
-        assert "there is no file or folder" in fault(lambda: hub.source_path("no/such/thing"))
+        assert "could not be had from the hub" in fault(hub.download, "someone/nothing")
+        assert "there is no file or folder" in fault(hub.source_path, "no/such/thing")
 
 
 class TestTheRelease:
@@ -158,7 +150,7 @@ class TestTheRelease:
         return sources
 
     def test_is_not_downloaded_before_a_yes(self, online: Hub, converted: list[Path]) -> None:
-        message = fault(lambda: checkpoint_folder(RELEASE))
+        message = fault(checkpoint_folder, RELEASE)
         assert "2 MB" in message
         assert "add --yes" in message
         assert online.fetched == ["config.json"]
@@ -187,15 +179,15 @@ class TestTheRelease:
             checkpoint_folder(RELEASE)
         assert capsys.readouterr().err == ""
         if said == "\n":
-            assert "nothing was downloaded" in fault(lambda: fetched(RELEASE))
+            assert "nothing was downloaded" in fault(fetch_model, RELEASE)
         else:
-            assert fetched(RELEASE) == str(converted_release(RELEASE))
+            assert fetch_model(RELEASE) == converted_release(RELEASE)
         assert "Go on? [y/N]" in capsys.readouterr().err
         assert len(converted) == (said == "y\n")
 
     def test_in_a_folder_has_to_be_converted_first(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('{"mm_projector_type": "mov_adapter"}')
-        assert "openmova convert SRC DST" in fault(lambda: checkpoint_folder(tmp_path))
+        assert "openmova convert SRC DST" in fault(checkpoint_folder, tmp_path)
 
 
 class TestATinyReleaseOnTheHub:
@@ -245,7 +237,7 @@ class TestATinyReleaseOnTheHub:
                 "experts": [{"name": "vary", "source": RELEASE}],
             }
         )
-        assert "add --yes" in fault(lambda: fetch(recipe))
+        assert "add --yes" in fault(fetch, recipe)
         assert set(online.fetched) == {"config.json"}
         here = fetch(recipe, yes=True)
         assert Path(here.language_model) == online.snapshots / "someone/language"

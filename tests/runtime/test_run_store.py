@@ -69,13 +69,6 @@ def test_a_torn_last_line_is_dropped_and_made_again(tmp_path: Path) -> None:
     assert [line["sample"] for line in lines(tmp_path)] == list(NUMBERS)
 
 
-def test_finished_samples_are_not_asked_again(tmp_path: Path) -> None:
-    complete(tmp_path)
-    with Journal.opened(tmp_path, SETTINGS) as journal:
-        rows = journal.complete(NUMBERS, lambda _: pytest.fail("asked again"), batch=3, name="")
-    assert [row["square"] for row in rows] == [i**2 for i in range(40)]
-
-
 def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
     complete(tmp_path)
     with (

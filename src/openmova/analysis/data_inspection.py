@@ -61,12 +61,12 @@ def inspect_data(
 
 def _rows(mova: Mova, samples: Samples, max_new_tokens: int, indices: Sequence[int]) -> list[Row]:
     """One of each sample: that of `_row`, or why it is left out."""
-    found = [_opened(mova, samples, index) for index in indices]
-    asked = iter(_masked(mova, [s for s in found if isinstance(s, Sample)], max_new_tokens))
+    found = [_open(mova, samples, index) for index in indices]
+    asked = iter(_ask(mova, [s for s in found if isinstance(s, Sample)], max_new_tokens))
     return [_row(s, next(asked)) if isinstance(s, Sample) else {LEFT_OUT: s} for s in found]
 
 
-def _opened(mova: Mova, samples: Samples, index: int) -> Sample | str:
+def _open(mova: Mova, samples: Samples, index: int) -> Sample | str:
     """A sample that can be asked, or why it can't be."""
     try:
         sample = samples[index].open()
@@ -78,7 +78,7 @@ def _opened(mova: Mova, samples: Samples, index: int) -> Sample | str:
     return "a routing instruction" if sample.routing else sample
 
 
-def _masked(mova: Mova, samples: Sequence[Sample], max_new_tokens: int) -> list[Ablation | str]:
+def _ask(mova: Mova, samples: Sequence[Sample], max_new_tokens: int) -> list[Ablation | str]:
     """The answers of each; of a question that can't be asked, such as one that is too long, the
     reason."""
     pairs: list[Any] = [(sample.image, sample.question) for sample in samples]
@@ -87,7 +87,7 @@ def _masked(mova: Mova, samples: Sequence[Sample], max_new_tokens: int) -> list[
     except UserError as error:
         if len(samples) == 1:
             return [str(error)]
-    return [found for sample in samples for found in _masked(mova, [sample], max_new_tokens)]
+    return [found for sample in samples for found in _ask(mova, [sample], max_new_tokens)]
 
 
 def _row(sample: Sample, masked: Ablation | str) -> Row:

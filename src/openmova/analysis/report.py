@@ -7,13 +7,14 @@ is drawn, and a description of every picture.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from io import BytesIO
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from PIL import Image
+from torch import Tensor
 
 from openmova.analysis.answer_inspection import Inspection
 from openmova.evaluate.intervals import percent
@@ -26,17 +27,7 @@ def question_page(inspection: Inspection, *, image: str, model: str) -> str:
     picture, answer = inspection.picture, inspection.answer
     small = picture.copy()
     small.thumbnail((LONGEST, LONGEST))
-    attention = {
-        name: [
-            {
-                "picture": data_url(draw_heatmap(picture, weights, inspection.frames[name])),
-                "said": describe_heatmap(weights, inspection.frames[name], picture.size),
-            }
-            for weights in blocks
-        ]
-        for name, blocks in inspection.attention.items()
-    }
-    return _rendered(
+    return _render(
         "question.html",
         inspection=inspection,
         answer=answer,
@@ -45,13 +36,13 @@ def question_page(inspection: Inspection, *, image: str, model: str) -> str:
         image=image,
         model=model,
         picture=data_url(small),
-        attention=attention,
+        attention=attention_pictures(picture, inspection.attention, inspection.frames),
     )
 
 
 def data_page(found: Mapping[str, Any], *, data: str, model: str) -> str:
     """The page of a data set's summary; data and model: what the user called them."""
-    return _rendered("data.html", found=found, data=data, model=model)
+    return _render("data.html", found=found, data=data, model=model)
 
 
 def points(value: Mapping[str, Any]) -> str:
@@ -73,7 +64,26 @@ def environment(*packages: str) -> Environment:
     return made
 
 
-def _rendered(template: str, **values: Any) -> str:
+def attention_pictures(
+    picture: Image.Image, attention: Mapping[str, Sequence[Tensor]], frames: Mapping[str, str]
+) -> dict[str, list[dict[str, str]]]:
+    """Of each expert, for each block: the heat map as a data URL (`picture`) and in words (`text`).
+
+    attention: float [H, W] each; frames: how the picture lies in the experts' maps.
+    """
+    return {
+        name: [
+            {
+                "picture": data_url(draw_heatmap(picture, weights, frames[name])),
+                "text": describe_heatmap(weights, frames[name], picture.size),
+            }
+            for weights in blocks
+        ]
+        for name, blocks in attention.items()
+    }
+
+
+def _render(template: str, **values: Any) -> str:
     return environment().get_template(template).render(version=version("openmova"), **values)
 
 

@@ -98,7 +98,7 @@ class AnnotationFolder:
         UserError, naming rows, where losses are missing, there twice, or of other data.
         """
         settings = self.settings()
-        ids, given = _known(samples)
+        ids, given = _ids_and_experts(samples)
         names = [probe.name for probe in settings.probes]
         losses = join_shards(self.losses, names, ids, self.store.settings())
         usable = [not lost.any() for lost in np.isnan(losses)]  # [samples]
@@ -112,7 +112,7 @@ class AnnotationFolder:
         with self.store.writing():
             with new_file(self.table) as unfinished:
                 pq.write_table(pa.table(table).replace_schema_metadata(made_with), unfinished)
-            write_llava(_annotated(samples, chosen), self.data)
+            write_llava(_annotate(samples, chosen), self.data)
         each = Counter(len(names) for names in chosen)
         rows = [row for row, experts in enumerate(given) if experts is not None and usable[row]]
         compared = None
@@ -150,7 +150,7 @@ class SampleIds(Sequence[str]):
             return bad.id
 
 
-def _known(samples: Samples) -> tuple[list[str], list[tuple[str, ...] | None]]:
+def _ids_and_experts(samples: Samples) -> tuple[list[str], list[tuple[str, ...] | None]]:
     """Every sample's id, and its experts, None where it is not annotated."""
     ids: list[str] = []
     given: list[tuple[str, ...] | None] = []
@@ -166,7 +166,7 @@ def _known(samples: Samples) -> tuple[list[str], list[tuple[str, ...] | None]]:
     return ids, given
 
 
-def _annotated(samples: Samples, chosen: Sequence[tuple[str, ...]]) -> Iterator[Sample]:
+def _annotate(samples: Samples, chosen: Sequence[tuple[str, ...]]) -> Iterator[Sample]:
     """The samples with their experts; those that can't be read are left out."""
     for row, experts in enumerate(chosen):
         try:

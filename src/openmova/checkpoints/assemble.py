@@ -20,18 +20,16 @@ from openmova.checkpoints.conversion import Conversion, check_target
 from openmova.checkpoints.encoder_layouts import BERT
 from openmova.checkpoints.encoders import EncoderParts, read_encoder
 from openmova.checkpoints.language_models import (
-    LanguageModelParts,
     plain_tokenizer,
     read_generation_config,
     read_language_model,
     read_tokenizer,
 )
-from openmova.checkpoints.locate import checkpoint_folder
-from openmova.checkpoints.plan import KeyMap, Plan, Shapes, expert_place, map_places, plan_keys
+from openmova.checkpoints.locate import checkpoint_folder, is_release_on_hub
+from openmova.checkpoints.plan import Part, expert_place, join_parts
 from openmova.checkpoints.recipe import OWN_TEMPLATE, EncoderEntry, Recipe
-from openmova.checkpoints.source_files import is_release, read_json
 from openmova.checkpoints.templates import TEMPLATES
-from openmova.checkpoints.tensors import Tensors, join
+from openmova.checkpoints.tensors import Tensors
 from openmova.errors import UserError
 from openmova.experts.hf import hf_spec
 from openmova.experts.registry import build_expert
@@ -59,7 +57,7 @@ def assemble(recipe: Recipe, target: Path, *, yes: bool = False) -> dict[str, An
 def fetch(recipe: Recipe, *, yes: bool = False) -> Recipe:
     """The same recipe with every source on this machine; what has to be asked comes first."""
     for source in {entry.source: None for entry in (recipe.base, *recipe.experts)}:
-        if _is_release_of_the_hub(source):
+        if is_release_on_hub(source):
             checkpoint_folder(source, yes=yes)
 
     def here(entry: EncoderEntry) -> EncoderEntry:
@@ -79,16 +77,9 @@ def fetch(recipe: Recipe, *, yes: bool = False) -> Recipe:
 
 def local(source: str, *, yes: bool = False) -> Path:
     """A part as a file or folder here; the released MoVA of the hub is converted on the way."""
-    if _is_release_of_the_hub(source):
+    if is_release_on_hub(source):
         return checkpoint_folder(source, yes=yes)
     return hub.source_path(source)
-
-
-def _is_release_of_the_hub(source: str) -> bool:
-    if Path(source).expanduser().exists() or not hub.HUB_ID.fullmatch(source):
-        return False
-    folder = hub.download(source, ["config.json"])
-    return (folder / "config.json").is_file() and is_release(read_json(folder / "config.json"))
 
 
 def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]:
@@ -108,8 +99,17 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
         here, language.config, base.spec, [part.spec for part in experts], text.spec
     )
     config.image_token_id = tokenizer.convert_tokens_to_ids(here.image_token)
-    plan, tensors = _plan(here, config, language, base, experts, text)
-    plan.check(tensors)
+    parts: dict[str, Part] = {
+        "base": base.at(BASE),
+        "adapter": Part.of(_fresh_adapter(config, here.seed)).at(ADAPTER),
+        "gate_text_encoder": text.at(GATE),
+        "language_model": language,
+    }
+    for part in experts:
+        parts[f"experts/{part.spec['name']}"] = part.at(expert_place(part.spec["name"], ""))
+    whole = join_parts(parts)
+    plan = whole.plan(here.dtype)
+    plan.check(whole.tensors)
     processor = MovaProcessor.from_config(
         config,
         tokenizer,
@@ -128,7 +128,7 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
     conversion = Conversion(
         title="a MoVA from parts",
         plan=plan,
-        tensors=tensors,
+        tensors=whole.tensors,
         about={"recipe": json.loads(json.dumps(recipe.to_dict()))},
         prepare=lambda: write,
     )
@@ -161,16 +161,9 @@ def _of_transformers(entry: EncoderEntry, path: Path) -> EncoderParts:
     if unknown := [key for key in entry.changes if key not in HF_CHANGES]:
         raise UserError(f"an expert of the kind hf takes {', '.join(HF_CHANGES)}, not {unknown[0]}")
     spec = hf_spec(path, name=entry.name, **entry.changes)
-    state = build_expert(spec).state_dict()
+    part = Part.of(Tensors(build_expert(spec).state_dict(), file=path.name))
     del spec["source"]
-    return EncoderParts(
-        title="a vision model of transformers",
-        kind="hf",
-        spec=spec,
-        tensors=Tensors(state, file=path.name),
-        key_map={name: name for name in state},
-        expected={name: tuple(tensor.shape) for name, tensor in state.items()},
-    )
+    return EncoderParts(**vars(part), title="a vision model of transformers", kind="hf", spec=spec)
 
 
 def recipe_config(
@@ -211,50 +204,6 @@ def recipe_config(
         dtype=recipe.dtype,
         architectures=["MovaForConditionalGeneration"],
     )
-
-
-def _plan(
-    recipe: Recipe,
-    config: MovaConfig,
-    language: LanguageModelParts,
-    base: EncoderParts,
-    experts: list[EncoderParts],
-    text: EncoderParts,
-) -> tuple[Plan, Tensors]:
-    """Every part at its place in one checkpoint."""
-    adapter = _fresh_adapter(config, recipe.seed)
-    parts: dict[str, tuple[Tensors, KeyMap, Shapes]] = {
-        "base": _at(BASE, base.tensors, base.key_map, base.expected),
-        "adapter": _at(
-            ADAPTER,
-            adapter,
-            {name: name for name in adapter.names()},
-            {name: info.shape for name, info in adapter.names().items()},
-        ),
-        "gate_text_encoder": _at(GATE, text.tensors, text.key_map, text.expected),
-        "language_model": (language.tensors, language.key_map, language.expected),
-    }
-    for part in experts:
-        place = expert_place(part.spec["name"], "")
-        parts[place.rstrip("/")] = _at(place, part.tensors, part.key_map, part.expected)
-    joined = join({name: tensors for name, (tensors, _, _) in parts.items()})
-    key_map = {
-        f"{name}:{key}": p for name, (_, keys, _) in parts.items() for key, p in keys.items()
-    }
-    expected = {place: shape for _, _, shapes in parts.values() for place, shape in shapes.items()}
-    resizable = {BASE + name for name in base.resizable}
-    for part in experts:
-        resizable |= {expert_place(part.spec["name"], name) for name in part.resizable}
-    plan = plan_keys(joined.names(), key_map, expected, resizable=resizable, dtype=recipe.dtype)
-    return plan, joined
-
-
-def _at(
-    start: str, tensors: Tensors, key_map: KeyMap, expected: Shapes
-) -> tuple[Tensors, KeyMap, Shapes]:
-    """A part with places that begin so."""
-    shapes = {start + name: shape for name, shape in expected.items()}
-    return tensors, map_places(key_map, lambda name: start + name), shapes
 
 
 def _fresh_adapter(config: MovaConfig, seed: int) -> Tensors:

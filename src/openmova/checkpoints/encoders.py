@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from transformers import BertConfig, BertModel
 from openmova.checkpoints import mova_specs
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.encoder_layouts import BERT, LAYOUTS, Layout, config_sizes, unused
-from openmova.checkpoints.plan import Drop, KeyMap, Plan, Shapes, plan_keys
+from openmova.checkpoints.plan import Drop, Part, Plan, Shapes
 from openmova.checkpoints.source_files import is_release, optional_config, read_json
 from openmova.checkpoints.tensors import Tensors, open_tensors
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.experts.registry import build_expert
 
 SPEC_FILE = "spec.json"
@@ -33,29 +33,17 @@ Spec = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderParts:
-    """An encoder's checkpoint, understood: nothing of it is loaded yet."""
+class EncoderParts(Part):
+    """An encoder's checkpoint, understood; the places are our parameters."""
 
     title: str
     kind: str
     spec: Spec
     """Of the expert, as in config.json; of BERT the keywords of its config."""
-    tensors: Tensors
-    key_map: KeyMap
-    """The places are our parameters."""
-    expected: Shapes
-    """Our parameters."""
-    resizable: frozenset[str] = field(default_factory=frozenset)
 
     def plan(self, dtype: str | None = None) -> Plan:
         """Of this encoder alone, into one file that has its name. dtype: default as it is."""
-        plan = plan_keys(
-            self.tensors.names(),
-            self.key_map,
-            self.expected,
-            resizable=self.resizable,
-            dtype=dtype,
-        )
+        plan = super().plan(dtype)
         file = f"{self.spec['name']}.safetensors"
         plan.entries = [replace(entry, file=file) for entry in plan.entries]
         return plan
@@ -102,7 +90,7 @@ def read_encoder(
     """
     given = dict(changes or {})
     if (path / SPEC_FILE).is_file():
-        return _converted(path, kind, name, given)
+        return _read_converted(path, kind, name, given)
     whole = optional_config(path)
     if is_release(whole):
         raise UserError(
@@ -131,7 +119,7 @@ def read_encoder(
         spec = _bert_spec(path, settings)
     else:
         shapes = {ours: tensors.names()[key].shape for key, ours in names.items()}
-        published = _published(layout.kind, name, shapes)
+        published = _published_spec(layout.kind, name, shapes)
         stated = config_sizes(layout.kind, settings) if settings and layout.config else {}
         spec = {**published, **stated, **_view(path, layout.kind), **given}
     resized = layout.kind == "clip" and "size" in given
@@ -158,8 +146,9 @@ def expected_shapes(kind: str, spec: Mapping[str, Any]) -> Shapes:
                 else build_expert(spec)
             )
     except (TypeError, ValueError, ZeroDivisionError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"no encoder of the kind {kind} has these sizes: {reason}") from error
+        raise UserError(
+            f"no encoder of the kind {kind} has these sizes: {reason(error)}"
+        ) from error
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
@@ -178,7 +167,7 @@ def _layout(path: Path, keys: Mapping[str, Any], kind: str | None) -> tuple[Layo
     raise UserError(f"{path.name} holds no encoder of a known layout; the layouts are: {known}")
 
 
-def _published(kind: str, name: str | None, shapes: Shapes) -> Spec:
+def _published_spec(kind: str, name: str | None, shapes: Shapes) -> Spec:
     """The spec as published: of the paper's expert of this name, else of one of this kind.
 
     shapes: of the source, by our names: SAM has three published sizes, which its width tells.
@@ -241,8 +230,8 @@ def _parts(
             key_map[key] = Drop(NOT_THE_ENCODER)
         elif ours in expected:
             key_map[key] = ours
-        elif reason := unused(kind, ours, spec):
-            key_map[key] = Drop(reason)
+        elif why := unused(kind, ours, spec):
+            key_map[key] = Drop(why)
     return EncoderParts(
         title=title,
         kind=kind,
@@ -254,7 +243,7 @@ def _parts(
     )
 
 
-def _converted(path: Path, kind: str | None, name: str | None, changes: Spec) -> EncoderParts:
+def _read_converted(path: Path, kind: str | None, name: str | None, changes: Spec) -> EncoderParts:
     """An encoder that was converted alone."""
     stored = read_json(path / SPEC_FILE)
     if not isinstance(stored.get("kind"), str) or not isinstance(stored.get("name"), str):

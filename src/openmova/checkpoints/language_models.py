@@ -25,10 +25,10 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.encoder_layouts import RECOMPUTED, recomputed
-from openmova.checkpoints.plan import Drop, KeyMap, Shapes, plan_keys
+from openmova.checkpoints.plan import Drop, KeyMap, Part, Shapes
 from openmova.checkpoints.source_files import source_name
 from openmova.checkpoints.tensors import Tensors, open_tensors, torch_dtype
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.runtime.hub import SMALL_FILES
 
 DECODER = "model.language_model."
@@ -38,14 +38,10 @@ TURN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageModelParts:
-    """A language model's checkpoint, understood."""
+class LanguageModelParts(Part):
+    """A language model's checkpoint, understood; the places are those of a MoVA's checkpoint."""
 
     config: PreTrainedConfig
-    tensors: Tensors
-    key_map: KeyMap
-    """The places are those of a MoVA's checkpoint."""
-    expected: Shapes
 
 
 def language_model_conversion(source: Path, *, dtype: str | None = None) -> Conversion:
@@ -54,7 +50,7 @@ def language_model_conversion(source: Path, *, dtype: str | None = None) -> Conv
     dtype: of the floating tensors, default as they are. Raises UserError as `read_language_model`.
     """
     parts = read_language_model(source)
-    plan = plan_keys(parts.tensors.names(), parts.key_map, parts.expected, dtype=dtype)
+    plan = parts.plan(dtype)
     plan.entries = [replace(entry, name=entry.source) for entry in plan.entries]
     config = parts.config
     if dtype is not None:
@@ -99,7 +95,7 @@ def read_language_model(folder: Path) -> LanguageModelParts:
     tensors = open_tensors(folder)
     key_map = _key_map(tensors, shapes, expected)
     if key_map.keys() != tensors.names().keys() or _places(key_map) != expected.keys():
-        tensors = Tensors(_loaded(folder).state_dict(), file=folder.name)
+        tensors = Tensors(_load(folder).state_dict(), file=folder.name)
         key_map = _key_map(tensors, shapes, expected)
     return LanguageModelParts(config=config, tensors=tensors, key_map=key_map, expected=expected)
 
@@ -123,7 +119,7 @@ def plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(
-            f"{folder.name} has no tokenizer that can be read ({_first_line(error)}): the folder "
+            f"{folder.name} has no tokenizer that can be read ({reason(error)}): the folder "
             "needs its tokenizer files"
         ) from error
 
@@ -153,7 +149,7 @@ def _config(folder: Path) -> PreTrainedConfig:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder.name} holds no language model that transformers knows "
-            f"({_first_line(error)}): give the folder of one"
+            f"({reason(error)}): give the folder of one"
         ) from error
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.get_text_config() is not config:
         raise UserError(
@@ -189,7 +185,7 @@ def _places(key_map: KeyMap) -> set[str]:
     return {place for place in key_map.values() if isinstance(place, str)}
 
 
-def _loaded(folder: Path) -> PreTrainedModel:
+def _load(folder: Path) -> PreTrainedModel:
     """The model as transformers loads it, in the dtype of its checkpoint."""
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
@@ -197,7 +193,7 @@ def _loaded(folder: Path) -> PreTrainedModel:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"the language model in {folder.name} can't be loaded ({_first_line(error)}): "
+            f"the language model in {folder.name} can't be loaded ({reason(error)}): "
             "download it again"
         ) from error
     if missing := sorted(info["missing_keys"]):
@@ -206,7 +202,3 @@ def _loaded(folder: Path) -> PreTrainedModel:
             "it again"
         )
     return model
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 
 from openmova.checkpoints.locate import checkpoint_config
 from openmova.checkpoints.placement import DeviceMap, auto_device_map, check_device
-from openmova.errors import UserError
+from openmova.checkpoints.tensors import torch_dtype
+from openmova.errors import UserError, reason
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.quantization import find_quantization, quantization_config
@@ -91,18 +92,16 @@ def load_model(
 
 def damaged(folder: Path, error: Exception) -> UserError:
     """What to tell about a folder that could not be read."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
     return UserError(
-        f"the checkpoint {str(folder)!r} cannot be loaded ({reason}): save or download it again"
+        f"the checkpoint {str(folder)!r} cannot be loaded ({reason(error)}): save or download it "
+        "again"
     )
 
 
 def _dtype(config: MovaConfig, dtype: str | torch.dtype | None) -> torch.dtype:
     """The dtype asked for, or else the checkpoint's own."""
     wanted = dtype or config.dtype or torch.float32
-    if isinstance(wanted, torch.dtype):
-        return wanted
-    named = vars(torch).get(wanted)
-    if not isinstance(named, torch.dtype) or not named.is_floating_point:
-        raise UserError(f"there is no dtype {wanted!r}: give bfloat16, float16 or float32")
-    return named
+    number = torch_dtype(wanted) if isinstance(wanted, str) else wanted
+    if not number.is_floating_point:
+        raise UserError(f"{number} is for whole numbers: give bfloat16, float16 or float32")
+    return number

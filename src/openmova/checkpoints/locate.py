@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import Any
 
-from openmova.checkpoints.source_files import is_release, read_json
+from openmova.checkpoints.source_files import is_release, optional_config, read_json
 from openmova.errors import UserError
 from openmova.runtime import hub
 from openmova.runtime.cache import build_once, cache_dir
@@ -52,7 +51,10 @@ def checkpoint_folder(source: str | os.PathLike[str], *, yes: bool = False) -> P
     elif hub.HUB_ID.fullmatch(name):
         folder = _repository_folder(name, yes)
     else:
-        raise UserError(f"there is no model {name!r}: {_remedy(name)}")
+        raise UserError(
+            f"there is no model {name!r}: give {' or '.join(EMBEDDED)}, the folder of a "
+            "checkpoint, or a repository of the hub such as owner/name"
+        )
     _check(folder)
     return folder
 
@@ -72,12 +74,21 @@ def converted_release(repository: str) -> Path:
     return cache_dir() / f"{repository.replace('/', '--')}-{CONVERSION_VERSION}"
 
 
+def is_release_on_hub(name: str) -> bool:
+    """Whether it is a repository of the hub that holds the released MoVA."""
+    if Path(name).expanduser().exists() or not hub.HUB_ID.fullmatch(name):
+        return False
+    return converted_release(name).is_dir() or is_release(
+        optional_config(hub.download(name, ["config.json"]))
+    )
+
+
 def _repository_folder(name: str, yes: bool) -> Path:
     """Our own format is downloaded, the released one is downloaded and converted."""
+    if not is_release_on_hub(name):
+        return hub.download(name)
     if (converted := converted_release(name)).is_dir():
         return converted
-    if not is_release(checkpoint_config(hub.download(name, ["config.json"]))):
-        return hub.download(name)
     if (files := hub.repository_files(name)) is None:
         raise hub.unreachable(name)
     count = sum(files[file] for file in hub.wanted_files(files))
@@ -93,15 +104,6 @@ def _repository_folder(name: str, yes: bool) -> Path:
         find_conversion(hub.source_path(name)).fill(folder)
 
     return build_once(converted.name, convert, count)
-
-
-def _remedy(name: str) -> str:
-    near = difflib.get_close_matches(name.lower(), EMBEDDED, n=1)
-    known = f"did you mean {near[0]}? " if near else ""
-    return (
-        f"{known}Give {' or '.join(EMBEDDED)}, the folder of a checkpoint, or a repository of the "
-        "hub such as owner/name"
-    )
 
 
 def _check(folder: Path) -> None:

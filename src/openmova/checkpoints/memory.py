@@ -8,7 +8,7 @@ so a tenth of a memory is left free for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,8 +86,18 @@ def measure(config: MovaConfig, folder: Path | None = None, *, tokens: int = 204
     folder: its checkpoint folder, if there is one; only needed for experts that don't say their
     size without their files. Raises UserError if a file that such an expert needs is missing.
     """
-    model, experts = unloaded_model(config, folder)
-    core = model.model
+    return count_parts(*unloaded_model(config, folder), folder, tokens=tokens)
+
+
+def count_parts(
+    model: MovaForConditionalGeneration,
+    experts: Sequence[Expert],
+    folder: Path | None = None,
+    *,
+    tokens: int = 2048,
+) -> Needs:
+    """The same of an `unloaded_model`."""
+    config, core = model.config, model.model
     language = [t for p in (core.language_model, model.lm_head) for t in _tensors(p)]
     language = list(dict.fromkeys(language))  # a tied head is the embedding: counted once
     packed: dict[str, Mapping[Tensor, int]] = {"bf16": {}}

@@ -150,57 +150,39 @@ SAM_SIZES: dict[int, dict[str, Any]] = {
 """What differs between SAM's three published sizes, B, L and H, by their width."""
 RELEASED_ORDER = ("dinov2", "vary", "codetr", "pix2struct", "deplot", "biomedclip", "sam")
 """The released checkpoint's letters A to G."""
-PAPER_ORDER = ("dinov2", "codetr", "sam", "pix2struct", "deplot", "vary", "biomedclip")
-"""The order of the paper's table 12."""
-EXPERT_CHANNELS = {
-    "dinov2": 1536,
-    "vary": 512,
-    "codetr": 256,
-    "pix2struct": 1536,
-    "deplot": 768,
-    "biomedclip": 768,
-    "sam": 256,
-}
-
-LLAMA3_8B: dict[str, Any] = {
+_LLAMA: dict[str, Any] = {
     "model_type": "llama",
-    "vocab_size": 128256,
     "hidden_size": 4096,
-    "intermediate_size": 14336,
     "num_hidden_layers": 32,
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
-    "max_position_embeddings": 8192,
-    "rms_norm_eps": 1e-5,
-    "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0},
-    "bos_token_id": 128000,
-    "eos_token_id": 128001,
-    "tie_word_embeddings": False,
-}
-VICUNA_7B: dict[str, Any] = {
-    "model_type": "llama",
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 32,
     "max_position_embeddings": 4096,
     "rms_norm_eps": 1e-5,
     "tie_word_embeddings": False,
 }
+LLAMA3_8B: dict[str, Any] = {
+    **_LLAMA,
+    "vocab_size": 128256,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 8192,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0},
+    "bos_token_id": 128000,
+    "eos_token_id": 128001,
+}
+VICUNA_7B: dict[str, Any] = {
+    **_LLAMA,
+    "vocab_size": 32000,
+    "intermediate_size": 11008,
+    "num_key_value_heads": 32,
+}
 YI_34B: dict[str, Any] = {
-    "model_type": "llama",
+    **_LLAMA,
     "vocab_size": 64000,
     "hidden_size": 7168,
     "intermediate_size": 20480,
     "num_hidden_layers": 60,
     "num_attention_heads": 56,
-    "num_key_value_heads": 8,
-    "max_position_embeddings": 4096,
-    "rms_norm_eps": 1e-5,
     "rope_parameters": {"rope_type": "default", "rope_theta": 5000000.0},
-    "tie_word_embeddings": False,
 }
 """Nous-Hermes-2-Yi-34B."""
 BERT_LARGE: dict[str, Any] = {
@@ -219,18 +201,24 @@ IMAGE_TOKEN_ID = 128256
 """Of the image token that is added behind Llama-3's own; it lies beyond the embedding."""
 
 
-def pool(order: tuple[str, ...] = RELEASED_ORDER) -> list[dict[str, Any]]:
-    """The specs of the seven experts in an order, each with its name."""
-    return [{"name": name, **EXPERTS[name]} for name in order]
+def pool() -> list[dict[str, Any]]:
+    """The specs of the seven experts in the released order, each with its name."""
+    return [{"name": name, **EXPERTS[name]} for name in RELEASED_ORDER]
 
 
-def mova_8b(order: tuple[str, ...] = RELEASED_ORDER) -> dict[str, Any]:
+def map_channels(spec: dict[str, Any]) -> int:
+    """The channels of the map that an encoder of the paper gives."""
+    channels: int = spec.get("downsample") or spec.get("neck") or spec["width"]
+    return channels
+
+
+def mova_8b() -> dict[str, Any]:
     """The keywords of MoVA-8B's `MovaConfig`: Llama-3-8B, CLIP at 672 pixels, seven experts."""
     return {
         "text_config": LLAMA3_8B,
         "base": CLIP,
-        "experts": pool(order),
-        "adapter": {"expert_channels": [EXPERT_CHANNELS[name] for name in order]},
+        "experts": pool(),
+        "adapter": {"expert_channels": [map_channels(spec) for spec in pool()]},
         "gate_text_config": BERT_LARGE,
         "image_token_id": IMAGE_TOKEN_ID,
     }

@@ -13,8 +13,8 @@ import torch
 from accelerate import infer_auto_device_map
 from accelerate.utils import CustomDtype, get_max_memory
 
-from openmova.checkpoints.memory import GIB, LEFT_FREE, measure
-from openmova.errors import UserError
+from openmova.checkpoints.memory import GIB, LEFT_FREE, count_parts, unloaded_model
+from openmova.errors import UserError, reason
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.quantization import QUANTIZATIONS, quantized_weights
@@ -29,7 +29,7 @@ def check_device(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"the device {str(device)!r} cannot be used ({str(error).splitlines()[0]}): leave it "
+            f"the device {str(device)!r} cannot be used ({reason(error)}): leave it "
             "out, or name one that this machine has"
         ) from error
 
@@ -55,11 +55,10 @@ def auto_device_map(
     if not gpus:
         return {"": HOST}
     room: dict[int | str, int] = {gpu: int(memory[gpu] * (1 - LEFT_FREE)) for gpu in gpus}
-    needs = measure(config, folder)
+    model, experts = unloaded_model(config, folder)
+    needs = count_parts(model, experts, folder)
     scale = dtype.itemsize / torch.bfloat16.itemsize
     room[gpus[0]] -= int(scale * (needs.expert_bytes(offload=offload) + needs.cache_bytes))
-    with torch.device("meta"):
-        model = MovaForConditionalGeneration(config, folder)
     special: dict[str, torch.dtype | CustomDtype] = {}
     if quantization is not None:
         small = torch.int8 if QUANTIZATIONS[quantization].bits == 8 else CustomDtype.INT4

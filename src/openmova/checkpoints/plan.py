@@ -8,13 +8,14 @@ Everything is decided from names and shapes, before any weight is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from huggingface_hub import split_state_dict_into_shards_factory
 from torch import Tensor
 
-from openmova.checkpoints.tensors import TensorInfo, Tensors, torch_dtype
+from openmova.checkpoints.tensors import TensorInfo, Tensors, join, torch_dtype
 from openmova.errors import UserError
 from openmova.experts.clip import resize_positions
 
@@ -130,6 +131,49 @@ class Plan:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A checkpoint that is understood, nothing of which is loaded yet."""
+
+    tensors: Tensors
+    key_map: KeyMap
+    expected: Shapes
+    """Place -> shape: what it has to fill."""
+    resizable: frozenset[str] = frozenset()
+    """Places of position tables, which are made to fit."""
+
+    @classmethod
+    def of(cls, tensors: Tensors) -> Part:
+        """Every tensor of these, at the place of its name."""
+        names = tensors.names()
+        expected = {name: info.shape for name, info in names.items()}
+        return cls(tensors=tensors, key_map={name: name for name in names}, expected=expected)
+
+    def at(self, start: str) -> Part:
+        """The same with places that begin so."""
+        return Part(
+            tensors=self.tensors,
+            key_map={k: p if isinstance(p, Drop) else start + p for k, p in self.key_map.items()},
+            expected={start + place: shape for place, shape in self.expected.items()},
+            resizable=frozenset(start + place for place in self.resizable),
+        )
+
+    def plan(self, dtype: str | None = None) -> Plan:
+        """dtype: of the floating tensors written; default as they are."""
+        names, resizable = self.tensors.names(), self.resizable
+        return plan_keys(names, self.key_map, self.expected, resizable=resizable, dtype=dtype)
+
+
+def join_parts(parts: Mapping[str, Part]) -> Part:
+    """Several parts as one, whose keys are "part:name"."""
+    return Part(
+        tensors=join({name: part.tensors for name, part in parts.items()}),
+        key_map={f"{n}:{key}": p for n, part in parts.items() for key, p in part.key_map.items()},
+        expected={p: shape for part in parts.values() for p, shape in part.expected.items()},
+        resizable=frozenset(place for part in parts.values() for place in part.resizable),
+    )
+
+
 def plan_keys(
     names: Mapping[str, TensorInfo],
     key_map: KeyMap,
@@ -182,13 +226,6 @@ def plan_keys(
     return plan
 
 
-def map_places(key_map: KeyMap, rename: Callable[[str], str]) -> KeyMap:
-    """The same key map with other places."""
-    return {
-        key: place if isinstance(place, Drop) else rename(place) for key, place in key_map.items()
-    }
-
-
 def expert_place(expert: str, name: str) -> str:
     """The place of an expert's parameter."""
     return f"experts/{expert}/{name}"
@@ -201,24 +238,16 @@ def resize_table(table: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _cut_into_shards(entries: list[Entry], most: int) -> list[Entry]:
-    """The same entries with the main file's cut into files of at most `most` bytes, by size alone.
-
-    One tensor larger than that has a file of its own.
-    """
-    main = [entry for entry in entries if entry.file == MAIN_FILE]
-    others = [entry for entry in entries if entry.file != MAIN_FILE]
-    numbers, number, used = [], 0, 0
-    for entry in main:
-        if used and used + entry.nbytes > most:
-            number, used = number + 1, 0
-        used += entry.nbytes
-        numbers.append(number)
-    if number == 0:
-        return entries
-    return [
-        replace(entry, file=f"model-{i + 1:05d}-of-{number + 1:05d}.safetensors")
-        for entry, i in zip(main, numbers, strict=True)
-    ] + others
+    """The same entries with the main file's cut into files of at most `most` bytes, as the hub's
+    library does it; one tensor larger than that has a file of its own."""
+    split = split_state_dict_into_shards_factory(
+        {entry.name: entry for entry in entries if entry.file == MAIN_FILE},
+        get_storage_size=lambda entry: entry.nbytes,
+        filename_pattern="model{suffix}.safetensors",
+        max_shard_size=most,
+    )
+    files = split.tensor_to_filename
+    return [replace(e, file=files[e.name]) if e.file == MAIN_FILE else e for e in entries]
 
 
 def _home(place: str) -> tuple[str, str]:

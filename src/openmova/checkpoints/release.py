@@ -291,9 +291,7 @@ def _config(
         experts=experts,
         adapter={
             "width": base["width"],
-            "expert_channels": [
-                spec.get("downsample") or spec.get("neck") or spec["width"] for spec in experts
-            ],
+            "expert_channels": [mova_specs.map_channels(spec) for spec in experts],
             "text_width": text["hidden_size"],
             "output_width": language["hidden_size"],
             "grid": (grid, grid),

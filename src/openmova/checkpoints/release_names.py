@@ -8,11 +8,7 @@ the release keeps inside the adapter, is MovaModel's `gate_text_encoder` here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-
-from torch import Tensor
-
-from openmova.checkpoints.encoder_layouts import recomputed
+from collections.abc import Iterable, Mapping, Sequence
 
 ADAPTER_PREFIX = "model.mm_projector."  # of every name below, in the whole checkpoint
 TEXT_ENCODER_PREFIX = "text_encoder.bert."  # then the names of transformers' BertModel
@@ -59,39 +55,20 @@ ADAPTER_NAMES: Mapping[str, str] = {
 }
 
 
-def from_released(
-    state: Mapping[str, Tensor], names: Mapping[str, str] = ADAPTER_NAMES
-) -> dict[str, Tensor]:
-    """The released module's state dict under our names.
-
-    Raises KeyError that lists the names which the table does not know.
-    """
-    kept = {name: tensor for name, tensor in state.items() if not recomputed(name)}
-    return dict(zip(_renamed(kept, names), kept.values(), strict=True))
-
-
 def released_names(ours: Iterable[str], names: Mapping[str, str] = ADAPTER_NAMES) -> dict[str, str]:
-    """Our parameter name -> the released one. Raises KeyError as `from_released`."""
-    ours = list(ours)
-    return dict(zip(ours, _renamed(ours, {b: a for a, b in names.items()}), strict=True))
-
-
-def _renamed(names: Iterable[str], table: Mapping[str, str]) -> list[str]:
+    """Our parameter name -> the released one. Raises KeyError for a name that no table has."""
     patterns = [
-        (re.compile(re.escape(old).replace(r"\#", r"(\d+)") + r"(\.weight|\.bias|)"), new)
-        for old, new in table.items()
+        (re.compile(re.escape(new).replace(r"\#", r"(\d+)") + r"(\.weight|\.bias|)"), old)
+        for old, new in names.items()
     ]
-    renamed, unknown = [], []
-    for name in names:
-        found = [(m, new) for pattern, new in patterns if (m := pattern.fullmatch(name))]
-        if found:
-            match, new = found[0]
+    return {name: _released_name(name, patterns) for name in ours}
+
+
+def _released_name(name: str, patterns: Sequence[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, released in patterns:
+        if match := pattern.fullmatch(name):
             *indices, suffix = match.groups()
-            pieces = new.split("#")
-            indices = [*indices, ""]
-            renamed.append("".join(a + b for a, b in zip(pieces, indices, strict=True)) + suffix)
-        else:
-            unknown.append(name)
-    if unknown:
-        raise KeyError(f"no adapter parameter of the release is called: {', '.join(unknown)}")
-    return renamed
+            for index in indices:
+                released = released.replace("#", index, 1)
+            return f"{released}{suffix}"
+    raise KeyError(f"no adapter parameter of the release is called: {name}")

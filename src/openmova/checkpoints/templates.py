@@ -5,17 +5,18 @@ from __future__ import annotations
 TEXT = "{text}"
 
 
-def chat_template(*, system: str, instruction: str, user: str, assistant: str, opening: str) -> str:
+def chat_template(*, system: str, instruction: str, user: str, assistant: str) -> str:
     """The Jinja, for a tokenizer or a processor, that writes a template's prompts.
 
     system, user, assistant: the text around a turn, with `{text}` for what is said; instruction:
-    what the system says where a conversation has no system turn of its own; opening: the
-    assistant's turn, to be continued.
+    what the system says where a conversation has no system turn of its own. The assistant's turn,
+    as far as its text, is what a model continues.
 
     Contents are texts, as `MovaProcessor` hands them over: a picture is `<image>` and a newline in
     its user's turn. A system turn in the first place replaces the template's own; a turn of another
     role is an error of the template.
     """
+    opening = assistant.split(TEXT)[0].rstrip(" ")
     return "".join(
         [
             "{% if messages and messages[0]['role'] == 'system' %}",
@@ -46,9 +47,14 @@ def _literal(text: str) -> str:
     return f"{{{{ {text!a} }}}}" if text else ""
 
 
+_VICUNA = {
+    "system": "{text} ",
+    "user": "USER: {text} ",
+    "assistant": "ASSISTANT: {text}</s>",
+}
 TEMPLATES: dict[str, str] = {
     "mova_llama3": chat_template(
-        system=("<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{text}<|eot_id|>"),
+        system="<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{text}<|eot_id|>",
         instruction=(
             "You are a helpful language and vision assistant. You are able to understand the "
             "visual content that the user provides, and assist the user with a variety of tasks "
@@ -56,26 +62,19 @@ TEMPLATES: dict[str, str] = {
         ),
         user="<|start_header_id|>user<|end_header_id|>\n\n{text}<|eot_id|>",
         assistant="<|start_header_id|>assistant<|end_header_id|>\n\n{text}<|eot_id|>",
-        opening="<|start_header_id|>assistant<|end_header_id|>\n\n",
     ),
     "vicuna_v1": chat_template(
-        system="{text} ",
         instruction=(
             "A chat between a curious user and an artificial intelligence assistant. "
             "The assistant gives helpful, detailed, and polite answers to the user's questions."
         ),
-        user="USER: {text} ",
-        assistant="ASSISTANT: {text}</s>",
-        opening="ASSISTANT:",
+        **_VICUNA,
     ),
     "llava_v1": chat_template(
-        system="{text} ",
         instruction=(
             "A chat between a curious human and an artificial intelligence assistant. "
             "The assistant gives helpful, detailed, and polite answers to the human's questions."
         ),
-        user="USER: {text} ",
-        assistant="ASSISTANT: {text}</s>",
-        opening="ASSISTANT:",
+        **_VICUNA,
     ),
 }

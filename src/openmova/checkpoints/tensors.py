@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 
 PICKLES = (".bin", ".pth", ".pt")
 WRAPPERS = ("state_dict", "model", "module")
@@ -32,7 +32,7 @@ USUAL_NAMES = (
 )
 """What a checkpoint folder is looked through for, first come first taken."""
 POINTER = b"version https://git-lfs"
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)")
+_SHARD = re.compile(r".+-\d{5}-of-\d{5}\.\w+")
 _NOT_WEIGHTS = ("training_args.bin", "optimizer", "scheduler", "rng_state")
 _REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:class|global):? ([\w.]+)")
 _REFUSED_OPERAND = "Unsupported operand"
@@ -135,7 +135,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 def open_tensors(path: Path) -> Tensors:
     """The tensors of a file (.safetensors, .bin, .pth, .pt) or of a folder, by their names.
 
-    A folder's index says which shards there are; without one, the shards' own numbers do.
+    A folder's index says which shards there are; without one, all that are numbered are taken.
     Raises UserError that names what is missing or damaged.
     """
     if path.is_file():
@@ -189,7 +189,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise damaged(path, " ".join(str(error).split())) from error
+        raise damaged(path, reason(error)) from error
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -201,7 +201,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", mmap=_can_map(path), weights_only=True)
     except UnpicklingError as error:
-        raise _refused(path, str(error)) from error
+        raise _refusal(path, str(error)) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
         # What torch raises for a damaged file depends on where the damage is.
         raise damaged(path, "it can't be read as a PyTorch file, or is cut short") from error
@@ -234,9 +234,9 @@ def _check_state(path: Path, state: Mapping[Any, Any]) -> None:
             )
 
 
-def _refused(path: Path, reason: str) -> UserError:
-    found = _REFUSED_GLOBAL.search(reason)
-    if found is None and _REFUSED_OPERAND not in reason:
+def _refusal(path: Path, said: str) -> UserError:
+    found = _REFUSED_GLOBAL.search(said)
+    if found is None and _REFUSED_OPERAND not in said:
         return damaged(path, "its pickle is broken, or it is no PyTorch file")
     what = found[1] or found[2] if found else "something"
     return UserError(
@@ -245,8 +245,8 @@ def _refused(path: Path, reason: str) -> UserError:
     )
 
 
-def damaged(path: Path, reason: str) -> UserError:
-    return UserError(f"{path.name} is damaged, {reason}: download it again")
+def damaged(path: Path, what: str) -> UserError:
+    return UserError(f"{path.name} is damaged, {what}: download it again")
 
 
 def _open_index(index: Path) -> Tensors:
@@ -275,7 +275,6 @@ def _open_numbered(folder: Path) -> Tensors:
         )
         shards = [file for file in files if _SHARD.fullmatch(file.name)]
         if shards:
-            _check_numbers(shards)
             return _join_shards(shards)
         if len(files) == 1:
             return _open_file(files[0])
@@ -285,16 +284,3 @@ def _open_numbered(folder: Path) -> Tensors:
     raise UserError(
         f"{folder.name!r} holds no weights (.safetensors, .bin, .pth, .pt): check the source"
     )
-
-
-def _check_numbers(shards: list[Path]) -> None:
-    """Raises UserError if a number is missing in `name-00001-of-00003.bin` and so on."""
-    here = {file.name for file in shards}
-    for file in shards:
-        parts = _SHARD.fullmatch(file.name)
-        assert parts is not None
-        stem, count, suffix = parts["stem"], parts["count"], parts["suffix"]
-        for number in range(1, int(count) + 1):
-            name = f"{stem}-{number:05d}-of-{count}{suffix}"
-            if name not in here:
-                raise UserError(f"the checkpoint lacks {name}: download it")

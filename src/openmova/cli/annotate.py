@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.cli.console import MODEL_HELP, fetch_model, quiet_libraries, status
+from openmova.cli.options import AsJson, BadShare, BatchSize, DataFormat, ImageFolder, Yes
 from openmova.errors import UserError
 
 if TYPE_CHECKING:
@@ -70,25 +71,16 @@ def annotate(
             min=0.0,
         ),
     ] = 0.0,
-    batch: Annotated[int, typer.Option(help="Samples computed at once.", min=1)] = 8,
+    batch: BatchSize = 8,
     max_tokens: Annotated[int, typer.Option(help="Of a sample; more are cut.", min=1)] = 2048,
     dtype: Annotated[
         str | None, typer.Option(help="float32, bfloat16 or float16. [default: as the checkpoint]")
     ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where paths of pictures start. [default: DATA's folder]"),
-    ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="json, jsonl, parquet, tar or saved. [default: by the name]")
-    ] = None,
-    bad_share: Annotated[
-        float, typer.Option(help="Of bad samples; more of them stop it.", min=0.0, max=1.0)
-    ] = 0.01,
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The last line is one JSON object: what was found.")
-    ] = False,
+    images: ImageFolder = None,
+    format: DataFormat = None,
+    bad_share: BadShare = 0.01,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the experts that help with each sample, by the loss of its answer.
 
@@ -103,8 +95,9 @@ def annotate(
         raise UserError('losses are kept as parquet: pip install "openmova[train]" first')
     if on_ray and importlib.util.find_spec("ray") is None:
         raise UserError('--ray needs Ray Data: pip install "openmova[ray]" first')
-    named = _named(probe or ())
-    model = fetched(model, yes=yes) if model is not None else None
+    tell = partial(typer.echo, err=True)
+    named = _parse_probes(probe or ())
+    model = str(fetch_model(model, yes=yes)) if model is not None else None
     with status(f"opening {data}"):
         from openmova.annotate.annotation import AnnotationFolder
         from openmova.annotate.losses import LocalLosses
@@ -138,9 +131,9 @@ def annotate(
             from openmova.annotate.cluster import ClusterLosses
 
             compute = ClusterLosses(opened, settings, bad).compute
-        folder.annotate(samples, settings, part, compute=compute, tell=_tell)
+        folder.annotate(samples, settings, part, compute=compute, tell=tell)
         if part.count > 1:
-            _tell(f"shard {part.number} of {part.count} is there; join all of them with --merge")
+            tell(f"shard {part.number} of {part.count} is there; join all of them with --merge")
             if as_json:
                 typer.echo(json.dumps({"shard": shard, "merged": False}))
             return
@@ -159,10 +152,6 @@ def annotate(
         _tell_agreement(found["agreement"], margin)
 
 
-def _tell(line: str) -> None:
-    typer.echo(line, err=True)
-
-
 def _tell_agreement(found: dict[str, Any], margin: float) -> None:
     typer.echo(
         f"the same experts as the data had: {found['exact']:.1%} of {found['samples']:,} "
@@ -175,7 +164,7 @@ def _tell_agreement(found: dict[str, Any], margin: float) -> None:
         typer.echo(f"  {name}: precision {precision}, recall {recall}")
 
 
-def _named(given: Sequence[str]) -> dict[str, str]:
+def _parse_probes(given: Sequence[str]) -> dict[str, str]:
     """Probe -> model, of "name=model"."""
     named = {}
     for text in given:

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli.console import muted, status
-from openmova.cli.model_options import ExpertNames, ModelOptions, takes_model
+from openmova.cli.console import silence_stderr, status
+from openmova.cli.options import ExpertNames, MaxNewTokens, ModelOptions, takes_model
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.drawing import Region, check_target, draw_regions, save_picture
@@ -48,7 +48,7 @@ def ask(
     max_experts: Annotated[
         int | None, typer.Option(help="At most so many of the router's choice.", min=0)
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 128,
+    max_new_tokens: MaxNewTokens = 128,
     max_seconds: Annotated[
         float | None, typer.Option(help="Cut an answer short after so many seconds.")
     ] = None,
@@ -83,7 +83,7 @@ def ask(
         if len(images) > 1:
             raise UserError("--draw writes one image: ask about one")
         check_target(draw, Path(images[0]))
-    with muted():
+    with silence_stderr():
         pictures = {path: load_image(path) for path in images}
     mova = model_options.load()
     from rich.console import Console

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli.console import YES_HELP, after_consent, quiet_libraries, status
+from openmova.cli.console import after_consent, quiet_libraries, status
+from openmova.cli.options import AsJson, Yes
 
 EXAMPLES = """\b
 Examples:
@@ -21,10 +22,8 @@ def assemble(
         Path, typer.Argument(metavar="RECIPE", help="A YAML file, such as recipes/mova-8b.yaml.")
     ],
     target: Annotated[Path, typer.Argument(metavar="DST", help="The new folder.")],
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The last line is one JSON object: what was written.")
-    ] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build an untrained MoVA from parts as they are published.
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from openmova.cli.chat_terminal import ChatTerminal
-from openmova.cli.console import muted, status
-from openmova.cli.model_options import ExpertNames, ModelOptions, takes_model
+from openmova.cli.console import silence_stderr, status
+from openmova.cli.options import ExpertNames, MaxNewTokens, ModelOptions, takes_model
 from openmova.images.opening import load_image
 
 EXAMPLES = """\b
@@ -28,7 +28,7 @@ def chat(
         str | None, typer.Argument(metavar="[IMAGE]", help="Path of the image.")
     ] = None,
     experts: ExpertNames = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 256,
+    max_new_tokens: MaxNewTokens = 256,
 ) -> None:
     """Talk about an image: answers appear as they are written, and see what was said before.
 
@@ -40,7 +40,7 @@ def chat(
     """
     picture = None
     if image is not None:
-        with muted():
+        with silence_stderr():
             picture = load_image(image)
     mova = model_options.load()
     with status("starting"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from openmova.cli.console import muted, status
+from openmova.cli.console import silence_stderr, status
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.inference.limits import GenerationLimits
@@ -59,7 +59,7 @@ class ChatTerminal:
         """A new conversation, about this image."""
         from openmova.inference.session import Picture
 
-        with muted():
+        with silence_stderr():
             self._session.open(Picture.of(image, self._engine.mova.processor))
         self._last = None
 
@@ -100,7 +100,7 @@ class ChatTerminal:
         command, _, rest = line.strip().partition(" ")
         match command, rest.strip():
             case "/image", path if path:
-                self.open(os.path.expanduser(_unquoted(path)))
+                self.open(os.path.expanduser(_strip_quotes(path)))
             case "/experts", names:
                 self._experts(names)
             case "/routing", "":
@@ -126,7 +126,7 @@ class ChatTerminal:
                 event = next(event for event in events if isinstance(event, Piece | Reply))
             while isinstance(event, Piece):
                 if streamed:
-                    sys.stdout.write(_printable(event.text))
+                    sys.stdout.write(_remove_control(event.text))
                     sys.stdout.flush()
                 event = next(e for e in events if isinstance(e, Piece | Reply))
         self._last = event.answer
@@ -134,7 +134,7 @@ class ChatTerminal:
             typer.echo()
             typer.secho(self._in_short(event), dim=True)
         else:
-            typer.echo(_printable(" ".join(str(event.answer).splitlines())))
+            typer.echo(_remove_control(" ".join(str(event.answer).splitlines())))
             sys.stdout.flush()
 
     def _in_short(self, reply: Reply) -> str:
@@ -167,12 +167,12 @@ class ChatTerminal:
         Console().print(routing_table(self._last, self._pool))
 
 
-def _printable(text: str) -> str:
+def _remove_control(text: str) -> str:
     """Without the characters that would command the terminal."""
     return "".join(char for char in text if char.isprintable() or char in "\n\t")
 
 
-def _unquoted(path: str) -> str:
+def _strip_quotes(path: str) -> str:
     """A path as terminals paste it, in quotes."""
     quoted = len(path) > 1 and path[0] == path[-1] and path[0] in "'\""
     return path[1:-1] if quoted else path

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partialmethod
 from pathlib import Path
@@ -31,19 +31,11 @@ class OneLineErrors(TyperGroup):
     our mistake and keeps its traceback.
     """
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, *arguments: Any, **options: Any) -> Any:
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            code = super().main(*arguments, **{**options, "standalone_mode": False})
             sys.stdout.flush()
         except UserError as error:
             code = _complain(str(error))
@@ -89,19 +81,20 @@ MODEL_HELP = "'nano', the folder of a checkpoint, or owner/name on the hub."
 YES_HELP = "Don't ask before a released MoVA is downloaded and converted."
 
 
-def fetched(model: str, *, yes: bool = False) -> str:
-    """The model, as a folder if it had to come from the hub.
+def fetch_model(model: str, *, yes: bool = False) -> Path:
+    """The folder of the checkpoint that is meant.
 
-    Comes before any `status`: a download has bars of its own, and the release's asks first.
+    Comes before any other `status`: a download has bars of its own, and the release's asks first.
     """
+    from openmova.checkpoints.locate import checkpoint_folder
     from openmova.runtime.hub import HUB_ID
 
     if not HUB_ID.fullmatch(model) or Path(model).exists():
-        return model
-    from openmova.checkpoints.locate import checkpoint_folder
-
+        with status(f"looking at {model}"):
+            quiet_libraries()
+            return checkpoint_folder(model)
     quiet_libraries(downloads=True)
-    return str(after_consent(lambda agreed: checkpoint_folder(model, yes=agreed), yes))
+    return after_consent(lambda agreed: checkpoint_folder(model, yes=agreed), yes)
 
 
 def after_consent(act: Callable[[bool], Result], yes: bool) -> Result:
@@ -134,7 +127,7 @@ def status(text: str) -> Iterator[None]:
 
 
 @contextmanager
-def muted() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Drop what C libraries print on standard error, such as libtiff on a damaged file."""
     sys.stderr.flush()
     kept = os.dup(2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openmova.cli.console import quiet_libraries, status
+from openmova.cli.options import AsJson
 from openmova.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ def convert(
         bool,
         typer.Option("--verify", help="Compare DST with SRC afterwards, or if DST is there, only."),
     ] = False,
-    json_line: Annotated[
-        bool, typer.Option("--json", help="The last line is one JSON object.")
-    ] = False,
+    as_json: AsJson = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before a download.")] = False,
 ) -> None:
     """Convert the released MoVA, or a part to assemble one from, into safetensors.
@@ -90,7 +89,7 @@ def convert(
         quiet_libraries(downloads=True)
     if manifest is not None:
         listed = read_manifest(manifest)
-        _tell(plan_release({}, listed)[1], listed, json_line)
+        _tell(plan_release({}, listed)[1], listed, as_json)
         return
     assert source is not None
     path = _local(source, yes)
@@ -98,7 +97,7 @@ def convert(
         path, kind=kind, name=name, dtype=dtype, question_tokenizer=question_tokenizer
     )
     if dry_run:
-        _tell(conversion.plan, conversion.tensors, json_line)
+        _tell(conversion.plan, conversion.tensors, as_json)
         return
     assert target is not None
     told: dict[str, Any] = {"folder": str(target)}
@@ -108,12 +107,12 @@ def convert(
         _say(
             f"{target}: {len(report['tensors'])} tensors of {conversion.title}; "
             f"{len(report['dropped'])} were not needed, see conversion.json",
-            json_line,
+            as_json,
         )
     if verify:
         told["verified"] = conversion.verify(target)
-        _say(f"{target}: {told['verified']} tensors equal those of {source}", json_line)
-    if json_line:
+        _say(f"{target}: {told['verified']} tensors equal those of {source}", as_json)
+    if as_json:
         typer.echo(json.dumps(told, ensure_ascii=False))
 
 
@@ -127,19 +126,19 @@ def _local(source: str, yes: bool) -> Path:
     return source_path(source)
 
 
-def _tell(plan: Plan, tensors: Tensors, json_line: bool) -> None:
+def _tell(plan: Plan, tensors: Tensors, as_json: bool) -> None:
     """The bookkeeping; what does not fit is an error, after it was told."""
     _say(
         f"{len(plan.consumed)} tensors are taken, {len(plan.dropped)} are not needed; "
         f"{len(plan.unfilled)} unfilled, {len(plan.mismatched)} mismatched, "
         f"{len(plan.unknown)} unknown; {plan.nbytes / 1e9:.1f} GB to write",
-        json_line,
+        as_json,
     )
-    if json_line:
+    if as_json:
         typer.echo(json.dumps(plan.to_dict(), ensure_ascii=False))
     plan.check(tensors)
 
 
-def _say(line: str, json_line: bool) -> None:
-    if not json_line:
+def _say(line: str, as_json: bool) -> None:
+    if not as_json:
         typer.echo(line)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from openmova.cli import data_routing
-from openmova.cli.console import MODEL_HELP, fetched, muted, status
-from openmova.cli.model_options import read_config
+from openmova.cli.console import MODEL_HELP, fetch_model, silence_stderr, status
+from openmova.cli.options import DATA_HELP, AsJson, BadShare, DataFormat, ImageFolder
 from openmova.errors import UserError
 from openmova.images.drawing import SUFFIXES, save_picture
 from openmova.runtime.files import check_output
@@ -43,19 +43,10 @@ app.command("routing", epilog=data_routing.EXAMPLES)(data_routing.routing)
 def check(
     file: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE",
-            help="LLaVA JSON, JSONL, parquet, tar shards ('shards/*.tar'), a folder of one of "
-            "them, or hub:owner/name.",
-        ),
+        typer.Argument(metavar="FILE", help=DATA_HELP),
     ],
-    images: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where paths of pictures start. [default: FILE's folder]"),
-    ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="json, jsonl, parquet, tar or saved. [default: by the name]")
-    ] = None,
+    images: ImageFolder = None,
+    format: DataFormat = None,
     model: Annotated[
         str | None, typer.Option(help=f"Count tokens, check experts' names: {MODEL_HELP}")
     ] = None,
@@ -65,15 +56,11 @@ def check(
     limit: Annotated[
         int | None, typer.Option(help="Look at only so many, evenly spaced.", min=1)
     ] = None,
-    bad_share: Annotated[
-        float, typer.Option(help="Of bad samples; with more, exit code 2.", min=0.0, max=1.0)
-    ] = 0.01,
+    bad_share: BadShare = 0.01,
     sheet: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Write a contact sheet of some samples.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="All figures and all bad samples as one JSON object.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read every sample as training would, and tell what the data holds and what is wrong with it.
 
@@ -82,7 +69,7 @@ def check(
     """
     if sheet is not None:
         check_output(sheet, SUFFIXES)
-    source = fetched(model) if model is not None else None
+    source = fetch_model(model) if model is not None else None
     with status(f"opening {file}"):
         from openmova.data.check import check as check_
         from openmova.data.contact_sheet import contact_sheet, evenly
@@ -97,7 +84,7 @@ def check(
     indices = evenly(len(samples), limit or len(samples))
     with (
         os.fdopen(os.dup(2), "w") as terminal,
-        muted(),
+        silence_stderr(),
         tqdm(indices, unit=" samples", disable=None, leave=False, file=terminal) as progress,
     ):
         report = check_(
@@ -116,15 +103,15 @@ def check(
         )
 
 
-def _model(source: str) -> tuple[Sequence[str], Measure]:
+def _model(folder: Path) -> tuple[Sequence[str], Measure]:
     """The names of a model's experts, and how it counts the tokens of a sample."""
-    from openmova.checkpoints.locate import checkpoint_folder
     from openmova.data.sample import Sample
+    from openmova.model.configuration_mova import MovaConfig
     from openmova.model.processing_mova import MovaProcessor
     from openmova.train.collator import Collator
 
-    experts = read_config(source).expert_names
-    processor = MovaProcessor.from_pretrained(checkpoint_folder(source))
+    experts = MovaConfig.from_pretrained(folder).expert_names
+    processor = MovaProcessor.from_pretrained(folder)
     collator = Collator(processor, experts, max_tokens=1_000_000_000)
 
     def measure(sample: Sample) -> tuple[int, int]:

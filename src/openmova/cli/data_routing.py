@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, fetched, status
-from openmova.cli.model_options import Yes, read_config
+from openmova.cli.console import MODEL_HELP, fetch_model, status
+from openmova.cli.options import AsJson, BadShare, DataFormat, ImageFolder, Yes
 from openmova.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,20 +49,11 @@ def routing(
     augmentation: Annotated[
         bool, typer.Option("--augmentation/--no-augmentation", help="Or the pool as at inference.")
     ] = True,
-    images: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where paths of pictures start. [default: FILE's folder]"),
-    ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="json, jsonl, parquet, tar or saved. [default: by the name]")
-    ] = None,
-    bad_share: Annotated[
-        float, typer.Option(help="Of bad samples; with more, exit code 2.", min=0.0, max=1.0)
-    ] = 0.01,
+    images: ImageFolder = None,
+    format: DataFormat = None,
+    bad_share: BadShare = 0.01,
     yes: Yes = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The last line is one JSON object: what was written.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn annotated samples into questions for the router, as data that any trainer can read.
 
@@ -73,7 +64,7 @@ def routing(
     """
     if out.exists():
         raise UserError(f"{str(out)!r} exists already: give another file, or remove it")
-    source = fetched(model, yes=yes) if model is not None else None
+    source = fetch_model(model, yes=yes) if model is not None else None
     with status(f"reading {file}"):
         from openmova.data.bad_samples import BadSamples
         from openmova.data.formats import read_samples
@@ -103,7 +94,7 @@ def routing(
     )
 
 
-def _pool(source: str | None, file: Path | None) -> PoolDescriptions:
+def _pool(source: Path | None, file: Path | None) -> PoolDescriptions:
     """The model's pool, with the file's texts if there is one; or the file's own."""
     from openmova.data.descriptions import PoolDescriptions
 
@@ -114,5 +105,7 @@ def _pool(source: str | None, file: Path | None) -> PoolDescriptions:
                 "descriptions such as recipes/descriptions.yaml"
             )
         return PoolDescriptions.of_file(file)
-    pool = PoolDescriptions.of_model(read_config(source))
+    from openmova.model.configuration_mova import MovaConfig
+
+    pool = PoolDescriptions.of_model(MovaConfig.from_pretrained(source))
     return pool.described_by(file) if file is not None else pool

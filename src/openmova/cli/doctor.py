@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openmova.cli.console import quiet_libraries, status
+from openmova.cli.options import AsJson
 
 if TYPE_CHECKING:
     from openmova.checkpoints.memory import Needs
@@ -34,9 +35,7 @@ def doctor(
     tokens: Annotated[
         int, typer.Option(help="Tokens of prompt and answer that are kept in mind.", min=1)
     ] = 2048,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="All figures as one JSON object.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell a model's parameters and memory, part by part, and where it fits.
 

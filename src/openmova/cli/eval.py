@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.cli.options import AsJson, BatchSize, ModelOptions, OutputFolder, takes_model
 from openmova.errors import UserError
 from openmova.evaluate.suites import SuiteOptions, find_suite, suite_names
-from openmova.runtime.run_store import Journal, fingerprint
-
-if TYPE_CHECKING:
-    from openmova.inference.mova import Mova
+from openmova.runtime.run_store import Journal
 
 EXAMPLES = """\b
 Examples:
@@ -22,27 +18,22 @@ Examples:
   openmova eval --suite nano --seed 7 --n 100 --json
   openmova eval --suite nano --output runs/eval
   openmova eval --suite open-world --model path/to/checkpoint"""
-OUTPUT_HELP = "Keep every answer there; the same command goes on where it was stopped."
 
 
+@takes_model
 def evaluate(
+    model_options: ModelOptions,
     suite: Annotated[
         str, typer.Option(help=f"Which suite: {' or '.join(suite_names())}.")
     ] = "nano",
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
     seed: Annotated[int, typer.Option(help="Of all that the suite draws.")] = 0,
     n: Annotated[
         int | None,
         typer.Option(help="Questions for each group, but in open-world. [default: 50]", min=1),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help=OUTPUT_HELP)
-    ] = None,
-    batch: Annotated[int, typer.Option(help="Questions answered at once.", min=1)] = 8,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The last line is one JSON object with all figures.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help=YES_HELP)] = False,
+    output: OutputFolder = None,
+    batch: BatchSize = 8,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a model offline; every share comes with its 95% interval.
 
@@ -60,34 +51,14 @@ def evaluate(
         raise UserError(f"the suite {suite} always asks all of its questions: leave --n out")
     options = SuiteOptions(seed=seed, n=found.DEFAULT_N if n is None else n, batch=batch)
     settings: dict[str, Any] = {"suite": suite, "seed": seed, "n": options.n}
-    folder = fetched(model, yes=yes)
     if output is not None:
-        with status(f"reading {model}"):
-            settings["weights"] = _weights(folder)
+        settings |= model_options.settings()
 
-    def load() -> Mova:
-        return _loaded(folder)
-
-    with Journal.opened(output, settings, model=model) as journal:
-        report = found.measure(load, journal, options)
+    with Journal.opened(output, settings, model=model_options.model) as journal:
+        report = found.measure(model_options.load, journal, options)
     if as_json:
         typer.echo(json.dumps(report))
         return
     from rich.console import Console
 
     found.show(Console(), report)
-
-
-def _weights(model: str) -> str:
-    """The checksum of the checkpoint."""
-    from openmova.checkpoints.locate import checkpoint_folder
-
-    return fingerprint(checkpoint_folder(model))
-
-
-def _loaded(model: str) -> Mova:
-    with status(f"loading {model}"):
-        from openmova.inference.mova import Mova
-
-        quiet_libraries()
-        return Mova.from_pretrained(model)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openmova.cli.console import fetched, status
-from openmova.cli.model_options import ModelName, Yes, read_config
+from openmova.cli.console import MODEL_HELP, fetch_model, status
+from openmova.cli.options import Yes
 
 if TYPE_CHECKING:
     from openmova.model.configuration_mova import MovaConfig
@@ -21,17 +21,16 @@ Examples:
 
 
 def experts(
-    model: ModelName = "nano",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per expert.")] = False,
     yes: Yes = False,
 ) -> None:
     """List the experts of a model: letter, name, kind, channels, description, weights."""
-    fetched_model = fetched(model, yes=yes)
+    folder = fetch_model(model, yes=yes)
     with status(f"looking at {model}"):
-        from openmova.checkpoints.locate import checkpoint_folder
+        from openmova.model.configuration_mova import MovaConfig
 
-        folder = checkpoint_folder(fetched_model)
-        rows = _pool(read_config(fetched_model), folder)
+        rows = _pool(MovaConfig.from_pretrained(folder), folder)
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))

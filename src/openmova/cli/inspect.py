@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openmova.cli.console import fetched, muted, status
-from openmova.cli.model_options import ModelName, ModelOptions, Yes
+from openmova.cli.console import silence_stderr, status
+from openmova.cli.options import (
+    DATA_HELP,
+    AsJson,
+    BatchSize,
+    ImageFolder,
+    MaxNewTokens,
+    ModelOptions,
+    takes_model,
+)
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.opening import load_image
@@ -30,16 +38,14 @@ KEPT = ".run"
 """The ending of the folder beside a page that has the answers to its data."""
 
 
+@takes_model
 def inspect(
+    model_options: ModelOptions,
     image: Annotated[str | None, typer.Argument(metavar="IMAGE", help="Path of the image.")] = None,
     question: Annotated[str | None, typer.Argument(metavar="QUESTION", help="What to ask.")] = None,
     data: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="In place of IMAGE and QUESTION: LLaVA JSON, JSONL, parquet, tar shards "
-            "('shards/*.tar'), a folder of one of them, or hub:owner/name.",
-        ),
+        typer.Option(metavar="FILE", help=f"In place of IMAGE and QUESTION: {DATA_HELP}"),
     ] = None,
     output: Annotated[
         Path | None,
@@ -52,22 +58,13 @@ def inspect(
             "stopped.",
         ),
     ] = None,
-    model: ModelName = "nano",
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Of --data: where paths of pictures start. [default: its folder]"
-        ),
-    ] = None,
+    images: ImageFolder = None,
     samples: Annotated[
         int | None, typer.Option(help="Of --data: ask only so many, evenly spaced.", min=1)
     ] = None,
-    batch: Annotated[int, typer.Option(help="Of --data: asked at once.", min=1)] = 8,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 128,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The last line is one JSON object with all figures.")
-    ] = False,
-    yes: Yes = False,
+    batch: BatchSize = 8,
+    max_new_tokens: MaxNewTokens = 128,
+    as_json: AsJson = False,
 ) -> None:
     """Show how an answer came about: routing, gates, attention, and what each expert is worth.
 
@@ -85,95 +82,74 @@ def inspect(
             raise UserError("what should be inspected? Give IMAGE and QUESTION, or --data FILE")
         if images is not None or samples is not None:
             raise UserError("--images and --samples belong to --data: leave them out")
-        _one(image, question, output, model, max_new_tokens, as_json=as_json, yes=yes)
-        return
-    if image is not None:
+        inspection = _one(model_options, image, question, max_new_tokens)
+        found = {"image": image, **inspection.to_dict()}
+    elif image is not None:
         raise UserError("give either IMAGE and QUESTION or --data, not both")
-    options = {
-        "data": data,
-        "images": None if images is None else str(images),
-        "samples": samples,
-        "max_new_tokens": max_new_tokens,
-    }
-    _many(data, output, model, options, batch, as_json=as_json, yes=yes)
+    else:
+        settings = {
+            "data": data,
+            "images": None if images is None else str(images),
+            "samples": samples,
+            "max_new_tokens": max_new_tokens,
+        }
+        found = _many(model_options, settings, batch, output)
+    if output is not None:
+        from openmova.analysis.report import data_page, question_page
+
+        model = model_options.model
+        page = (
+            question_page(inspection, image=str(image), model=model)
+            if data is None
+            else data_page(found, data=data, model=model)
+        )
+        write_output(output, page.encode())
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    elif data is None:
+        _show_one(inspection)
+    else:
+        _show_many(found)
 
 
-def _one(
-    image: str,
-    question: str,
-    output: Path | None,
-    model: str,
-    max_new_tokens: int,
-    *,
-    as_json: bool,
-    yes: bool,
-) -> None:
+def _one(options: ModelOptions, image: str, question: str, max_new_tokens: int) -> Inspection:
     question = check_question(question)
-    with muted():
+    with silence_stderr():
         picture = load_image(image)
-    mova = ModelOptions(model=model, yes=yes).load()
+    mova = options.load()
     from openmova.analysis.answer_inspection import inspect as inspect_
 
     with status("thinking"):
-        found = inspect_(mova, picture, question, max_new_tokens=max_new_tokens)
-    if output is not None:
-        from openmova.analysis.report import question_page
-
-        page = question_page(found, image=image, model=model)
-        write_output(output, page.encode())
-    if as_json:
-        line = {"image": image, **found.to_dict()}
-        typer.echo(json.dumps(line, ensure_ascii=False))
-    else:
-        _show_one(found)
+        return inspect_(mova, picture, question, max_new_tokens=max_new_tokens)
 
 
 def _many(
-    data: str,
-    output: Path | None,
-    model: str,
-    options: dict[str, Any],
-    batch: int,
-    *,
-    as_json: bool,
-    yes: bool,
-) -> None:
+    options: ModelOptions, settings: dict[str, Any], batch: int, output: Path | None
+) -> dict[str, Any]:
+    data = settings["data"]
     with status(f"opening {data}"):
         from openmova.analysis.data_inspection import inspect_data
-        from openmova.checkpoints.locate import checkpoint_folder
         from openmova.data.formats import read_samples
         from openmova.runtime.run_store import Journal, fingerprint
 
-        samples = read_samples(data, images=options["images"])
-    folder = fetched(model, yes=yes)
-    settings = dict(options)
+        samples = read_samples(data, images=settings["images"])
+    noted, kept = settings, None
     if output is not None:
-        with status(f"reading {model}"):
-            settings |= {
-                "checksums": [fingerprint(path) for path in _files(data)],
-                "weights": fingerprint(checkpoint_folder(folder)),
-            }
-    kept = None if output is None else output.with_suffix(KEPT)
-    with Journal.opened(kept, settings, model=model) as journal:
-        found = journal.result
-        if found is None:
+        kept = output.with_suffix(KEPT)
+        checksums = [fingerprint(path) for path in _files(data)]
+        noted = {**settings, "checksums": checksums, **options.settings()}
+    with Journal.opened(kept, noted, model=options.model) as journal:
+        if (found := journal.result) is None:
             found = inspect_data(
-                ModelOptions(model=model, yes=yes).load(),
+                options.load(),
                 samples,
-                most=options["samples"],
-                max_new_tokens=options["max_new_tokens"],
+                most=settings["samples"],
+                max_new_tokens=settings["max_new_tokens"],
                 batch=batch,
                 journal=journal,
             )
             journal.finish(found)
-    if output is not None:
-        from openmova.analysis.report import data_page
-
-        write_output(output, data_page(found, data=data, model=model).encode())
-    if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
-    else:
-        _show_many(found)
+    return found
 
 
 def _files(data: str) -> list[Path]:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli.console import fetched
-from openmova.cli.model_options import ModelOptions, takes_model
+from openmova.cli.console import fetch_model
+from openmova.cli.options import ModelOptions, takes_model
 from openmova.errors import UserError
 
 KEYS_VARIABLE = "OPENMOVA_API_KEYS"
@@ -134,7 +134,7 @@ def serve(
     if on_ray:  # the port is free again, for Ray's proxy
         from openmova.serve.http.ray_serve import run_on_ray
 
-        fetched(model, yes=model_options.yes)  # asked about here, not in a replica
+        fetch_model(model, yes=model_options.yes)  # asked about here, not in a replica
         run_on_ray(
             lambda: create_app(load_apart(model_options.load), options),
             host=host,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from openmova.cli.console import quiet_libraries, status
+from openmova.cli.options import AsJson
 from openmova.cli.train_dry_run import Costs
 from openmova.cli.train_dry_run import dry_run as show
 from openmova.errors import UserError
@@ -67,9 +68,7 @@ def train(
     tokens: Annotated[
         int, typer.Option(help="With --dry-run: of a sample's text, if nothing is there.", min=1)
     ] = 256,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The last line is one JSON object.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a model by a recipe; the result is in DIR/final.
 

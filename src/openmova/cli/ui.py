@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from openmova.cli.model_options import ModelOptions, takes_model
+from openmova.cli.options import MaxNewTokens, ModelOptions, takes_model
 from openmova.cli.serve import LOCAL, web_address
 from openmova.errors import UserError
 
@@ -26,7 +26,7 @@ def ui(
     model_options: ModelOptions,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 7860,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 256,
+    max_new_tokens: MaxNewTokens = 256,
 ) -> None:
     """Show a page on which to talk about images.
 

@@ -47,7 +47,7 @@ class BadSamples:
         self.good = 0
         self.bad = 0
         self.by_source: Counter[str] = Counter()
-        self._known = _listed(file)
+        self._known = _read_list(file)
 
     def add_good(self) -> None:
         self.good += 1
@@ -88,7 +88,7 @@ class BadSamples:
             ) from error
 
 
-def _listed(file: Path | None) -> set[tuple[str, str, str]]:
+def _read_list(file: Path | None) -> set[tuple[str, str, str]]:
     """What an earlier part of the run listed; a last line that was torn is ended."""
     known: set[tuple[str, str, str]] = set()
     if file is None or not file.is_file():

@@ -8,7 +8,7 @@ from pathlib import Path
 from openmova.data.hf_datasets import read_hub, read_parquet, read_saved
 from openmova.data.sources import JsonLines, Samples, read_json
 from openmova.data.tars import TarShards
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 
 SINGLE: dict[str, Callable[[Path, str, Path], Samples]] = {
     "json": read_json,
@@ -61,8 +61,7 @@ def read_samples(
             raise UserError(f"{name} is {len(files)} files: give each as a source of its own")
         return SINGLE[kind](files[0], name, folder)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise UserError(f"cannot read {str(path)!r} ({reason}): check the path") from error
+        raise UserError(f"cannot read {str(path)!r} ({reason(error)}): check the path") from error
 
 
 def _files(path: Path, format: str | None) -> tuple[list[Path], str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from openmova.data.sources import Samples
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.runtime.cache import cache_dir
 
 HUB = re.compile(
@@ -128,8 +128,9 @@ def _datasets_package(name: str) -> Iterator[Any]:
     except (UserError, StopIteration):
         raise
     except Exception as error:  # pyarrow's, the HTTP client's and the package's own
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(f"{name} can't be read ({reason}): check the files or the name") from error
+        raise UserError(
+            f"{name} can't be read ({reason(error)}): check the files or the name"
+        ) from error
     finally:
         datasets.logging.set_verbosity(verbosity)
         if not bars:

@@ -67,7 +67,7 @@ class Mixture:
         in_pass, at = divmod(draw, len(samples))
         if not samples.random_access:
             return number, at
-        return number, int(_shuffled(self.seed, number, in_pass, len(samples))[at])
+        return number, int(_permutation(self.seed, number, in_pass, len(samples))[at])
 
     def sample(
         self,
@@ -111,6 +111,6 @@ def _order(seed: int, epoch: int, counts: tuple[int, ...]) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _shuffled(seed: int, number: int, in_pass: int, samples: int) -> np.ndarray:
+def _permutation(seed: int, number: int, in_pass: int, samples: int) -> np.ndarray:
     """int64 [samples]: the order of one pass through a source."""
     return np.random.default_rng([seed, number, in_pass, 1]).permutation(samples)

@@ -101,7 +101,7 @@ def _turns(record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], bool]:
                 raise BadSample(SEVERAL.format(f"{markers} {MARKER} in the text"))
             if number > 1:
                 raise BadSample(f"{MARKER} is in turn {number}: the picture belongs to the first")
-            text = _unmarked(text)
+            text = _remove_marker(text)
         turns.append(Turn(role=role, text=text))
     return tuple(turns), bool(markers)
 
@@ -134,7 +134,7 @@ def _part(part: Any, number: int) -> str:
     raise BadSample(f"turn {number} has a part that is neither a text nor an image: {_short(part)}")
 
 
-def _unmarked(text: str) -> str:
+def _remove_marker(text: str) -> str:
     """The text without its marker and the line break that parts them."""
     before, _, after = text.partition(MARKER)
     if not before.strip():

@@ -59,11 +59,6 @@ DRAW: dict[str, Callable[[random.Random], Drawing]] = {
 }
 
 
-def draw_page(rng: random.Random) -> Image.Image:
-    """Any of the pictures."""
-    return DRAW[rng.choice(list(DRAW))](rng)[0]
-
-
 class SyntheticSamples(Samples):
     """`count` samples of each domain in turn; annotated with the expert of the domain's name, and
     every tenth with none, as it asks about the picture as a whole."""

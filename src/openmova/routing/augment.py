@@ -103,7 +103,7 @@ def without_names(description: str, names: Iterable[str] = ()) -> str:
     Names are the published ones, as they are written, and those of `names` that are no plain words
     (`dinov2`, `my-ocr`, not `text`, which a description may need), whatever their case and hyphens.
     """
-    for pattern in (_published(), _pooled(names)):
+    for pattern in (_published_pattern(), _pool_pattern(names)):
         description = pattern.sub(_this_model, description)
     return description
 
@@ -119,11 +119,11 @@ def _this_model(found: re.Match[str]) -> str:
     return NAMELESS.capitalize() if begins else NAMELESS
 
 
-def _published() -> re.Pattern[str]:
+def _published_pattern() -> re.Pattern[str]:
     return _phrase("|".join(re.escape(name) for name in sorted(PUBLISHED, key=len, reverse=True)))
 
 
-def _pooled(names: Iterable[str]) -> re.Pattern[str]:
+def _pool_pattern(names: Iterable[str]) -> re.Pattern[str]:
     spoken = (re.findall(r"[^-_.]+", name) for name in names if not is_plain_word(name))
     written = sorted({"[-_. ]?".join(map(re.escape, parts)) for parts in spoken if parts})
     longest_first = sorted(written, key=len, reverse=True)

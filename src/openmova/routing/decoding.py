@@ -56,7 +56,7 @@ def active_steps(new_ids: Tensor, eos_token_ids: int | Iterable[int]) -> Tensor:
 
     new_ids: [B, T] generated ids, without the prompt. Returns bool [B, T].
     """
-    ends = torch.isin(new_ids, torch.tensor(_listed(eos_token_ids), device=new_ids.device))
+    ends = torch.isin(new_ids, torch.tensor(_id_list(eos_token_ids), device=new_ids.device))
     return ends.cumsum(dim=1) - ends.long() == 0
 
 
@@ -78,7 +78,7 @@ class RoutingConstraint(LogitsProcessor):
         prompt_length: int,
     ) -> None:
         self.letters = tuple(letters)
-        self.eos_token_ids = _listed(eos_token_ids)
+        self.eos_token_ids = _id_list(eos_token_ids)
         self.prompt_length = prompt_length
         self._order = {letter: index for index, letter in enumerate(self.letters)}
         self._texts = _answer_tokens(tokenizer, len(tokenizer), self.letters)
@@ -159,7 +159,7 @@ class RoutingConstraint(LogitsProcessor):
         )
 
 
-def _listed(ids: int | Iterable[int]) -> list[int]:
+def _id_list(ids: int | Iterable[int]) -> list[int]:
     return [ids] if isinstance(ids, int) else list(ids)
 
 

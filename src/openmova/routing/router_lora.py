@@ -80,10 +80,10 @@ class RouterLora(nn.Module):
                 layer = language_model.get_submodule(name)
                 # Inside of what the stage `lora` has put around it, and will take away again.
                 layer = getattr(layer, "base_layer", layer)
-                layer.register_forward_hook(partial(self._added, branch))
+                layer.register_forward_hook(partial(self._add_branch, branch))
         self._attached = True
 
-    def _added(self, branch: Branch, layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    def _add_branch(self, branch: Branch, layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         """The layer's output [B, T, out], with the branch's on the rows that see it."""
         rows = self._rows if torch.is_grad_enabled() else _ROWS.get()
         if rows is None:

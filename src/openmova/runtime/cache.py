@@ -8,8 +8,7 @@ process that is killed leaves only a temporary folder, which the next builder re
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -40,19 +39,11 @@ def build_once(name: str, build: Callable[[Path], None], needs_bytes: int) -> Pa
     entry = cache_dir() / name
     if entry.is_dir():
         return entry
-    with _turn(entry):
-        if not entry.is_dir():
-            check_room(entry.parent, needs_bytes, REMEDY)
-            with writing(entry.parent, REMEDY), new_folder(entry) as partial:
-                build(partial)
-    return entry
-
-
-@contextmanager
-def _turn(entry: Path) -> Iterator[None]:
-    """One process at a time builds an entry."""
     with writing(entry.parent, REMEDY):
         entry.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{entry}.lock").acquire()
-    with lock:
-        yield
+        with FileLock(f"{entry}.lock"):  # one process at a time builds an entry
+            if not entry.is_dir():
+                check_room(entry.parent, needs_bytes, REMEDY)
+                with new_folder(entry) as partial:
+                    build(partial)
+    return entry

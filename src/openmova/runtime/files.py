@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 
 LOCK = ".lock"
 """In a folder that has one writer."""
@@ -114,8 +114,8 @@ def write_output(path: Path, data: bytes) -> None:
         raise output_error(path, f"{error.strerror}, give another path") from error
 
 
-def output_error(path: Path, reason: str) -> UserError:
-    return UserError(f"cannot write {str(path)[:200]!r}: {reason}")
+def output_error(path: Path, remedy: str) -> UserError:
+    return UserError(f"cannot write {str(path)[:200]!r}: {remedy}")
 
 
 def checksum(file: Path) -> str:
@@ -139,8 +139,7 @@ def claim(folder: Path, remedy: str) -> Iterator[None]:
             f"another run is writing into {str(folder)!r}: wait for its end, or {remedy}"
         ) from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"cannot write into {str(folder)!r} ({reason}): {remedy}") from error
+        raise _unwritable(folder, error, remedy) from error
     with lock:
         yield
 
@@ -156,9 +155,12 @@ def writing(folder: Path, remedy: str) -> Iterator[None]:
         if is_full(error):
             raise UserError(f"the disk of {str(folder)!r} is full: {remedy}") from error
         if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            raise UserError(f"cannot write into {str(folder)!r} ({reason}): {remedy}") from error
+            raise _unwritable(folder, error, remedy) from error
         raise
+
+
+def _unwritable(folder: Path, error: Exception, remedy: str) -> UserError:
+    return UserError(f"cannot write into {str(folder)!r} ({reason(error)}): {remedy}")
 
 
 def check_room(folder: Path, needs_bytes: int, remedy: str) -> None:

@@ -33,7 +33,7 @@ from typing import Any, Self, TypeVar
 
 from tqdm import tqdm
 
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.runtime.files import append_text, checksum, claim, write_text, writing
 
 Row = dict[str, Any]
@@ -42,6 +42,7 @@ Item = TypeVar("Item")
 PACKAGES = ("openmova", "torch", "transformers", "numpy", "pillow")
 OTHER = "give another --output"
 NO_ROOM = f"make room and start the same command again, or {OTHER}"
+SAMPLES = "samples.jsonl"
 _ABSENT = object()
 
 
@@ -225,7 +226,7 @@ class Journal:
         """Keep finished samples, by key; they are on their way to the disk when this returns."""
         if self.store is not None:
             with self.store.writing():
-                self._samples(self.store).append(
+                self.store.journal(SAMPLES).append(
                     *({"sample": key, **row} for key, row in rows.items())
                 )
         self.rows.update(rows)
@@ -257,11 +258,8 @@ class Journal:
                 bar.update(len(part))
         return [self.rows[key] for key in keys]
 
-    def _samples(self, store: RunStore) -> JsonLines:
-        return store.journal("samples.jsonl")
-
     def _read(self, store: RunStore) -> None:
-        samples = self._samples(store)
+        samples = store.journal(SAMPLES)
         with store.writing():
             samples.rewind()
             entries = samples.entries()
@@ -302,9 +300,7 @@ def fingerprint(path: Path) -> str:
             if not any(part.startswith(".") for part in name.parts)
         )
     except OSError as error:
-        raise UserError(
-            f"can't read {str(path)!r} ({error.strerror or error}): check the path"
-        ) from error
+        raise UserError(f"can't read {str(path)!r} ({reason(error)}): check the path") from error
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 

@@ -14,7 +14,6 @@ tuple or Mapping of these, `| None` or any other union; `Annotated[..., Must(...
 
 from __future__ import annotations
 
-import difflib
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +33,7 @@ from typing import (
 
 import yaml
 
-from openmova.errors import UserError
+from openmova.errors import UserError, nearest, reason
 
 Kind = TypeVar("Kind")
 
@@ -65,8 +64,7 @@ def read_yaml(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"there is no recipe {str(path)!r}: give a YAML file") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"the recipe {path.name} can't be read: {reason}") from error
+        raise UserError(f"the recipe {path.name} can't be read: {reason(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"the recipe {path.name} holds no keys: write them as key: value")
     for override in overrides:
@@ -100,8 +98,7 @@ def check_choice(what: str, given: Any, known: Iterable[str], where: str = "") -
     """Raises UserError, with the nearest names, for one that is not known."""
     names = list(known)
     if given not in names:
-        near = difflib.get_close_matches(str(given).lower(), names, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+        hint = nearest(str(given), names)
         raise UserError(f"the recipe has an unknown {what}, {where + str(given)!r}: {hint}")
 
 
@@ -156,10 +153,10 @@ def _value(hint: Any, value: Any, name: str) -> Any:
             pass
     if hint is Any or (hint in (int, bool, str) and type(value) is hint):
         return value
-    raise UserError(f"the recipe's {name} can't be {value!r}: give {_described(hint)}")
+    raise UserError(f"the recipe's {name} can't be {value!r}: give {_describe(hint)}")
 
 
-def _described(hint: Any) -> str:
+def _describe(hint: Any) -> str:
     words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
     origins = {tuple: "a list", Mapping: "keys with values", Literal: "one of its names"}
     return words.get(hint) or origins.get(get_origin(hint)) or "another value"

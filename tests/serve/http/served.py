@@ -73,6 +73,10 @@ class Served:
             timeout=SECONDS,
         )
 
+    def chat(self, messages: list[Any], key: str = "none", **fields: Any) -> Any:
+        """What OpenAI's client gets."""
+        return self.client(key).chat.completions.create(model=MODEL, messages=messages, **fields)
+
     def raw(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[http.client.HTTPResponse, bytes]:

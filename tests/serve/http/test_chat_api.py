@@ -31,9 +31,7 @@ def served(mova: Mova) -> Iterator[Served]:
 
 class TestTheOpenaiClient:
     def test_gets_what_ask_says(self, served: Served, mova: Mova, picture: Image.Image) -> None:
-        completion = served.client().chat.completions.create(
-            model=MODEL, messages=asked(picture), max_tokens=20
-        )
+        completion = served.chat(asked(picture), max_tokens=20)
         expected = mova.ask(picture, QUESTION, max_new_tokens=20)
         (choice,) = completion.choices
         assert choice.message.content == expected.text
@@ -49,12 +47,8 @@ class TestTheOpenaiClient:
         assert told["mova"]["confidence"] is told["mova"]["unsure"] is None
 
     def test_streams_the_same(self, served: Served, mova: Mova, picture: Image.Image) -> None:
-        stream = served.client().chat.completions.create(
-            model=MODEL,
-            messages=asked(picture),
-            max_tokens=20,
-            stream=True,
-            stream_options={"include_usage": True},
+        stream = served.chat(
+            asked(picture), max_tokens=20, stream=True, stream_options={"include_usage": True}
         )
         chunks = list(stream)
         pieces = [c.choices[0].delta.content or "" for c in chunks if c.choices]
@@ -77,9 +71,7 @@ class TestTheOpenaiClient:
     def test_may_wish_for_experts(
         self, served: Served, mova: Mova, picture: Image.Image, wish: Any, options: Any
     ) -> None:
-        completion = served.client().chat.completions.create(
-            model=MODEL, messages=asked(picture), max_tokens=9, extra_body={"mova": wish}
-        )
+        completion = served.chat(asked(picture), max_tokens=9, extra_body={"mova": wish})
         expected = mova.ask(picture, QUESTION, max_new_tokens=9, **options)
         told: Any = completion.model_extra
         assert completion.choices[0].message.content == expected.text
@@ -96,21 +88,13 @@ class TestTheOpenaiClient:
             {"role": "assistant", "content": first.text},
             {"role": "user", "content": "how many dogs ?"},
         ]
-        completion = served.client().chat.completions.create(
-            model=MODEL, messages=messages, max_tokens=5
-        )
+        completion = served.chat(messages, max_tokens=5)
         assert completion.choices[0].message.content == second.text
 
     def test_draws_several_answers_by_a_seed(self, served: Served, picture: Image.Image) -> None:
         def draw(seed: int) -> list[str | None]:
-            completion = served.client().chat.completions.create(
-                model=MODEL,
-                messages=asked(picture),
-                max_tokens=15,
-                n=3,
-                seed=seed,
-                temperature=1.3,
-                top_p=0.95,
+            completion = served.chat(
+                asked(picture), max_tokens=15, n=3, seed=seed, temperature=1.3, top_p=0.95
             )
             return [choice.message.content for choice in completion.choices]
 
@@ -120,9 +104,7 @@ class TestTheOpenaiClient:
     def test_stops_at_a_string(self, served: Served, mova: Mova, picture: Image.Image) -> None:
         whole = mova.ask(picture, QUESTION, max_new_tokens=20).text
         stop = whole.split()[2]
-        completion = served.client().chat.completions.create(
-            model=MODEL, messages=asked(picture), max_tokens=20, stop=stop
-        )
+        completion = served.chat(asked(picture), max_tokens=20, stop=stop)
         assert completion.choices[0].message.content == whole.partition(stop)[0].strip()
         assert completion.choices[0].finish_reason == "stop"
 
@@ -138,9 +120,7 @@ class TestTheOpenaiClient:
 
         def ask(number: int) -> str | None:
             picture, text, tokens = wanted[number]
-            completion = served.client().chat.completions.create(
-                model=MODEL, messages=asked(picture, text), max_tokens=tokens
-            )
+            completion = served.chat(asked(picture, text), max_tokens=tokens)
             return completion.choices[0].message.content
 
         with ThreadPoolExecutor(12) as clients:
@@ -303,12 +283,10 @@ def test_describes_itself(served: Served) -> None:
 
 def test_a_full_queue_answers_429(mova: Mova, picture: Image.Image) -> None:
     with serving(mova, max_batch_size=1, max_queue=0) as served:
-        slow = served.client().chat.completions.create(
-            model=MODEL, messages=asked(picture), max_tokens=150, stream=True
-        )
+        slow = served.chat(asked(picture), max_tokens=150, stream=True)
         next(iter(slow))
         with pytest.raises(openai.RateLimitError) as refused:
-            served.client().chat.completions.create(model=MODEL, messages=asked(picture))
+            served.chat(asked(picture))
         assert int(refused.value.response.headers["Retry-After"]) >= 1
         slow.close()
         served.until_free()
@@ -353,9 +331,7 @@ def test_keys(mova: Mova, picture: Image.Image) -> None:
     with serving(mova, api_keys=["open", "sesame"]) as served:
         assert served.client("sesame").models.list().data
         with pytest.raises(openai.AuthenticationError):
-            served.client("opensesame").chat.completions.create(
-                model=MODEL, messages=asked(picture)
-            )
+            served.chat(asked(picture), key="opensesame")
         assert served.raw("GET", "/v1/models")[0].status == 401
         assert served.raw("GET", "/health")[0].status == 200
 

@@ -14,7 +14,7 @@ from openmova.images.opening import ImageLimits
 from serve.http.fuzzing import MOST_TOKENS, PICTURES, fuzz
 from serve.http.served import MODEL, QUESTION, asked, serving
 
-REQUESTS = int(os.environ.get("OPENMOVA_REQUESTS", "100"))
+REQUESTS = int(os.environ.get("OPENMOVA_REQUESTS", "60"))
 SEED = int(os.environ.get("OPENMOVA_SEED", "0"))
 PART = 1000
 """Requests of one seed."""

@@ -17,14 +17,19 @@ import pytest
 
 from openmova.errors import UserError
 from openmova.serve.http import remote_images as remote
-from openmova.serve.http.remote_images import RemoteLimits, is_public
+from openmova.serve.http.remote_images import is_public
 
 
-def fetch(url: str, limits: RemoteLimits) -> bytes:
-    return asyncio.run(remote.fetch(url, limits))
+@pytest.fixture(autouse=True)
+def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "SECONDS", 2.0)
+    monkeypatch.setattr(remote, "REDIRECTS", 2)
 
 
-LIMITS = RemoteLimits(file_bytes=1000, seconds=2.0, redirects=2)
+def fetch(url: str) -> bytes:
+    return asyncio.run(remote.fetch(url, 1000))
+
+
 PUBLIC = ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"]
 PRIVATE = [
     *("127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "0.0.0.0"),
@@ -56,7 +61,7 @@ def test_not_public(address: str) -> None:
 )
 def test_an_address_of_ours_is_not_read(url: str) -> None:
     with pytest.raises(UserError, match=r"private network|cannot be read"):
-        fetch(url, LIMITS)
+        fetch(url)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +75,14 @@ def test_an_address_of_ours_is_not_read(url: str) -> None:
 )
 def test_other_urls_are_not_read(url: str) -> None:
     with pytest.raises(UserError, match="https://host/path"):
-        fetch(url, LIMITS)
+        fetch(url)
 
 
 @pytest.mark.parametrize("url", ["https://example.org:port/", "https://a b.org/", "https://x/\n"])
 def test_broken_urls(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", _nowhere)
     with pytest.raises(UserError, match="cannot be read"):
-        fetch(url, LIMITS)
+        fetch(url)
 
 
 def _nowhere(*arguments: Any, **options: Any) -> Any:
@@ -167,7 +172,7 @@ def only_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("path", ["/picture?small", "/moved", "/moved-with-a-long-body"])
 def test_a_picture_is_read(site: str, path: str) -> None:
-    assert fetch(site + path, LIMITS) == b"picture"
+    assert fetch(site + path) == b"picture"
 
 
 @pytest.mark.parametrize(
@@ -182,13 +187,14 @@ def test_a_picture_is_read(site: str, path: str) -> None:
 )
 def test_what_is_not_read(site: str, path: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
-        fetch(site + path, LIMITS)
+        fetch(site + path)
 
 
-def test_a_slow_server_is_cut_off(site: str) -> None:
+def test_a_slow_server_is_cut_off(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "SECONDS", 0.5)
     started = time.monotonic()
     with pytest.raises(UserError, match=r"more than 0\.5 s"):
-        fetch(f"{site}/slow", RemoteLimits(file_bytes=1000, seconds=0.5))
+        fetch(f"{site}/slow")
     assert time.monotonic() - started < 8
 
 
@@ -197,14 +203,15 @@ def test_a_certificate_must_be_right(site: str, monkeypatch: pytest.MonkeyPatch)
         ssl, "create_default_context", lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     )
     with pytest.raises(UserError, match="cannot be read"):
-        fetch(f"{site}/picture?small", LIMITS)
+        fetch(f"{site}/picture?small")
 
 
 def test_a_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
+    monkeypatch.setattr(remote, "SECONDS", 0.2)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *name, **kind: answered.wait(60))
     started = time.monotonic()
     with pytest.raises(UserError, match=r"more than 0\.2 s"):
-        fetch("https://example.org/a.png", RemoteLimits(file_bytes=1000, seconds=0.2))
+        fetch("https://example.org/a.png")
     answered.set()
     assert time.monotonic() - started < 30

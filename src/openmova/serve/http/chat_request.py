@@ -25,7 +25,7 @@ from openmova.serve.http.protocol import (
     TextPart,
     Turn,
 )
-from openmova.serve.http.remote_images import RemoteLimits, fetch
+from openmova.serve.http.remote_images import fetch
 from openmova.serve.http.server_options import ServerOptions
 
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
@@ -103,7 +103,7 @@ async def read_image(url: str, options: ServerOptions) -> bytes:
             "an image's URL is data:image/...;base64,...: this server reads no others; send the "
             "image itself"
         )
-    return await fetch(url, RemoteLimits(file_bytes=options.images.file_bytes))
+    return await fetch(url, options.images.file_bytes)
 
 
 def _text(number: int, turn: Turn) -> str:

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.serve.http import request_body
 from openmova.serve.http.chat_api import ServerState
 
@@ -32,9 +32,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
-            f"cannot listen on {host}, port {port} ({reason}): give another --host or --port"
+            f"cannot listen on {host}, port {port} ({reason(error)}): give another --host or --port"
         ) from error
 
 

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayError
 
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.runtime.ray_cluster import cluster
 
 NAME = "openmova"
@@ -64,8 +64,9 @@ def run_on_ray(
             started()
             ended.wait()
         except (RuntimeError, RayError) as error:
-            reason, *_ = str(error).splitlines() or [""]
-            raise UserError(f"Ray Serve did not start ({reason}): Ray's log says why") from error
+            raise UserError(
+                f"Ray Serve did not start ({reason(error)}): Ray's log says why"
+            ) from error
         finally:
             serve.shutdown()
             signal.signal(signal.SIGTERM, before)

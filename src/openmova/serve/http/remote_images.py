@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
 import httpx
@@ -17,33 +16,27 @@ from anyio import to_thread
 
 from openmova.errors import UserError
 
+SECONDS = 10.0
+"""For one picture, redirects included."""
+REDIRECTS = 3
 NAT64 = ip_network("64:ff9b::/96")
 HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "openmova"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class RemoteLimits:
-    """What one picture may cost."""
-
-    file_bytes: int
-    seconds: float = 10.0
-    redirects: int = 3
-
-
-async def fetch(url: str, limits: RemoteLimits) -> bytes:
+async def fetch(url: str, max_bytes: int) -> bytes:
     """The bytes behind an https URL. Raises UserError, in one line, for anything else."""
     client = httpx.AsyncClient(
         transport=PublicTransport(verify=ssl.create_default_context(), trust_env=False),
         headers=HEADERS,
-        timeout=limits.seconds,
+        timeout=SECONDS,
         trust_env=False,  # no proxy, which would resolve names by itself
     )
     try:
-        async with asyncio.timeout(limits.seconds), client:
-            return await _follow(client, url, limits)
+        async with asyncio.timeout(SECONDS), client:
+            return await _follow(client, url, max_bytes)
     except (TimeoutError, httpx.TimeoutException) as error:
         raise UserError(
-            f"the image's server took more than {limits.seconds:g} s: send it as a data URL"
+            f"the image's server took more than {SECONDS:g} s: send it as a data URL"
         ) from error
     except (OSError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise UserError(
@@ -52,20 +45,18 @@ async def fetch(url: str, limits: RemoteLimits) -> bytes:
         ) from error
 
 
-async def _follow(client: httpx.AsyncClient, url: str, limits: RemoteLimits) -> bytes:
+async def _follow(client: httpx.AsyncClient, url: str, max_bytes: int) -> bytes:
     """By hand, as httpx would read the whole body of a redirect."""
     request = client.build_request("GET", url)
-    for _ in range(limits.redirects + 1):
+    for _ in range(REDIRECTS + 1):
         response = await client.send(request, stream=True)
         try:
             if response.next_request is None:
-                return await _read(response, limits.file_bytes)
+                return await _read(response, max_bytes)
             request = response.next_request
         finally:
             await response.aclose()
-    raise UserError(
-        f"the image's URL leads on more than {limits.redirects} times: give the last one"
-    )
+    raise UserError(f"the image's URL leads on more than {REDIRECTS} times: give the last one")
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> bytes:

@@ -10,10 +10,9 @@ from typing import Any
 from jinja2 import Environment
 from PIL import Image
 
-from openmova.analysis.report import data_url, environment
+from openmova.analysis.report import attention_pictures, data_url, environment
 from openmova.images.boxes import Box, Polygon, Size
 from openmova.images.drawing import Region, draw_regions
-from openmova.images.heatmap import describe_heatmap, draw_heatmap
 from openmova.inference.answer import Answer
 from openmova.inference.engine import Reply, RoutingEvent
 from openmova.inference.mova import Mova
@@ -47,33 +46,16 @@ def answer_html(
     routing = event.routing
     preview = picture.image.copy()
     preview.thumbnail((PREVIEW, PREVIEW))
-    experts = mova.model.model.experts
+    experts, letters = mova.model.model.experts, expert_letters(len(mova.experts))
     frames = {name: experts.get(mova.experts.index(name)).frame for name in routing.experts}
-    attention = {
-        name: [
-            {
-                "picture": data_url(draw_heatmap(preview, weights, frames[name])),
-                "text": describe_heatmap(weights, frames[name], preview.size),
-            }
-            for weights in blocks
-        ]
-        for name, blocks in event.attention.items()
-    }
     return _render(
         "answer.html",
         question=question,
         routing=routing,
-        pool=list(
-            zip(
-                expert_letters(len(mova.experts)),
-                mova.experts,
-                mova.processor.descriptions,
-                strict=True,
-            )
-        ),
+        pool=zip(letters, mova.experts, mova.processor.descriptions, strict=True),
         gates=event.gates.tolist(),
         bars=[_bar(mova, routing.experts, block) for block in event.gates.tolist()],
-        attention=attention,
+        attention=attention_pictures(preview, event.attention, frames),
         answer=answer,
         boxes=answer and _boxes(preview, picture.size, question, answer),
     )

@@ -87,7 +87,7 @@ class MovaForVllm(nn.Module, SupportsMultiModal, SupportsPP):
         """The image tokens [N, D] of each image, by the experts and the question of its request."""
         if "pixel_values" not in kwargs:
             return []
-        inputs = {name: _stacked(kwargs[name]) for name in FIELDS}
+        inputs = {name: _stack(kwargs[name]) for name in FIELDS}
         pooled = inputs.pop("pooled").tolist()
         tokens, _ = self.vision.image_tokens(**inputs)
         few = pool_tokens(tokens, self.config.adapter.token_grid, self.config.routing.grid)
@@ -116,7 +116,7 @@ class MovaForVllm(nn.Module, SupportsMultiModal, SupportsPP):
         return logits
 
 
-def _stacked(parts: Tensor | Sequence[Tensor]) -> Tensor:
+def _stack(parts: Tensor | Sequence[Tensor]) -> Tensor:
     """[B, ...] of tensors of different sizes, filled up with zeros at the end of each dimension."""
     sizes = torch.tensor([part.shape for part in parts])
     filled = parts[0].new_zeros(len(parts), *sizes.amax(dim=0).tolist())

@@ -82,7 +82,7 @@ class MovaInVllmProcessor(BaseMultiModalProcessor[MovaInfo]):
     def _call_hf_processor(
         self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]
     ) -> BatchFeature:
-        wanted, processor = self._wanted(hf_kwargs), self.info.get_hf_processor()
+        wanted, processor = self._options(hf_kwargs), self.info.get_hf_processor()
         inputs = processor(
             images=hf_data["images"],
             text=processor.image_token,
@@ -105,12 +105,12 @@ class MovaInVllmProcessor(BaseMultiModalProcessor[MovaInfo]):
         out_mm_kwargs: MultiModalKwargsItems,
     ) -> Sequence[PromptReplacement]:
         processor = self.info.get_hf_processor()
-        pooled = self._wanted(hf_processor_mm_kwargs).pooled
+        pooled = self._options(hf_processor_mm_kwargs).pooled
         count = processor.routing_tokens if pooled else processor.image_tokens
         image = [processor.image_token_id]
         return [PromptReplacement(modality="image", target=image, replacement=image * count)]
 
-    def _wanted(self, kwargs: Mapping[str, object]) -> RequestOptions:
+    def _options(self, kwargs: Mapping[str, object]) -> RequestOptions:
         """Raises ValueError, which vLLM answers with 400, for options that will not do."""
         pool = self.info.get_hf_config().expert_names
         try:

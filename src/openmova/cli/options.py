@@ -1,4 +1,4 @@
-"""The options of every command that asks a model, and the model that they mean."""
+"""Options that several commands share, and the model that is meant by those of a model."""
 
 from __future__ import annotations
 
@@ -11,14 +11,40 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, YES_HELP, fetched, quiet_libraries, status
+from openmova.cli.console import MODEL_HELP, YES_HELP, fetch_model, quiet_libraries, status
 
 if TYPE_CHECKING:
     from openmova.inference.mova import Mova
-    from openmova.model.configuration_mova import MovaConfig
 
-ModelName = Annotated[str, typer.Option(help=MODEL_HELP)]
 Yes = Annotated[bool, typer.Option("--yes", help=YES_HELP)]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="The last line is one JSON object with all figures.")
+]
+MaxNewTokens = Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)]
+BatchSize = Annotated[int, typer.Option(help="Samples computed at once.", min=1)]
+OutputFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Keep every answer there; the same command goes on where it was stopped.",
+    ),
+]
+DATA_HELP = (
+    "LLaVA JSON, JSONL, parquet, tar shards ('shards/*.tar'), a folder of one of them, or "
+    "hub:owner/name."
+)
+ImageFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where paths of pictures start. [default: the data's folder]"),
+]
+DataFormat = Annotated[
+    str | None, typer.Option(help="json, jsonl, parquet, tar or saved. [default: by the name]")
+]
+BadShare = Annotated[
+    float, typer.Option(help="Of bad samples; with more, exit code 2.", min=0.0, max=1.0)
+]
 ExpertNames = Annotated[
     str | None,
     typer.Option(
@@ -28,21 +54,11 @@ ExpertNames = Annotated[
 ]
 
 
-def read_config(folder: str) -> MovaConfig:
-    """The config of a model that `fetched` has found."""
-    from openmova.checkpoints.locate import checkpoint_folder
-    from openmova.model.configuration_mova import MovaConfig
-
-    quiet_libraries()
-    config: MovaConfig = MovaConfig.from_pretrained(checkpoint_folder(folder))
-    return config
-
-
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Which model, where, and in which numbers."""
 
-    model: ModelName = "nano"
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "nano"
     device: Annotated[
         str | None, typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.")
     ] = None
@@ -65,7 +81,7 @@ class ModelOptions:
 
     def load(self) -> Mova:
         """Raises UserError where there is no such model, or it does not fit the options."""
-        folder = fetched(self.model, yes=self.yes)
+        folder = fetch_model(self.model, yes=self.yes)
         with status(f"loading {self.model}"):
             import torch
 
@@ -82,6 +98,16 @@ class ModelOptions:
                 offload=self.offload,
                 device_map=self.device_map,
             )
+
+    def settings(self) -> dict[str, Any]:
+        """What the answers depend on, to be noted: the weights, and numbers that aren't theirs."""
+        from openmova.runtime.run_store import fingerprint
+
+        numbers = {"dtype": self.dtype, "quantize": self.quantize}
+        folder = fetch_model(self.model, yes=self.yes)
+        with status(f"reading {self.model}"):
+            weights = fingerprint(folder)
+        return {"weights": weights, **{key: word for key, word in numbers.items() if word}}
 
     def resolve(self) -> Self:
         """With the whole path of a model that is a folder, for other processes."""
