@@ -1,0 +1,43 @@
+"""A chart's data in words: how many marks, the largest and the smallest, then label by label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def chart_text(
+    labels: Sequence[str],
+    series: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    span: float,
+) -> str:
+    """The words for values of labels, a sequence for each series; span: of the value axis.
+
+    "4 labels" and with several series their number; "largest B 81", "smallest A 11"; then a line
+    for each label: "A 11", or "A: white 11, black 81". A value is rounded to a hundredth of the
+    span; one that is None is left out.
+    """
+    digits = max(0, 2 - math.floor(math.log10(span))) if span > 0 else 0
+    told: dict[str, list[str]] = {label: [] for label in labels}
+    places = []
+    for name, one in zip([f"{name} " for name in series] or [""], values, strict=False):
+        for label, value in zip(labels, one, strict=False):
+            if value is not None:
+                written = f"{name}{_number(value, digits)}"
+                told[label].append(written)
+                places.append((value, f"{label} {written}"))
+    if not places:
+        return ""
+    counted = f"{len(labels)} labels" + (f", {len(series)} series" if series else "")
+    lines = [counted, f"largest {max(places)[1]}", f"smallest {min(places)[1]}"]
+    between = ": " if series else " "
+    lines += [f"{label}{between}{', '.join(parts)}" for label, parts in told.items() if parts]
+    return "\n".join(lines)
+
+
+def _number(value: float, digits: int) -> str:
+    """Rounded to so many digits behind the point, without zeros at the end."""
+    text = f"{value:.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
