@@ -2,7 +2,8 @@
 
     python -m studies.nano.chart runs/nano-chart --data runs/nano-data
 
-FOLDER gets the features (float16, 1.6 MB a picture), encoded once: a run that was stopped goes on. The last HELD_OUT charts are never learnt from. Pictures that are no chart, and charts without
+FOLDER gets the features (float16, 1.6 MB a picture), encoded once: a run that was stopped goes on.
+The last HELD_OUT charts are never learnt from. Pictures that are no chart, and charts without
 marks, teach the head to be silent. The weights go to models/nano/chart.safetensors in float16.
 """
 
@@ -28,9 +29,8 @@ from openmova.experts.chart_head import KINDS, STAGES, STRIDE, VIEW, ChartHead
 from openmova.experts.lite import Lite2Encoder, convert_lite
 from openmova.images.opening import load_image
 from openmova.runtime.files import new_file
-from studies.nano.words import lite2_state
+from studies.nano.words import CHART_WEIGHTS, lite2_state
 
-WEIGHTS = Path(__file__).parents[2] / "models" / "nano" / "chart.safetensors"
 HELD_OUT = 100
 OTHERS = {"photos": 60, "pages": 40, "screens": 40, "receipts": 20, "kinds": 40, "signs": 20}
 """How many pictures of each folder are no chart."""
@@ -162,9 +162,9 @@ def train(folder: Path, data: Path, epochs: int) -> None:
         if step % 50 == 0:
             tqdm.write(f"step {step}: loss {running:.3f}")
     state = {name: tensor.half().contiguous() for name, tensor in head.state_dict().items()}
-    with new_file(WEIGHTS) as unfinished:
+    with new_file(CHART_WEIGHTS) as unfinished:
         save_file(state, unfinished)
-    print(f"{WEIGHTS}: {WEIGHTS.stat().st_size / 1e6:.2f} MB")
+    print(f"{CHART_WEIGHTS}: {CHART_WEIGHTS.stat().st_size / 1e6:.2f} MB")
 
 
 def main() -> None:

@@ -132,7 +132,8 @@ def columns(places: Sequence[float]) -> list[float]:
     gaps = [b - a for a, b in pairwise(ordered)]
     if not gaps:
         return ordered
-    apart = TOGETHER * sorted(gaps)[-2:][0]  # the largest may be where a mark is missing
+    *_, second, largest = [0.0, *sorted(gaps)]
+    apart = TOGETHER * (second if second > 0.3 * largest else largest)  # where a mark is missing
     parts = [[ordered[0]]]
     for gap, place in zip(gaps, ordered[1:], strict=True):
         if gap >= apart:
