@@ -170,16 +170,18 @@ def read_chart(
     weights = [sum(mark.score for mark in marks if mark.kind == kind) for kind in range(len(KINDS))]
     kind = weights.index(max(weights))
     own = [mark for mark in marks if mark.kind == kind]
+    if len(own) < LEAST:
+        return None
     upwards = KINDS[kind] != "end"
     height, width = picture.shape[1:]
     lines = [line for line in lines if not is_doubtful(line)]
-    margin = (0, 0, min(mark.x for mark in own), height)
+    margin: tuple[float, float, float, float] = (0, 0, min(mark.x for mark in own), height)
     if not upwards:
         margin = (0, max(mark.y for mark in own), width, height)
     small = recognise(picture, specks(picture, lines, margin))
     lines += [line for line in small if number(line.text) is not None]
     axis = fit_axis(lines, upwards=upwards)
-    if axis is None or len(own) < LEAST:
+    if axis is None:
         return None
     rest = [line for i, line in enumerate(lines) if i not in axis.ticks]
     ticks = [lines[i].box for i in axis.ticks]

@@ -44,6 +44,7 @@ class ChartHead(nn.Module):
         self.near = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
         self.far = nn.Conv2d(WIDTH, WIDTH, 3, padding=2, dilation=2)
         self.out = nn.Conv2d(WIDTH, len(KINDS) + 2, 1)
+        assert self.out.bias is not None
         nn.init.constant_(self.out.bias[: len(KINDS)], -4.0)  # marks are rare
 
     @torch.no_grad()
@@ -64,8 +65,7 @@ class ChartHead(nn.Module):
 def find_marks(output: Tensor, threshold: float) -> list[Mark]:
     """The marks of one picture: peaks of the heat in the head's output [K + 2, h, w], in pixels of
     the view, the surest first."""
-    heat = output[: len(KINDS)].sigmoid()
-    best, kinds = heat.max(0)
+    best, kinds = output[: len(KINDS)].sigmoid().max(0)
     peaks = (best == F.max_pool2d(best[None], 3, 1, 1)[0]) & (best >= threshold)
     marks = []
     for row, column in peaks.nonzero().tolist():

@@ -32,11 +32,13 @@ BETWEEN = 0.35
 GROWTH = 0.8
 """By how much of that height a box is larger than its ink."""
 MOST = 40
+LEVEL, TURNED = 0.2, 0.9
+"""Sines of the angle up to which a line is level, and from which it is turned by 90 degrees."""
 
 
 def is_doubtful(line: Line) -> bool:
     """A character that was read as turned by 90 degrees: a digit alone is higher than wide."""
-    return abs(math.sin(line.box.angle)) > 0.9 and len(line.text) == 1
+    return abs(math.sin(line.box.angle)) > TURNED and len(line.text) == 1
 
 
 Region = tuple[float, float, float, float]
@@ -45,17 +47,17 @@ Region = tuple[float, float, float, float]
 
 def specks(picture: Tensor, lines: Sequence[Line], region: Region) -> list[Box]:
     """Boxes of what may be a text in a region of a picture uint8 [3, h, w], and is in no line."""
-    upright = [line.box for line in lines if abs(math.sin(line.box.angle)) < 0.1]
+    upright = [line.box for line in lines if abs(math.sin(line.box.angle)) < LEVEL]
     if not upright:
         return []
     high = INKY * median(box.height for box in upright)
     ink, x0, y0 = _ink(picture, region, high)
-    if ink.numel() == 0:
-        return []
     for box in (line.box for line in lines):
         left, top, right, bottom = (round(edge) for edge in box.bounds)
         ink[max(top - y0, 0) : max(bottom - y0, 0), max(left - x0, 0) : max(right - x0, 0)] = 0
     reach = max(round(BETWEEN * high), 1)
+    if ink.numel() == 0:
+        return []
     wide = F.max_pool2d(ink[None], (1, 2 * reach + 1), 1, (0, reach))[0].numpy() > 0
     edges = np.diff(np.pad(wide, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(edges == 1)
@@ -78,35 +80,32 @@ def specks(picture: Tensor, lines: Sequence[Line], region: Region) -> list[Box]:
 def unread(
     picture: Tensor, row: Sequence[Line], marks: Sequence[float], bottom: float
 ) -> list[Box]:
-    """Boxes below the groups of marks at these x that none of a row of labels names. They are level
-    or turned by 90 degrees, as the row is; without a row, level."""
-    turned = [abs(math.sin(line.box.angle)) > 0.9 for line in row]
-    if any(turned) != all(turned) or len(marks) < 2:
+    """Boxes of the labels that a row of them lacks below groups of marks at these x.
+
+    They are level, or turned by 90 degrees, as those of the row are; none is found in a row that is
+    tilted otherwise.
+    """
+    tilts = [abs(math.sin(line.box.angle)) for line in row]
+    if not row or len(marks) < 2 or not (max(tilts) < LEVEL or min(tilts) > TURNED):
         return []
-    spacing = median(b - a for a, b in pairwise(sorted(marks)))
-    high = INKY * median(line.box.height for line in row) if row else 0.0
-    if not row or any(0.2 < abs(math.sin(line.box.angle)) < 0.9 for line in row):
-        return []
-    top = min(line.box.bounds[1] for line in row)
-    end = max(line.box.bounds[3] for line in row)
+    is_turned = tilts[0] > TURNED
+    high = INKY * median(line.box.height for line in row)
+    half = 0.45 * median(b - a for a, b in pairwise(sorted(marks)))
+    top = max(bottom, min(line.box.bounds[1] for line in row))
+    end = max(line.box.bounds[3] for line in row) + high
     found = []
     for mark in marks:
         if any(line.box.bounds[0] - 2 < mark < line.box.bounds[2] + 2 for line in row):
             continue
-        half = min(0.45 * spacing, high) if turned[0] else 0.45 * spacing
-        ink, x0, y0 = _ink(picture, (mark - half, max(top, bottom), mark + half, end + high), high)
-        rows, across = (
-            (ink.amax(axis).nonzero()[:, 0] for axis in (1, 0)) if ink.numel() else ((), ())
-        )
-        if len(rows) == 0:
-            continue
-        box = _box(
-            x0 + int(across[0]), y0 + int(rows[0]), x0 + int(across[-1]) + 1,
-            y0 + int(rows[-1]) + 1, GROWTH * high,
-        )  # fmt: skip
-        if turned[0]:
-            box = box._replace(width=box.height, height=box.width, angle=-math.pi / 2)
-        found.append(box)
+        reach = min(half, high) if is_turned else half
+        ink, x0, y0 = _ink(picture, (mark - reach, top, mark + reach, end), high)
+        rows, across = ink.nonzero().unbind(1)
+        if len(rows):
+            left, right = x0 + int(across.min()), x0 + int(across.max()) + 1
+            box = _box(left, y0 + int(rows.min()), right, y0 + int(rows.max()) + 1, GROWTH * high)
+            if is_turned:
+                box = Box(box.x, box.y, box.height, box.width, -math.pi / 2)
+            found.append(box)
     return found
 
 
@@ -129,8 +128,9 @@ def _ink(picture: Tensor, region: Region, high: float) -> tuple[Tensor, int, int
     if part.median() < DARK:
         part = 255 - part
     ink = ((_closing(part, max(round(high / 2), 1)) - part) > INK).float()
-    for side in ((2 * round(high) + 1, 1), (1, 2 * round(high) + 1)):  # axes and grid lines
-        ink = ink - _opening(ink, side)
+    length = 2 * round(high) + 1
+    ink = ink - _opening(ink, (length, 1))  # axes and grid lines
+    ink = ink - _opening(ink, (1, length))
     return ink, x0, y0
 
 
