@@ -316,7 +316,7 @@ def measure_charts(folder: Path) -> None:
         start = time.process_time()
         (chart,) = expert.read(*inputs)
         seconds.append(time.process_time() - start)
-        told = Counter(charts=1, said=chart is not None)
+        told = Counter(charts=1, said=int(chart is not None))
         if truth["type"] in KIND_OF:
             told += judged(chart, truth)
             for key in (truth["library"], truth["type"], "all bars and lines"):

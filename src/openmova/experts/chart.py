@@ -47,6 +47,8 @@ INSIDE = 0.008
 """How far inside a bar its colour is taken, of the picture's longer side."""
 ALIKE = 40.0
 """Distance of two colours up to which they are the same; of 255 in each of three channels."""
+SWATCH = 8
+"""So many pixels of a colour make a sample of it in a legend."""
 MOST_SERIES = 5
 
 
@@ -195,22 +197,24 @@ def read_chart(
         zero = axis.pixel(0.0) if axis.low <= 0 <= axis.high else min(box.x for box in ticks)
         labels = labels_beside(rest, places, zero)
     labels = sorted(labels, key=lambda label: label.place)
-    groups = _groups(labels, own, upwards=upwards)
+    colours = {mark: _colour(picture, mark) for mark in own}
+    groups = [_unlike(group, colours) for group in _groups(labels, own, upwards=upwards)]
     labels = [label for label, group in zip(labels, groups, strict=True) if group]
     groups = [group for group in groups if group]
     if len(groups) < LEAST:
         return None
-    colours = {mark: _colour(picture, mark) for mark in own}
     series = _series(groups, colours)
-    rows = tuple(
-        tuple(None if mark is None else axis.value(mark.y if upwards else mark.x) for mark in one)
-        for one in series
-    )
     names: tuple[str, ...] = ()
     if len(series) > 1:
         seen = [[colours[mark] for mark in one if mark is not None] for one in series]
         used = {label.text for label in labels}
+        if upwards and KINDS[kind] == "point":
+            _fill(series, groups)
         names = _legend(picture, [x for x in rest if x.text not in used and not is_tilted(x)], seen)
+    rows = tuple(
+        tuple(None if mark is None else axis.value(mark.y if upwards else mark.x) for mark in one)
+        for one in series
+    )
     values = [value for one in rows for value in one if value is not None]
     span = min(map(abs, values)) if axis.is_log else axis.high - axis.low
     return Chart(tuple(label.text for label in labels), names, rows, span)
@@ -227,6 +231,15 @@ def _groups(labels: Sequence[Label], marks: Sequence[Mark], *, upwards: bool) ->
         if off and min(off) < reach:
             groups[off.index(min(off))].append(mark)
     return groups
+
+
+def _unlike(group: Sequence[Mark], colours: Mapping[Mark, Tensor]) -> list[Mark]:
+    """The marks of a label without those in the colour of a surer one: a series has one."""
+    kept: list[Mark] = []
+    for mark in sorted(group, key=lambda mark: -mark.score):
+        if all((colours[mark] - colours[other]).norm() > ALIKE / 2 for other in kept):
+            kept.append(mark)
+    return [mark for mark in group if mark in kept]
 
 
 def _series(
@@ -257,6 +270,16 @@ def _series(
         for k, one in enumerate(series):
             one.append(kept[order[k]] if order[k] < len(kept) else None)
     return series
+
+
+def _fill(series: Sequence[list[Mark | None]], groups: Sequence[Sequence[Mark]]) -> None:
+    """Where lines meet in one mark, it is that of the line without one too: the one nearest to the
+    line's neighbours."""
+    for one in series:
+        for i, mark in enumerate(one):
+            beside = [other.y for other in one[max(i - 1, 0) : i + 2] if other is not None]
+            if mark is None and beside:
+                one[i] = min(groups[i], key=lambda m: abs(m.y - sum(beside) / len(beside)))
 
 
 def _match(found: Sequence[Tensor], means: Sequence[Tensor]) -> tuple[int, ...]:
@@ -309,7 +332,7 @@ def _legend(
         scores.append(torch.stack(sides).amax(0))
     names = [f"series {k + 1}" for k in range(len(seen))]
     table = torch.stack(scores) if scores else torch.zeros(0, len(seen))  # [lines, series]
-    while len(table) and table.max() > 2:
+    while len(table) and table.max() > SWATCH:
         i, k = divmod(int(table.argmax()), len(seen))
         names[k] = lines[i].text
         table[i], table[:, k] = 0, 0

@@ -25,8 +25,9 @@ UPRIGHT = 0.2
 LOOSE = 0.5
 """So many text heights a tick's number may be off the line through the others."""
 
-CENTRED = 0.35
-"""So far from its mark, of the distance of two marks, is the middle of a label at most."""
+CENTRED, ONE_EACH = 0.35, 0.8
+"""So far from its mark, of the distance of two marks, is the middle of a label at most; and where
+there are as many words as marks."""
 
 TOGETHER = 0.75
 """So near, of the distance of two groups, are the bars of one group at most."""
@@ -198,14 +199,23 @@ def labels_beside(lines: Sequence[Line], marks: Sequence[float], right: float) -
     if not flat and beside:  # turned by 90 degrees: those next to the plot
         edge = max(line.box.bounds[2] for line in beside)
         flat = [line for line in beside if line.box.bounds[2] > edge - line.box.height]
-    rows: dict[int, list[Line]] = {}
+    rows: list[list[Line]] = []
     for line in sorted(flat, key=lambda line: line.box.x):
-        nearest = min(range(len(marks)), key=lambda i: abs(marks[i] - line.box.y))
-        rows.setdefault(nearest, []).append(line)
+        for row in rows:
+            if abs(row[0].box.y - line.box.y) < 0.5 * line.box.height:
+                row.append(line)
+                break
+        else:
+            rows.append([line])
     return [
-        Label(" ".join(line.text for line in row), median(line.box.y for line in row))
-        for row in rows.values()
+        Label(_tidy(" ".join(line.text for line in row)), median(line.box.y for line in row))
+        for row in rows
     ]
+
+
+def _tidy(text: str) -> str:
+    """Without what was read of a tick beside it."""
+    return text.rstrip(' -–—_|"') or text
 
 
 def _parts(line: Line, marks: Sequence[float]) -> list[Label]:
@@ -225,7 +235,8 @@ def _parts(line: Line, marks: Sequence[float]) -> list[Label]:
         ends[mark] = (ends.get(mark, (begin, end))[0], end)
         start += len(word) + 1
     off = [abs((begin + end) / 2 - mark) for mark, (begin, end) in ends.items()]
-    if len(parts) < len(under) or max(off) > CENTRED * _spacing(under):
+    most = _spacing(under) * (CENTRED if len(words) > len(under) else ONE_EACH)
+    if len(parts) < len(under) or max(off) > most:
         return [Label(line.text, line.box.x)]
     return [Label(" ".join(part), place) for place, part in parts.items()]
 

@@ -95,7 +95,7 @@ def unread(
     end = max(line.box.bounds[3] for line in row) + high
     found = []
     for mark in marks:
-        if any(line.box.bounds[0] - 2 < mark < line.box.bounds[2] + 2 for line in row):
+        if any(line.box.bounds[0] < mark < line.box.bounds[2] for line in row):
             continue
         reach = min(half, high) if is_turned else half
         ink, x0, y0 = _ink(picture, (mark - reach, top, mark + reach, end), high)
@@ -105,7 +105,8 @@ def unread(
             box = _box(left, y0 + int(rows.min()), right, y0 + int(rows.max()) + 1, GROWTH * high)
             if is_turned:
                 box = Box(box.x, box.y, box.height, box.width, -math.pi / 2)
-            found.append(box)
+            if not any(line.box.bounds[0] < box.x < line.box.bounds[2] for line in row):
+                found.append(box)
     return found
 
 
