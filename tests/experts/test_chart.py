@@ -56,6 +56,8 @@ def nothing(picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
     [
         ("1,000", 1000),
         ("12,500.5", 12500.5),
+        ("1 000", 1000),
+        ("1000 1500", None),
         ("0,5", 0.5),
         ("10k", 10_000),
         ("2.5M", 2.5e6),
@@ -97,6 +99,16 @@ def test_an_axis_grows_upwards_or_to_the_right() -> None:
     assert axis.value(150) == pytest.approx(50)
 
 
+def test_a_row_of_ticks_that_was_read_as_one_line() -> None:
+    (first, *others) = range(0, 250, 50)
+    row = Line("50 100 150 200", 1.0, Box(175, 220, 171, 14, 0))
+    axis = fit_axis([line(str(first), 50, 220), row], upwards=False)
+    assert axis is not None
+    assert axis.high == others[-1]
+    assert axis.ticks == (0, 1)
+    assert axis.value(150) == pytest.approx(100, abs=5)
+
+
 def test_an_axis_of_powers() -> None:
     ticks = [
         line(text, 30, y) for text, y in (("1", 200), ("10", 150), ("100", 100), ("1,000", 50))
@@ -118,6 +130,14 @@ def test_the_row_that_names_most_marks_has_the_labels() -> None:
     names = [line(text, x, 220) for text, x in zip(("a", "b", "c"), marks, strict=True)]
     lines = [line("legend", 60, 190), *names, line("Month", 100, 238)]
     assert label_row(lines, marks, 180) == names
+
+
+def test_a_turned_label_that_was_read_in_two_pieces() -> None:
+    up = -math.pi / 2
+    pieces = [line("Class", 100, 240, angle=up), line("B", 100, 212)]
+    (label,) = label_row([*pieces, line("no label", 30, 20)], [100.0], 190)
+    assert label.text == "Class B"
+    assert label.box.bounds == pytest.approx((93, 205, 107, 260))
 
 
 def test_words_that_were_read_as_one_are_cut_at_the_marks() -> None:

@@ -166,16 +166,26 @@ def read_chart(
 ) -> Chart | None:
     """The data of a picture uint8 [3, h, w] with these texts and marks, all in its pixels.
 
-    recognise: reads what `lines` lack beside the plot. None where the marks of the surest kind have
-    no value axis or no labels.
+    recognise: reads what `lines` lack beside the plot. The surest kind of marks is told that has a
+    value axis and labels; None where none has.
     """
-    weights = [sum(mark.score for mark in marks if mark.kind == kind) for kind in range(len(KINDS))]
-    kind = weights.index(max(weights))
-    own = [mark for mark in marks if mark.kind == kind]
-    if len(own) < LEAST:
-        return None
-    upwards = KINDS[kind] != "end"
+    kinds = [[mark for mark in marks if mark.kind == kind] for kind in range(len(KINDS))]
+    for own in sorted(kinds, key=lambda own: -sum(mark.score for mark in own)):
+        if len(own) >= LEAST:
+            chart = _read_kind(picture, lines, own, recognise)
+            if chart is not None:
+                return chart
+    return None
+
+
+def _read_kind(
+    picture: Tensor, lines: Sequence[Line], own: Sequence[Mark], recognise: Recogniser
+) -> Chart | None:
+    """The data of marks of one kind."""
+    kind = KINDS[own[0].kind]
+    upwards = kind != "end"
     height, width = picture.shape[1:]
+    doubtful = [line for line in lines if is_doubtful(line)]
     lines = [line for line in lines if not is_doubtful(line)]
     margin: tuple[float, float, float, float] = (0, 0, min(mark.x for mark in own), height)
     if not upwards:
@@ -190,7 +200,7 @@ def read_chart(
     places = columns([mark.x if upwards else mark.y for mark in own])
     if upwards:
         bottom = max(max(box.y for box in ticks), max(mark.y for mark in own))
-        row = label_row(rest, places, bottom)
+        row = label_row([*rest, *doubtful], places, bottom)
         row += recognise(picture, unread(picture, row, places, bottom))
         labels = labels_of(row, places)
     else:
@@ -208,7 +218,7 @@ def read_chart(
     if len(series) > 1:
         seen = [[colours[mark] for mark in one if mark is not None] for one in series]
         used = {label.text for label in labels}
-        if upwards and KINDS[kind] == "point":
+        if kind == "point":
             _fill(series, groups)
         names = _legend(picture, [x for x in rest if x.text not in used and not is_tilted(x)], seen)
     rows = tuple(

@@ -15,13 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from openmova.experts.text import Line
+from openmova.experts.text_lines import Box
 
 _NUMBER = re.compile(r"([-+]?)(\d[\d,.]*|\.\d+)(?:[eE]([-+]?\d+))?(%|k|K|M|bn|B|m)?")
 _FACTORS = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "bn": 1e9, "B": 1e9}
-_DASHES = str.maketrans("–—−", "---", " $€£¥'’")
+_DASHES = str.maketrans("–—−", "---", "$€£¥'’")
 _MISREAD = str.maketrans("OolI", "0011")
-UPRIGHT = 0.2
-"""Sine of the angle up to which a text is not tilted."""
+LEVEL, TURNED = 0.2, 0.9
+"""Sines of the angle up to which a text is level, and from which it is turned by 90 degrees."""
 LOOSE = 0.5
 """So many text heights a tick's number may be off the line through the others."""
 
@@ -29,6 +30,8 @@ CENTRED, ONE_EACH = 0.35, 0.8
 """So far from its mark, of the distance of two marks, is the middle of a label at most; and where
 there are as many words as marks."""
 
+LETTER = 0.4
+"""How wide a digit is, of a line's height."""
 TOGETHER = 0.75
 """So near, of the distance of two groups, are the bars of one group at most."""
 
@@ -62,7 +65,9 @@ class Label(NamedTuple):
 
 def number(text: str) -> float | None:
     """The number that a text is: "1,000", "10k", "-5", "20%", "$ 0.5", "1e3"; None for others."""
-    plain = text.translate(_DASHES).rstrip("-_.|")  # a tick may stand beside it
+    plain = text.translate(_DASHES).strip().rstrip("-_.| ")  # a tick may stand beside it
+    if re.fullmatch(r"-?\d{1,3}( \d{3})+(\D.*)?|\S+ [%kKMmB]|- \S+", plain):
+        plain = plain.replace(" ", "")
     if any(c.isdigit() for c in plain) or plain in ("O", "o"):
         plain = plain.translate(_MISREAD) if _NUMBER.fullmatch(plain) is None else plain
     found = _NUMBER.fullmatch(plain)
@@ -86,45 +91,80 @@ def fit_axis(lines: Sequence[Line], *, upwards: bool) -> Axis | None:
     """
     found = []
     for i, line in enumerate(lines):
-        value = number(line.text)
-        if value is not None:
-            box, (left, top, right, bottom) = line.box, line.box.bounds
-            edges = (left, right, box.x) if upwards else (box.y, top, bottom)
-            found.append((i, value, box.y if upwards else box.x, edges, box.height))
+        for part in [line] if upwards else _numbers(line):
+            value = number(part.text)
+            if value is not None:
+                box, (left, top, right, bottom) = part.box, part.box.bounds
+                edges = (left, right, box.x) if upwards else (box.y, top, bottom)
+                place = box.y if upwards else box.x
+                found.append(_Tick(i, value, place, edges, box.height))
     best: tuple[tuple[float, ...], Axis] | None = None
     for one, two in combinations(found, 2):
-        if not _beside(one, two):
+        apart = two.place - one.place
+        if not _beside(one, two) or abs(apart) < one.size:
             continue
-        size = (one[4] + two[4]) / 2
         column = [other for other in found if _beside(one, other)]
         for is_log in (False, True):
-            if is_log:
-                column = [other for other in column if other[1] > 0]
-            if abs(one[2] - two[2]) < size or one not in column or two not in column:
+            if is_log and min(one.value, two.value) <= 0:
                 continue
-            scaled = {o[0]: math.log10(o[1]) if is_log else o[1] for o in column}
-            slope = (scaled[two[0]] - scaled[one[0]]) / (two[2] - one[2])
+            some = [tick for tick in column if tick.value > 0] if is_log else column
+            slope = (two.scaled(is_log) - one.scaled(is_log)) / apart
             if slope == 0 or (slope < 0) != upwards:
                 continue
-            origin = scaled[one[0]] - slope * one[2]
-            off = {o[0]: abs((scaled[o[0]] - origin) / slope - o[2]) for o in column}
-            ticks = [o for o in column if off[o[0]] < LOOSE * size]
-            score = (len(ticks), not is_log, -sum(off[o[0]] for o in ticks))
+            origin = one.scaled(is_log) - slope * one.place
+            off = [abs((tick.scaled(is_log) - origin) / slope - tick.place) for tick in some]
+            most = LOOSE * one.size
+            ticks = [tick for tick, d in zip(some, off, strict=True) if d < most]
+            score = (len(ticks), not is_log, -sum(d for d in off if d < most))
             if len(ticks) > (2 if is_log else 1) and (best is None or score > best[0]):
-                pixels, values = [o[2] for o in ticks], [scaled[o[0]] for o in ticks]
-                slope, origin = (float(v) for v in np.polyfit(pixels, values, 1))
-                plain = [o[1] for o in ticks]
-                names = tuple(o[0] for o in ticks)
-                best = score, Axis(slope, origin, is_log, names, min(plain), max(plain))
+                places = [tick.place for tick in ticks]
+                fitted = np.polyfit(places, [tick.scaled(is_log) for tick in ticks], 1)
+                values = [tick.value for tick in ticks]
+                axis = Axis(
+                    slope=float(fitted[0]),
+                    origin=float(fitted[1]),
+                    is_log=is_log,
+                    ticks=tuple(dict.fromkeys(tick.line for tick in ticks)),
+                    low=min(values),
+                    high=max(values),
+                )
+                best = score, axis
     return None if best is None else best[1]
 
 
-_Number = tuple[int, float, float, tuple[float, float, float], float]
+class _Tick(NamedTuple):
+    """A number that may stand at a tick."""
+
+    line: int
+    value: float
+    place: float
+    edges: tuple[float, float, float]
+    """Across the axis: sides and middle."""
+    size: float
+    """Height of its text."""
+
+    def scaled(self, is_log: bool) -> float:
+        return math.log10(self.value) if is_log else self.value
 
 
-def _beside(one: _Number, two: _Number) -> bool:
+def _numbers(line: Line) -> list[Line]:
+    """A row of ticks that was read as one line, number by number; they stand at equal distances."""
+    words = line.text.split()
+    if len(words) < 2 or any(number(word) is None for word in words):
+        return [line]
+    left, _, right, _ = line.box.bounds
+    first, last = (LETTER * line.box.height * len(words[end]) / 2 for end in (0, -1))
+    places = np.linspace(left + first, right - last, len(words))
+    return [
+        Line(word, line.score, line.box._replace(x=float(place), width=2 * first))
+        for word, place in zip(words, places, strict=True)
+    ]
+
+
+def _beside(one: _Tick, two: _Tick) -> bool:
     """Whether two numbers stand in one column, or row: one of their edges agrees."""
-    return any(abs(a - b) < 0.4 * min(one[4], two[4]) for a, b in zip(one[3], two[3], strict=True))
+    most = 0.4 * min(one.size, two.size)
+    return any(abs(a - b) < most for a, b in zip(one.edges, two.edges, strict=True))
 
 
 def columns(places: Sequence[float]) -> list[float]:
@@ -148,6 +188,7 @@ def label_row(lines: Sequence[Line], marks: Sequence[float], bottom: float) -> l
     of equal ones the upper."""
     spacing = _spacing(marks)
     left, right = min(marks) - 0.5 * spacing, max(marks) + 0.5 * spacing
+    lines = _stacks(lines)
     below = [
         line
         for line in lines
@@ -159,7 +200,7 @@ def label_row(lines: Sequence[Line], marks: Sequence[float], bottom: float) -> l
         [
             line
             for line in below
-            if 0 <= line.box.bounds[1] - first.box.bounds[1] < 0.8 * first.box.height
+            if 0 <= line.box.bounds[1] - first.box.bounds[1] < 0.5 * first.box.height
             and is_tilted(line) == is_tilted(first)
         ]
         for first in below
@@ -171,6 +212,33 @@ def label_row(lines: Sequence[Line], marks: Sequence[float], bottom: float) -> l
         return named, -min(line.box.bounds[1] for line in row)
 
     return max(rows, key=fit, default=[])
+
+
+def _stacks(lines: Sequence[Line]) -> list[Line]:
+    """Lines, of which those that go on upwards are one if they are turned by 90 degrees."""
+    stacks: list[Line] = []
+    for line in sorted(lines, key=lambda line: -line.box.y):
+        _, top, _, bottom = line.box.bounds
+        for i, lower in enumerate(stacks):
+            near = lower.box.bounds
+            if (
+                math.sin(lower.box.angle) < -TURNED
+                and (math.sin(line.box.angle) < -TURNED or len(line.text) < 3)
+                and near[0] < line.box.x < near[2]
+                and abs(near[1] - bottom) < lower.box.height
+            ):
+                box = Box(
+                    x=lower.box.x,
+                    y=(min(top, near[1]) + near[3]) / 2,
+                    width=near[3] - min(top, near[1]),
+                    height=lower.box.height,
+                    angle=lower.box.angle,
+                )
+                stacks[i] = Line(f"{lower.text} {line.text}", lower.score, box)
+                break
+        else:
+            stacks.append(line)
+    return stacks
 
 
 def labels_of(row: Sequence[Line], marks: Sequence[float]) -> list[Label]:
@@ -243,7 +311,7 @@ def _parts(line: Line, marks: Sequence[float]) -> list[Label]:
 
 def is_tilted(line: Line) -> bool:
     """Whether a text is not level."""
-    return abs(math.sin(line.box.angle)) > UPRIGHT
+    return abs(math.sin(line.box.angle)) > LEVEL
 
 
 def _spacing(places: Sequence[float]) -> float:

@@ -18,6 +18,8 @@ STAGES = (3, 4, 5)
 KINDS = ("top", "end", "point")
 """The top of an upright bar, the end of a lying one, a point of a line."""
 WIDTH = 64
+REACHES = (1, 2, 4, 8)
+"""Dilations: a bar may be a third of the picture wide."""
 
 
 class Mark(NamedTuple):
@@ -30,7 +32,7 @@ class Mark(NamedTuple):
 
 
 class ChartHead(nn.Module):
-    """Three convolutions: [B, C, h, w] -> [B, K + 2, h, w], logits of heat, then offsets x and y in
+    """Six convolutions: [B, C, h, w] -> [B, K + 2, h, w], logits of heat, then offsets x and y in
     cells."""
 
     shift: Tensor
@@ -41,8 +43,9 @@ class ChartHead(nn.Module):
         self.register_buffer("shift", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(inputs))
         self.squeeze = nn.Conv2d(inputs, WIDTH, 1)
-        self.near = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
-        self.far = nn.Conv2d(WIDTH, WIDTH, 3, padding=2, dilation=2)
+        self.around = nn.ModuleList(
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=reach, dilation=reach) for reach in REACHES
+        )
         self.out = nn.Conv2d(WIDTH, len(KINDS) + 2, 1)
         assert self.out.bias is not None
         nn.init.constant_(self.out.bias[: len(KINDS)], -4.0)  # marks are rare
@@ -56,8 +59,8 @@ class ChartHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         x = (features - self.shift[:, None, None]) * self.scale[:, None, None]
         x = F.relu(self.squeeze(x))
-        x = x + F.relu(self.near(x))
-        x = x + F.relu(self.far(x))
+        for layer in self.around:
+            x = x + F.relu(layer(x))
         out: Tensor = self.out(x)
         return out
 

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+from openmova.experts.chart_axis import LEVEL, TURNED
 from openmova.experts.text import Line
 from openmova.experts.text_lines import Box, components
 
@@ -32,8 +33,6 @@ BETWEEN = 0.35
 GROWTH = 0.8
 """By how much of that height a box is larger than its ink."""
 MOST = 40
-LEVEL, TURNED = 0.2, 0.9
-"""Sines of the angle up to which a line is level, and from which it is turned by 90 degrees."""
 
 
 def is_doubtful(line: Line) -> bool:
