@@ -29,7 +29,6 @@ from torch.nn import functional as F
 from openmova.checkpoints import nano_spec as spec
 from openmova.checkpoints.nano import language_model_folder
 from openmova.experts.token_codes import (
-    WIDTH,
     TokenCodes,
     principal_directions,
     token_frequency,
@@ -37,6 +36,7 @@ from openmova.experts.token_codes import (
 from openmova.model.adapter import ExpertMap, MoVAdapter
 
 PICTURES = ("kinds", "photos", "places", "signs", "charts", "pages", "receipts", "screens")
+WIDTH = spec.CODE_WIDTH
 OF_BASE = spec.WIDTH - WIDTH
 """Channels that the base map fills; the codes have the others."""
 SHARPNESS = 60.0
@@ -58,7 +58,7 @@ def embeddings() -> Tensor:
 @cache
 def token_codes() -> TokenCodes:
     """The codes that the experts write."""
-    codes = TokenCodes(str(language_model_folder() / "tokenizer.json"))
+    codes = TokenCodes(str(language_model_folder() / "tokenizer.json"), WIDTH)
     codes.fit(embeddings())
     return codes
 
@@ -130,7 +130,7 @@ def new_adapter() -> MoVAdapter:
     first.bias.fill_(LINEAR)
     second.weight.copy_(unit * torch.eye(len(second.weight)))
     second.bias.copy_(centre.float() - unit * LINEAR)
-    nn.init.normal_(adapter.summary.weight, std=unit / OF_BASE**0.5)
+    nn.init.normal_(adapter.summary.weight, std=unit / OF_BASE**0.5 / 2)
     nn.init.zeros_(adapter.summary.bias)
     return adapter
 

@@ -1,10 +1,11 @@
 """What the frozen experts of nano are worth, on pictures and pages of packages.
 
-    python -m studies.nano.measure_experts text | things | names | seconds
+    python -m studies.nano.measure_experts text | things | names | charts | seconds
 
 `text`: pages of PDFs against their text. `things`: 24 photos whose people, animals and so on were
 counted by one person. `names`: cut-outs of Tux Paint, a few of them drawings, whose description has
-a word that the expert knows. `layout` needs the package rapid-layout.
+a word that the expert knows. `charts`: those of a data folder that the head never saw. `layout`
+needs the package rapid-layout.
 Each part prints one line a source and the sum. Seconds are of the processor: set OMP_NUM_THREADS=1.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import json
 import random
 import re
 import subprocess
@@ -31,12 +33,15 @@ from torch import Tensor
 from openmova.checkpoints.nano import language_model_folder
 from openmova.errors import UserError
 from openmova.experts import Expert, build_expert
+from openmova.experts.chart import Chart, ChartExpert
 from openmova.experts.location import LocationExpert
 from openmova.experts.object import ObjectExpert, class_names, convert_lite_classifier
 from openmova.experts.pool import expert_map
 from openmova.experts.text import TextExpert
+from studies.nano.chart import HELD_OUT, KIND_OF
 from studies.nano.convert_nanodet import graph_folder
 from studies.nano.packages import debian, pypi
+from studies.nano.words import expert as expert_of
 
 PDFS = (
     ("octave-doc", "usr/share/doc/octave/octave.pdf"),
@@ -297,6 +302,61 @@ def measure_seconds() -> None:
     print(f"base, 448 px: {(time.process_time() - start) * 100:.0f} ms a photo")
 
 
+def measure_charts(folder: Path) -> None:
+    """Bars and lines of the charts held out from the head: values within 5% of the axis."""
+    expert = expert_of("chart")
+    assert isinstance(expert, ChartExpert)
+    counts: dict[str, Counter[str]] = {}
+    seconds = []
+    rows = [json.loads(line) for line in (folder / "pictures.jsonl").open(encoding="utf-8")]
+    for row in rows[-HELD_OUT:]:
+        truth = row["chart"]
+        with Image.open(folder / row["image"]) as picture:
+            inputs = batch(picture)
+        start = time.process_time()
+        (chart,) = expert.read(*inputs)
+        seconds.append(time.process_time() - start)
+        told = Counter(charts=1, said=int(chart is not None))
+        if truth["type"] in KIND_OF:
+            told += judged(chart, truth)
+            for key in (truth["library"], truth["type"], "all bars and lines"):
+                counts.setdefault(key, Counter()).update(told)
+        else:
+            counts.setdefault(truth["type"], Counter()).update(told)
+    for key, told in counts.items():
+        values, labels = max(told["values"], 1), max(told["labels"], 1)
+        print(
+            f"{key:18} {told['said']} of {told['charts']} told; values {told['right'] / values:.1%}"
+            f" of {values}, labels {told['named'] / labels:.1%} of {labels}",
+            flush=True,
+        )
+    print(f"{np.mean(seconds):.2f} s a chart")
+
+
+def judged(chart: Chart | None, truth: dict[str, Any]) -> Counter[str]:
+    """How many values and labels there are, values that are said within 5% of the axis under the
+    right names, and labels that are right."""
+
+    def same(text: str) -> str:
+        return re.sub(r"\W", "", text).lower()
+
+    low, high = truth.get("range") or (0, max(map(max, truth["values"])))
+    said: dict[tuple[str, str], float] = {}
+    for name, row in zip(chart.series or ("",), chart.values, strict=False) if chart else ():
+        for label, value in zip(chart.labels if chart else (), row, strict=False):
+            if value is not None:
+                said[same(name), same(label)] = value
+    labels = {label for _, label in said}
+    told = Counter(labels=len(truth["labels"]))
+    told["named"] = sum(same(label) in labels for label in truth["labels"])
+    for name, row in zip(truth["series"] or [""], truth["values"], strict=True):
+        for label, value in zip(truth["labels"], row, strict=True):
+            read = said.get((same(name), same(label)))
+            told["values"] += 1
+            told["right"] += read is not None and abs(read - value) <= 0.05 * (high - low)
+    return told
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "things": measure_things,
     "names": measure_names,
@@ -306,12 +366,15 @@ PARTS: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["text", *PARTS])
+    parser.add_argument("part", choices=["text", "charts", *PARTS])
     parser.add_argument("--pages", type=int, default=4, help="of each document")
+    parser.add_argument("--data", type=Path, default=Path("runs/nano-data"), help="for charts")
     arguments = parser.parse_args()
     with torch.inference_mode():
         if arguments.part == "text":
             measure_text(arguments.pages)
+        elif arguments.part == "charts":
+            measure_charts(arguments.data / "charts")
         else:
             PARTS[arguments.part]()
 

@@ -9,7 +9,10 @@ A run that was stopped goes on. The language model learns from these texts (stud
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,8 +24,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from openmova.checkpoints.nano import language_model_folder
-from openmova.checkpoints.nano_experts import write_experts
+from openmova.checkpoints.nano_experts import CHART_HEAD, DETECTOR, write_experts
 from openmova.experts import Expert, build_expert
+from openmova.experts.chart import ChartExpert
 from openmova.experts.detector import DetectorExpert
 from openmova.experts.object import ObjectExpert
 from openmova.experts.text import TextExpert
@@ -32,9 +36,16 @@ from openmova.runtime.run_store import JsonLines
 from studies.nano.convert_nanodet import graph_folder
 from studies.nano.packages import pypi
 
-NAMES = ("text", "object", "layout", "location")
-ROWS = {"text": (0, 16), "object": (19, 20), "layout": (20, 22), "location": (22, 24)}
-"""Which rows of the common map each fills, so that no two write into one cell; 16 to 18: charts."""
+CHART_WEIGHTS = Path(__file__).parents[2] / "models" / "nano" / CHART_HEAD
+NAMES = ("text", "chart", "object", "layout", "location")
+ROWS = {
+    "text": (0, 16),
+    "chart": (16, 19),
+    "object": (19, 20),
+    "layout": (20, 22),
+    "location": (22, 24),
+}
+"""Which rows of the common map each fills, so that no two write into one cell."""
 SPECS = [
     {
         "kind": name,
@@ -59,15 +70,19 @@ def experts_folder() -> Path:
     """The experts with their weights, in the cache."""
 
     def build(folder: Path) -> None:
-        write_experts(
-            SPECS,
-            folder,
-            language_model=language_model_folder(),
-            lite2=lite2_state(),
-            carried=graph_folder(),
-        )
+        with tempfile.TemporaryDirectory() as carried:
+            for file in (graph_folder() / DETECTOR, CHART_WEIGHTS):
+                shutil.copy(file, carried)
+            write_experts(
+                SPECS,
+                folder,
+                language_model=language_model_folder(),
+                lite2=lite2_state(),
+                carried=Path(carried),
+            )
 
-    return build_once("nano-words-2", build, 200_000_000)
+    digest = hashlib.sha256(CHART_WEIGHTS.read_bytes()).hexdigest()
+    return build_once(f"nano-words-{digest[:12]}", build, 210_000_000)
 
 
 @cache
@@ -85,6 +100,8 @@ def say(name: str, images: Tensor, sizes: Tensor) -> str:
     """What an expert says of one picture uint8 [1, 3, H, W] with its size [1, 2]."""
     built = expert(name)
     if isinstance(built, TextExpert):
+        return built.text(built.read(images, sizes)[0])
+    if isinstance(built, ChartExpert):
         return built.text(built.read(images, sizes)[0])
     if isinstance(built, ObjectExpert):
         return built.text(built.classify(images, sizes)[0])

@@ -11,7 +11,9 @@ from openmova.model.adapter import AdapterConfig
 
 GRID = (34, 34)
 SUMMARY_GRID = (5, 5)
-WIDTH = 384
+CODE_WIDTH = 576
+"""Of the codes of tokens: the language model's, so that words arrive whole."""
+WIDTH = 704
 LORA_RANK = 16
 LORA_SCALE = 2.0
 ROWS = {
@@ -45,7 +47,7 @@ def adapter_config() -> AdapterConfig:
     """One block over the 34 x 34 map, a token for each cell in which an expert says something."""
     return AdapterConfig(
         width=WIDTH,
-        expert_channels=(256,) * len(ROWS),
+        expert_channels=(CODE_WIDTH,) * len(ROWS),
         text_width=384,
         output_width=576,
         grid=GRID,
@@ -79,6 +81,7 @@ def expert_specs() -> list[dict[str, Any]]:
             "name": name,
             "descriptions": list(texts),
             "tokenizer": "tokenizer.json",
+            "width": CODE_WIDTH,
             "grid": list(GRID),
             "rows": list(ROWS[name]),
         }

@@ -7,31 +7,32 @@ from collections.abc import Sequence
 
 
 def chart_text(
-    labels: Sequence[str], series: Sequence[str], values: Sequence[Sequence[float]], span: float
+    labels: Sequence[str],
+    series: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    span: float,
 ) -> str:
     """The words for values of labels, a sequence for each series; span: of the value axis.
 
-    "4 labels" and with several series their number; "largest B 81, smallest A 11"; then a line for
-    each label: "A 11", or "A: white 11, black 81". A value is rounded to a hundredth of the span.
+    "4 labels" and with several series their number; "largest B 81", "smallest A 11"; then a line
+    for each label: "A 11", or "A: white 11, black 81". A value is rounded to a hundredth of the
+    span; one that is None is left out.
     """
     digits = max(0, 2 - math.floor(math.log10(span))) if span > 0 else 0
-    rounded = [[_number(value, digits) for value in one] for one in values]
-    names = [f"{name} " for name in series] or [""]
-    places = [
-        (value, f"{label} {name}{told}")
-        for name, one, texts in zip(names, values, rounded, strict=False)
-        for label, value, told in zip(labels, one, texts, strict=False)
-    ]
+    told: dict[str, list[str]] = {label: [] for label in labels}
+    places = []
+    for name, one in zip([f"{name} " for name in series] or [""], values, strict=False):
+        for label, value in zip(labels, one, strict=False):
+            if value is not None:
+                written = f"{name}{_number(value, digits)}"
+                told[label].append(written)
+                places.append((value, f"{label} {written}"))
     if not places:
         return ""
     counted = f"{len(labels)} labels" + (f", {len(series)} series" if series else "")
     lines = [counted, f"largest {max(places)[1]}", f"smallest {min(places)[1]}"]
-    for label, *told in zip(labels, *rounded, strict=False):
-        if series:
-            parts = ", ".join(f"{name} {value}" for name, value in zip(series, told, strict=False))
-            lines.append(f"{label}: {parts}")
-        else:
-            lines.append(f"{label} {told[0]}")
+    between = ": " if series else " "
+    lines += [f"{label}{between}{', '.join(parts)}" for label, parts in told.items() if parts]
     return "\n".join(lines)
 
 

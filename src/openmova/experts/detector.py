@@ -42,6 +42,7 @@ class DetectorExpert(Expert):
 
     Args:
         tokenizer: path of the language model's tokenizer.json.
+        width: of a token's code; the language model's own loses nothing.
         path: of the graph; None: the kind's usual one.
         threshold: score from which a thing is counted.
         grid: of the map. rows: which of its rows the text may fill, from the first to before the
@@ -60,17 +61,18 @@ class DetectorExpert(Expert):
         name: str,
         descriptions: Sequence[str],
         tokenizer: str,
+        width: int = WIDTH,
         path: str | None = None,
         threshold: float | None = None,
         grid: Sequence[int] = (24, 24),
         rows: Sequence[int] | None = None,
         folder: Path | None = None,
     ) -> None:
-        super().__init__(name=name, descriptions=descriptions, channels=WIDTH)
+        super().__init__(name=name, descriptions=descriptions, channels=width)
         self.path = path or self.usual_path
         self.grid, self.rows = (grid[0], grid[1]), rows
         self.threshold = self.usual_threshold if threshold is None else threshold
-        self.codes = TokenCodes(tokenizer, folder)
+        self.codes = TokenCodes(tokenizer, width, folder)
         outputs = [*self.heads.scores, *self.heads.distances]
         self.session = OnnxSession(find_file(self.path, folder), outputs)
 
@@ -95,7 +97,7 @@ class DetectorExpert(Expert):
         """Boxes [N, 4] of the view -> of the picture with this height and width."""
 
     def forward(self, view: Tensor) -> Tensor:
-        """float [B, 3 or more, h, w] -> [B, 256, *grid]: token codes of the text."""
+        """float [B, 3 or more, h, w] -> [B, width, *grid]: token codes of the text."""
         texts = []
         for picture in view:
             levels = self._run(picture)

@@ -43,6 +43,7 @@ class ObjectExpert(Expert):
 
     Args:
         tokenizer: path of the language model's tokenizer.json.
+        width: of a token's code; the language model's own loses nothing.
         size: side of the square view in pixels.
         grid: of the map. rows: which of its rows the names may fill, from the first to before the
             second; None: all.
@@ -54,18 +55,18 @@ class ObjectExpert(Expert):
         name: str,
         descriptions: Sequence[str],
         tokenizer: str,
+        width: int = WIDTH,
         size: int = 260,
         grid: Sequence[int] = (24, 24),
         rows: Sequence[int] | None = None,
         folder: Path | None = None,
     ) -> None:
-        width = LITE2[-1][3]
-        super().__init__(name=name, descriptions=descriptions, channels=WIDTH)
+        super().__init__(name=name, descriptions=descriptions, channels=width)
         self.grid, self.rows = (grid[0], grid[1]), rows
         self.encoder = Lite2Encoder(name=name, descriptions=descriptions, size=size)
-        self.head = ConvNorm(width, HIDDEN, 1)
+        self.head = ConvNorm(LITE2[-1][3], HIDDEN, 1)
         self.classifier = nn.Linear(HIDDEN, CLASSES)
-        self.codes = TokenCodes(tokenizer, folder)
+        self.codes = TokenCodes(tokenizer, width, folder)
 
     @classmethod
     def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
@@ -79,7 +80,7 @@ class ObjectExpert(Expert):
         return self.encoder.view(images, sizes)
 
     def forward(self, view: Tensor) -> Tensor:
-        """[B, 3, size, size] -> [B, 256, *grid]: token codes of the names."""
+        """[B, 3, size, size] -> [B, width, *grid]: token codes of the names."""
         texts = [self.text(row) for row in self.chances(self.encoder.features(view))]
         return self.codes.write(texts, self.grid, self.rows).to(view)
 

@@ -23,6 +23,7 @@ KINDS: dict[str, str] = {
     "lite2": "openmova.experts.lite:Lite2Encoder",
     "cell": "openmova.experts.cell:CellExpert",
     "text": "openmova.experts.text:TextExpert",
+    "chart": "openmova.experts.chart:ChartExpert",
     "layout": "openmova.experts.layout:LayoutExpert",
     "object": "openmova.experts.object:ObjectExpert",
     "location": "openmova.experts.location:LocationExpert",

@@ -61,6 +61,7 @@ class TextExpert(Expert):
 
     Args:
         tokenizer: path of the language model's tokenizer.json.
+        width: of a token's code; the language model's own loses nothing.
         size: longest side that a picture is brought to; a small one is only enlarged to twice its
             own.
         grid: of the map; a cell takes a token, and the beginning of a longer text is kept.
@@ -76,6 +77,7 @@ class TextExpert(Expert):
         name: str,
         descriptions: Sequence[str],
         tokenizer: str,
+        width: int = WIDTH,
         size: int = 960,
         grid: Sequence[int] = (24, 24),
         rows: Sequence[int] | None = None,
@@ -83,9 +85,9 @@ class TextExpert(Expert):
         recogniser: str = RECOGNISER,
         folder: Path | None = None,
     ) -> None:
-        super().__init__(name=name, descriptions=descriptions, channels=WIDTH)
+        super().__init__(name=name, descriptions=descriptions, channels=width)
         self.size, self.grid, self.rows = size, (grid[0], grid[1]), rows
-        self.codes = TokenCodes(tokenizer, folder)
+        self.codes = TokenCodes(tokenizer, width, folder)
         self.paths = (detector, recogniser)
         self.detector = OnnxSession(find_file(detector, folder))
         self.recogniser = OnnxSession(find_file(recogniser, folder), [FEATURES])
@@ -127,8 +129,8 @@ class TextExpert(Expert):
         return views
 
     def forward(self, view: Tensor) -> Tensor:
-        """uint8 [B, 4, S, S] -> [B, 256, *grid]: codes of a token a cell, in reading order."""
-        texts = [self.text(self._lines(picture)) for picture in view]
+        """uint8 [B, 4, S, S] -> [B, width, *grid]: codes of a token a cell, in reading order."""
+        texts = [self.text(self.lines(picture)) for picture in view]
         return self.codes.write(texts, self.grid, self.rows).to(view.device)
 
     def read(self, images: Tensor, sizes: Tensor) -> list[list[list[Line]]]:
@@ -139,7 +141,7 @@ class TextExpert(Expert):
         pages = []
         for view, size in zip(self.view(images, sizes), sizes.tolist(), strict=True):
             scale = 1 / self._scale(size)
-            rows = self._lines(view)
+            rows = self.lines(view)
             pages.append([[line._replace(box=line.box.scaled(scale)) for line in r] for r in rows])
         return pages
 
@@ -159,12 +161,12 @@ class TextExpert(Expert):
     def _scale(self, size: Sequence[int]) -> float:
         return min(LARGEST, self.size / max(size))
 
-    def _lines(self, view: Tensor) -> list[list[Line]]:
+    def lines(self, view: Tensor) -> list[list[Line]]:
         """The rows of lines of one view uint8 [4, S, S], in its pixels."""
         height, width = (int(view[3].amax(axis).count_nonzero()) for axis in (1, 0))
         picture = view[:3, :height, :width].float().cpu()
         boxes = self._boxes(picture)
-        lines = [line for line in self._recognise(picture, boxes) if line.text]
+        lines = [line for line in self.recognise(picture, boxes) if line.text]
         rows = reading_order([line.box for line in lines])
         return [[lines[i] for i in row] for row in rows]
 
@@ -176,7 +178,7 @@ class TextExpert(Expert):
         across, down = w / size[1], h / size[0]
         return [box.scaled(across, down) for box in find_boxes(probability)]
 
-    def _recognise(self, picture: Tensor, boxes: Sequence[Box]) -> Iterator[Line]:
+    def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> Iterator[Line]:
         """Reads boxes; lines of like length go through the recogniser together."""
         natural = [HEIGHT * SQUEEZE * box.width / box.height for box in boxes]
         lengths = [int(np.clip(np.ceil(n / LENGTH_STEP) * LENGTH_STEP, *LENGTHS)) for n in natural]

@@ -63,7 +63,7 @@ def find_boxes(probability: NDArray[np.float32]) -> list[Box]:
     _, ends = np.nonzero(edges == -1)  # one behind the last pixel; in the order of the starts
     if len(rows) == 0:
         return []
-    labels = _components(rows, starts, ends, mask.shape[1])
+    labels = components(rows, starts, ends, mask.shape[1])
     sums = np.pad(probability.cumsum(1, dtype=np.float64), ((0, 0), (1, 0)))
     sums = np.bincount(labels, sums[rows, ends] - sums[rows, starts])
     score = sums / np.bincount(labels, ends - starts)
@@ -97,7 +97,7 @@ def cut_out(picture: Tensor, box: Box, height: int, width: int) -> Tensor:
     return crop[0].clamp(0, 255)
 
 
-def _components(
+def components(
     rows: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64], width: int
 ) -> NDArray[np.int64]:
     """Which runs of pixels [starts, ends) touch, corners too: the number of its component each."""

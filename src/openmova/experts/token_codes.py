@@ -28,7 +28,8 @@ LEVELS = 127
 class TokenCodes(nn.Module):
     """The codes of a language model's tokens; all zero until `fit` or saved ones are loaded.
 
-    tokenizer: the path of its tokenizer.json, as in a spec (openmova.experts.spec_files).
+    tokenizer: the path of its tokenizer.json, as in a spec (openmova.experts.spec_files). width: of
+    a code; with the embedding's own nothing of it is lost.
     """
 
     table: Tensor
@@ -36,14 +37,14 @@ class TokenCodes(nn.Module):
     step: Tensor
     """float [W]: what one level of a component is worth."""
 
-    def __init__(self, tokenizer: str, folder: Path | None = None) -> None:
+    def __init__(self, tokenizer: str, width: int = WIDTH, folder: Path | None = None) -> None:
         super().__init__()
         self.path = tokenizer
         self.file = find_file(tokenizer, folder)
         self.tokenizer = Tokenizer.from_file(str(self.file))
         size = self.tokenizer.get_vocab_size()
-        self.register_buffer("table", torch.zeros(size, WIDTH, dtype=torch.int8))
-        self.register_buffer("step", torch.zeros(WIDTH))
+        self.register_buffer("table", torch.zeros(size, width, dtype=torch.int8))
+        self.register_buffer("step", torch.zeros(width))
 
     @torch.no_grad()
     def fit(self, embedding: Tensor) -> None:
@@ -57,7 +58,7 @@ class TokenCodes(nn.Module):
                 "give an expert the tokenizer of its language model"
             )
         size = len(self.table)
-        codes = principal_components(embedding[:size], WIDTH, token_frequency(size))
+        codes = principal_components(embedding[:size], len(self.step), token_frequency(size))
         self.step.copy_(codes.abs().amax(0) / LEVELS)
         self.table.copy_((codes / self.step).round())
 
@@ -77,7 +78,7 @@ class TokenCodes(nn.Module):
 
         Other cells are zero. What does not fit is left out: the beginning of a text is kept.
         """
-        maps = self.step.new_zeros(len(texts), grid[0] * grid[1], WIDTH)
+        maps = self.step.new_zeros(len(texts), grid[0] * grid[1], len(self.step))
         first, end = rows or (0, grid[0])
         for cells, text in zip(maps, texts, strict=True):
             slots = cells[first * grid[1] : end * grid[1]]

@@ -15,6 +15,7 @@ KINDS = {
     "receipts": "receipts, invoices, forms, tickets, lists, labels",
     "screens": "dialogs, windows, web pages",
     "charts": "charts of five libraries",
+    "base_r": "charts of the library that is held out",
     "photos": "one thing in a photo or a drawing",
     "places": "several things in a photo: is there, how many, where",
     "signs": "short texts on boards in photos",

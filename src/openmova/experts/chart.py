@@ -1,0 +1,352 @@
+"""What a chart shows, in words: marks by a head on frozen features, labels and ticks as read.
+
+The head (openmova.experts.chart_head) finds tops of bars and points of lines; the text expert's
+reader finds the texts, of which the value axis, the labels and the legend are made. A name in the
+legend goes to the marks that have the colour beside it. Pies and scatter plots are not told.
+
+Shapes: B batch, S side of the reader's view, K kinds of marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise, permutations
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from openmova.experts.base import Expert
+from openmova.experts.chart_axis import (
+    Label,
+    columns,
+    fit_axis,
+    is_tilted,
+    label_row,
+    labels_beside,
+    labels_of,
+    number,
+)
+from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, find_marks
+from openmova.experts.chart_ink import is_doubtful, specks, unread
+from openmova.experts.chart_text import chart_text
+from openmova.experts.lite import Lite2Encoder
+from openmova.experts.text import Line, TextExpert
+from openmova.experts.text_lines import Box
+from openmova.experts.token_codes import WIDTH
+
+THRESHOLD = 0.3
+"""Heat from which a peak is a mark."""
+LEAST = 2
+"""A chart has at least so many marks with a label."""
+REACH = 0.6
+"""So far from a label, of the distance of two labels, its marks are at most."""
+INSIDE = 0.008
+"""How far inside a bar its colour is taken, of the picture's longer side."""
+ALIKE = 40.0
+"""Distance of two colours up to which they are the same; of 255 in each of three channels."""
+SWATCH = 8
+"""So many pixels of a colour make a sample of it in a legend."""
+MOST_SERIES = 5
+
+
+class Chart(NamedTuple):
+    """What was read off; values: for each series one for each label, None where there is none."""
+
+    labels: tuple[str, ...]
+    series: tuple[str, ...]
+    """Their names; () if there is one without a name."""
+    values: tuple[tuple[float | None, ...], ...]
+    span: float
+    """Of the value axis, from its first number to its last; of an axis of powers, what the smallest
+    value is rounded by."""
+
+    @property
+    def text(self) -> str:
+        return chart_text(self.labels, self.series, self.values, self.span)
+
+
+class ChartExpert(Expert):
+    """Head, reader, and the tokens of what they found in the cells of a map.
+
+    Args:
+        tokenizer: path of the language model's tokenizer.json.
+        width: of a token's code; the language model's own loses nothing.
+        grid: of the map. rows: which of its rows the text may fill, from the first to before the
+            second; None: all.
+        reader: other keywords of the text expert that reads the labels.
+    """
+
+    frame = "none"
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        tokenizer: str,
+        width: int = WIDTH,
+        grid: Sequence[int] = (24, 24),
+        rows: Sequence[int] | None = None,
+        reader: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__(name=name, descriptions=descriptions, channels=width)
+        self.grid, self.rows = (grid[0], grid[1]), rows
+        told: dict[str, Any] = {"name": name, "descriptions": descriptions, "tokenizer": tokenizer}
+        told["width"] = width
+        self.reader = TextExpert(**told, **(reader or {}), folder=folder)
+        self.encoder = Lite2Encoder(
+            name=name, descriptions=descriptions, size=VIEW, stages=list(STAGES)
+        )
+        self.head = ChartHead(self.encoder.channels)
+
+    @classmethod
+    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
+        return cls(**keywords, folder=folder)
+
+    @classmethod
+    def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
+        return TextExpert.file_bytes(keywords.get("reader") or {}, folder=folder)
+
+    def save_files(self, folder: Path) -> None:
+        self.reader.save_files(folder)
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """See Expert.view. Returns uint8 [B, 4, S, S], as the text expert's."""
+        return self.reader.view(images, sizes)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """uint8 [B, 4, S, S] -> [B, width, *grid]: token codes of the chart's data."""
+        texts = [self.text(self.look(picture)) for picture in view]
+        return self.reader.codes.write(texts, self.grid, self.rows).to(view.device)
+
+    def read(self, images: Tensor, sizes: Tensor) -> list[Chart | None]:
+        """The data of each picture, for uint8 [B, 3, H, W] and integer [B, 2]."""
+        return [self.look(picture) for picture in self.view(images, sizes)]
+
+    @staticmethod
+    def text(chart: Chart | None) -> str:
+        """In words; none for what is no chart."""
+        return "" if chart is None else chart.text
+
+    def look(self, view: Tensor) -> Chart | None:
+        """The data in one view uint8 [4, S, S]; the texts are read only where marks are."""
+        height, width = (int(view[3].amax(axis).count_nonzero()) for axis in (1, 0))
+        picture = view[:3, :height, :width]
+        marks = self.marks(picture)
+        if len(marks) < LEAST:
+            return None
+        lines = [line for row in self.reader.lines(view) for line in row]
+        return read_chart(picture, lines, marks, self.recognise)
+
+    def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
+        """What is written in boxes of a picture uint8 [3, h, w]."""
+        return list(self.reader.recognise(picture.float().cpu(), boxes))
+
+    def marks(self, picture: Tensor) -> list[Mark]:
+        """The marks of a picture uint8 [3, h, w], in its pixels."""
+        height, width = picture.shape[1:]
+        size = torch.tensor([[height, width]], device=picture.device)
+        view = self.encoder.view(picture[None], size)
+        view = view.to(self.encoder.stem.conv.weight.dtype)
+        output = self.head(self.encoder.features(view))[0]
+        side = max(height, width)
+        left, top = (side - width) // 2, (side - height) // 2
+        return [
+            mark._replace(x=mark.x * side / VIEW - left, y=mark.y * side / VIEW - top)
+            for mark in find_marks(output, THRESHOLD)
+        ]
+
+
+Recogniser = Callable[[Tensor, Sequence[Box]], Sequence[Line]]
+
+
+def read_chart(
+    picture: Tensor, lines: Sequence[Line], marks: Sequence[Mark], recognise: Recogniser
+) -> Chart | None:
+    """The data of a picture uint8 [3, h, w] with these texts and marks, all in its pixels.
+
+    recognise: reads what `lines` lack beside the plot. The surest kind of marks is told that has a
+    value axis and labels; None where none has.
+    """
+    kinds = [[mark for mark in marks if mark.kind == kind] for kind in range(len(KINDS))]
+    for own in sorted(kinds, key=lambda own: -sum(mark.score for mark in own)):
+        if len(own) >= LEAST:
+            chart = _read_kind(picture, lines, own, recognise)
+            if chart is not None:
+                return chart
+    return None
+
+
+def _read_kind(
+    picture: Tensor, lines: Sequence[Line], own: Sequence[Mark], recognise: Recogniser
+) -> Chart | None:
+    """The data of marks of one kind."""
+    kind = KINDS[own[0].kind]
+    upwards = kind != "end"
+    height, width = picture.shape[1:]
+    doubtful = [line for line in lines if is_doubtful(line)]
+    lines = [line for line in lines if not is_doubtful(line)]
+    margin: tuple[float, float, float, float] = (0, 0, min(mark.x for mark in own), height)
+    if not upwards:
+        margin = (0, max(mark.y for mark in own), width, height)
+    small = recognise(picture, specks(picture, lines, margin))
+    lines += [line for line in small if number(line.text) is not None]
+    axis = fit_axis(lines, upwards=upwards)
+    if axis is None:
+        return None
+    rest = [line for i, line in enumerate(lines) if i not in axis.ticks]
+    ticks = [lines[i].box for i in axis.ticks]
+    places = columns([mark.x if upwards else mark.y for mark in own])
+    if upwards:
+        bottom = max(max(box.y for box in ticks), max(mark.y for mark in own))
+        row = label_row([*rest, *doubtful], places, bottom)
+        row += recognise(picture, unread(picture, row, places, bottom))
+        labels = labels_of(row, places)
+    else:
+        zero = axis.pixel(0.0) if axis.low <= 0 <= axis.high else min(box.x for box in ticks)
+        labels = labels_beside(rest, places, zero)
+    labels = sorted(labels, key=lambda label: label.place)
+    colours = {mark: _colour(picture, mark) for mark in own}
+    groups = [_unlike(group, colours) for group in _groups(labels, own, upwards=upwards)]
+    labels = [label for label, group in zip(labels, groups, strict=True) if group]
+    groups = [group for group in groups if group]
+    if len(groups) < LEAST:
+        return None
+    series = _series(groups, colours)
+    names: tuple[str, ...] = ()
+    if len(series) > 1:
+        seen = [[colours[mark] for mark in one if mark is not None] for one in series]
+        used = {label.text for label in labels}
+        if kind == "point":
+            _fill(series, groups)
+        names = _legend(picture, [x for x in rest if x.text not in used and not is_tilted(x)], seen)
+    rows = tuple(
+        tuple(None if mark is None else axis.value(mark.y if upwards else mark.x) for mark in one)
+        for one in series
+    )
+    values = [value for one in rows for value in one if value is not None]
+    span = min(map(abs, values)) if axis.is_log else axis.high - axis.low
+    return Chart(tuple(label.text for label in labels), names, rows, span)
+
+
+def _groups(labels: Sequence[Label], marks: Sequence[Mark], *, upwards: bool) -> list[list[Mark]]:
+    """The marks of each label, ordered along the axis."""
+    groups: list[list[Mark]] = [[] for _ in labels]
+    gaps = [b.place - a.place for a, b in pairwise(labels)]
+    reach = REACH * median(gaps) if gaps else float("inf")
+    for mark in sorted(marks, key=lambda mark: (mark.x, mark.y) if upwards else (mark.y, mark.x)):
+        place = mark.x if upwards else mark.y
+        off = [abs(label.place - place) for label in labels]
+        if off and min(off) < reach:
+            groups[off.index(min(off))].append(mark)
+    return groups
+
+
+def _unlike(group: Sequence[Mark], colours: Mapping[Mark, Tensor]) -> list[Mark]:
+    """The marks of a label without those in the colour of a surer one: a series has one."""
+    kept: list[Mark] = []
+    for mark in sorted(group, key=lambda mark: -mark.score):
+        if all((colours[mark] - colours[other]).norm() > ALIKE / 2 for other in kept):
+            kept.append(mark)
+    return [mark for mark in group if mark in kept]
+
+
+def _series(
+    groups: Sequence[Sequence[Mark]], colours: Mapping[Mark, Tensor]
+) -> list[list[Mark | None]]:
+    """Of each series the mark at each label: as many series as most labels have marks, told apart
+    by their colours."""
+    filled = [len(group) for group in groups]
+    count = min(max(set(filled), key=lambda n: (filled.count(n), n)), MOST_SERIES)
+    if count == 1:
+        return [[max(group, key=lambda mark: mark.score) for group in groups]]
+    full = [group for group in groups if len(group) == count]
+    means = [colours[mark] for mark in full[0]]
+    for _ in range(2):
+        orders = [_match([colours[mark] for mark in group], means) for group in full]
+        means = [
+            torch.stack(
+                [colours[group[order[k]]] for group, order in zip(full, orders, strict=True)]
+            )
+            .median(0)
+            .values
+            for k in range(count)
+        ]
+    series: list[list[Mark | None]] = [[] for _ in range(count)]
+    for group in groups:
+        kept = sorted(group, key=lambda mark: -mark.score)[:count]
+        order = _match([colours[mark] for mark in kept], means)
+        for k, one in enumerate(series):
+            one.append(kept[order[k]] if order[k] < len(kept) else None)
+    return series
+
+
+def _fill(series: Sequence[list[Mark | None]], groups: Sequence[Sequence[Mark]]) -> None:
+    """Where lines meet in one mark, it is that of the line without one too: the one nearest to the
+    line's neighbours."""
+    for one in series:
+        for i, mark in enumerate(one):
+            beside = [other.y for other in one[max(i - 1, 0) : i + 2] if other is not None]
+            if mark is None and beside:
+                one[i] = min(groups[i], key=lambda m: abs(m.y - sum(beside) / len(beside)))
+
+
+def _match(found: Sequence[Tensor], means: Sequence[Tensor]) -> tuple[int, ...]:
+    """For each of the means the number of the colour that goes with it, so that all together are
+    nearest; the number of colours or more where none is left."""
+    count = len(means)
+    costs = [[float((f - m).norm()) for f in found] + [0.0] * (count - len(found)) for m in means]
+    return min(
+        permutations(range(count)), key=lambda order: sum(costs[k][i] for k, i in enumerate(order))
+    )
+
+
+def _colour(picture: Tensor, mark: Mark) -> Tensor:
+    """RGB float [3] of a mark: just inside a bar; of a point what differs most around it."""
+    inside = max(2, round(INSIDE * max(picture.shape[1:])))
+    if KINDS[mark.kind] == "point":
+        patch = _patch(picture, mark.x, mark.y, 2, 2)
+        around = _patch(picture, mark.x, mark.y, 12, 12).median(1).values
+        return patch[:, (patch - around[:, None]).norm(dim=0).argmax()]
+    down, across = (inside, 0) if KINDS[mark.kind] == "top" else (0, -inside)
+    return _patch(picture, mark.x + across, mark.y + down, 1, 1).median(1).values
+
+
+def _patch(picture: Tensor, x: float, y: float, across: int, down: int) -> Tensor:
+    """float [3, N]: the pixels so near to a place."""
+    height, width = picture.shape[1:]
+    column, row = min(max(int(x), 0), width - 1), min(max(int(y), 0), height - 1)
+    rows = slice(max(row - down, 0), row + down + 1)
+    columns = slice(max(column - across, 0), column + across + 1)
+    return picture[:, rows, columns].float().flatten(1)
+
+
+def _legend(
+    picture: Tensor, lines: Sequence[Line], seen: Sequence[Sequence[Tensor]]
+) -> tuple[str, ...]:
+    """A name for each series: the text with most of its colour, and least of the others', beside
+    it; "series 1" and so on where there is none."""
+    colours = torch.stack([torch.stack(list(one)).median(0).values for one in seen])  # [series, 3]
+    scores = []
+    for line in lines:
+        left, _, right, _ = line.box.bounds
+        reach = round(1.5 * line.box.height)
+        sides = []
+        for x in (left - reach / 2, right + reach):  # the first may lie in the box
+            patch = _patch(picture, x, line.box.y, reach, round(0.4 * line.box.height))
+            distance = (patch.T[:, None] - colours).norm(dim=2)  # [pixels, series]
+            near, whose = distance.min(1)
+            counts = torch.bincount(whose[near < ALIKE], minlength=len(seen)).float()
+            sides.append(2 * counts - counts.sum())
+        scores.append(torch.stack(sides).amax(0))
+    names = [f"series {k + 1}" for k in range(len(seen))]
+    table = torch.stack(scores) if scores else torch.zeros(0, len(seen))  # [lines, series]
+    while len(table) and table.max() > SWATCH:
+        i, k = divmod(int(table.argmax()), len(seen))
+        names[k] = lines[i].text
+        table[i], table[:, k] = 0, 0
+    return tuple(names)

@@ -1,0 +1,289 @@
+"""A chart in words: axes from numbers that were read, labels beside marks, series by colour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from openmova.experts.chart import Chart, read_chart
+from openmova.experts.chart_axis import (
+    Label,
+    columns,
+    fit_axis,
+    label_row,
+    labels_beside,
+    labels_of,
+    number,
+)
+from openmova.experts.chart_head import KINDS, ChartHead, Mark, find_marks
+from openmova.experts.chart_ink import specks
+from openmova.experts.chart_text import chart_text
+from openmova.experts.text import Line
+from openmova.experts.text_lines import Box
+
+from .pictures import assert_batch_changes_nothing, padded_batch
+from .words import embedding, read_back, tokenizer_file
+
+TOP, END, POINT = range(len(KINDS))
+RED, BLUE = (200, 30, 30), (30, 30, 200)
+
+
+def line(text: str, x: float, y: float, *, angle: float = 0.0, height: float = 14) -> Line:
+    return Line(text, 1.0, Box(x, y, 7.0 * len(text) + 5, height, angle))
+
+
+def paper(height: int = 240, width: int = 320) -> Tensor:
+    return torch.full((3, height, width), 255, dtype=torch.uint8)
+
+
+def fill(picture: Tensor, box: tuple[int, int, int, int], colour: tuple[int, int, int]) -> None:
+    left, top, right, bottom = box
+    picture[:, top:bottom, left:right] = torch.tensor(colour, dtype=torch.uint8)[:, None, None]
+
+
+def nothing(picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
+    """A recogniser that reads nothing more."""
+    return []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1,000", 1000),
+        ("12,500.5", 12500.5),
+        ("1 000", 1000),
+        ("1000 1500", None),
+        ("0,5", 0.5),
+        ("10k", 10_000),
+        ("2.5M", 2.5e6),
+        ("-5", -5),
+        ("−5", -5),
+        ("20%", 20),
+        ("$ 30", 30),
+        ("1e3", 1000),
+        (".5", 0.5),
+        ("60-", 60),
+        ("1O0", 100),
+        ("Q1", None),
+        ("May", None),
+        ("12 kg", None),
+        ("1.2.3", None),
+    ],
+)
+def test_numbers_at_ticks(text: str, value: float | None) -> None:
+    assert number(text) == (None if value is None else pytest.approx(value))
+
+
+def test_an_axis_ignores_numbers_that_are_off() -> None:
+    ticks = [line(str(v), 30, 200 - v) for v in (0, 50, 100, 150)]
+    others = [line("37", 100, 150), line("2024", 250, 230), line("9", 30, 70), line("Sales", 9, 90)]
+    axis = fit_axis([*others, *ticks], upwards=True)
+    assert axis is not None
+    assert axis.ticks == (4, 5, 6, 7)
+    assert axis.value(125) == pytest.approx(75)
+    assert axis.pixel(75) == pytest.approx(125)
+    assert (axis.low, axis.high) == (0, 150)
+
+
+def test_an_axis_grows_upwards_or_to_the_right() -> None:
+    downwards = [line(str(v), 30, 50 + v) for v in (0, 50, 100)]
+    assert fit_axis(downwards, upwards=True) is None
+    across = [line(str(v), 50 + 2 * v, 220) for v in (0, 50, 100)]
+    axis = fit_axis(across, upwards=False)
+    assert axis is not None
+    assert axis.value(150) == pytest.approx(50)
+
+
+def test_a_row_of_ticks_that_was_read_as_one_line() -> None:
+    (first, *others) = range(0, 250, 50)
+    row = Line("50 100 150 200", 1.0, Box(175, 220, 171, 14, 0))
+    axis = fit_axis([line(str(first), 50, 220), row], upwards=False)
+    assert axis is not None
+    assert axis.high == others[-1]
+    assert axis.ticks == (0, 1)
+    assert axis.value(150) == pytest.approx(100, abs=5)
+
+
+def test_an_axis_of_powers() -> None:
+    ticks = [
+        line(text, 30, y) for text, y in (("1", 200), ("10", 150), ("100", 100), ("1,000", 50))
+    ]
+    axis = fit_axis(ticks, upwards=True)
+    assert axis is not None
+    assert axis.is_log
+    assert axis.value(75) == pytest.approx(10**2.5)
+
+
+def test_bars_of_one_label_are_one_column() -> None:
+    assert columns([10, 20, 60, 70, 110, 120]) == [15, 65, 115]
+    assert columns([10, 60, 110, 210]) == [10, 60, 110, 210]  # one is missing
+    assert columns([10, 10, 60, 60]) == [10, 60]
+
+
+def test_the_row_that_names_most_marks_has_the_labels() -> None:
+    marks = [50.0, 100.0, 150.0]
+    names = [line(text, x, 220) for text, x in zip(("a", "b", "c"), marks, strict=True)]
+    lines = [line("legend", 60, 190), *names, line("Month", 100, 238)]
+    assert label_row(lines, marks, 180) == names
+
+
+def test_a_turned_label_that_was_read_in_two_pieces() -> None:
+    up = -math.pi / 2
+    pieces = [line("Class", 100, 240, angle=up), line("B", 100, 212)]
+    (label,) = label_row([*pieces, line("no label", 30, 20)], [100.0], 190)
+    assert label.text == "Class B"
+    assert label.box.bounds == pytest.approx((93, 205, 107, 260))
+
+
+def test_words_that_were_read_as_one_are_cut_at_the_marks() -> None:
+    marks = [50.0, 100.0, 150.0]
+    row = [Line("Jan Feb Mar", 1.0, Box(100, 220, 122, 14, 0))]
+    assert labels_of(row, marks) == [Label("Jan", 50), Label("Feb", 100), Label("Mar", 150)]
+    (whole,) = labels_of([Line("one long label", 1.0, Box(100, 220, 60, 14, 0))], marks)
+    assert whole == Label("one long label", 100)
+
+
+def test_a_tilted_label_belongs_to_its_end() -> None:
+    marks = [100.0, 150.0]
+    reach = 40 * math.cos(0.8) / 2
+    row = [Line("Berlin", 1.0, Box(x - reach, 230, 40, 12, -0.8)) for x in marks]
+    assert [label.place for label in labels_of(row, marks)] == pytest.approx(marks)
+
+
+def test_labels_of_lying_bars_stand_left_of_them() -> None:
+    lines = [line("Red", 30, 50), line("wine", 62, 50), line("Beer", 40, 100), line("12", 200, 50)]
+    found = labels_beside(lines, [50, 100], 90)
+    assert found == [Label("Red wine", 50), Label("Beer", 100)]
+
+
+def bars() -> tuple[Tensor, list[Line], list[Mark]]:
+    """Two bars for each of two labels, and a legend."""
+    picture = paper()
+    lines = [line(str(v), 20, 200 - v) for v in (0, 50, 100, 150)]
+    marks = []
+    for x, label, values in ((80, "Cats", (100, 40)), (180, "Dogs", (60, 130))):
+        lines.append(line(label, x + 20, 220))
+        for k, (value, colour) in enumerate(zip(values, (RED, BLUE), strict=True)):
+            fill(picture, (x + 20 * k, 200 - value, x + 20 * k + 18, 200), colour)
+            marks.append(Mark(TOP, x + 20 * k + 9, 200 - value, 0.9))
+    for y, text, colour in ((20, "2024", BLUE), (40, "2025", RED)):
+        fill(picture, (250, y - 4, 262, y + 4), colour)
+        lines.append(line(text, 288, y))
+    return picture, lines, marks
+
+
+def test_series_are_told_apart_by_the_colours_of_the_legend() -> None:
+    chart = read_chart(*bars(), nothing)
+    assert chart is not None
+    assert chart.labels == ("Cats", "Dogs")
+    told = dict(zip(chart.series, chart.values, strict=True))
+    assert told["2025"] == pytest.approx((100, 60))
+    assert told["2024"] == pytest.approx((40, 130))
+
+
+def test_a_mark_that_is_missing_is_no_value() -> None:
+    picture, lines, marks = bars()
+    third = [line("Fish", 270, 220)]
+    fill(picture, (250, 130, 268, 200), BLUE)
+    alone = Mark(TOP, 259, 130, 0.9)
+    chart = read_chart(picture, [*lines, *third], [*marks, alone], nothing)
+    assert chart is not None
+    told = dict(zip(chart.series, chart.values, strict=True))
+    assert told["2024"] == pytest.approx((40, 130, 70))
+    assert told["2025"][2] is None
+    assert chart.text.splitlines()[-1] == "Fish: 2024 70"
+
+
+def test_lying_bars() -> None:
+    lines = [line(str(v), 80 + v, 220) for v in (0, 50, 100, 150)]
+    lines += [line("Tea", 50, 60), line("Coffee", 40, 120)]
+    marks = [Mark(END, 140, 60, 0.9), Mark(END, 205, 120, 0.9)]
+    chart = read_chart(paper(), lines, marks, nothing)
+    assert chart is not None
+    assert chart.labels == ("Tea", "Coffee")
+    assert chart.values[0] == pytest.approx((60, 125))
+
+
+def test_a_digit_that_was_not_read_is_looked_for_beside_the_plot() -> None:
+    picture = paper()
+    for top in (45, 145):  # strokes of a digit's height where no line was read
+        fill(picture, (16, top, 19, top + 9), (0, 0, 0))
+        fill(picture, (22, top, 25, top + 9), (0, 0, 0))
+    lines = [line("A", 100, 220), line("B", 180, 220), line("10", 18, 100)]
+    marks = [Mark(TOP, 100, 50, 0.9), Mark(TOP, 180, 150, 0.9)]
+    asked: list[Box] = []
+
+    def recognise(_: Tensor, boxes: Sequence[Box]) -> list[Line]:
+        asked.extend(boxes)
+        return [Line("20" if box.y < 100 else "0", 1.0, box) for box in boxes]
+
+    chart = read_chart(picture, lines, marks, recognise)
+    assert [(box.x, box.y) for box in asked] == [(20.5, 49.5), (20.5, 149.5)]
+    assert chart is not None
+    assert chart.values[0] == pytest.approx((20, 0), abs=0.5)
+
+
+def test_long_lines_are_no_specks() -> None:
+    picture = paper()
+    fill(picture, (40, 10, 42, 200), (0, 0, 0))
+    fill(picture, (40, 100, 300, 101), (0, 0, 0))
+    assert specks(picture, [line("10", 18, 100)], (0, 0, 320, 240)) == []
+
+
+def test_marks_without_an_axis_or_labels_are_no_chart() -> None:
+    picture, lines, marks = bars()
+    assert read_chart(picture, lines[4:], marks, nothing) is None
+    assert read_chart(picture, lines[:4], marks, nothing) is None
+
+
+def test_the_words_of_a_chart() -> None:
+    one = Chart(("Apr", "May"), (), ((453.21, 509.0),), 600)
+    assert one.text == "2 labels\nlargest May 509\nsmallest Apr 453\nApr 453\nMay 509"
+    two = chart_text(("Apr",), ("white", "black"), ((11,), (81,)), 90)
+    assert two.splitlines()[0] == "1 labels, 2 series"
+    assert two.splitlines()[-1] == "Apr: white 11, black 81"
+    assert chart_text((), (), (), 1) == ""
+
+
+def test_the_peaks_of_the_heat_are_the_marks() -> None:
+    output = torch.zeros(len(KINDS) + 2, 56, 56)
+    output[: len(KINDS)] = -6
+    output[END, 10, 20], output[END, 10, 21] = 4, 2
+    output[len(KINDS) :, 10, 20] = torch.tensor([0.25, -0.5])
+    (mark,) = find_marks(output, 0.3)
+    assert (mark.kind, mark.x, mark.y) == (END, 20.75 * 8, 10 * 8)
+    assert find_marks(torch.full_like(output, -6), 0.3) == []
+
+
+def test_the_head_does_not_mind_the_scale_of_its_features() -> None:
+    torch.manual_seed(0)
+    head, features = ChartHead(6), torch.randn(3, 6, 8, 8)
+    head.fit_scale(features)
+    plain = head(features)
+    head.fit_scale(100 * features + 7)
+    torch.testing.assert_close(head(100 * features + 7), plain, atol=1e-4, rtol=1e-4)
+
+
+def test_an_expert_like_others(tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr", reason="pip install --no-deps rapidocr")
+    from openmova.experts import build_expert
+    from openmova.experts.chart import ChartExpert
+
+    spec = {"kind": "chart", "name": "chart", "descriptions": ["charts"], "rows": [16, 19]}
+    expert = build_expert(
+        spec | {"tokenizer": str(tokenizer_file(tmp_path)), "reader": {"size": 128}}
+    )
+    assert isinstance(expert, ChartExpert)
+    expert.reader.codes.fit(embedding())
+    assert_batch_changes_nothing(expert)
+    with torch.no_grad():
+        assert all(chart is None for chart in expert.read(*padded_batch()))
+        chart = Chart(("Apr",), (), ((453.0,),), 600)
+        maps = expert.reader.codes.write([expert.text(chart)], (24, 24), [16, 19])
+    assert read_back(expert.reader.codes, maps[0]) == chart.text + "\n"
+    assert maps[0, :, :16].count_nonzero() == 0
