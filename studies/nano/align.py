@@ -1,9 +1,6 @@
-"""Nano's adapter at the start: it hands the experts' words on, and leaves the rest to be learnt.
+"""Nano's adapter at the start, and the base's projection (openmova.checkpoints.nano_adapter).
 
-A code is linear in the embedding of its token, so the weights that turn one into the other can be
-written down: every cell attends to the same cell of an expert's map, the code goes into channels
-that the base leaves free, and the projector undoes the projection on principal components.
-`measure` says how near the tokens come to the embeddings:
+How near the adapter's tokens come to the embeddings of the words that experts say:
 
     python -m studies.nano.align --data runs/nano-data
 
@@ -28,23 +25,14 @@ from torch.nn import functional as F
 
 from openmova.checkpoints import nano_spec as spec
 from openmova.checkpoints.nano import language_model_folder
-from openmova.experts.token_codes import (
-    TokenCodes,
-    principal_directions,
-    token_frequency,
-)
+from openmova.checkpoints.nano_adapter import word_adapter
+from openmova.experts.token_codes import TokenCodes, principal_directions
 from openmova.model.adapter import ExpertMap, MoVAdapter
 
 PICTURES = ("kinds", "photos", "places", "signs", "charts", "pages", "receipts", "screens")
 WIDTH = spec.CODE_WIDTH
 OF_BASE = spec.WIDTH - WIDTH
 """Channels that the base map fills; the codes have the others."""
-SHARPNESS = 60.0
-"""Of the attention to one's own cell."""
-LINEAR = 8.0
-"""Where GELU and SiLU are all but linear: a unit's mean, of a standard deviation of about 1."""
-STEADY = 4.0
-"""So many times the code is added that does not depend on the gate to the one that does."""
 
 
 @cache
@@ -98,61 +86,9 @@ def project(neck: nn.ModuleDict, maps: Tensor) -> Tensor:
     return base
 
 
-@torch.no_grad()
 def new_adapter() -> MoVAdapter:
-    """The adapter whose tokens are the embeddings of the words, as far as codes tell them."""
-    torch.manual_seed(1)
-    adapter = MoVAdapter(spec.adapter_config())
-    blocks: Any = adapter.blocks
-    share = WIDTH / spec.WIDTH  # the attention's norm divides by its root
-    centring = torch.eye(WIDTH) - 1 / WIDTH  # takes the constant away that the keys are made of
-    for block in blocks:
-        for extractor in block.extractors:
-            attention = extractor.attention
-            extractor.query_norm.weight.zero_()
-            extractor.query_norm.bias.fill_(1.0)
-            extractor.expert_norm.bias.fill_(1.0)
-            attention.q_proj.weight.fill_(SHARPNESS / spec.WIDTH)
-            attention.k_proj.weight.fill_(1 / WIDTH)
-            attention.v_proj.weight.zero_()
-            attention.v_proj.weight[OF_BASE:] = centring
-            attention.out_proj.weight[OF_BASE:, OF_BASE:] = 2 * share**0.5 * torch.eye(WIDTH)
-    _normalize_codes(adapter.before_pool)
-    frequency = token_frequency(len(embeddings()))
-    centre, directions = principal_directions(embeddings(), WIDTH, frequency)
-    codes = token_codes()(torch.arange(len(frequency)))
-    length = ((codes.std(1) * frequency).sum() / frequency.sum()).item()  # of a code's entries
-    unit = 0.12  # about the standard deviation of an embedding's entries
-    projector: Any = adapter.projector
-    first, _, second = projector
-    first.weight.zero_()
-    first.weight[:, OF_BASE:] = directions.float() * length / unit / (1 + STEADY)
-    first.bias.fill_(LINEAR)
-    second.weight.copy_(unit * torch.eye(len(second.weight)))
-    second.bias.copy_(centre.float() - unit * LINEAR)
-    nn.init.normal_(adapter.summary.weight, std=unit / OF_BASE**0.5 / 2)
-    nn.init.zeros_(adapter.summary.bias)
-    return adapter
-
-
-@torch.no_grad()
-def _normalize_codes(stage: Any) -> None:
-    """The stage adds to a cell its code at a length of its own: a code that the gate made short
-    stays readable."""
-    codes = torch.zeros(spec.WIDTH)
-    codes[OF_BASE:] = 1
-    stage.conv_in.weight.copy_(torch.diag(codes)[..., None, None])
-    centring = torch.diag(codes) - torch.outer(codes, codes) / WIDTH
-    stage.conv_out.weight.copy_(centring[..., None, None])
-    stage.conv_mid.weight.zero_()
-    stage.conv_mid.weight[:, :, 1, 1] = 1
-    for norm in (stage.norm_in, stage.norm_mid):
-        norm.weight.fill_(1.0)
-        norm.bias.fill_(1.5 * LINEAR)
-    stage.excite.weight.zero_()
-    nn.init.zeros_(stage.excite.bias)
-    stage.norm_out.weight.copy_(codes * STEADY * (WIDTH / spec.WIDTH) ** 0.5)
-    stage.norm_out.bias.zero_()
+    """Nano's adapter before anything is learnt."""
+    return word_adapter(spec.adapter_config(), token_codes(), embeddings())
 
 
 def maps_of(rows: Sequence[Mapping[str, str]]) -> tuple[dict[int, ExpertMap], Tensor]:
@@ -182,16 +118,6 @@ def targets_of(rows: Sequence[Mapping[str, str]]) -> Tensor:
     return targets
 
 
-def alignment_loss(tokens: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """1 - cosine plus squared distance of tokens [B, 25 + T, D] from the embeddings of targets
-    [B, T]; and the mean cosine."""
-    spoken = targets >= 0
-    made = tokens[:, -targets.shape[1] :][spoken].float()
-    wanted = embeddings()[targets[spoken]]
-    cosine = F.cosine_similarity(made, wanted, dim=-1)
-    return (1 - cosine).mean() + (made - wanted).square().sum(-1).mean() / 10, cosine.mean()
-
-
 @torch.no_grad()
 def measure(data: Path) -> None:
     """Print how near tokens come to embeddings, for words of the data's pictures."""
@@ -208,7 +134,7 @@ def measure(data: Path) -> None:
         made = F.normalize(tokens[:, -targets.shape[1] :][targets >= 0], dim=1)
         ids = targets[targets >= 0]
         right = ((made @ unit.mT).argmax(1) == ids).float().mean()
-        cosine = alignment_loss(tokens, targets)[1]
+        cosine = (made * unit[ids]).sum(1).mean()
         print(f"{' + '.join(names)}: {len(ids)} tokens, cosine {cosine:.3f}, nearest {right:.3f}")
 
 

@@ -25,6 +25,7 @@ def export(run: Path, carried: Path) -> None:
     adapter = {
         f"base.{name}" if name.startswith("neck.") else name: tensor
         for name, tensor in saved.items()
+        if name.startswith(("neck.", "adapter.summary."))
     }
     lora = load_file(run / "newest" / "adapter_model.safetensors")
     lora = {name.removeprefix(PEFT_PREFIX): tensor for name, tensor in lora.items()}

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
-from openmova.experts.token_codes import WIDTH, TokenCodes
+from openmova.experts.token_codes import TokenCodes
 
 
 def tokenizer_file(folder: Path) -> Path:
@@ -23,14 +23,14 @@ def tokenizer_file(folder: Path) -> Path:
 
 
 def embedding(seed: int = 0) -> Tensor:
-    """An input embedding [256, 160] of that tokenizer's language model."""
-    return torch.randn(256, 160, generator=torch.Generator().manual_seed(seed))
+    """An input embedding [256, 320] of that tokenizer's language model."""
+    return torch.randn(256, 320, generator=torch.Generator().manual_seed(seed))
 
 
 def read_back(codes: TokenCodes, map_: Tensor) -> str:
-    """The text in a map [2 * W or more, h, w]: the token nearest to each code that is not zero."""
-    slots = map_[: 2 * WIDTH].flatten(1).mT.reshape(-1, WIDTH)
-    slots = slots[slots.abs().sum(1) > 0]
-    ids = torch.cdist(slots, codes(torch.arange(len(codes.table)))).argmin(1)
+    """The text in a map [W, h, w]: the token nearest to each code that is not zero."""
+    cells = map_.flatten(1).mT
+    cells = cells[cells.abs().sum(1) > 0]
+    ids = torch.cdist(cells, codes(torch.arange(len(codes.table)))).argmin(1)
     text: str = codes.tokenizer.decode(ids.tolist())
     return text

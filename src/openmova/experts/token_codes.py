@@ -59,7 +59,7 @@ class TokenCodes(nn.Module):
             )
         size = len(self.table)
         codes = principal_components(embedding[:size], len(self.step), token_frequency(size))
-        self.step.copy_(codes.abs().amax(0) / LEVELS)
+        self.step.copy_((codes.abs().amax(0) / LEVELS).clamp(min=1e-12))
         self.table.copy_((codes / self.step).round())
 
     def encode(self, text: str) -> list[int]:
