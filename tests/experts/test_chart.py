@@ -186,6 +186,20 @@ def test_series_are_told_apart_by_the_colours_of_the_legend() -> None:
     assert told["2024"] == pytest.approx((40, 130))
 
 
+def test_a_legend_in_a_row_has_its_samples_before_its_names() -> None:
+    picture, lines, marks = bars()
+    picture[:, :60, 240:] = 255
+    lines = [line for line in lines if line.text not in ("2024", "2025")]
+    for x, text, colour in ((100, "2025", RED), (165, "2024", BLUE)):
+        fill(picture, (x, 26, x + 12, 34), colour)
+        lines.append(line(text, x + 34, 30))
+    chart = read_chart(picture, lines, marks, nothing)
+    assert chart is not None
+    told = dict(zip(chart.series, chart.values, strict=True))
+    assert told["2025"] == pytest.approx((100, 60))
+    assert told["2024"] == pytest.approx((40, 130))
+
+
 def test_a_mark_that_is_missing_is_no_value() -> None:
     picture, lines, marks = bars()
     third = [line("Fish", 270, 220)]

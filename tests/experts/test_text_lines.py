@@ -37,6 +37,14 @@ def test_every_line_of_a_map_gets_a_box_grown_by_its_shape() -> None:
         assert ours.height == pytest.approx(true.height + grown, abs=3)
 
 
+@pytest.mark.parametrize("degrees", [55, -90, -60])
+def test_a_steep_line_is_not_read_upside_down(degrees: float) -> None:
+    true = Box(70, 70, 90, 10, math.radians(degrees))
+    probability = np.where(bar((140, 140), true), 0.9, 0).astype(np.float32)
+    (found,) = find_boxes(probability)
+    assert found.angle == pytest.approx(true.angle, abs=0.03)
+
+
 def test_touching_corners_are_one_line_and_an_empty_map_has_none() -> None:
     probability = np.zeros((40, 60), np.float32)
     assert find_boxes(probability) == []

@@ -331,22 +331,26 @@ def _legend(
     """A name for each series: the text with most of its colour, and least of the others', beside
     it; "series 1" and so on where there is none."""
     colours = torch.stack([torch.stack(list(one)).median(0).values for one in seen])  # [series, 3]
-    scores = []
-    for line in lines:
-        left, _, right, _ = line.box.bounds
+
+    def score(line: Line, *, left: bool) -> Tensor:
+        """For each series, pixels of its colour minus those of others, on one side of a text."""
         reach = round(1.5 * line.box.height)
-        sides = []
-        for x in (left - reach / 2, right + reach):  # the first may lie in the box
-            patch = _patch(picture, x, line.box.y, reach, round(0.4 * line.box.height))
-            distance = (patch.T[:, None] - colours).norm(dim=2)  # [pixels, series]
-            near, whose = distance.min(1)
-            counts = torch.bincount(whose[near < ALIKE], minlength=len(seen)).float()
-            sides.append(2 * counts - counts.sum())
-        scores.append(torch.stack(sides).amax(0))
-    names = [f"series {k + 1}" for k in range(len(seen))]
-    table = torch.stack(scores) if scores else torch.zeros(0, len(seen))  # [lines, series]
-    while len(table) and table.max() > SWATCH:
-        i, k = divmod(int(table.argmax()), len(seen))
-        names[k] = lines[i].text
-        table[i], table[:, k] = 0, 0
-    return tuple(names)
+        before, _, behind, _ = line.box.bounds
+        x = before - reach / 2 if left else behind + reach  # the sample may lie in a box's left end
+        patch = _patch(picture, x, line.box.y, reach, round(0.4 * line.box.height))
+        near, whose = (patch.T[:, None] - colours).norm(dim=2).min(1)
+        counts = torch.bincount(whose[near < ALIKE], minlength=len(seen)).float()
+        return 2 * counts - counts.sum()
+
+    ways: list[dict[int, str]] = []
+    for left in (True, False):  # all samples are on one side of their texts
+        scores = [score(line, left=left) for line in lines]
+        table = torch.stack(scores) if scores else torch.zeros(1, len(seen))  # [lines, series]
+        names: dict[int, str] = {}
+        while table.max() > SWATCH:
+            i, k = divmod(int(table.argmax()), len(seen))
+            names[k] = lines[i].text
+            table[i], table[:, k] = 0, 0
+        ways.append(names)
+    named = max(ways, key=len)
+    return tuple(named.get(k, f"series {k + 1}") for k in range(len(seen)))

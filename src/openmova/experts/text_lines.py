@@ -22,6 +22,8 @@ GROWTH = 1.6
 """The network sees lines shrunken: a box grows on every side by this times its area / girth."""
 MIN_SIDE = 3
 """Of a shrunken line, in pixels of the probability map."""
+FALLING = -0.3
+"""Angle of the narrow side below which a line that is higher than wide falls to the right."""
 TILT_GAIN = 1.1
 """How much smaller a tilted box must be than the upright one to be taken."""
 
@@ -126,7 +128,9 @@ def _smallest_box(x: NDArray[np.float64], y: NDArray[np.float64]) -> Box:
     area = tilted.width * tilted.height
     box = upright if upright.width * upright.height <= TILT_GAIN * area else tilted
     if box.height > 1.5 * box.width:  # written upwards or downwards: read as if upwards
-        box = box._replace(width=box.height, height=box.width, angle=box.angle - math.pi / 2)
+        # but not upside down: a line that falls by more than a few degrees is read downwards
+        turn = math.pi / 2 if box.angle < FALLING else -math.pi / 2
+        box = box._replace(width=box.height, height=box.width, angle=box.angle + turn)
     return box
 
 
