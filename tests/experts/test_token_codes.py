@@ -53,7 +53,9 @@ def test_codes_are_the_same_for_the_same_embedding_wherever_its_middle_is(
 def test_all_components_of_an_embedding_keep_its_distances() -> None:
     vectors = embedding()[:, :40]
     components = principal_components(vectors, 40, torch.arange(1, 257))
-    torch.testing.assert_close(torch.cdist(components, components), torch.cdist(vectors, vectors))
+    torch.testing.assert_close(
+        torch.cdist(components, components), torch.cdist(vectors, vectors), atol=0.02, rtol=0.01
+    )
     variance = components.var(0)
     assert variance[:20].mean() > variance[20:].mean()
 

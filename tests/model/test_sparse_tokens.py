@@ -75,9 +75,7 @@ def test_places_of_empty_tokens_are_taken_out_of_prompts() -> None:
 def test_generation_without_empty_places_is_that_with_them_masked() -> None:
     config = tiny_config()
     size = config.adapter.grid
-    config.adapter = replace(
-        config.adapter, token_grid=size, summary_grid=(1, 2)
-    )
+    config.adapter = replace(config.adapter, token_grid=size, summary_grid=(1, 2))
     model = tiny_model(adapter=config.adapter).eval()
     count = config.adapter.tokens
     torch.manual_seed(0)
