@@ -16,7 +16,7 @@ from tiny import pictures
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo.py"
 LEAST_RIGHT = 4
-"""Of the 32 questions, by the embedded model; that of `studies.toy` has 5."""
+"""Of the 32 questions, by the embedded model."""
 
 
 @pytest.fixture(scope="module")

@@ -52,9 +52,9 @@ PICTURES = (
 )
 SHARES = {
     "object": 2.5, "location": 3.0,
-    "text_2": 5.0, "page_text": 1.5, "kinds": 3.0, "photos": 2.0, "places": 1.5, "signs": 1.5,
+    "text_2": 5.0, "page_text": 1.5, "kinds": 12.0, "photos": 2.0, "places": 1.5, "signs": 1.5,
     "pairs": 1.5, "charts": 3.5, "pages": 1.5, "receipts": 1.5, "screens": 1.5, "reports": 1.5,
-    "routing": 25.0,
+    "routing": 120.0,
 }  # fmt: skip
 """How often a row comes from each; "routing": any question, with the routing prompt; "object" and
 "location": `studies.nano.said`."""

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Makes the embedded model's weights anew, from packages. Run it again after it was stopped: every
+# step goes on where it was.
+#
+#   studies/nano/train.sh FOLDER      takes hours on two cores; about 10 GB of disk
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+run=${1:?name a folder}
+python=${PYTHON:-.venv/bin/python}
+step() { "$python" -m "studies.nano.$@"; }
+
+[ -e models/nano/nanodet.onnx ] || step convert_nanodet models/nano/nanodet.onnx
+studies/nano/data.sh "$run/data"
+pictures=("$run"/data/{photos,places,kinds,signs,pairs})
+rendered=("$run"/data/{charts,pages,receipts,screens,reports})
+step words "$run"/data/{photos,kinds} --experts object
+step words "$run/data/places" --experts location
+step words "$run"/data/{signs,pairs} --experts text object location
+step words_from_boxes "${rendered[@]}" --layout 400
+step encode "${pictures[@]}" "${rendered[@]}" --count 350
+step language "$run/language" --data "$run/data" --steps 600
+step joint "$run/joint" --data "$run/data" --language "$run/language" --steps 600
+step export "$run/joint" models/nano
