@@ -112,6 +112,13 @@ def read_rows(data: Path) -> dict[str, list[Row]]:
         for sample in language._rows(data / name / "samples.jsonl"):
             picture = Path(sample["images"][0]).stem
             experts = tuple(e for e in EXPERTS if e in sample["experts"])
+            if order[picture] < encoded:
+                asked_of = (name, order[picture])
+                turns_of = ((sample["question"], _letters(experts)),)
+                rows["routing"].append(
+                    Row(source="routing", place=asked_of, words={}, others={}, turns=turns_of,
+                        is_routing=True)
+                )  # fmt: skip
             words_of = said.get(picture, {})
             if all(words_of.get(e) for e in experts):
                 answer = made_up.answer_from(sample, words_of, rng)
@@ -134,13 +141,6 @@ def read_rows(data: Path) -> dict[str, list[Row]]:
                     turns=tuple(turns_),
                 )
             )
-            if own:
-                letters = _letters(experts)
-                rows["routing"] += [
-                    Row(source="routing", place=(name, number), words={}, others={},
-                        turns=((question, letters),), is_routing=True)
-                    for question, _ in turns_[:2]
-                ]  # fmt: skip
     places = {"object": "photos", "location": "places", "chart": "charts", "layout": "pages"}
     for sample in language._rows(data / "routing" / "samples.jsonl"):
         experts = sample["experts"]
