@@ -30,6 +30,7 @@ from openmova.experts.chart import ChartExpert
 from openmova.experts.detector import DetectorExpert
 from openmova.experts.object import ObjectExpert
 from openmova.experts.text import TextExpert
+from openmova.experts.token_codes import WIDTH
 from openmova.images.opening import load_image
 from openmova.runtime.cache import build_once
 from openmova.runtime.run_store import JsonLines
@@ -82,7 +83,7 @@ def experts_folder() -> Path:
             )
 
     digest = hashlib.sha256(CHART_WEIGHTS.read_bytes()).hexdigest()
-    return build_once(f"nano-words-{digest[:12]}", build, 210_000_000)
+    return build_once(f"nano-words-{WIDTH}-{digest[:12]}", build, 210_000_000)
 
 
 @cache

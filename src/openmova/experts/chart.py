@@ -49,6 +49,8 @@ ALIKE = 40.0
 """Distance of two colours up to which they are the same; of 255 in each of three channels."""
 SWATCH = 8
 """So many pixels of a colour make a sample of it in a legend."""
+SHARE = 0.4
+"""How many of the labels have as many marks as there are series: where lines meet, one is seen."""
 MOST_SERIES = 5
 
 
@@ -258,10 +260,11 @@ def _unlike(group: Sequence[Mark], colours: Mapping[Mark, Tensor]) -> list[Mark]
 def _series(
     groups: Sequence[Sequence[Mark]], colours: Mapping[Mark, Tensor]
 ) -> list[list[Mark | None]]:
-    """Of each series the mark at each label: as many series as most labels have marks, told apart
-    by their colours."""
+    """Of each series the mark at each label: as many series as several labels have marks, told
+    apart by their colours."""
     filled = [len(group) for group in groups]
-    count = min(max(set(filled), key=lambda n: (filled.count(n), n)), MOST_SERIES)
+    enough = [n for n in set(filled) if sum(m >= n for m in filled) >= SHARE * len(filled)]
+    count = min(max(enough), MOST_SERIES)
     if count == 1:
         return [[max(group, key=lambda mark: mark.score) for group in groups]]
     full = [group for group in groups if len(group) == count]
