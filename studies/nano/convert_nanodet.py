@@ -24,6 +24,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from openmova.errors import UserError
 from openmova.runtime.cache import build_once
 from studies.nano.packages import npm
 
@@ -91,7 +92,7 @@ class Conversion:
             return dense
         if node["op"] == "AddV2":
             return inputs[0] + inputs[1]
-        raise NotImplementedError(f"{node['op']} of constants")
+        raise UserError(f"the graph computes {node['op']} of constants: it is not NanoDet's")
 
     def _weight(self, name: str) -> None:
         half = self.constant(name + "/half", self.weights[name].astype("f2"))
@@ -111,7 +112,7 @@ def convolution(c: Conversion, node: Node) -> None:
         assert attributes["strides"] == [1, 1]
         attributes["auto_pad"] = "SAME_UPPER"
     elif padding != "VALID":
-        raise NotImplementedError(f"padding {padding}")
+        raise UserError(f"the graph pads by {padding}: it is not NanoDet's")
     c.add("Transpose", [c.tensor(x)], name + "/in", perm=[0, 3, 1, 2])
     c.add("Conv", [name + "/in", c.tensor(name + "/kernel")], name + "/out", **attributes)
     c.add("Transpose", [name + "/out"], name, perm=[0, 2, 3, 1])

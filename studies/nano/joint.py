@@ -52,9 +52,9 @@ PICTURES = (
 )
 SHARES = {
     "object": 2.5, "location": 3.0,
-    "text_2": 5.0, "page_text": 1.5, "kinds": 12.0, "photos": 2.0, "places": 1.5, "signs": 1.5,
+    "text_2": 5.0, "page_text": 1.5, "kinds": 4.0, "photos": 2.0, "places": 1.5, "signs": 1.5,
     "pairs": 1.5, "charts": 3.5, "pages": 1.5, "receipts": 1.5, "screens": 1.5, "reports": 1.5,
-    "routing": 120.0,
+    "routing": 40.0,
 }  # fmt: skip
 """How often a row comes from each; "routing": any question, with the routing prompt; "object" and
 "location": `studies.nano.said`."""
@@ -107,9 +107,9 @@ def read_rows(data: Path) -> dict[str, list[Row]]:
             for number, line in enumerate((data / name / "pictures.jsonl").open(encoding="utf-8"))
         }
         encoded = int((data / name / "base.done").read_text())
-        said = {row["id"]: row for row in language._rows(data / name / "words.jsonl")}
+        said = {row["id"]: row for row in language.read_lines(data / name / "words.jsonl")}
         grouped: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
-        for sample in language._rows(data / name / "samples.jsonl"):
+        for sample in language.read_lines(data / name / "samples.jsonl"):
             picture = Path(sample["images"][0]).stem
             experts = tuple(e for e in EXPERTS if e in sample["experts"])
             if order[picture] < encoded:
@@ -142,7 +142,7 @@ def read_rows(data: Path) -> dict[str, list[Row]]:
                 )
             )
     places = {"object": "photos", "location": "places", "chart": "charts", "layout": "pages"}
-    for sample in language._rows(data / "routing" / "samples.jsonl"):
+    for sample in language.read_lines(data / "routing" / "samples.jsonl"):
         experts = sample["experts"]
         where = next((places[e] for e in places if e in experts), "receipts")
         rows["routing"].append(
@@ -325,7 +325,7 @@ def train(arguments: argparse.Namespace) -> None:
     if state_file.is_file():
         state = load_file(state_file)
         done = int(state["step"])
-        language._restore(optimizer, parameters, state)
+        language.restore(optimizer, parameters, state)
     batches = Batches(model, split(read_rows(arguments.data))[0], arguments.data, arguments.seed)
     began = time.time()
     model.lora.train()

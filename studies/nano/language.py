@@ -61,13 +61,13 @@ def read_dialogues(data: Path) -> list[Dialogue]:
     """All dialogues of the data folders that are there, in a fixed order."""
     found: list[Dialogue] = []
     for name in TEXTS:
-        for row in _rows(data / name / "samples.jsonl"):
+        for row in read_lines(data / name / "samples.jsonl"):
             turns = tuple((pair["question"], pair["answer"]) for pair in row["qa"])
             found.append(Dialogue(source=name, words=row["text"] + "\n", turns=turns))
     for name in PICTURES:
-        said = {row["id"]: row for row in _rows(data / name / "words.jsonl")}
+        said = {row["id"]: row for row in read_lines(data / name / "words.jsonl")}
         grouped: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        for row in _rows(data / name / "samples.jsonl"):
+        for row in read_lines(data / name / "samples.jsonl"):
             picture = Path(row["images"][0]).stem
             experts = [e for e in NAMES if e in row["experts"]]
             if picture in said and experts and all(said[picture].get(e) for e in experts):
@@ -205,7 +205,7 @@ def train(
         parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         optimizer = torch.optim.AdamW(parameters.values(), lr=rate, weight_decay=0.0)
         if done:
-            _restore(optimizer, parameters, load_file(state))
+            restore(optimizer, parameters, load_file(state))
         batches = Batches(tokenizer, split(read_dialogues(data))[0], seed)
         began, model = time.time(), model.train()
         while done < steps and (minutes is None or time.time() - began < 60 * minutes):
@@ -256,7 +256,7 @@ def _schedule(step: int, steps: int) -> float:
     return min((step + 1) / 30, 0.55 + 0.45 * math.cos(math.pi * step / steps))
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
     if file.is_file():
         with file.open(encoding="utf-8") as lines:
             yield from map(json.loads, lines)
@@ -279,7 +279,7 @@ def _save(
         save_file(state, unfinished)
 
 
-def _restore(
+def restore(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor], state: Mapping[str, Tensor]
 ) -> None:
     for name, parameter in parameters.items():

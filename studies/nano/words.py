@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
+from openmova.checkpoints import nano_spec
 from openmova.checkpoints.nano import language_model_folder
 from openmova.checkpoints.nano_experts import CHART_HEAD, DETECTOR, write_experts
 from openmova.experts import Expert, build_expert
@@ -30,7 +31,6 @@ from openmova.experts.chart import ChartExpert
 from openmova.experts.detector import DetectorExpert
 from openmova.experts.object import ObjectExpert
 from openmova.experts.text import TextExpert
-from openmova.experts.token_codes import WIDTH
 from openmova.images.opening import load_image
 from openmova.runtime.cache import build_once
 from openmova.runtime.run_store import JsonLines
@@ -38,25 +38,7 @@ from studies.nano.convert_nanodet import graph_folder
 from studies.nano.packages import pypi
 
 CHART_WEIGHTS = Path(__file__).parents[2] / "models" / "nano" / CHART_HEAD
-NAMES = ("text", "chart", "object", "layout", "location")
-ROWS = {
-    "text": (0, 16),
-    "chart": (16, 19),
-    "object": (19, 20),
-    "layout": (20, 22),
-    "location": (22, 24),
-}
-"""Which rows of the common map each fills, so that no two write into one cell."""
-SPECS = [
-    {
-        "kind": name,
-        "name": name,
-        "descriptions": [name],
-        "tokenizer": "tokenizer.json",
-        "rows": list(ROWS[name]),
-    }
-    for name in NAMES
-]
+NAMES = nano_spec.EXPERTS
 
 
 def lite2_state() -> dict[str, Tensor]:
@@ -75,7 +57,7 @@ def experts_folder() -> Path:
             for file in (graph_folder() / DETECTOR, CHART_WEIGHTS):
                 shutil.copy(file, carried)
             write_experts(
-                SPECS,
+                nano_spec.expert_specs(),
                 folder,
                 language_model=language_model_folder(),
                 lite2=lite2_state(),
@@ -83,14 +65,14 @@ def experts_folder() -> Path:
             )
 
     digest = hashlib.sha256(CHART_WEIGHTS.read_bytes()).hexdigest()
-    return build_once(f"nano-words-{WIDTH}-{digest[:12]}", build, 210_000_000)
+    return build_once(f"nano-words-{nano_spec.CODE_WIDTH}-{digest[:12]}", build, 300_000_000)
 
 
 @cache
 def expert(name: str) -> Expert:
     """The expert of a name, frozen, with its weights."""
     folder = experts_folder()
-    (spec,) = (spec for spec in SPECS if spec["name"] == name)
+    (spec,) = (spec for spec in nano_spec.expert_specs() if spec["name"] == name)
     built = build_expert(spec, folder=folder)
     built.load_state_dict(load_file(folder / "experts" / f"{name}.safetensors"), strict=False)
     return built

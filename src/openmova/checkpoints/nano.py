@@ -115,8 +115,9 @@ def _convert_language_model(folder: Path) -> None:
 def nano_folder() -> Path:
     """The complete checkpoint folder of nano in the cache, assembled on first use.
 
-    Its name holds a digest of what the repository carries, so new weights make a new folder. Raises
-    UserError where a package or the carried weights are missing, or the cache cannot take it.
+    Its name holds a digest of what the repository carries and of nano's spec, so new ones make a
+    new folder. Raises UserError where a package or the carried weights are missing, or the cache
+    cannot take it.
     """
     assets = asset_folder(NANO_WEIGHTS)
     files = sorted(p for p in assets.glob("*") if p.suffix in (".safetensors", ".onnx"))
@@ -126,7 +127,7 @@ def nano_folder() -> Path:
         )
     nano_parts()
     digest = hashlib.sha256(LAYOUT)
-    for file in [*files, *assets.glob(CONFIDENCE)]:
+    for file in [Path(nano_spec.__file__), *files, *assets.glob(CONFIDENCE)]:
         digest.update(file.read_bytes())
     return build_once(
         f"nano-{digest.hexdigest()[:12]}", lambda folder: assemble_nano(assets, folder), NANO_BYTES

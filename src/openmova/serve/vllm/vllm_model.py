@@ -24,9 +24,9 @@ from vllm.model_executor.models.utils import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.sequence import IntermediateTensors
 
+from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.vision_mova import MovaVision
-from openmova.routing import pool_tokens
 from openmova.serve.vllm.vllm_processing import (
     FIELDS,
     MovaDummyInputs,
@@ -59,6 +59,11 @@ class MovaForVllm(nn.Module, SupportsMultiModal, SupportsPP):
         model_config = vllm_config.model_config
         config: MovaConfig = model_config.hf_config
         text = config.text_config
+        if config.adapter.summary_grid is not None:
+            raise UserError(
+                "vLLM has to know the number of image tokens before the experts run, and here it "
+                "follows the routing: serve this model with openmova serve"
+            )
         self.config = config
         plugged: Any = self  # vLLM's interfaces, which mypy knows nothing of
         plugged.configure_mm_token_handling(text.vocab_size, [config.image_token_id])
@@ -90,7 +95,7 @@ class MovaForVllm(nn.Module, SupportsMultiModal, SupportsPP):
         inputs = {name: _stack(kwargs[name]) for name in FIELDS}
         pooled = inputs.pop("pooled").tolist()
         tokens, _ = self.vision.image_tokens(**inputs)
-        few = pool_tokens(tokens, self.config.adapter.token_grid, self.config.routing.grid)
+        few = self.vision.routing_tokens(tokens)
         return [few[row] if is_pooled else tokens[row] for row, is_pooled in enumerate(pooled)]
 
     def forward(
