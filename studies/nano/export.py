@@ -14,21 +14,25 @@ from safetensors.torch import load_file, save_file
 
 from openmova.checkpoints.nano import pack
 from openmova.runtime.files import new_file
-
-PEFT_PREFIX = "base_model.model."
+from studies.nano.joint import PEFT_PREFIX
 
 
 def export(run: Path, carried: Path) -> None:
     """The newest of a training (studies.nano.joint) into the folder of the carried weights."""
     carried.mkdir(parents=True, exist_ok=True)
-    saved = load_file(run / "newest" / "adapter.safetensors")
-    adapter = {
-        f"base.{name}" if name.startswith("neck.") else name: tensor
+    saved = load_file(run / "newest" / "state.safetensors")
+    weights = {
+        name.removeprefix("weight/"): tensor
         for name, tensor in saved.items()
-        if name.startswith(("neck.", "adapter.summary."))
+        if name.startswith("weight/")
     }
-    lora = load_file(run / "newest" / "adapter_model.safetensors")
-    lora = {name.removeprefix(PEFT_PREFIX): tensor for name, tensor in lora.items()}
+    adapter = {f"base.{n}": tensor for n, tensor in saved.items() if n.startswith("neck.")}
+    adapter |= {f"adapter.{n}": t for n, t in weights.items() if n.startswith("summary.")}
+    lora = {
+        name.removeprefix(PEFT_PREFIX).replace(".default.", "."): tensor
+        for name, tensor in weights.items()
+        if name.startswith(PEFT_PREFIX)
+    }
     for name, state in (("adapter", adapter), ("lora", lora)):
         file = carried / f"{name}.safetensors"
         with new_file(file) as unfinished:

@@ -1,15 +1,17 @@
-"""All together: base, adapter and language model learn to answer and to route, on stored features.
+"""Base summary and language model learn to answer and to route, on stored features.
 
-    python -m studies.nano.joint runs/nano/joint --data runs/nano-data \\
-        --language runs/nano/language --steps 400
+    python -m studies.nano.joint runs/nano/joint --data runs/nano-data --steps 900
     python -m studies.nano.joint runs/nano/joint --data runs/nano-data --evaluate 200
 
-A row of a batch is what the model meets in use: the summary of the base map, the experts' words as
-the adapter hands them on, questions and answers; or the routing prompt and the letters. Encoders
-are frozen and have run before (studies.nano.encode, studies.nano.words); the adapter is that of
-studies.nano.align, of which the summary learns. A run that was stopped goes on.
+A row of a batch is what the model meets in use: the summary of the base map, the words of the
+experts, then questions. The questions of a row are branches: each sees the picture and itself, none
+sees another, so that a picture is read once for all of them. Encoders are frozen and have run
+before (studies.nano.encode, studies.nano.words). The adapter hands words on as their embeddings
+(studies.nano.align measures how near it comes), so embeddings with a little noise stand for it.
+A run that was stopped goes on.
 
-Shapes: B rows, T tokens, D width of the language model.
+Shapes: B rows, T tokens, S tokens of the summary, C channels of the base map, D width of the
+language model.
 """
 
 from __future__ import annotations
@@ -19,352 +21,373 @@ import json
 import math
 import random
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoTokenizer, BertModel
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from openmova.checkpoints import nano_spec as spec
-from openmova.checkpoints.nano import CHAT_TEMPLATE, IMAGE_TOKEN, nano_parts
-from openmova.errors import UserError
+from openmova.checkpoints.nano import CHAT_TEMPLATE, language_model_folder, unpack
 from openmova.evaluate.judge import judge
-from openmova.routing import expert_letters, format_routing, gate_text, routing_prompt
+from openmova.routing import routing_prompt
 from openmova.runtime.files import new_file
-from studies.nano import language
-from studies.nano import said as made_up
-from studies.nano.align import maps_of, new_adapter, new_neck, project, targets_of
+from studies.nano.align import new_adapter, new_neck, project, targets_of
+from studies.nano.rows import Row, Rows, Turn, read_rows
 
-TEXTS = {
-    "text_2": ("receipts", "screens", "signs"),
-    "page_text": ("pages",),
-}
-"""Folders of texts without pictures, and whose pictures stand for theirs."""
-PICTURES = (
-    *("kinds", "photos", "places", "signs", "pairs"),
-    *("charts", "pages", "receipts", "screens", "reports"),
-)
 SHARES = {
-    "object": 2.5, "location": 3.0,
-    "text_2": 5.0, "page_text": 1.5, "kinds": 4.0, "photos": 2.0, "places": 1.5, "signs": 1.5,
-    "pairs": 1.5, "charts": 3.5, "pages": 1.5, "receipts": 1.5, "screens": 1.5, "reports": 1.5,
-    "routing": 40.0,
+    "kind": 5.0, "object": 4.0, "location": 5.0, "photos": 2.0, "places": 2.0, "pairs": 2.0,
+    "signs": 2.5, "charts": 6.0, "text_2": 9.0, "page_text": 2.0, "pages": 2.0, "receipts": 2.5,
+    "screens": 2.5, "reports": 2.0, "routing": 9.0,
 }  # fmt: skip
-"""How often a row comes from each; "routing": any question, with the routing prompt; "object" and
-"location": `studies.nano.said`."""
-MADE_UP = 6000
-"""Rows of each of these two."""
+"""How often a row comes from each."""
 HELD_OUT = 40
-"""Of each folder, the last of its rows: for the evaluation alone."""
-EXPERTS = spec.EXPERTS
-TOKENS, DRAWN, LONGEST = 2600, 48, 1100
-MORE_EXPERTS = 0.12
-"""How often a row has an expert more than its questions need."""
+"""Of each source, the last of its rows: for the evaluation alone."""
+TOKENS, DRAWN, LONGEST = 2000, 40, 1100
+"""Of a batch, padding included; rows drawn for it; of a row."""
+BRANCHES, ROUTED = 8, 14
+"""Questions of a row at most, and of a row with the routing prompt."""
+MORE_EXPERTS, FOLLOW_UP = 0.15, 0.1
+"""How often a row has an expert more than its questions need; a question follows on another."""
+NOISE = 0.17
+"""Of the words' embeddings, relative to their length: what the adapter leaves, cosine 0.985."""
+IGNORED = -100
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+SHARPNESS = 12.0
+"""Of the softmax over kinds of image, where the summary starts."""
+PEFT_PREFIX = "base_model.model."
+POOL = [texts[0] for texts in spec.DESCRIPTIONS.values()]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """A picture's base map by folder and place, what the experts say, questions with answers."""
+class Encoding:
+    """A row in ids: its picture's part with placeholders, then its branches."""
 
-    source: str
-    place: tuple[str, int | None]
-    """None: any of the folder's."""
-    words: Mapping[str, str]
-    others: Mapping[str, str]
-    """What other experts would say."""
-    turns: tuple[tuple[str, str], ...]
-    is_routing: bool = False
-
-
-def read_rows(data: Path) -> dict[str, list[Row]]:
-    """All rows by source, in a fixed order."""
-    rows: dict[str, list[Row]] = {name: [] for name in SHARES}
-    for name, alike in TEXTS.items():
-        for number, line in enumerate((data / name / "samples.jsonl").open(encoding="utf-8")):
-            read = json.loads(line)
-            turns = tuple((pair["question"], pair["answer"]) for pair in read["qa"])
-            place = (alike[number % len(alike)], None)
-            words = {"text": read["text"]}
-            rows[name].append(Row(source=name, place=place, words=words, others={}, turns=turns))
-    for name, make in (("object", made_up.object_row), ("location", made_up.location_row)):
-        rng = random.Random(name)
-        for _ in range(MADE_UP):
-            text, asked = make(rng)
-            place = (rng.choice(("photos", "places")), None)
-            rows[name].append(
-                Row(source=name, place=place, words={name: text}, others={}, turns=tuple(asked))
-            )
-    rng = random.Random(0)
-    for name in PICTURES:
-        order = {
-            json.loads(line)["id"]: number
-            for number, line in enumerate((data / name / "pictures.jsonl").open(encoding="utf-8"))
-        }
-        encoded = int((data / name / "base.done").read_text())
-        said = {row["id"]: row for row in language.read_lines(data / name / "words.jsonl")}
-        grouped: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
-        for sample in language.read_lines(data / name / "samples.jsonl"):
-            picture = Path(sample["images"][0]).stem
-            experts = tuple(e for e in EXPERTS if e in sample["experts"])
-            if order[picture] < encoded:
-                asked_of = (name, order[picture])
-                turns_of = ((sample["question"], _letters(experts)),)
-                rows["routing"].append(
-                    Row(source="routing", place=asked_of, words={}, others={}, turns=turns_of,
-                        is_routing=True)
-                )  # fmt: skip
-            words_of = said.get(picture, {})
-            if all(words_of.get(e) for e in experts):
-                answer = made_up.answer_from(sample, words_of, rng)
-                if answer is not None:
-                    turn = (sample["question"], answer)
-                    grouped.setdefault((picture, experts), []).append(turn)
-        for (picture, experts), turns_ in grouped.items():
-            all_words = {e: said.get(picture, {}).get(e) for e in EXPERTS}
-            known = {e: text for e, text in all_words.items() if text}
-            number = order[picture]
-            own = number < encoded
-            if not own and not experts:
-                continue  # only the picture itself tells
-            rows[name].append(
-                Row(
-                    source=name,
-                    place=(name, number if own else None),
-                    words={e: known[e] for e in experts},
-                    others={e: text for e, text in known.items() if e not in experts},
-                    turns=tuple(turns_),
-                )
-            )
-    places = {"object": "photos", "location": "places", "chart": "charts", "layout": "pages"}
-    for sample in language.read_lines(data / "routing" / "samples.jsonl"):
-        experts = sample["experts"]
-        where = next((places[e] for e in places if e in experts), "receipts")
-        rows["routing"].append(
-            Row(source="routing", place=(where, None), words={}, others={},
-                turns=((sample["question"], _letters(experts)),), is_routing=True)
-        )  # fmt: skip
-    random.Random(0).shuffle(rows["routing"])
-    if not any(rows.values()):
-        raise UserError(f"{str(data)!r} has no rows: run studies/nano/data.sh first")
-    return rows
-
-
-def _letters(experts: Sequence[str]) -> str:
-    return format_routing([EXPERTS.index(e) for e in experts], expert_letters(len(EXPERTS)))
+    ids: list[int]
+    labels: list[int]
+    branches: list[int]
+    """Of each token: 0 what all questions share, then the number of the question."""
+    positions: list[int]
 
 
 class Model(nn.Module):
-    """What is trained, and what stays: the base's projection and the gate's text encoder."""
+    """What is trained, LoRA and summary, and what stays: the base's projection, the embeddings."""
 
-    def __init__(self, lora: Path, data: Path, adapter: Path | None = None) -> None:
+    def __init__(self, data: Path, start: Path | None) -> None:
         super().__init__()
-        self.lora, self.tokenizer = language.load(lora)
-        self.adapter, self.neck = new_adapter(), new_neck(data)
-        if adapter is not None:
-            saved = load_file(adapter)
-            self.adapter.load_state_dict(_under("adapter.", saved))
-            self.neck.load_state_dict(_under("neck.", saved))
-        folder = nano_parts().text_encoder
-        self.question_tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.question_encoder = BertModel.from_pretrained(folder, add_pooling_layer=False)
-        self.question_encoder.requires_grad_(False).eval()
-        self.image_token = self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+        source = language_model_folder()
+        self.tokenizer = AutoTokenizer.from_pretrained(source)
+        prompt = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": "QUESTION"}],
+            chat_template=CHAT_TEMPLATE,
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        begin, self.end = prompt.split("QUESTION")
+        self.begin = self._ids(begin)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=compute_dtype(), attn_implementation="sdpa"
+        )
+        config = LoraConfig(r=16, lora_alpha=32, target_modules=TARGETS, task_type="CAUSAL_LM")
+        self.lora: Any = get_peft_model(model, config)
+        for parameter in self.lora.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        self.summary = new_adapter().summary
+        self.neck = new_neck(data)
+        if start is not None:
+            self.take(start)
+
+    def take(self, carried: Path) -> None:
+        """Go on from the weights that the repository carries."""
+        state = unpack(load_file(carried / "lora.safetensors"))
+        state = {f"{PEFT_PREFIX}{name}": tensor for name, tensor in state.items()}
+        missing = set(get_peft_model_state_dict(self.lora)) - set(state)
+        assert not missing, f"the LoRA lacks {sorted(missing)[:3]}"
+        set_peft_model_state_dict(self.lora, state)
+        adapter = unpack(load_file(carried / "adapter.safetensors"))
+        self.summary.load_state_dict(_under("adapter.summary.", adapter))
+        self.neck.load_state_dict(_under("base.neck.", adapter))
+
+    def image_tokens(self, words: Mapping[str, str], features: Tensor) -> Tensor:
+        """A row's tokens [N, D]: the summary of the base features [S, C], then the words."""
+        ids = targets_of([words])[0]
+        with torch.no_grad():
+            written = self.embedding(ids[ids >= 0]).float()
+            written += NOISE * written.std(-1, keepdim=True) * torch.randn_like(written)
+        return torch.cat([self.summary(features), written])
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        table: nn.Embedding = self.lora.get_input_embeddings()
+        return table
+
+    def hidden(self, rows: Sequence[Encoding], tokens: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Last states [B, T, D] and labels [B, T], rows padded on the right."""
+        longest = max(len(row.ids) for row in rows)
+
+        def padded(parts: Sequence[Sequence[int]], value: int) -> Tensor:
+            return torch.tensor([[*part, *[value] * (longest - len(part))] for part in parts])
+
+        branches = padded([row.branches for row in rows], -1)
+        embedded = self.embedding(padded([row.ids for row in rows], 0))
+        first = len(self.begin)  # the chat template's words before the picture
+        embedded = torch.stack(
+            [
+                torch.cat([row[:first], image.to(row.dtype), row[first + len(image) :]])
+                for row, image in zip(embedded, tokens, strict=True)
+            ]
+        )
+        own = branches[:, :, None] == branches[:, None]
+        causal = torch.ones(longest, longest, dtype=torch.bool).tril()
+        mask = causal & (own | (branches == 0)[:, None])
+        states: Tensor = (
+            self.lora.get_base_model()
+            .model(
+                inputs_embeds=embedded,
+                attention_mask=mask[:, None],
+                position_ids=padded([row.positions for row in rows], 0),
+            )
+            .last_hidden_state
+        )
+        return states, padded([row.labels for row in rows], IGNORED)
+
+    def loss(self, rows: Sequence[Encoding], tokens: Sequence[Tensor]) -> Tensor:
+        """The mean loss of the answers' tokens; the head runs for these alone."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=compute_dtype() == torch.bfloat16):
+            states, labels = self.hidden(rows, tokens)
+            kept = labels[:, 1:] != IGNORED
+            logits = self.lora.get_base_model().lm_head(states[:, :-1][kept]).float()
+        return F.cross_entropy(logits, labels[:, 1:][kept])
 
     @torch.no_grad()
-    def question_feature(self, questions: Sequence[str]) -> Tensor:
-        """The gate's question [B, 384]: of each row."""
-        encoded = self.question_tokenizer(
-            [gate_text([q]) for q in questions], padding=True, truncation=True, return_tensors="pt"
-        )
-        return self.question_encoder(**encoded).last_hidden_state[:, 0]
+    def answer(self, encoding: Encoding, tokens: Tensor) -> str:
+        """The greedy answer to a row with one question, whose answer in the row is empty."""
+        end = self.tokenizer.convert_tokens_to_ids("<|im_end|>")
+        prompt = encoding.ids[: next(i for i, x in enumerate(encoding.labels) if x != IGNORED)]
+        first = len(self.begin)
+        embedded = self.embedding(torch.tensor(prompt))
+        embedded[first : first + len(tokens)] = tokens.to(embedded.dtype)
+        made = self.lora.generate(
+            inputs_embeds=embedded[None], attention_mask=torch.ones(1, len(prompt)),
+            max_new_tokens=40, do_sample=False, eos_token_id=end,
+        )  # fmt: skip
+        return str(self.tokenizer.decode(made[0], skip_special_tokens=True)).strip()
 
-    def image_tokens(self, rows: Sequence[Row], maps: Tensor) -> list[Tensor]:
-        """Each row's tokens [N_i, D]; of the adapter the summary alone learns."""
-        with torch.no_grad():
-            base = project(self.neck, maps.float())
-            words, routing = maps_of([row.words for row in rows])
-            text = self.question_feature([row.turns[0][0] for row in rows])
-            tokens, _ = self.adapter(base, words, routing, text)
-        summary = self.adapter.summarize(base)
-        filled = targets_of([row.words for row in rows]) >= 0
-        cells = tokens[:, summary.shape[1] :]
-        return [
-            torch.cat([first, rest[here]])
-            for first, rest, here in zip(summary, cells, filled, strict=True)
-        ]
+    def encode(self, images: int, turns: Sequence[Sequence[Turn]], *, is_routing: bool) -> Encoding:
+        """Ids of a picture of so many tokens and of branches, each a few turns of a conversation.
 
-    def embed(
-        self, rows: Sequence[tuple[list[int], list[int]]], tokens: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Embeddings [B, T, D], padded on the right, with the image tokens in; labels [B, T]."""
-        longest = max(len(ids) for ids, _ in rows)
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row, _ in rows])
-        labels = torch.tensor(
-            [[*row, *[language.IGNORED] * (longest - len(row))] for _, row in rows]
-        )
-        embedded = self.lora.get_input_embeddings()(ids)
-        embedded = embedded.masked_scatter(
-            (ids == self.image_token)[..., None], torch.cat(list(tokens)).to(embedded.dtype)
-        )
-        return embedded, labels
-
-    def encode(self, row: Row, images: int) -> tuple[list[int], list[int]]:
-        """Ids and labels of a row with so many image tokens; only answers have labels."""
-        ids: list[int] = []
-        labels: list[int] = []
-        for number, (question, answer) in enumerate(row.turns):
-            asked = question
-            if row.is_routing:
-                pool = [texts[0] for texts in spec.DESCRIPTIONS.values()]
-                asked = routing_prompt(spec.INSTRUCTION, pool, question)
-            if number == 0:
-                asked = f"{IMAGE_TOKEN * images}\n{asked}"
-            prompt = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": asked}],
-                chat_template=CHAT_TEMPLATE,
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-            before = self.tokenizer(prompt, add_special_tokens=False).input_ids
-            after = self.tokenizer(f"{answer}<|im_end|>", add_special_tokens=False).input_ids
-            end = self.tokenizer("\n", add_special_tokens=False).input_ids
-            if ids and len(ids) + len(before) + len(after) > LONGEST:
+        As the chat template writes the first question of a conversation, with the image before it.
+        """
+        asked = routing_prompt(spec.INSTRUCTION, POOL, "") if is_routing else ""
+        ids = [*self.begin, *[0] * images, *self._ids(f"\n{asked}")]
+        labels, branches, positions = [IGNORED] * len(ids), [0] * len(ids), list(range(len(ids)))
+        before = len(ids)
+        for number, conversation in enumerate(turns, 1):
+            own: list[int] = []
+            answers: list[int] = []
+            for turn, (question, answer) in enumerate(conversation):
+                prompt = self._ids(f"{question}{self.end}")
+                if turn:
+                    prompt = [*self.begin, *prompt]
+                said = self._ids(f"{answer}<|im_end|>")
+                last = self._ids("\n")
+                own += [*prompt, *said, *last]
+                answers += [*[IGNORED] * len(prompt), *said, *[IGNORED] * len(last)]
+            if number > 1 and len(ids) + len(own) > LONGEST:
                 break
-            ids += [*before, *after, *end]
-            labels += [*[language.IGNORED] * len(before), *after]
-            labels += [language.IGNORED] * len(end)
-        return ids, labels
+            ids += own
+            labels += answers
+            branches += [number] * len(own)
+            positions += range(before, before + len(own))
+        return Encoding(ids=ids, labels=labels, branches=branches, positions=positions)
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return ids
+
+
+def compute_dtype() -> torch.dtype:
+    """bfloat16 where the processor multiplies in it; elsewhere it takes fifty times as long."""
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
 def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
+@torch.no_grad()
+def base_features(neck: nn.ModuleDict, file: Path, count: int) -> Tensor:
+    """What the summary is made of: the pooled base maps [N, S, C] of a folder's first pictures."""
+    maps = np.load(file, mmap_mode="r")[:count]
+    pooled = [
+        F.adaptive_avg_pool2d(project(neck, torch.from_numpy(part).float()), spec.SUMMARY_GRID)
+        for part in np.array_split(maps, math.ceil(count / 16))
+    ]
+    return torch.cat(pooled).flatten(2).mT.contiguous()
+
+
+def split(rows: Rows) -> tuple[Rows, Rows]:
+    """Those to learn from, and those held out: the last of each source."""
+    return (
+        Rows(
+            answering={name: some[:-HELD_OUT] for name, some in rows.answering.items()},
+            routing={name: some[: -len(some) // 20] for name, some in rows.routing.items()},
+            kinds=rows.kinds,
+        ),
+        Rows(
+            answering={name: some[-HELD_OUT:] for name, some in rows.answering.items()},
+            routing={name: some[-len(some) // 20 :] for name, some in rows.routing.items()},
+            kinds=rows.kinds,
+        ),
+    )
+
+
 class Batches:
     """Batches of about TOKENS tokens: a pure function of the seed and the step."""
 
-    def __init__(self, model: Model, rows: Mapping[str, list[Row]], data: Path, seed: int) -> None:
-        self._model, self._rows, self._seed, self._data = model, rows, seed, data
-        self._summary = model.adapter.config.summary_tokens
+    def __init__(self, model: Model, rows: Rows, data: Path, seed: int) -> None:
+        self._model, self._rows, self._seed = model, rows, seed
+        self.features = {
+            name: base_features(model.neck, data / name / "base.npy", len(kinds))
+            for name, kinds in rows.kinds.items()
+        }
 
-    def batch(self, step: int) -> tuple[list[Row], list[tuple[list[int], list[int]]], Tensor]:
-        """Rows, their ids and labels, and their frozen maps [B, 472, h, w]."""
+    def batch(self, step: int) -> list[tuple[Row, Encoding, Tensor]]:
+        """Rows with their ids and the base features [S, C] of their pictures."""
         rng = random.Random(f"joint-{self._seed}-{step}")
-        names = [name for name in SHARES if self._rows[name]]
-        drawn = []
-        for name in rng.choices(names, [SHARES[name] for name in names], k=DRAWN):
-            row = self._vary(rng.choice(self._rows[name]), rng)
-            images = self._summary + int((targets_of([row.words]) >= 0).sum())
-            drawn.append((row, self._model.encode(row, images)))
+        names = [name for name in SHARES if name == "routing" or self._rows.answering.get(name)]
+        drawn = [
+            self._routing(rng) if name == "routing" else self._answering(name, rng)
+            for name in rng.choices(names, [SHARES[name] for name in names], k=DRAWN)
+        ]
         # Rows of like length share a batch, so that little of it is padding.
-        drawn.sort(key=lambda pair: len(pair[1][0]))
-        groups: list[list[Any]] = [[]]
-        for pair in drawn:
-            if len(pair[1][0]) * (len(groups[-1]) + 1) > TOKENS:
+        drawn.sort(key=lambda row: len(row[1].ids))
+        groups: list[list[tuple[Row, Encoding, Tensor]]] = [[]]
+        for row in drawn:
+            if len(row[1].ids) * (len(groups[-1]) + 1) > TOKENS:
                 groups.append([])
-            groups[-1].append(pair)
+            groups[-1].append(row)
         groups = [group for group in groups if group]
-        weights = [sum(len(ids) for _, (ids, _) in group) for group in groups]
-        group = rng.choices(groups, weights)[0]
-        maps = np.stack([base_map(self._data, row.place, rng) for row, _ in group])
-        return [row for row, _ in group], [ids for _, ids in group], torch.from_numpy(maps)
+        return rng.choices(groups, [sum(len(e.ids) for _, e, _ in group) for group in groups])[0]
 
-    def _vary(self, row: Row, rng: random.Random) -> Row:
-        turns = list(row.turns)
-        rng.shuffle(turns)
+    def picture(self, place: tuple[str, int | None], rng: random.Random) -> Tensor:
+        """Base features of a picture, or of any picture of a folder."""
+        features = self.features[place[0]]
+        return features[rng.randrange(len(features)) if place[1] is None else place[1]]
+
+    def row(self, row: Row, turns: Sequence[Sequence[Turn]], is_routing: bool) -> Encoding:
+        """The ids of a row with these branches."""
+        said = 0 if is_routing else int((targets_of([row.words]) >= 0).sum())
+        images = math.prod(spec.SUMMARY_GRID) + said
+        return self._model.encode(images, turns, is_routing=is_routing)
+
+    def _answering(self, name: str, rng: random.Random) -> tuple[Row, Encoding, Tensor]:
+        row = rng.choice(self._rows.answering[name])
         words = dict(row.words)
         if words and row.others and rng.random() < MORE_EXPERTS:
             more = rng.choice(sorted(row.others))
             words[more] = row.others[more]
-        return replace(row, turns=tuple(turns), words=words)
+        row = Row(source=name, place=row.place, words=words, turns=row.turns)
+        turns = list(row.turns)
+        rng.shuffle(turns)
+        branches = [[turn] for turn in turns[:BRANCHES]]
+        if len(branches) > 1 and rng.random() < FOLLOW_UP:
+            branches.append([*branches[0], *branches[1]])
+        return row, self.row(row, branches, False), self.picture(row.place, rng)
+
+    def _routing(self, rng: random.Random) -> tuple[Row, Encoding, Tensor]:
+        name = rng.choice(list(self._rows.routing))
+        turns = rng.choices(self._rows.routing[name], k=ROUTED)
+        row = Row(source="routing", place=(name, None), words={}, turns=tuple(turns))
+        return row, self.row(row, [[turn] for turn in turns], True), self.picture(row.place, rng)
 
 
-@cache
-def _base_maps(file: Path) -> Any:
-    return np.load(file, mmap_mode="r")
+def align_kinds(model: Model, batches: Batches, rows: Rows, steps: int = 300) -> float:
+    """The start of the summary: every token says what kind of image it sees, as a word.
 
-
-def base_map(data: Path, of: tuple[str, int | None], rng: random.Random) -> Any:
-    """The frozen layers' map of a picture, or of any picture of a folder."""
-    folder, place = of
-    maps = _base_maps(data / folder / "base.npy")
-    return maps[rng.randrange(len(maps)) if place is None else place]
-
-
-def split(rows: Mapping[str, list[Row]]) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
-    """Those to learn from, and those held out: the last of each source."""
-    return (
-        {name: some[:-HELD_OUT] for name, some in rows.items()},
-        {name: some[-HELD_OUT:] for name, some in rows.items()},
-    )
+    Returns the share of every tenth picture, held out here, whose mean is nearest to its word.
+    """
+    names = sorted({kind for kinds in rows.kinds.values() for kind in kinds})
+    first = [model._ids(f" {name}")[0] for name in names]
+    words = model.embedding.weight[first].float().detach()
+    unit = F.normalize(words, dim=1) / words.norm(dim=1).mean()
+    features = torch.cat([batches.features[name] for name in rows.kinds])
+    targets = torch.tensor([names.index(k) for kinds in rows.kinds.values() for k in kinds])
+    held_out = torch.arange(len(targets)) % 10 == 0
+    weights = 1 / torch.bincount(targets, minlength=len(names)).float().sqrt()
+    optimizer = torch.optim.Adam(model.summary.parameters(), lr=2e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        learnt = torch.nonzero(~held_out)[:, 0]
+        chosen = learnt[torch.randint(len(learnt), (128,), generator=generator)]
+        logits = SHARPNESS * (model.summary(features[chosen]) @ unit.mT)
+        each = F.cross_entropy(logits.flatten(0, 1), targets[chosen].repeat_interleave(25), weights)
+        mean = F.cross_entropy(logits.mean(1), targets[chosen], weights)
+        length = model.summary(features[chosen]).norm(dim=-1) / words.norm(dim=1).mean()
+        (mean + 0.3 * each + (length - 1).square().mean()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    with torch.no_grad():
+        said = (model.summary(features[held_out]) @ unit.mT).mean(1).argmax(1)
+    return (said == targets[held_out]).float().mean().item()
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Learn up to so many steps, or for so many minutes; the same command goes on."""
-    folder: Path = arguments.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    newest = folder / "newest"
+    newest = arguments.folder / "newest"
+    newest.mkdir(parents=True, exist_ok=True)
     state_file = newest / "state.safetensors"
     torch.manual_seed(arguments.seed)
-    if state_file.is_file():
-        model = Model(newest, arguments.data, newest / "adapter.safetensors")
-    else:
-        model = Model(arguments.language / "newest", arguments.data)
-    lora = {n: p for n, p in model.lora.named_parameters() if p.requires_grad}
-    adapter = dict(model.adapter.summary.named_parameters(prefix="summary"))
-    parameters = {**lora, **adapter}
+    model = Model(arguments.data, arguments.start)
+    parameters = {n: p for n, p in model.lora.named_parameters() if p.requires_grad}
+    parameters |= dict(model.summary.named_parameters(prefix="summary"))
     optimizer = torch.optim.AdamW(parameters.values(), lr=arguments.rate, weight_decay=0.0)
+    rows, _ = split(read_rows(arguments.data))
     done = 0
     if state_file.is_file():
-        state = load_file(state_file)
-        done = int(state["step"])
-        language.restore(optimizer, parameters, state)
-    batches = Batches(model, split(read_rows(arguments.data))[0], arguments.data, arguments.seed)
+        done = restore(model, optimizer, parameters, load_file(state_file))
+    batches = Batches(model, rows, arguments.data, arguments.seed)
+    if not done:
+        print(f"kinds told by the summary alone: {align_kinds(model, batches, rows):.1%}")
     began = time.time()
-    model.lora.train()
-    model.adapter.train()
-    log = (folder / "log.jsonl").open("a", encoding="utf-8")
-    while done < arguments.steps and time.time() - began < 60 * arguments.minutes:
-        start = time.time()
-        rows, encoded, maps = batches.batch(done)
-        warm = min((done + 1) / 20, 1.0)
-        for group in optimizer.param_groups:
-            decay = 0.525 + 0.475 * math.cos(math.pi * done / arguments.steps)
-            group["lr"] = arguments.rate * warm * decay
-        tokens = model.image_tokens(rows, maps)
-        with torch.autocast("cpu", torch.bfloat16):
-            embedded, labels = model.embed(encoded, tokens)
-            causal = model.lora.get_base_model()
-            hidden = causal.model(inputs_embeds=embedded).last_hidden_state
-            targets = labels[:, 1:]
-            kept = targets != language.IGNORED
-            logits = causal.lm_head(hidden[:, :-1][kept]).float()
-        loss = nn.functional.cross_entropy(logits, targets[kept])
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters.values(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        done += 1
-        entry = {
-            "step": done,
-            "loss": round(loss.item(), 4),
-            "tokens": sum(len(ids) for ids, _ in encoded),
-            "sources": sorted({row.source for row in rows}),
-            "seconds": round(time.time() - start, 1),
-        }
-        log.write(json.dumps(entry) + "\n")
-        log.flush()
-        print(entry, flush=True)
-        if done % 20 == 0 or done == arguments.steps:
-            _save(newest, model, optimizer, parameters, done)
-    _save(newest, model, optimizer, parameters, done)
+    model.train()
+    with (arguments.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        while done < arguments.steps and time.time() - began < 60 * arguments.minutes:
+            start, batch = time.time(), batches.batch(done)
+            for group in optimizer.param_groups:
+                warm = min((done + 1) / 20, 1.0)
+                decay = 0.525 + 0.475 * math.cos(math.pi * done / arguments.steps)
+                group["lr"] = arguments.rate * warm * decay
+            tokens = [model.image_tokens(row.words, features) for row, _, features in batch]
+            loss = model.loss([encoding for _, encoding, _ in batch], tokens)
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            done += 1
+            entry = {
+                "step": done,
+                "loss": round(loss.item(), 4),
+                "tokens": sum(len(encoding.ids) for _, encoding, _ in batch),
+                "questions": sum(max(encoding.branches) for _, encoding, _ in batch),
+                "sources": sorted({row.source for row, _, _ in batch}),
+                "seconds": round(time.time() - start, 1),
+            }
+            log.write(json.dumps(entry) + "\n")
+            log.flush()
+            print(entry, flush=True)
+            if done % 20 == 0:
+                _save(newest, model, optimizer, parameters, done)
+        _save(newest, model, optimizer, parameters, done)
 
 
 def _save(
@@ -374,52 +397,70 @@ def _save(
     parameters: Mapping[str, Tensor],
     step: int,
 ) -> None:
-    """LoRA and adapter, then the optimiser's state with the step, which makes it the newest."""
-    model.lora.save_pretrained(folder)
-    own = {f"adapter.{k}": v for k, v in model.adapter.state_dict().items()}
-    own |= {f"neck.{k}": v for k, v in model.neck.state_dict().items()}
-    with new_file(folder / "adapter.safetensors") as unfinished:
-        save_file(own, unfinished)
+    """All that a training goes on from and studies.nano.export carries, in one file."""
     state = {"step": torch.tensor(step)}
+    state |= {f"neck.{name}": tensor for name, tensor in model.neck.state_dict().items()}
     for name, parameter in parameters.items():
+        state[f"weight/{name}"] = parameter.detach()
         for key, value in optimizer.state[parameter].items():
             state[f"{key}/{name}"] = value
     with new_file(folder / "state.safetensors") as unfinished:
         save_file(state, unfinished)
 
 
+def restore(
+    model: Model,
+    optimizer: torch.optim.Optimizer | None,
+    parameters: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+) -> int:
+    """Puts back what `_save` wrote; returns the step."""
+    model.neck.load_state_dict(_under("neck.", state))
+    for name, parameter in parameters.items():
+        parameter.data.copy_(state[f"weight/{name}"])
+        if optimizer is not None:
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                optimizer.state[parameter][key] = state[f"{key}/{name}"]
+    return int(state["step"])
+
+
 @torch.no_grad()
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Greedy answers to held-out questions, with the experts that they need, judged; by source."""
-    newest = arguments.folder / "newest"
-    model = Model(newest, arguments.data, newest / "adapter.safetensors").eval()
-    merged = model.lora.merge_and_unload().eval()
-    model.lora = merged
-    end = model.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    model = Model(arguments.data, arguments.start)
+    parameters = {n: p for n, p in model.lora.named_parameters() if p.requires_grad}
+    parameters |= dict(model.summary.named_parameters(prefix="summary"))
+    restore(model, None, parameters, load_file(arguments.folder / "newest" / "state.safetensors"))
+    model.lora = model.lora.merge_and_unload().eval()
+    held_out = split(read_rows(arguments.data))[1]
+    batches = Batches(model, held_out, arguments.data, 0)
     right: dict[str, list[bool]] = {}
     rng = random.Random(0)
-    each = max(arguments.evaluate // len(SHARES), 1)
-    for source, rows in split(read_rows(arguments.data))[1].items():
-        for row in rows[:each]:
-            one = replace(row, turns=row.turns[:1])
-            maps = torch.from_numpy(base_map(arguments.data, one.place, rng)[None])
-            tokens = model.image_tokens([one], maps)
-            ids, labels = model.encode(one, len(tokens[0]))
-            prompt = [i for i, label in zip(ids, labels, strict=True) if label == -100][:-1]
-            embedded, _ = model.embed([(prompt, prompt)], tokens)
-            made = merged.generate(
-                inputs_embeds=embedded.to(merged.dtype), max_new_tokens=40, do_sample=False,
-                attention_mask=torch.ones(embedded.shape[:2]), eos_token_id=end,
-            )  # fmt: skip
-            said = model.tokenizer.decode(made[0], skip_special_tokens=True).strip()
-            question, answer = one.turns[0]
-            is_right = (
-                said == answer if one.is_routing else judge(said, [answer], question=question)
-            )
-            right.setdefault(source, []).append(is_right)
-            told = {"source": source, "question": question, "expected": answer, "said": said}
-            print(json.dumps({**told, "right": is_right}), flush=True)
+    for source, row, (question, answer) in _questions(held_out, arguments.evaluate, rng):
+        encoding = batches.row(row, [[(question, "")]], source == "routing")
+        tokens = model.image_tokens(row.words, batches.picture(row.place, rng))
+        said = model.answer(encoding, tokens)
+        is_right = (
+            said == answer if source == "routing" else judge(said, [answer], question=question)
+        )
+        right.setdefault(source, []).append(is_right)
+        told = {"source": source, "question": question, "expected": answer, "said": said}
+        print(json.dumps({**told, "right": is_right}), flush=True)
     return {source: [sum(values), len(values)] for source, values in right.items()}
+
+
+def _questions(rows: Rows, count: int, rng: random.Random) -> Iterator[tuple[str, Row, Turn]]:
+    """As many questions of each source."""
+    each = max(count // len(SHARES), 1)
+    for source in SHARES:
+        for number in range(each):
+            if source == "routing":
+                name = sorted(rows.routing)[number % len(rows.routing)]
+                turn = rng.choice(rows.routing[name])
+                yield source, Row(source=source, place=(name, None), words={}, turns=(turn,)), turn
+            elif some := rows.answering.get(source):
+                row = some[number % len(some)]
+                yield source, row, row.turns[number % len(row.turns)]
 
 
 def main() -> None:
@@ -428,8 +469,8 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--language", type=Path, help="The folder of studies.nano.language.")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--start", type=Path, help="Carried weights to go on from: models/nano.")
+    parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=math.inf)

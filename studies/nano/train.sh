@@ -16,8 +16,7 @@ rendered=("$run"/data/{charts,pages,receipts,screens,reports})
 step words "$run"/data/{photos,kinds} --experts object
 step words "$run/data/places" --experts location
 step words "$run"/data/{signs,pairs} --experts text object location
-step words_from_boxes "${rendered[@]}" --layout 400
-step encode "${pictures[@]}" "${rendered[@]}" --count 350
-step language "$run/language" --data "$run/data" --steps 600
-step joint "$run/joint" --data "$run/data" --language "$run/language" --steps 600
+step words_from_boxes "${rendered[@]}" --layout 220
+step encode "${pictures[@]}" "${rendered[@]}" --count 420
+step joint "$run/joint" --data "$run/data" --steps 900 --threads 2
 step export "$run/joint" models/nano

@@ -3,7 +3,7 @@
     python -m studies.nano.words runs/nano/photos runs/nano/signs --experts object location
 
 Writes DIR/words.jsonl, a line a picture: {"id": ..., "text": ..., "object": ..., "location": ...}.
-A run that was stopped goes on. The language model learns from these texts (studies.nano.language).
+A run that was stopped goes on. The language model learns from these texts (studies.nano.joint).
 """
 
 from __future__ import annotations

@@ -60,13 +60,12 @@ def text_of(words: Sequence[Sequence[Any]]) -> str:
     return TextExpert.text([[lines[i] for i in row] for row in rows])
 
 
-def chart_of(chart: dict[str, Any], rng: random.Random) -> str:
-    """The chart expert's words for the true data."""
+def chart_values(chart: dict[str, Any], picture: str) -> tuple[list[list[float]], float]:
+    """What the chart expert would measure, [series][label], and the span of the axis."""
+    rng = random.Random(f"words-{picture}")
     low, high = chart.get("range") or (0, max(map(max, chart["values"])))
-    values = [
-        [value + rng.gauss(0, OFF) * (high - low) for value in series] for series in chart["values"]
-    ]
-    return chart_text(chart["labels"], chart["series"], values, high - low)
+    off = OFF * (high - low)
+    return [[v + rng.gauss(0, off) for v in series] for series in chart["values"]], high - low
 
 
 def write_words(folder: Path, layout: int) -> None:
@@ -74,13 +73,13 @@ def write_words(folder: Path, layout: int) -> None:
     pictures = [json.loads(line) for line in (folder / "pictures.jsonl").open(encoding="utf-8")]
     with (folder / "words.jsonl").open("w", encoding="utf-8") as out:
         for number, picture in enumerate(tqdm(pictures, desc=folder.name, unit=" pictures")):
-            rng = random.Random(f"words-{picture['id']}")
             said = {"id": picture["id"]}
             if "words" in picture:  # not every library tells its boxes
                 said["text"] = text_of(picture["words"])
             chart = picture.get("chart")
             if chart and chart["labels"] and chart["type"] not in ("pie", "scatter"):
-                said["chart"] = chart_of(chart, rng)
+                values, span = chart_values(chart, picture["id"])
+                said["chart"] = chart_text(chart["labels"], chart["series"], values, span)
             if number < layout:
                 image = np.asarray(load_image(folder / picture["image"]))
                 images = torch.from_numpy(image.copy()).movedim(-1, 0)[None]

@@ -18,13 +18,13 @@ def chart_text(
     for each label: "A 11", or "A: white 11, black 81". A value is rounded to a hundredth of the
     span; one that is None is left out.
     """
-    digits = max(0, 2 - math.floor(math.log10(span))) if span > 0 else 0
+    digits = precision(span)
     told: dict[str, list[str]] = {label: [] for label in labels}
     places = []
     for name, one in zip([f"{name} " for name in series] or [""], values, strict=False):
         for label, value in zip(labels, one, strict=False):
             if value is not None:
-                written = f"{name}{_number(value, digits)}"
+                written = f"{name}{number(value, digits)}"
                 told[label].append(written)
                 places.append((value, f"{label} {written}"))
     if not places:
@@ -36,7 +36,12 @@ def chart_text(
     return "\n".join(lines)
 
 
-def _number(value: float, digits: int) -> str:
+def precision(span: float) -> int:
+    """Digits behind the point that tell a hundredth of an axis's span."""
+    return max(0, 2 - math.floor(math.log10(span))) if span > 0 else 0
+
+
+def number(value: float, digits: int) -> str:
     """Rounded to so many digits behind the point, without zeros at the end."""
     text = f"{value:.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text

@@ -65,7 +65,8 @@ def new_folder(path: Path) -> Iterator[Path]:
             _empty(partial)
             yield partial
             for file in partial.rglob("*"):
-                flush(file)
+                if not file.is_symlink():  # what it leads to is flushed itself, or elsewhere
+                    flush(file)
             (partial / LOCK).unlink()
             partial.rename(path)
             flush(path.parent)

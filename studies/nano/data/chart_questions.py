@@ -1,0 +1,131 @@
+# ruff: noqa: E501 - lists of phrases
+"""Questions about a chart whose data is known, in the words of its axes; the answers are what the
+chart expert said, so that the language model learns to repeat it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from openmova.experts.chart_text import number, precision
+from studies.nano.data.phrases import ask
+
+_CATEGORIES = (
+    *("month", "year", "city", "country", "person", "product", "feature", "method", "group", "day"),
+    *("estimator", "variable", "region", "team", "candidate", "bar", "category", "label", "model"),
+    *("hour", "row", "class", "study", "brand", "fuel", "player", "department", "language"),
+)
+_MEASURES = (
+    *("value", "accuracy", "score", "price", "temperature", "share", "error", "number", "time"),
+    *("coefficient", "importance", "weight", "sales", "votes", "cost", "throughput", "speed"),
+    *(
+        "oil",
+        "rain",
+        "population",
+        "amount",
+        "fit time",
+        "deviance",
+        "income",
+        "fertility",
+        "level",
+    ),
+    *("probability", "distance", "profit", "count", "BIC score", "points", "support", "growth"),
+)
+_LARGEST = (
+    *("Which {x} has the highest {y}?", "Which {x} has the most {y}?", "Where is the {y} highest?"),
+    *("In which {x} was the {y} largest?", "For which {x} is {y} the highest?", "With which {x} is"
+      " the {y} highest?", "At which {x} is the {y} at its maximum?", "Who has the most {y}?"),
+    *("Name the {x} with the biggest {y}.", "Which {x} leads in {y}?", "Which {x} is the largest?"),
+    *("On which {x} is the {y} longest?", "Which {x} got the most {y}?", "Which bar is tallest?"),
+    *("Which one matters most?", "Which {x} is on top?", "Which {x} comes first in {y}?"),
+)  # fmt: skip
+_SMALLEST = (
+    *("Which {x} has the lowest {y}?", "Which {x} has the least {y}?", "Where is the {y} lowest?"),
+    *("In which {x} was the {y} smallest?", "For which {x} is {y} the lowest?", "With which {x} is"
+      " the {y} lowest?", "At which {x} is the {y} at its minimum?", "Who has the least {y}?"),
+    *("Name the {x} with the smallest {y}.", "Which {x} is last in {y}?", "Which {x} is smallest?"),
+    *("Which {x} is the slowest or smallest?", "Which {x} got the fewest {y}?", "Which {x} sold least?"),
+    *("Which bar is the shortest?", "Which {x} ends up lowest?", "Whose {y} is the smallest?"),
+)  # fmt: skip
+_VALUE = (
+    *("What is the {y} of {label}?", "What {y} does {label} reach?", "How many {y} for {label}?"),
+    *("How high is the {y} at {label}?", "What is the {y} in {label}?", "What {y} has {label}?"),
+    *("Roughly, what is the {y} for {label}?", "How much {y} was there in {label}?", "{y}, {label}?"),
+    *("Read off the {y} of {label}.", "About what {y} is shown for {label}?", "{label}: {y}?"),
+    *("How large is {label}?", "What is the {y} with {label}?", "How high is the bar of {label}?"),
+    *("What does {label} come to in {y}?", "Which {y} is reached by {label}?"),
+)  # fmt: skip
+_OF_SERIES = (
+    *("What is the {y} of {series} at {label}?", "What {y} does {series} reach with {label}?"),
+    *("How high is {series} at {label}?", "With {label}, what is the {y} of {series}?"),
+    *("How much is {series} in {label}?", "What does {series} give for {label}?"),
+    *("What is {series} for {label}?", "Read the {y} of {series} for {label}."),
+)
+_LARGEST_OF_SERIES = (
+    *("Which {x} has the highest {series}?", "Where is {series} the highest?"),
+    *("At which {x} is {series} the largest?", "For which {x} is {series} at its maximum?"),
+)
+_SMALLEST_OF_SERIES = (
+    *("Which {x} has the lowest {series}?", "Where is {series} the lowest?"),
+    *("At which {x} is {series} the smallest?", "For which {x} is {series} at its minimum?"),
+)
+
+
+def chart_questions(
+    rng: random.Random,
+    labels: Sequence[str],
+    series: Sequence[str],
+    values: Sequence[Sequence[float]],
+    span: float,
+) -> list[tuple[str, str]]:
+    """Questions with answers about values [series][label] as they were said.
+
+    What the axes are called in a question is drawn: no answer depends on it.
+    """
+    slots = {"x": rng.choice(_CATEGORIES), "y": rng.choice(_MEASURES)}
+    digits = precision(span)
+
+    def own(modes: Sequence[str], key: str, **more: str) -> str:
+        if rng.random() < 0.6:
+            asked = rng.choice(modes).format(**slots, **more)
+            return asked[:1].upper() + asked[1:]
+        item = rng.choice(("bar", "label", "one", "category"))
+        return ask(rng, key, item=item, **more)
+
+    turns = []
+    place, line = rng.randrange(len(labels)), rng.randrange(len(values))
+    label, said = labels[place], number(values[line][place], digits)
+    if series:
+        more = {"series": series[line], "label": label}
+        turns.append((own(_OF_SERIES, "chart-value-series", **more), said))
+        row = values[line]
+        if rng.random() < 0.5:
+            best = labels[max(range(len(row)), key=row.__getitem__)]
+            turns.append(
+                (rng.choice(_LARGEST_OF_SERIES).format(**slots, series=series[line]), best)
+            )
+        else:
+            least = labels[min(range(len(row)), key=row.__getitem__)]
+            turns.append(
+                (rng.choice(_SMALLEST_OF_SERIES).format(**slots, series=series[line]), least)
+            )
+        sums = [max(one) for one in values]
+        top = series[max(range(len(series)), key=sums.__getitem__)]
+        kind = rng.choice(("Which series reaches the highest value?", "Which of them gets highest?",
+                           "Which line is highest?", "Which colour or series is the largest?"))  # fmt: skip
+        turns.append((kind, top))
+        return turns
+    (row,) = values
+    order = sorted(range(len(row)), key=row.__getitem__)
+    turns.append((own(_VALUE, "chart-value", label=label), said))
+    turns.append((own(_LARGEST, "chart-largest"), labels[order[-1]]))
+    turns.append((own(_SMALLEST, "chart-smallest"), labels[order[0]]))
+    others = [value for i, value in enumerate(row) if i != place]
+    if all(abs(row[place] - value) > 0.04 * span for value in others):
+        item = rng.choice(("bar", "label", "one", "category", slots["x"]))
+        turns.append((ask(rng, "chart-label", item=item, value=said), label))
+    turns.append(
+        (ask(rng, "chart-count", item=rng.choice(("bar", "label", "category"))), str(len(labels)))
+    )
+    rng.shuffle(turns)
+    return turns

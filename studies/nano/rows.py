@@ -1,0 +1,212 @@
+"""Rows of nano's joint training (studies.nano.joint): a picture, what experts say, questions.
+
+Shapes: none; all is text, and the place of a picture's stored map.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from openmova.checkpoints import nano_spec as spec
+from openmova.errors import UserError
+from openmova.routing import expert_letters, format_routing
+from studies.nano import said
+from studies.nano.data.chart_questions import chart_questions
+from studies.nano.data.kind import either_question
+from studies.nano.data.phrases import ask
+from studies.nano.data.scenes import neighbour_question, sign_question
+from studies.nano.words_from_boxes import chart_values
+
+TEXTS = {"text_2": ("receipts", "screens", "signs"), "page_text": ("pages",)}
+"""Folders of texts without pictures, and whose pictures stand for theirs."""
+PICTURES = (
+    *("kinds", "photos", "places", "signs", "pairs"),
+    *("charts", "pages", "receipts", "screens", "reports"),
+)
+MADE_UP = 6000
+"""Rows each of what object and location expert might say, and of routing questions."""
+EXPERTS = spec.EXPERTS
+CHART_TASKS = ("chart-value", "chart-label", "chart-largest", "chart-smallest")
+KINDS = {
+    "pages": "document", "reports": "document", "screens": "screenshot", "places": "photo",
+    "signs": "photo", "pairs": "photo",
+}  # fmt: skip
+"""Of folders whose pictures are all of one kind."""
+NEIGHBOURS = (
+    *("person", "man", "woman", "dog", "cat", "car", "horse", "chair", "table", "giraffe", "bus"),
+    *("tree", "boat", "bird", "bicycle", "player"),
+)
+PAPERS = ("photo", "drawing", "chart", "receipt", "invoice", "form", "letter")
+CHARTS = {
+    "bar": "bar chart", "barh": "bar chart", "grouped": "bar chart", "line": "line chart",
+    "lines": "line chart", "pie": "pie chart", "scatter": "scatter plot",
+}  # fmt: skip
+Turn = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A picture's base map by folder and place, what the experts say, questions with answers."""
+
+    source: str
+    place: tuple[str, int | None]
+    """None: any of the folder's."""
+    words: Mapping[str, str]
+    turns: tuple[Turn, ...]
+    others: Mapping[str, str] = field(default_factory=dict)
+    """What other experts would say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows by source, and of every folder the questions with the letters that route them."""
+
+    answering: Mapping[str, list[Row]]
+    routing: Mapping[str, list[Turn]]
+    kinds: Mapping[str, list[str]]
+    """Of every folder what kind of image each picture is that has a stored map."""
+
+
+def read_rows(data: Path) -> Rows:
+    """All rows in a fixed order. Raises UserError where the data folder has none."""
+    answering: dict[str, list[Row]] = {}
+    routing: dict[str, list[Turn]] = {}
+    kinds: dict[str, list[str]] = {}
+    for name in PICTURES:
+        done = data / name / "base.done"
+        if done.is_file():
+            made = _of_pictures(data / name, name, int(done.read_text()))
+            answering[name], routing[name], kinds[name] = made
+            answering.setdefault("kind", []).extend(
+                row for row in answering[name] if row.source == "kind"
+            )
+            answering[name] = [row for row in answering[name] if row.source != "kind"]
+    if not kinds:
+        raise UserError(f"{str(data)!r} has no rows: run studies/nano/data.sh first")
+    for name, alike in TEXTS.items():
+        answering[name] = [
+            Row(source=name, place=(alike[number % len(alike)], None), words={"text": read["text"]},
+                turns=tuple((pair["question"], pair["answer"]) for pair in read["qa"]))
+            for number, read in enumerate(read_lines(data / name / "samples.jsonl"))
+        ]  # fmt: skip
+    makers: dict[str, Callable[[random.Random], tuple[str, list[Turn]]]] = {
+        "object": said.object_row,
+        "location": said.location_row,
+    }
+    for name, make in makers.items():
+        rng = random.Random(name)
+        answering[name] = []
+        for _ in range(MADE_UP):
+            text, turns = make(rng)
+            place = (rng.choice(("photos", "places", "kinds")), None)
+            row = Row(source=name, place=place, words={name: text}, turns=tuple(turns))
+            answering[name].append(row)
+            routing["photos"] += [(question, letters((name,))) for question, _ in turns[:2]]
+    _add_routing(data, routing)
+    return Rows(answering=answering, routing=routing, kinds=kinds)
+
+
+def _of_pictures(folder: Path, name: str, encoded: int) -> tuple[list[Row], list[Turn], list[str]]:
+    """Rows of a folder's pictures, its questions with their letters, what kind each picture is."""
+    rng = random.Random(name)
+    pictures = list(read_lines(folder / "pictures.jsonl"))
+    words = {row["id"]: row for row in read_lines(folder / "words.jsonl")}
+    grouped: dict[tuple[int, tuple[str, ...]], list[Turn]] = {}
+    routing: list[Turn] = []
+    told_kinds: dict[str, str] = {}
+    kinds: list[str] = []
+    numbers = {picture["id"]: number for number, picture in enumerate(pictures)}
+    for sample in read_lines(folder / "samples.jsonl"):
+        name_of = Path(sample["images"][0]).stem
+        experts = tuple(e for e in EXPERTS if e in sample["experts"])
+        routing.append((sample["question"], letters(experts)))
+        own = words.get(name_of, {})
+        if sample["task"] == "kind" and name != "charts":
+            told_kinds[name_of] = sample["answer"]
+        if sample["task"] in CHART_TASKS and own.get("chart"):
+            continue  # asked below, about what the expert said
+        if all(own.get(e) for e in experts):
+            answer = said.answer_from(sample, own, rng)
+            if answer is not None:
+                key = (numbers[name_of], experts)
+                grouped.setdefault(key, []).append((sample["question"], answer))
+    for number, picture in enumerate(pictures):
+        chart = picture.get("chart")
+        told = words.get(picture["id"], {}).get("chart")
+        if told and chart:
+            values, span = chart_values(chart, picture["id"])
+            key = (number, ("text", "chart"))
+            for _ in range(2):
+                turns_of = chart_questions(rng, chart["labels"], chart["series"], values, span)
+                grouped.setdefault(key, []).extend(turns_of)
+            routing += [(question, letters(key[1])) for question, _ in grouped[key][-2:]]
+        if number < encoded:
+            kind = told_kinds.get(picture["id"], kind_of(name, picture))
+            kinds.append(CHARTS[chart["type"]] if chart else kind)
+            grouped.setdefault((number, ()), []).extend(_kind_turns(rng, kind, chart))
+    rows = []
+    for (number, experts), turns in grouped.items():
+        known = {e: text for e in EXPERTS if (text := words.get(pictures[number]["id"], {}).get(e))}
+        if number >= encoded and not experts:
+            continue  # only the picture itself tells
+        rows.append(
+            Row(
+                source=name if experts else "kind",
+                place=(name, number if number < encoded else None),
+                words={e: known[e] for e in experts},
+                others={e: text for e, text in known.items() if e not in experts},
+                turns=tuple(turns),
+            )
+        )
+    return rows, routing, kinds
+
+
+def kind_of(name: str, picture: Mapping[str, Any]) -> str:
+    """What kind of image a picture of a folder is."""
+    return KINDS.get(name) or (picture["domain"] if picture["domain"] in PAPERS else "document")
+
+
+def _kind_turns(rng: random.Random, kind: str, chart: Mapping[str, Any] | None) -> list[Turn]:
+    turns = [(ask(rng, "kind"), kind), (ask(rng, "kind"), kind), (either_question(rng, kind), kind)]
+    if chart:
+        turns += [(ask(rng, "chart-kind"), CHARTS[chart["type"]]) for _ in range(2)]
+    return turns
+
+
+def _add_routing(data: Path, routing: dict[str, list[Turn]]) -> None:
+    """Questions of no picture: to the folder whose pictures they may be asked about."""
+    places = {"object": "photos", "location": "places", "chart": "charts", "layout": "pages"}
+    for sample in read_lines(data / "routing" / "samples.jsonl"):
+        experts = sample["experts"]
+        where = next((places[e] for e in places if e in experts), "receipts")
+        turn = (sample["question"], letters(experts))
+        for name in PICTURES if sample["task"] == "kind" else (where,):
+            if name in routing:
+                routing[name].append(turn)
+    rng = random.Random("routing")
+    for _ in range(MADE_UP // 10):
+        one = rng.choice(NEIGHBOURS)
+        kind = rng.choice(("animal", "thing", "object", "vehicle", "person"))
+        turns = (
+            (neighbour_question(rng, kind, one), letters(("location", "object"))),
+            (sign_question(rng, one), letters(("text", "location"))),
+        )
+        routing["places"] += turns
+        routing["pairs"] += turns
+
+
+def letters(experts: Sequence[str]) -> str:
+    """The router's answer that names these experts."""
+    return format_routing([EXPERTS.index(e) for e in experts], expert_letters(len(EXPERTS)))
+
+
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a JSON Lines file; none where it is not there."""
+    if file.is_file():
+        with file.open(encoding="utf-8") as lines:
+            yield from map(json.loads, lines)

@@ -1,0 +1,56 @@
+"""Nano's joint training: rows in ids as the processor writes them, questions apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from openmova.checkpoints import nano_spec as spec
+from openmova.checkpoints.nano import nano_folder
+from openmova.model.processing_mova import MovaProcessor
+from studies.nano import joint
+from studies.nano.joint import Model
+
+TURNS = [("What is this?", "a red kite"), ("How many dogs are there?", "3")]
+WORDS = {"object": "kite 71%"}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    neck = torch.nn.ModuleDict(
+        {"proj": torch.nn.Linear(472, spec.WIDTH), "norm": torch.nn.LayerNorm(spec.WIDTH)}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joint, "new_neck", lambda data: neck)
+        return Model(Path(), Path("models/nano")).eval()
+
+
+@torch.no_grad()
+def test_a_question_gets_the_loss_that_it_has_alone(model: Model) -> None:
+    torch.manual_seed(0)
+    tokens = model.image_tokens(WORDS, torch.randn(25, spec.WIDTH))
+
+    def loss(turns: list[tuple[str, str]]) -> float:
+        encoding = model.encode(len(tokens), [[turn] for turn in turns], is_routing=False)
+        answers = sum(label != joint.IGNORED for label in encoding.labels)
+        return model.loss([encoding], [tokens]).item() * answers
+
+    together = loss(TURNS)
+    assert together == pytest.approx(loss(TURNS[:1]) + loss(TURNS[1:]), rel=1e-3)
+
+
+@pytest.mark.parametrize("is_routing", [False, True])
+def test_the_ids_are_those_of_the_processor(model: Model, is_routing: bool) -> None:
+    processor = MovaProcessor.from_pretrained(nano_folder())
+    question = "How many dogs are there?"
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    made = processor(images=[image], questions=[question])
+    prompt = made["routing_input_ids" if is_routing else "input_ids"]
+    theirs = [i for i in torch.as_tensor(prompt).flatten().tolist() if i != processor.image_token_id]
+    encoding = model.encode(25, [[(question, "3")]], is_routing=is_routing)
+    first = len(model.begin)
+    ours = encoding.ids[:first] + encoding.ids[first + 25 :]
+    length = next(i for i, label in enumerate(encoding.labels) if label != joint.IGNORED)
+    assert ours[: length - 25] == theirs
