@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ from tiny import (
     MORE_TEXT_CONFIGS,
     TEXT_CONFIGS,
     WORDS,
-    TinyExpert,
     image_inputs,
     pictures,
     spec,
@@ -44,6 +44,12 @@ from tiny import (
 
 ROUTING = torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]]).bool()
 QUESTIONS = ["what is this ?", "how many dogs ?", "what cat", "is this red ? what blue"]
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
 
 
 def processor_of(model: MovaForConditionalGeneration) -> MovaProcessor:
@@ -64,12 +70,6 @@ def ready(text: str = "llama", **changes: Any) -> MovaForConditionalGeneration:
     return model
 
 
-def expert(model: MovaForConditionalGeneration, j: int) -> TinyExpert:
-    built = model.model.experts.get(j)
-    assert isinstance(built, TinyExpert)
-    return built
-
-
 def answer(model: MovaForConditionalGeneration, inputs: Any, **keywords: Any) -> Tensor:
     """The new ids of a greedy generation that never ends early."""
     options = {"do_sample": False, "max_new_tokens": 5, "min_new_tokens": 5, **keywords}
@@ -84,7 +84,6 @@ def same(a: Tensor, b: Tensor) -> None:
 
 
 @pytest.mark.parametrize("text", TEXT_CONFIGS)
-@torch.no_grad()
 def test_a_batch_of_mixed_routings_equals_each_row_alone(text: str) -> None:
     model = tiny_model(text)
     rows = [0, 1, 2, 3]
@@ -98,27 +97,22 @@ def test_a_batch_of_mixed_routings_equals_each_row_alone(text: str) -> None:
         same(together.gates[i], single.gates[0])
 
 
-@torch.no_grad()
 def test_padding_on_either_side_changes_nothing() -> None:
     model = tiny_model()
     left = inputs_of(model, [0, 3])
     right = inputs_of(model, [0, 3], padding_side="right")
     assert not torch.equal(left["input_ids"], right["input_ids"])
-    logits = [
-        model(**x, routing=ROUTING[:2]).logits[x["attention_mask"].bool()] for x in (left, right)
-    ]
-    same(logits[0], logits[1])
+    before, after = (model(**x, routing=ROUTING[:2]).logits for x in (left, right))
+    same(before[left["attention_mask"].bool()], after[right["attention_mask"].bool()])
 
 
-@torch.no_grad()
 def test_an_expert_runs_once_a_batch_on_the_rows_that_chose_it() -> None:
     model = tiny_model()
     model(**inputs_of(model, [0, 1, 2, 3]), routing=ROUTING)
-    assert [expert(model, j).batches for j in range(3)] == [[2], [2], [2]]
+    assert [model.model.experts.get(j).batches for j in range(3)] == [[2], [2], [2]]
     assert model.model.base.batches == [4]
 
 
-@torch.no_grad()
 def test_an_unselected_expert_is_never_built_and_equals_an_absent_one(tmp_path: Path) -> None:
     tiny_model().save_pretrained(tmp_path)
     whole = MovaForConditionalGeneration.from_pretrained(tmp_path)
@@ -127,16 +121,14 @@ def test_an_unselected_expert_is_never_built_and_equals_an_absent_one(tmp_path: 
     (tmp_path / "experts" / "two.safetensors").unlink()
     poor = MovaForConditionalGeneration.from_pretrained(tmp_path)
     assert whole.model.experts.built == []
-    assert torch.equal(
-        whole(**inputs, routing=routing).logits, poor(**inputs, routing=routing).logits
-    )
+    expected, found = (m(**inputs, routing=routing).logits for m in (whole, poor))
+    assert torch.equal(found, expected)
     assert poor.model.experts.built == ["one"]
     assert not [name for name, _ in poor.named_parameters() if ".experts.1." in name]
     with pytest.raises(UserError, match=r"lacks experts/two\.safetensors: download it again"):
         poor.model.experts.get(1)
 
 
-@torch.no_grad()
 def test_a_row_without_picture_keeps_its_text() -> None:
     model = tiny_model()
     processor = processor_of(model)
@@ -144,24 +136,24 @@ def test_a_row_without_picture_keeps_its_text() -> None:
     text = processor(questions=QUESTIONS[1])
     logits = model(**mixed, routing=ROUTING[:2]).logits
     same(logits[1, -text["input_ids"].shape[1] :], model(**text).logits[0])
+    assert answer(model, text).shape == (1, 5)
 
 
 # Both passes
 
 
-def router_inputs(
-    model: MovaForConditionalGeneration, inputs: Any
-) -> tuple[Tensor, Tensor, Tensor]:
+def route(model: MovaForConditionalGeneration, inputs: Any, **options: Any) -> RoutingResult:
     base_map = model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"])
-    return inputs["routing_input_ids"], inputs["routing_attention_mask"], base_map
+    return model.route(
+        inputs["routing_input_ids"], inputs["routing_attention_mask"], base_map, **options
+    )
 
 
-@torch.no_grad()
 def test_generate_finds_the_routing_that_route_tells() -> None:
     model = ready(seed=1)
     inputs = inputs_of(model, [0, 1, 2, 3])
     for constrained in (False, True):
-        result = model.route(*router_inputs(model, inputs), constrained=constrained)
+        result = route(model, inputs, constrained=constrained)
         assert result.routing.shape == result.scores.shape == (4, 3)
         assert ((result.scores >= 0) & (result.scores <= 1)).all()
         by_itself = answer(model, inputs, constrained=constrained)
@@ -170,7 +162,6 @@ def test_generate_finds_the_routing_that_route_tells() -> None:
     assert all(set(text) <= set("ABC, none") for text in result.texts)
 
 
-@torch.no_grad()
 def test_max_experts_limits_the_routing() -> None:
     model = ready(routing={"grid": (1, 2), "max_new_tokens": 8, "constrained": True})
     inputs = inputs_of(model, [0, 1, 2, 3])
@@ -185,29 +176,16 @@ def test_max_experts_limits_the_routing() -> None:
     assert not (one & ~free).any()
 
 
-@torch.no_grad()
 def test_a_prompt_may_show_another_pool_than_the_model_s_own() -> None:
     model = ready(routing={"grid": (1, 2), "max_new_tokens": 8, "constrained": True})
     inputs = inputs_of(model, [0, 1, 2, 3])
-    given = router_inputs(model, inputs)
-    own, same_size = model.route(*given), model.route(*given, pool_size=3)
-    assert torch.equal(own.routing, same_size.routing)
-    fewer = model.route(*given, pool_size=2)
+    assert torch.equal(route(model, inputs).routing, route(model, inputs, pool_size=3).routing)
+    fewer = route(model, inputs, pool_size=2)
     assert fewer.routing.shape == fewer.scores.shape == (4, 2)
-    assert not model.route(*given, pool_size=0).routing.any()
+    assert not route(model, inputs, pool_size=0).routing.any()
 
 
-@torch.no_grad()
-def test_the_base_runs_once_for_both_passes() -> None:
-    model = ready()
-    answer(model, inputs_of(model, [0, 1]))
-    assert model.model.base.batches == [2]
-
-
-@torch.no_grad()
-def test_tokens_that_the_router_saw_serve_rows_without_expert(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_router_s_tokens_serve_rows_without_expert(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ready()
     inputs = inputs_of(model, [0, 1, 2, 3])
     fixed = [ExpertSelection(fixed=tuple(row)) for row in ROUTING.tolist()]
@@ -235,55 +213,40 @@ def test_tokens_that_the_router_saw_serve_rows_without_expert(
         assert adapted == [left]
 
 
-@torch.no_grad()
-def test_routing_a_batch_equals_routing_each_row() -> None:
+def test_a_batch_is_routed_and_answered_as_each_row_alone() -> None:
     model = ready()
-    results = []
-    for rows in ([0, 1, 2, 3], [0], [1], [2], [3]):
-        inputs = inputs_of(model, rows)
-        results.append(model.route(*router_inputs(model, inputs)))
-    together, singles = results[0], results[1:]
-    assert torch.equal(together.routing, torch.cat([r.routing for r in singles]))
-    same(together.scores, torch.cat([r.scores for r in singles]))
-    assert together.texts == [text for r in singles for text in r.texts]
+    batch = inputs_of(model, [0, 1, 2, 3])
+    answers = answer(model, batch)
+    assert model.model.base.batches == [4]  # once for both passes
+    together = route(model, batch)
+    for i in range(4):
+        inputs = inputs_of(model, [i])
+        alone = route(model, inputs)
+        assert torch.equal(together.routing[i], alone.routing[0])
+        same(together.scores[i], alone.scores[0])
+        assert [together.texts[i]] == alone.texts
+        assert torch.equal(answers[i : i + 1], answer(model, inputs))
 
 
 # Generation
 
 
 @pytest.mark.parametrize("text", TEXT_CONFIGS)
-@torch.no_grad()
 def test_cached_equals_uncached(text: str) -> None:
     model = tiny_model(text)
     inputs = inputs_of(model, [0, 3], with_routing=False)
-    options: dict[str, Any] = {
-        "do_sample": False,
-        "max_new_tokens": 5,
-        "min_new_tokens": 5,
-        "return_dict_in_generate": True,
-        "output_logits": True,
-        "routing": ROUTING[:2],
-    }
+    options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 5, "min_new_tokens": 5}
+    options |= {"return_dict_in_generate": True, "output_logits": True, "routing": ROUTING[:2]}
     cached = model.generate(**inputs, **options, use_cache=True)
     uncached = model.generate(**inputs, **options, use_cache=False)
     assert torch.equal(cached.sequences, uncached.sequences)
     same(torch.stack(cached.logits), torch.stack(uncached.logits))
-    whole = torch.cat([inputs["attention_mask"], torch.ones(2, 5, dtype=torch.long)], dim=1)
-    forward = model(
-        **{**inputs, "input_ids": cached.sequences, "attention_mask": whole}, routing=ROUTING[:2]
-    )
+    mask = torch.cat([inputs["attention_mask"], torch.ones(2, 5, dtype=torch.long)], dim=1)
+    whole = {**inputs, "input_ids": cached.sequences, "attention_mask": mask}
+    forward = model(**whole, routing=ROUTING[:2])
     same(torch.stack(cached.logits, dim=1), forward.logits[:, -6:-1])
 
 
-@torch.no_grad()
-def test_a_batch_answers_as_each_row_alone() -> None:
-    model = ready()
-    together = answer(model, inputs_of(model, [0, 1, 2, 3]))
-    for i in range(4):
-        assert torch.equal(together[i : i + 1], answer(model, inputs_of(model, [i])))
-
-
-@torch.no_grad()
 def test_sampling_follows_the_seed() -> None:
     model = ready()
     inputs = inputs_of(model, [0, 1])
@@ -295,7 +258,6 @@ def test_sampling_follows_the_seed() -> None:
     assert not torch.equal(drawn[0], drawn[2])
 
 
-@torch.no_grad()
 def test_beams_and_several_answers() -> None:
     model = ready()
     inputs = inputs_of(model, [0, 1])
@@ -317,15 +279,7 @@ def test_streaming_gives_the_answer_and_nothing_of_the_routing() -> None:
     assert streamed.split() == model.tokenizer.decode(answer(model, inputs)[0]).split()
 
 
-@torch.no_grad()
-def test_text_alone_needs_no_picture() -> None:
-    model = tiny_model()
-    inputs = processor_of(model)(questions="what is this ?")
-    assert answer(model, inputs).shape == (1, 5)
-
-
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-@torch.no_grad()
 def test_a_pool_may_be_empty() -> None:
     fields = {**vars(tiny_config().adapter), "expert_channels": ()}
     model = ready(experts=[], adapter=fields)
@@ -337,13 +291,14 @@ def test_a_pool_may_be_empty() -> None:
 # Training
 
 
-def gradients(model: MovaForConditionalGeneration) -> dict[str, Tensor | None]:
+@torch.enable_grad()
+def gradients(model: MovaForConditionalGeneration) -> dict[str, Tensor]:
     model.zero_grad()
     inputs = inputs_of(model, [0, 1, 2, 3], with_routing=False)
     labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
     labels = labels.masked_fill(labels == model.config.image_token_id, -100)
     model(**inputs, routing=ROUTING, labels=labels).loss.backward()
-    return {name: parameter.grad for name, parameter in model.named_parameters()}
+    return {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
 
 
 def test_gradients_reach_every_trained_part_with_and_without_checkpointing() -> None:
@@ -352,21 +307,14 @@ def test_gradients_reach_every_trained_part_with_and_without_checkpointing() -> 
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     plain = gradients(model)
-    for name, gradient in plain.items():
-        if ".experts." in name:
-            assert gradient is None, name
-        else:
-            assert gradient is not None and gradient.count_nonzero(), name
+    learning = {name for name, _ in model.named_parameters() if ".experts." not in name}
+    assert {name for name, gradient in plain.items() if gradient.count_nonzero()} == learning
+    assert plain.keys() == learning
     model.gradient_checkpointing_enable()
     assert model.model.adapter.gradient_checkpointing
-    checkpointed = gradients(model)
-    assert checkpointed.keys() == plain.keys()
-    for name, gradient in plain.items():
-        if gradient is not None:
-            torch.testing.assert_close(checkpointed[name], gradient, msg=name)
+    torch.testing.assert_close(gradients(model), plain)
 
 
-@torch.no_grad()
 def test_the_loss_is_that_of_the_next_token() -> None:
     model = tiny_model()
     inputs = inputs_of(model, [2], with_routing=False)
@@ -381,9 +329,7 @@ def test_the_loss_is_that_of_the_next_token() -> None:
 
 @pytest.mark.parametrize("text", ["llama", "gemma2"])
 @pytest.mark.parametrize("items", [None, 7])
-def test_the_head_where_labels_are_gives_the_loss_and_gradients_of_everywhere(
-    text: str, items: int | None
-) -> None:
+def test_the_head_where_labels_are_gives_the_same_gradients(text: str, items: int | None) -> None:
     model = tiny_model(text)
     inputs = inputs_of(model, [0, 1, 2, 3], with_routing=False)
     labels = torch.full_like(inputs["input_ids"], -100)
@@ -392,6 +338,7 @@ def test_the_head_where_labels_are_gives_the_loss_and_gradients_of_everywhere(
     kept = torch.zeros_like(labels, dtype=torch.bool)
     kept[:, :-1] = labels[:, 1:] != -100
 
+    @torch.enable_grad()
     def run(**keywords: Any) -> tuple[Any, dict[str, Tensor]]:
         model.zero_grad()
         out = model(**inputs, routing=ROUTING, labels=labels, num_items_in_batch=items, **keywords)
@@ -403,13 +350,10 @@ def test_the_head_where_labels_are_gives_the_loss_and_gradients_of_everywhere(
     assert few.logits.shape == (5, len(WORDS))
     same(few.logits, full.logits[kept])
     torch.testing.assert_close(few.loss, full.loss)
-    assert found.keys() == expected.keys()
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, msg=name)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("text", [*TEXT_CONFIGS, *MORE_TEXT_CONFIGS])
-@torch.no_grad()
 def test_the_language_model_says_what_it_says_alone(text: str) -> None:
     model = tiny_model(text)
     native = AutoModelForCausalLM.from_config(model.config.text_config).eval()
@@ -419,18 +363,14 @@ def test_the_language_model_says_what_it_says_alone(text: str) -> None:
     assert torch.equal(model(input_ids=ids).logits, native(input_ids=ids).logits)
 
 
-@torch.no_grad()
 def test_an_image_token_outside_of_the_vocabulary() -> None:
     inside, outside = tiny_model(), tiny_model(image_token_id=1000)
     inputs = inputs_of(inside, [0], with_routing=False)
-    ids = inputs["input_ids"].masked_fill(inputs["input_ids"] == 4, 1000)
     expected = inside(**inputs, routing=ROUTING[:1]).logits
-    assert torch.equal(
-        outside(**{**inputs, "input_ids": ids}, routing=ROUTING[:1]).logits, expected
-    )
+    inputs["input_ids"] = inputs["input_ids"].masked_fill(inputs["input_ids"] == 4, 1000)
+    assert torch.equal(outside(**inputs, routing=ROUTING[:1]).logits, expected)
 
 
-@torch.no_grad()
 def test_no_image_token_is_ever_written() -> None:
     model = tiny_model()
     torch.nn.init.zeros_(model.lm_head.weight)
@@ -443,7 +383,6 @@ def test_no_image_token_is_ever_written() -> None:
 # Files
 
 
-@torch.no_grad()
 def test_save_and_load_round_trip_is_bit_equal(tmp_path: Path) -> None:
     model = ready()
     first, second = tmp_path / "first", tmp_path / "second"
@@ -465,12 +404,10 @@ def test_save_and_load_round_trip_is_bit_equal(tmp_path: Path) -> None:
         assert torch.equal(other(**inputs, routing=ROUTING).logits, expected)
         assert torch.equal(answer(other, inputs), answer(model, inputs))
         assert torch.equal(other.model.adapter.rotary.cos, model.model.adapter.rotary.cos)
-    assert (
-        MovaConfig.from_pretrained(second).to_dict()["adapter"] == model.config.to_dict()["adapter"]
-    )
+    kept, config = MovaConfig.from_pretrained(second).to_dict(), model.config.to_dict()
+    assert kept["adapter"] == config["adapter"]
 
 
-@torch.no_grad()
 def test_tied_embeddings_are_saved_once(tmp_path: Path) -> None:
     text = {**tiny_config().text_config.to_dict(), "tie_word_embeddings": True}
     model = tiny_model(text_config=text)
@@ -481,7 +418,6 @@ def test_tied_embeddings_are_saved_once(tmp_path: Path) -> None:
     assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
 
 
-@torch.no_grad()
 def test_half_precision_reaches_experts_that_come_late(tmp_path: Path) -> None:
     tiny_model().save_pretrained(tmp_path)
     model = MovaForConditionalGeneration.from_pretrained(tmp_path, dtype=torch.bfloat16)
@@ -500,19 +436,12 @@ def test_auto_classes_and_pipeline(tmp_path: Path) -> None:
         assert isinstance(auto.from_pretrained(tmp_path), MovaForConditionalGeneration)
     assert isinstance(AutoProcessor.from_pretrained(tmp_path), MovaProcessor)
     pipe = pipeline("image-text-to-text", model=str(tmp_path))
-    content = [
-        {"type": "image", "image": pictures(1)[0]},
-        {"type": "text", "text": QUESTIONS[0]},
-    ]
+    content = [{"type": "image", "image": pictures(1)[0]}, {"type": "text", "text": QUESTIONS[0]}]
     options = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False}
-    (said,) = pipe(
-        text=[{"role": "user", "content": content}],
-        return_full_text=False,
-        generate_kwargs=options,
-    )
-    expected = model.tokenizer.decode(
-        answer(model, inputs_of(model, [0]))[0], skip_special_tokens=True
-    )
+    messages = [{"role": "user", "content": content}]
+    (said,) = pipe(text=messages, return_full_text=False, generate_kwargs=options)
+    (ids,) = answer(model, inputs_of(model, [0]))
+    expected = model.tokenizer.decode(ids, skip_special_tokens=True)
     assert said["generated_text"].split() == expected.split()
 
 
@@ -555,16 +484,13 @@ def test_an_expert_added_to_the_config_by_hand_is_told_with_the_command(tmp_path
         MovaForConditionalGeneration.from_pretrained(tmp_path)
     config["adapter"]["expert_channels"].append(6)
     file.write_text(json.dumps(config))
-    told = (
-        r"missing keys .*extractors\.3.* no weights of the expert four: .*openmova assemble RECIPE"
-    )
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=r"no weights of the expert four: .*openmova assemble"):
         MovaForConditionalGeneration.from_pretrained(tmp_path)
 
 
-def test_a_repository_of_the_hub_is_fetched_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repository_is_fetched_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="'/no/such/folder' is no folder here and could not be had"):
+        MovaForConditionalGeneration.from_pretrained("/no/such/folder")
     tiny_model().save_pretrained(tmp_path)
     asked = {}
 
@@ -579,24 +505,16 @@ def test_a_repository_of_the_hub_is_fetched_whole(
     assert model.model.experts.get(0).name == "one"
 
 
-def test_a_name_that_is_nothing_is_told() -> None:
-    with pytest.raises(UserError, match="'/no/such/folder' is no folder here and could not be had"):
-        MovaForConditionalGeneration.from_pretrained("/no/such/folder")
-
-
-@torch.no_grad()
 def test_weights_may_be_split_into_several_files(tmp_path: Path) -> None:
     model = tiny_model()
     model.save_pretrained(tmp_path, max_shard_size="20KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
-    loaded = MovaForConditionalGeneration.from_pretrained(
-        tmp_path, device_map={"": torch.get_default_device()}
-    )
+    device_map = {"": torch.get_default_device()}
+    loaded = MovaForConditionalGeneration.from_pretrained(tmp_path, device_map=device_map)
     inputs = inputs_of(model, [0, 2], with_routing=False)
     same(*(m(**inputs, routing=ROUTING[[0, 2]]).logits for m in (model, loaded)))
-    assert all(
-        torch.equal(a, b) for a, b in zip(model.parameters(), loaded.parameters(), strict=True)
-    )
+    for before, after in zip(model.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(before, after)
 
 
 # Errors
@@ -606,22 +524,19 @@ def test_errors_name_the_remedy() -> None:
     model = tiny_model()
     inputs = inputs_of(model, [0])
     ids, places = inputs["input_ids"], torch.zeros(1, 4, 16)
-    with pytest.raises(ValueError, match=r"set model\.tokenizer"):
-        model.generate(**inputs)
-    with pytest.raises(ValueError, match="pixel_values need a routing"):
-        model(**inputs)
-    with pytest.raises(ValueError, match="needs routing_input_ids"):
-        model.generate(ids, **image_inputs(1))
-    with pytest.raises(ValueError, match="the gate needs the question"):
-        model.generate(ids, routing=ROUTING[:1], **image_inputs(1))
-    with pytest.raises(ValueError, match="2 columns but the pool has 3 experts"):
-        model.generate(**inputs, routing=ROUTING[:1, :2])
-    with pytest.raises(ValueError, match="together with image_sizes"):
-        model.generate(ids, routing=ROUTING[:1], pixel_values=inputs["pixel_values"])
-    with pytest.raises(ValueError, match="use the processor saved with this checkpoint"):
-        model(input_ids=ids[:, :5], image_tokens=places[:, :2])
-    with pytest.raises(ValueError, match="either input_ids or inputs_embeds"):
-        model()
+    routing, pixels = ROUTING[:1], inputs["pixel_values"]
+    for told, call in {
+        r"set model\.tokenizer": lambda: model.generate(**inputs),
+        "pixel_values need a routing": lambda: model(**inputs),
+        "needs routing_input_ids": lambda: model.generate(ids, **image_inputs(1)),
+        "gate needs the q": lambda: model.generate(ids, routing=routing, **image_inputs(1)),
+        "2 columns but the pool has 3": lambda: model.generate(**inputs, routing=routing[:, :2]),
+        "with image_sizes": lambda: model.generate(ids, routing=routing, pixel_values=pixels),
+        "use the processor": lambda: model(input_ids=ids[:, :5], image_tokens=places[:, :2]),
+        "either input_ids or inputs_embeds": lambda: model(),
+    }.items():
+        with pytest.raises(ValueError, match=told):
+            call()
 
 
 def test_a_run_of_image_tokens_may_be_cut_at_the_end_only() -> None:
@@ -630,7 +545,3 @@ def test_a_run_of_image_tokens_may_be_cut_at_the_end_only() -> None:
     assert cut.sum(dim=-1).tolist() == [[0, 0, 2, 2]]
     with pytest.raises(ValueError, match="image tokens a row"):
         merge_image_tokens(embeddings, torch.tensor([[5, 4, 4, 6]]), tokens, 4)
-
-
-def test_words_cover_the_letters() -> None:
-    assert {"A", "B", "C", "none"} <= set(WORDS)

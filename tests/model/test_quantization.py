@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from transformers import BitsAndBytesConfig
 
+from commands import fault
 from openmova import Mova, MovaConfig, MovaForConditionalGeneration
 from openmova.checkpoints.memory import measure
 from openmova.errors import UserError
@@ -69,10 +71,15 @@ def loaded(folder: Path, **options: Any) -> MovaForConditionalGeneration:
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_only_the_language_models_linear_layers_change(folder: Path, name: str) -> None:
+@torch.no_grad()
+def test_only_linear_layers_change_slightly(
+    folder: Path, name: str, inputs: dict[str, Any]
+) -> None:
     plain, small = loaded(folder), loaded(folder, quantization=name)
-    small.model.experts.get(1)
-    plain.model.experts.get(1)
+    expected, got = plain(**inputs).logits, small(**inputs).logits
+    allowed = 0.2 if name == "4bit" else 0.03
+    assert 0 < (got - expected).norm() / expected.norm() < allowed
+    assert small.model.experts.built == ["one", "two", "three"]  # read on first use
     linear = quantized_weights(plain)
     assert len(linear) == 2 * 7
     before, after = dict(plain.named_parameters()), dict(small.named_parameters())
@@ -82,21 +89,6 @@ def test_only_the_language_models_linear_layers_change(folder: Path, name: str) 
             assert after[key].dtype != parameter.dtype or type(after[key]) is not type(parameter)
         else:
             assert torch.equal(after[key], parameter), key
-
-
-@pytest.mark.parametrize("name", WAYS)
-@torch.no_grad()
-def test_the_logits_stay_near(folder: Path, name: str, inputs: dict[str, Any]) -> None:
-    plain, small = loaded(folder), loaded(folder, quantization=name)
-    expected, got = plain(**inputs).logits, small(**inputs).logits
-    allowed = 0.2 if name == "4bit" else 0.03
-    assert 0 < (got - expected).norm() / expected.norm() < allowed
-    assert torch.equal(
-        small.model.encode_base(inputs["pixel_values"], inputs["image_sizes"]),
-        plain.model.encode_base(inputs["pixel_values"], inputs["image_sizes"]),
-    )
-    assert small.model.experts.built == ["one", "two", "three"]  # read on first use
-    assert {p.dtype for p in small.model.experts.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -167,25 +159,14 @@ def test_nano_answers_nearly_as_in_full_precision(name: str, full_answers: list[
 
 
 def test_mistakes_are_told_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ask(**options: Any) -> str:
-        with pytest.raises(UserError) as caught:
-            Mova.from_pretrained("/no/such/folder", **options)
-        message = str(caught.value)
-        assert len(message.splitlines()) == 1
-        return message
-
-    assert ask(quantization="4bits").startswith(
-        "there is no quantization '4bits': did you mean 4bit?"
-    )
+    ask = partial(fault, Mova.from_pretrained, "/no/such/folder")
+    assert "did you mean 4bit?" in ask(quantization="4bits")
     assert "give only one" in ask(device="cpu", device_map="auto")
     assert "give 'auto'" in ask(device_map="all")
     assert "the device 'cuda:99' cannot be used" in ask(device="cuda:99")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for name, way in QUANTIZATIONS.items():
-        assert ask(quantization=name) == (
-            f"the quantization {name!r} needs {way.package}; install it with: "
-            f'pip install "openmova[{way.package}]"'
-        )
+        assert f'pip install "openmova[{way.package}]"' in ask(quantization=name)
         with pytest.raises(UserError):
             find_quantization(name)
 
