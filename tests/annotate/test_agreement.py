@@ -24,9 +24,7 @@ def test_sets_count_only_as_a_whole_and_experts_one_by_one() -> None:
         "chart": {"precision": 1 / 3, "recall": 1.0},
         "shapes": {"precision": None, "recall": None},
     }
-
-
-def test_the_smallest_of_the_best_margins_is_told() -> None:
+    # The smallest of the best margins is told.
     found = agreement(GIVEN, choose, ("ocr", "chart"), margin=1.0)
     assert found["exact"] == 0.25
     assert (found["best_margin"], found["best_exact"]) == (0.03, 0.75)

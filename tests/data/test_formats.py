@@ -68,9 +68,7 @@ def test_pictures_that_are_none(tmp_path: Path) -> None:
         ("hub:nothing", None, "no dataset of the hub"),
     ],
 )
-def test_files_that_hold_no_data(
-    tmp_path: Path, path: str, content: bytes | None, told: str
-) -> None:
+def test_files_without_data(tmp_path: Path, path: str, content: bytes | None, told: str) -> None:
     if content is not None:
         (tmp_path / path).write_bytes(content)
     with pytest.raises(UserError) as caught:
