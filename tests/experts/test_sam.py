@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import SamVisionConfig, SamVisionModel
 
-from openmova.experts.sam import Attention
+from openmova.experts.sam import GridAttention
 
 from .oracles import renamed
 from .small import randomise, small_expert
@@ -62,19 +62,17 @@ def test_vary_is_sam_and_a_convolution_that_halves_the_map() -> None:
 @torch.no_grad()
 def test_global_layers_attend_in_one_picture_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    positions = Attention.relative_positions
-    monkeypatch.setattr(
-        Attention, "relative_positions", lambda self, q: seen.append(len(q)) or positions(self, q)
-    )
+    bias = GridAttention.bias
+    monkeypatch.setattr(GridAttention, "bias", lambda self, q: seen.append(len(q)) or bias(self, q))
     small_expert("sam", layers=2)(torch.randn(2, 3, 64, 64))
     assert seen == [2 * 9, 1, 1]
 
 
 @torch.no_grad()
 def test_a_relative_position_is_the_difference_of_query_and_key() -> None:
-    attention = Attention(8, 1, 3)
+    attention = GridAttention(8, 1, 3)
     randomise(attention)
     q = torch.randn(1, 1, 3, 3, 8)
-    bias = attention.relative_positions(q)[0, 0]
+    bias = attention.bias(q.flatten(2, 3))[0, 0]
     expected = q[0, 0, 2, 0] @ (attention.rel_pos_h[2 - 1 + 2] + attention.rel_pos_w[0 - 2 + 2])
     torch.testing.assert_close(bias[2 * 3 + 0, 1 * 3 + 2], expected)

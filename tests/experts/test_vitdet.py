@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from openmova.experts.codetr import Attention as CoDetrAttention
 from openmova.experts.codetr import Rotary
-from openmova.experts.vitdet import ChannelNorm, ViTBlock, into_windows, out_of_windows
+from openmova.experts.transformer import ChannelNorm, ViTBlock, into_windows, out_of_windows
 
 from .small import randomise
 
