@@ -10,8 +10,7 @@ from torch import nn
 from openmova.experts import build_expert
 
 SIZES: dict[str, dict[str, Any]] = {
-    "cell": {"size": 64, "channels": 16, "blocks": 2},
-    "lite0": {"size": 64, "neck": 16, "grid": (5, 6)},
+    "lite2": {"size": 64, "neck": 16, "grid": (5, 6)},
     "clip": {"width": 24, "layers": 3, "heads": 3, "mlp": 40, "patch": 8, "size": 40},
     "dinov2": {
         "width": 24,

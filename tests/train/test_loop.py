@@ -16,7 +16,6 @@ from openmova.data.mixture import Mixture
 from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.experts.base import Expert
-from openmova.experts.cell import CellExpert
 from openmova.experts.vit import VitEncoder
 from openmova.model.processing_mova import IGNORED
 from openmova.train import preparation
@@ -53,7 +52,6 @@ def test_what_is_annotated_is_run_and_nothing_else(
         monkeypatch.setattr(kind, "forward", forward)
 
     counted(VitEncoder)
-    counted(CellExpert)
     recipe = load_recipe(SMOKE, FAST)
     mixture = prepare(recipe).mixture
     seen = [mixture.sample(0, i, BadSamples()) for i in range(8 * 2)]

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from openmova.experts.base import Expert
 from openmova.experts.boxes import Found, find_things
 from openmova.experts.onnx_session import OnnxSession
-from openmova.experts.spec_files import find_file, save_file
-from openmova.experts.token_codes import WIDTH, TokenCodes
+from openmova.experts.token_codes import WordExpert, WordOptions
 
 LISTED = 12
 """So many things get a line of their own in the text, the largest first."""
@@ -37,20 +35,16 @@ class Heads(NamedTuple):
     distances: tuple[str, ...]
 
 
-class DetectorExpert(Expert):
+class DetectorExpert(WordExpert):
     """A frozen detector; a subclass names its classes, heads and view.
 
     Args:
-        tokenizer: path of the language model's tokenizer.json.
-        width: of a token's code; the language model's own loses nothing.
         path: of the graph; None: the kind's usual one.
         threshold: score from which a thing is counted.
-        grid: of the map. rows: which of its rows the text may fill, from the first to before the
-            second; None: all.
+        words: see WordExpert.
     """
 
     classes: ClassVar[tuple[str, ...]]
-    usual_path: ClassVar[str]
     heads: ClassVar[Heads]
     strides: ClassVar[tuple[int, ...]]
     usual_threshold: ClassVar[float]
@@ -58,35 +52,18 @@ class DetectorExpert(Expert):
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
-        tokenizer: str,
-        width: int = WIDTH,
         path: str | None = None,
         threshold: float | None = None,
-        grid: Sequence[int] = (24, 24),
-        rows: Sequence[int] | None = None,
-        folder: Path | None = None,
+        **words: Unpack[WordOptions],
     ) -> None:
-        super().__init__(name=name, descriptions=descriptions, channels=width)
-        self.path = path or self.usual_path
-        self.grid, self.rows = (grid[0], grid[1]), rows
+        super().__init__(**words)
         self.threshold = self.usual_threshold if threshold is None else threshold
-        self.codes = TokenCodes(tokenizer, width, folder)
         outputs = [*self.heads.scores, *self.heads.distances]
-        self.session = OnnxSession(find_file(self.path, folder), outputs)
-
-    @classmethod
-    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
-        return cls(**keywords, folder=folder)
-
-    @classmethod
-    def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
-        return find_file(keywords.get("path") or cls.usual_path, folder).stat().st_size
+        self.session = OnnxSession(path or self.files["path"], words.get("folder"), outputs)
 
     def save_files(self, folder: Path) -> None:
-        self.codes.save_files(folder)
-        save_file(self.path, self.session.file, folder)
+        super().save_files(folder)
+        self.session.save_file(folder)
 
     def inside(self, picture: Tensor) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of where the picture lies in its view [channels, h, w]."""
@@ -96,8 +73,8 @@ class DetectorExpert(Expert):
     def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
         """Boxes [N, 4] of the view -> of the picture with this height and width."""
 
-    def forward(self, view: Tensor) -> Tensor:
-        """float [B, 3 or more, h, w] -> [B, width, *grid]: token codes of the text."""
+    def texts(self, view: Tensor) -> list[str]:
+        """Of float [B, 3 or more, h, w]."""
         texts = []
         for picture in view:
             levels = self._run(picture)
@@ -109,7 +86,7 @@ class DetectorExpert(Expert):
                 for x0, y0, x1, y1 in [thing.box]
             ]
             texts.append(self.text(things, (height, width)))
-        return self.codes.write(texts, self.grid, self.rows).to(view.device)
+        return texts
 
     def find(self, images: Tensor, sizes: Tensor) -> list[list[Found]]:
         """What is in each picture; boxes in its pixels.

