@@ -42,7 +42,7 @@ def test_a_package_adds_a_kind_and_the_built_expert_is_frozen() -> None:
     ("wrong", "message"),
     [
         ({"kind": "dot"}, "unknown kind of expert 'dot'; did you mean dots"),
-        ({"kind": "zzzzzzz"}, "known are lite0, lite2, cell, .*, hf, onnx"),
+        ({"kind": "zzzzzzz"}, "known are lite2, text, .*, hf, onnx"),
         ({"kind": None}, 'needs a "kind"'),
         ({"kind": "broken"}, "can't be imported: No module named 'no_such_module'; repair"),
         ({"kind": "other"}, "must name a subclass"),

@@ -74,17 +74,16 @@ def check(
     each: Counter[str] = Counter()
     domains: Counter[str] = Counter()
     ids: set[str] = set()
-    for index, open_sample in _read_ahead(
-        samples, range(len(samples)) if indices is None else indices
-    ):
+    for sample in _read_ahead(samples, range(len(samples)) if indices is None else indices):
         report.looked_at += 1
         try:
-            sample = open_sample()
+            if isinstance(sample, BadSample):
+                raise sample
             if experts is not None:
                 check_experts(sample, experts)
             found = _numbers(sample, measure)
         except BadSample as bad:
-            report.bad.append({"id": bad.id or samples.label(index), "reason": bad.reason})
+            report.bad.append({"id": bad.id or sample.id, "reason": bad.reason})
             continue
         for name, value in found.items():
             numbers.setdefault(name, []).append(value)
@@ -104,31 +103,25 @@ def check(
     return report
 
 
-def _read_ahead(
-    samples: Samples, indices: Iterable[int]
-) -> Iterator[tuple[int, Callable[[], Sample]]]:
-    """Of each index, what gives the sample with its picture or raises BadSample. Pictures are
-    decoded on all cores, some samples ahead."""
+def _read_ahead(samples: Samples, indices: Iterable[int]) -> Iterator[Sample | BadSample]:
+    """The samples with their pictures, which are decoded on all cores, some samples ahead. The
+    records are read here, for a stream has one reader."""
     threads = os.cpu_count() or 1
-    queue: deque[tuple[int, Future[Sample]]] = deque()
+    queue: deque[Future[Sample | BadSample]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for index in indices:
-            queue.append((index, _submit(pool, samples, index)))
+            queue.append(pool.submit(_opened, samples.get(index)))
             if len(queue) > 2 * threads:
-                first, future = queue.popleft()
-                yield first, future.result
-        for first, future in queue:
-            yield first, future.result
+                yield queue.popleft().result()
+        for future in queue:
+            yield future.result()
 
 
-def _submit(pool: ThreadPoolExecutor, samples: Samples, index: int) -> Future[Sample]:
-    """The record is read here, for a stream has one reader."""
+def _opened(sample: Sample | BadSample) -> Sample | BadSample:
     try:
-        return pool.submit(samples[index].open)
+        return sample if isinstance(sample, BadSample) else sample.open()
     except BadSample as bad:
-        failed: Future[Sample] = Future()
-        failed.set_exception(bad)
-        return failed
+        return bad
 
 
 def _quantiles(values: Sequence[int]) -> dict[str, int]:

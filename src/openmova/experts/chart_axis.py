@@ -311,7 +311,7 @@ def _parts(line: Line, marks: Sequence[float]) -> list[Label]:
 
 def is_tilted(line: Line) -> bool:
     """Whether a text is not level."""
-    return abs(math.sin(line.box.angle)) > LEVEL
+    return line.box.tilt > LEVEL
 
 
 def _spacing(places: Sequence[float]) -> float:

@@ -120,35 +120,28 @@ def picture_view(
     images: uint8 [B, 3, H, W]; sizes: integer [B, 2]. Returns float32 [B, 3, size, size].
     Raises ValueError as `crop` does.
     """
-    make = {"pad": _pad, "crop": _crop, "corner": _corner}[frame]
-    return torch.stack([make(p, size, mean, std, resample) for p in crop(images, sizes)])
+    views = []
+    for picture in crop(images, sizes):
+        resized = _framed(picture, size, mean, frame, resample)
+        view = normalize(resized.float(), mean, std)
+        views.append(F.pad(view, (0, size - view.shape[2], 0, size - view.shape[1])))
+    return torch.stack(views)
 
 
-def _pad(
-    picture: Tensor, size: int, mean: Sequence[float], std: Sequence[float], resample: Resample
+def _framed(
+    picture: Tensor, size: int, mean: Sequence[float], frame: Frame, resample: Resample
 ) -> Tensor:
-    framed = square(picture, [int(255 * value) for value in mean])
-    return normalize(resize_as_pillow(framed, (size, size), resample).float(), mean, std)
-
-
-def _crop(
-    picture: Tensor, size: int, mean: Sequence[float], std: Sequence[float], resample: Resample
-) -> Tensor:
+    """A picture uint8 [3, h, w] in a square of this size; "corner" leaves out what is filled."""
+    if frame == "pad":
+        whole = square(picture, [int(255 * value) for value in mean])
+        return resize_as_pillow(whole, (size, size), resample)
     h, w = picture.shape[-2:]
-    short = min(h, w)
-    full = (int(size * h / short), int(size * w / short))
-    centre = resize_as_pillow(picture, full, resample, window=(size, size))
-    return normalize(centre.float(), mean, std)
-
-
-def _corner(
-    picture: Tensor, size: int, mean: Sequence[float], std: Sequence[float], resample: Resample
-) -> Tensor:
-    h, w = picture.shape[-2:]
+    if frame == "crop":
+        full = (int(size * h / min(h, w)), int(size * w / min(h, w)))
+        return resize_as_pillow(picture, full, resample, window=(size, size))
     scale = size / max(h, w)
     inner = (max(int(h * scale + 0.5), 1), max(int(w * scale + 0.5), 1))
-    normal = normalize(resize_as_pillow(picture, inner, resample).float(), mean, std)
-    return F.pad(normal, (0, size - inner[1], 0, size - inner[0]))
+    return resize_as_pillow(picture, inner, resample)
 
 
 def resize_as_pillow(
