@@ -223,7 +223,7 @@ class TestATinyReleaseOnTheHub:
         folder = local(RELEASE, yes=True)
         parts = read_encoder(folder, kind="codetr", name="codetr")
         assert "object detector" in parts.spec["descriptions"][0]
-        parts.plan().check(parts.tensors)
+        parts.plan().check()
 
     def test_assembling_asks_before_anything_large_is_fetched(self, online: Hub) -> None:
         weights = {"config.json": b"{}", "model.safetensors": b"large"}

@@ -16,7 +16,7 @@ import torch
 from torch.random import fork_rng
 from transformers import PreTrainedConfig
 
-from openmova.checkpoints.conversion import Conversion, check_target
+from openmova.checkpoints.conversion import Conversion, check_target, save_all
 from openmova.checkpoints.encoder_layouts import BERT
 from openmova.checkpoints.encoders import EncoderParts, read_encoder
 from openmova.checkpoints.language_models import (
@@ -109,7 +109,7 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
         parts[f"experts/{part.spec['name']}"] = part.at(expert_place(part.spec["name"], ""))
     whole = join_parts(parts)
     plan = whole.plan(here.dtype)
-    plan.check(whole.tensors)
+    plan.check()
     processor = MovaProcessor.from_config(
         config,
         tokenizer,
@@ -119,18 +119,11 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
         max_side=here.max_side,
     )
     generation = read_generation_config(language_folder, tokenizer, template)
-
-    def write(folder: Path) -> None:
-        processor.save_pretrained(folder)
-        generation.save_pretrained(folder)
-        (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
-
     conversion = Conversion(
         title="a MoVA from parts",
         plan=plan,
-        tensors=whole.tensors,
         about={"recipe": json.loads(json.dumps(recipe.to_dict()))},
-        prepare=lambda: write,
+        prepare=lambda: lambda folder: save_all(folder, config, processor, generation),
     )
     return conversion, config
 

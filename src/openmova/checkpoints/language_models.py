@@ -7,6 +7,7 @@ transformers renames or joins while it loads is loaded by transformers, whole.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,9 +24,9 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from openmova.checkpoints.conversion import Conversion
+from openmova.checkpoints.conversion import Conversion, save_all
 from openmova.checkpoints.encoder_layouts import RECOMPUTED, recomputed
-from openmova.checkpoints.plan import Drop, KeyMap, Part, Shapes
+from openmova.checkpoints.plan import Drop, Part
 from openmova.checkpoints.source_files import source_name
 from openmova.checkpoints.tensors import Tensors, open_tensors, torch_dtype
 from openmova.errors import UserError, reason
@@ -62,13 +63,12 @@ def language_model_conversion(source: Path, *, dtype: str | None = None) -> Conv
             for file in sorted(source.glob(pattern)):
                 if not file.name.endswith(".index.json"):
                     shutil.copyfile(file, folder / file.name)
-        (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
+        save_all(folder, config)
 
     title = f"a language model ({config.model_type})"
     return Conversion(
         title=title,
         plan=plan,
-        tensors=parts.tensors,
         about={"source": source_name(source), "layout": title},
         prepare=lambda: write,
     )
@@ -89,12 +89,12 @@ def read_language_model(folder: Path) -> LanguageModelParts:
             f"{folder.name}: the head of this language model ({config.model_type}) has a bias or "
             "is no linear layer, which a MoVA's has not: take another language model"
         )
-    expected = {DECODER + name: tuple(t.shape) for name, t in decoder.state_dict().items()}
+    expected = {DECODER + name: tensor for name, tensor in decoder.state_dict().items()}
     if not config.tie_word_embeddings:
-        expected[HEAD] = tuple(head.weight.shape)
+        expected[HEAD] = head.weight
     tensors = open_tensors(folder)
     key_map = _key_map(tensors, shapes, expected)
-    if key_map.keys() != tensors.names().keys() or _places(key_map) != expected.keys():
+    if key_map.keys() != tensors.keys() or not expected.keys() <= set(key_map.values()):
         tensors = Tensors(_load(folder).state_dict(), file=folder.name)
         key_map = _key_map(tensors, shapes, expected)
     return LanguageModelParts(config=config, tensors=tensors, key_map=key_map, expected=expected)
@@ -164,13 +164,15 @@ def _config(folder: Path) -> PreTrainedConfig:
     return config
 
 
-def _key_map(tensors: Tensors, shapes: PreTrainedModel, expected: Shapes) -> dict[str, str | Drop]:
+def _key_map(
+    names: Iterable[str], shapes: PreTrainedModel, expected: Container[str]
+) -> dict[str, str | Drop]:
     """What becomes of every key that is known."""
     head = shapes.get_output_embeddings()
     (head_name,) = {name for name, module in shapes.named_modules() if module is head}
     prefix = f"{shapes.base_model_prefix}."
     key_map: dict[str, str | Drop] = {}
-    for key in tensors.names():
+    for key in names:
         place = DECODER + key.removeprefix(prefix)
         if place in expected:
             key_map[key] = place
@@ -179,10 +181,6 @@ def _key_map(tensors: Tensors, shapes: PreTrainedModel, expected: Shapes) -> dic
         elif recomputed(key):
             key_map[key] = Drop(RECOMPUTED)
     return key_map
-
-
-def _places(key_map: KeyMap) -> set[str]:
-    return {place for place in key_map.values() if isinstance(place, str)}
 
 
 def _load(folder: Path) -> PreTrainedModel:
