@@ -99,13 +99,6 @@ def test_the_config_is_of_the_published_sizes_and_of_config_json() -> None:
     assert config.dtype == torch.bfloat16
 
 
-def test_without_a_config_names_and_shapes_are_planned_all_the_same() -> None:
-    told, _ = planned(tiny_release.state())
-    config, plan = plan_release({}, Tensors(tiny_release.state()))
-    plan.check()
-    assert str(config.gate_text_config) == str(told.gate_text_config)
-
-
 @pytest.mark.parametrize(
     "key",
     [
@@ -214,10 +207,8 @@ def test_the_converted_folder_holds_the_same_numbers(source: Path, converted: Pa
         ("lm_head.weight", "lm_head.weight"),
     ):  # fmt: skip
         assert torch.equal(own[ours], released[key])
-    vary = model.model.experts.get(1).state_dict()
-    assert torch.equal(
-        vary["net_2.weight"], released["model.vision_tower.vision_tower_2.net_2.weight"]
-    )
+    vary = model.model.experts.get(1).get_parameter("net_2.weight")
+    assert torch.equal(vary, released["model.vision_tower.vision_tower_2.net_2.weight"])
 
 
 def test_the_converted_folder_answers(converted: Path) -> None:

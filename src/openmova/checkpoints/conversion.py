@@ -43,9 +43,9 @@ class Conversion:
     """What becomes of every tensor; not checked."""
     about: Mapping[str, Any]
     """What the report says of the source: plain JSON types."""
-    prepare: Callable[[], Callable[[Path], object]]
-    """Looks at what belongs into the folder beside the weights (config, tokenizer), and returns
-    what writes it there. Raises UserError where the source lacks some of it."""
+    write_small_files: Callable[[Path], object]
+    """Writes what belongs into the folder beside the weights (config, tokenizer). Raises UserError
+    where the source lacks some of it."""
 
     def write(self, target: Path) -> dict[str, Any]:
         """Convert into the new folder `target`; returns the report of it.
@@ -73,7 +73,7 @@ class Conversion:
                     f"{entry.source} is of the type {dtype_name(entry.dtype)}: give a --dtype for "
                     "it"
                 )
-        write_small_files = self.prepare()
+        self.write_small_files(folder)  # first: what lacks is known before the weights are read
         check_room(folder, plan.nbytes, NO_ROOM)
         checksums = self._write_weights(folder)
         report = {
@@ -94,7 +94,6 @@ class Conversion:
             "dropped": plan.dropped,
         }
         (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
-        write_small_files(folder)
         return report
 
     def verify(self, folder: Path) -> int:

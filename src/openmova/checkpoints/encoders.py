@@ -64,7 +64,7 @@ def encoder_conversion(
         title=parts.title,
         plan=plan,
         about={"source": source.name, "layout": parts.title, "spec": parts.spec},
-        prepare=lambda: lambda folder: (folder / SPEC_FILE).write_text(text, encoding="utf-8"),
+        write_small_files=lambda folder: (folder / SPEC_FILE).write_text(text, encoding="utf-8"),
     )
 
 

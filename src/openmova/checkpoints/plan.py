@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from huggingface_hub import split_state_dict_into_shards_factory
@@ -143,10 +143,10 @@ class Part:
         """Every tensor of these, at the place of its name."""
         return cls(tensors=tensors, key_map={name: name for name in tensors}, expected=tensors)
 
-    def at(self, start: str) -> Part:
+    def at(self, start: str) -> Self:
         """The same with places that begin so."""
-        return Part(
-            tensors=self.tensors,
+        return replace(
+            self,
             key_map={k: p if isinstance(p, Drop) else start + p for k, p in self.key_map.items()},
             expected={start + place: tensor for place, tensor in self.expected.items()},
             resizable=[start + place for place in self.resizable],

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -85,22 +85,21 @@ def release_conversion(
     """
     config, plan = read_release(source, tensors, dtype)
 
-    def prepare() -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
         processor = _processor(source, config, question_tokenizer)
-        tokenizer, end = processor.tokenizer, processor.tokenizer.eos_token_id
+        tokenizer = processor.tokenizer
+        end = tokenizer.get_vocab().get(END_OF_TURN, tokenizer.eos_token_id)
+        begin = tokenizer.bos_token_id
         generation = GenerationConfig(
-            do_sample=False,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.get_vocab().get(END_OF_TURN, end),
-            pad_token_id=tokenizer.get_vocab().get(END_OF_TURN, end),
+            do_sample=False, bos_token_id=begin, eos_token_id=end, pad_token_id=end
         )
-        return lambda folder: save_all(folder, config, processor, generation)
+        save_all(folder, config, processor, generation)
 
     return Conversion(
         title="the released MoVA",
         plan=plan,
         about={"source": source_name(source), "layout": "released MoVA"},
-        prepare=prepare,
+        write_small_files=write,
     )
 
 
