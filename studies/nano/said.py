@@ -146,8 +146,8 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
         kinds = rng.choice(groups) if groups else rng.choice((None, *THINGS))
         kinds = kinds if rng.random() < 0.75 else None
         # "Which bird is it?" asks for more than "bird".
-        is_exact = kinds is not None and kinds[0] == everyday[first] and exact_name
-        answer = exact_name[1] if is_exact else everyday[first]
+        is_exact = kinds is not None and kinds[0] == everyday[first]
+        answer = exact_name[1] if is_exact and exact_name else everyday[first]
         turns.append((name_question(rng, kinds), answer))
     for key, members in (("animal", ANIMALS), ("food", FOOD), ("plant", PLANTS)):
         fitting = [i for i in chosen if i in members]
