@@ -10,17 +10,21 @@ import pytest
 
 from data.files import write_samples
 from openmova.data.formats import read_samples
+from openmova.data.hf_datasets import KEPT_ROWS, StreamedRows
 from openmova.errors import UserError
 
 
-def test_a_streamed_dataset_gives_the_same_rows(tmp_path: Path) -> None:
+def streamed(folder: Path, rows: int, count: int) -> Any:
+    """A stream of so many rows that is said to have `count`."""
     datasets = pytest.importorskip("datasets")
-    from openmova.data.hf_datasets import KEPT_ROWS, StreamedRows
+    path = str(write_samples("parquet", folder, rows))
+    read = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
+    return StreamedRows("hub", read, count, folder)
 
+
+def test_a_streamed_dataset_gives_the_same_rows(tmp_path: Path) -> None:
     count = 2 * KEPT_ROWS + 5
-    path = str(write_samples("parquet", tmp_path, count))
-    rows = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
-    samples = StreamedRows("hub", rows, count, tmp_path)
+    samples = streamed(tmp_path, count, count)
     for index in [0, 1, 1, 4, 3, 50, 51, 2, *range(count), 0]:
         assert samples[index].id == f"s{index}"
     assert samples[7].open().image is not None
@@ -28,13 +32,8 @@ def test_a_streamed_dataset_gives_the_same_rows(tmp_path: Path) -> None:
 
 
 def test_a_stream_that_ends_early_is_told(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
-    from openmova.data.hf_datasets import StreamedRows
-
-    path = str(write_samples("parquet", tmp_path, 3))
-    rows = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
     with pytest.raises(UserError, match="ended before its 9 samples"):
-        StreamedRows("hub", rows, 9, tmp_path)[5]
+        streamed(tmp_path, 3, 9)[5]
 
 
 @pytest.fixture
