@@ -181,10 +181,7 @@ def tests(sheet: Sheet, options: argparse.Namespace) -> None:
     numbers = [f"parity/test_{name}_parity.py" for name in ("adapter", "encoders", "tower")]
     runs = {
         "parity, float32": (["parity"], {}),
-        "parity, bfloat16": (
-            [*numbers, "parity/test_clip_dinov2_vit_parity.py"],
-            {"OPENMOVA_DTYPE": "bfloat16"},
-        ),
+        "parity, bfloat16": (numbers, {"OPENMOVA_DTYPE": "bfloat16"}),
         "fast tests": (files, {}),
     }
     if options.shape == "tiny":

@@ -45,19 +45,14 @@ def test_it_holds_what_asking_gives(
     for other in found.alternatives:
         text = mova.ask(picture, QUESTION, experts=other.experts, max_new_tokens=4).text
         assert other.text == text
-    assert {name: len(blocks) for name, blocks in found.attention.items()} == {
-        "text": 2,
-        "location": 2,
-    }
+    assert [len(found.attention[name]) for name in CHOSEN] == [2, 2]
+    assert len(found.attention) == 2
+    assert "<image> × 4\n" in found.prompt  # what the router read
+    assert all(description in found.prompt for description in found.pool.values())
+    assert found.prompt.endswith("&  is shown?<end><assistant>")
     told = found.to_dict()
     assert told["routing"]["scores"]["text"] == pytest.approx(0.9)
     assert len(told["attention"]["location"][1]) == 8
-
-
-def test_the_prompt_is_what_the_router_read(found: Inspection) -> None:
-    assert "<image> × 4\n" in found.prompt
-    assert all(description in found.prompt for description in found.pool.values())
-    assert found.prompt.endswith("&  is shown?<end><assistant>")
 
 
 def test_the_page_needs_nothing_else_and_describes_its_pictures(found: Inspection) -> None:
@@ -71,11 +66,11 @@ def test_the_page_needs_nothing_else_and_describes_its_pictures(found: Inspectio
     assert page.alts[1].startswith("Attention over the map of text in block 1: strongest ")
     assert page.tags["caption"] == page.tags["table"]
     assert (page.tags["h1"], page.tags["main"]) == (1, 1)
-    assert QUESTION in page.text
-    assert "a<b>.png" in page.text
-    assert found.prompt in page.text
+    assert all(text in page.text for text in (QUESTION, "a<b>.png", found.prompt))
     for weights in found.answer.gates.tolist():
         assert all(f"{weight:.3f}" in page.text for weight in weights)
+    bold = replace(found, answer=replace(found.answer, text="<b>bold</b>"))
+    assert Page(question_page(bold, image="a.png", model="tiny")).tags["b"] == 0
 
 
 def test_a_page_without_experts_says_so(
@@ -90,8 +85,3 @@ def test_a_page_without_experts_says_so(
         "no expert, the base encoder alone",
         "all experts",
     ]
-
-
-def test_an_answer_of_the_model_is_only_text(found: Inspection) -> None:
-    bold = replace(found, answer=replace(found.answer, text="<b>bold</b>"))
-    assert Page(question_page(bold, image="a.png", model="tiny")).tags["b"] == 0

@@ -81,11 +81,11 @@ def test_what_can_be_asked_is_asked_and_the_rest_is_counted(mova: Mova, samples:
     assert "5 of 11 samples were asked" in page.text
 
 
-def test_the_batch_changes_nothing(mova: Mova, samples: Samples) -> None:
-    together, alone = (
-        inspect_data(mova, samples, max_new_tokens=3, batch=batch) for batch in (11, 1)
-    )
+def test_the_batch_changes_nothing_and_some_are_evenly_spaced(mova: Mova, samples: Samples) -> None:
+    together, alone = (inspect_data(mova, samples, max_new_tokens=3, batch=b) for b in (11, 1))
     assert together == alone
+    found = inspect_data(mova, samples, most=4, max_new_tokens=3)  # 0, 2, 5, 8
+    assert (found["asked"], found["left_out"]["n"]) == (2, 2)
 
 
 def test_finished_samples_are_not_asked_again(
@@ -104,25 +104,13 @@ def test_finished_samples_are_not_asked_again(
     with Journal.opened(tmp_path / "run", {}) as journal, pytest.raises(KeyboardInterrupt):
         inspect_data(mova, samples, max_new_tokens=3, batch=2, journal=journal)
     assert len((tmp_path / "run" / "samples.jsonl").read_text().splitlines()) == 4
-
-    def counting(mova: Mova, pairs: Any, **options: Any) -> Any:
-        seen.append(len(pairs))
-        return real(mova, pairs, **options)
-
-    monkeypatch.setattr(data_inspection, "ask_ablated", counting)
+    monkeypatch.setattr(data_inspection, "ask_ablated", real)
     with Journal.opened(tmp_path / "run", {}) as journal:
         assert inspect_data(mova, samples, max_new_tokens=3, batch=2, journal=journal) == whole
     assert len((tmp_path / "run" / "samples.jsonl").read_text().splitlines()) == 11
 
 
-def test_some_samples_are_evenly_spaced(mova: Mova, samples: Samples) -> None:
-    found = inspect_data(mova, samples, most=4, max_new_tokens=3)  # 0, 2, 5, 8
-    assert (found["asked"], found["left_out"]["n"]) == (2, 2)
-
-
-def test_data_without_a_sample_to_ask_is_an_error_with_the_reason(
-    mova: Mova, tmp_path: Path
-) -> None:
+def test_data_without_a_sample_to_ask_is_told_with_the_reason(mova: Mova, tmp_path: Path) -> None:
     path = tmp_path / "data.json"
     path.write_text(json.dumps([record(0), record(1)]))
     with pytest.raises(UserError, match="has no sample that can be asked, such as: there is no f"):
@@ -130,9 +118,7 @@ def test_data_without_a_sample_to_ask_is_an_error_with_the_reason(
 
 
 def test_the_page_of_data_without_annotations_and_domains(mova: Mova, samples: Samples) -> None:
-    plain = [
-        {k: v for k, v in record(n).items() if k not in ("experts", "domain")} for n in range(2)
-    ]
+    plain = [llava(f"<image>\nWhich {n}?", str(n), image=f"{n}.png") for n in range(2)]
     path = samples.images / "plain.json"
     path.write_text(json.dumps(plain))
     found = inspect_data(mova, read_samples(path), max_new_tokens=3)

@@ -134,15 +134,9 @@ def test_two_bins_by_hand() -> None:
     assert found["error"] == pytest.approx((2 * 0.1 + 3 * (0.966667 - 2 / 3)) / 5, abs=1e-4)
 
 
-def test_scores_that_mean_what_they_say_have_no_error() -> None:
+def test_scores_on_edges_and_scores_that_mean_what_they_say() -> None:
+    bins = calibration([0.5, 0.0, 1.0], [True] * 3)["bins"]  # the bin above; the last
+    assert [(b["from"], b["annotated"]["n"]) for b in bins] == [(0.0, 1), (0.5, 1), (0.9, 1)]
     right = [True, False, False, False, True, True]
     assert calibration([0.25] * 4 + [1.0] * 2, right)["error"] == 0
-
-
-def test_a_score_on_the_edge_belongs_to_the_bin_above_and_one_to_the_last() -> None:
-    bins = calibration([0.5, 0.0, 1.0], [True] * 3)["bins"]
-    assert [(b["from"], b["annotated"]["n"]) for b in bins] == [(0.0, 1), (0.5, 1), (0.9, 1)]
-
-
-def test_no_scores_say_nothing() -> None:
     assert calibration([], []) == {"n": 0, "error": 0.0, "bins": []}

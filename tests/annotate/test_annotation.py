@@ -57,9 +57,7 @@ def computed(path: Path, compute: Any = known, shard: str = "1/1") -> Annotation
     return folder
 
 
-def test_a_stopped_shard_goes_on_after_its_last_chunk_and_gets_the_same_bytes(
-    tmp_path: Path,
-) -> None:
+def test_a_stopped_shard_goes_on_after_its_last_chunk_to_the_same_bytes(tmp_path: Path) -> None:
     asked: list[tuple[str, int]] = []
 
     def killed(chunks: Sequence[Chunk]) -> Generator[list[float]]:
@@ -92,11 +90,8 @@ def test_two_processes_on_one_shard_are_refused(tmp_path: Path) -> None:
     computed(tmp_path, compute)
 
 
-def test_a_bad_sample_has_an_id() -> None:
-    assert list(SampleIds(SAMPLES)) == SampleIds(SAMPLES)[:] == IDS
-
-
 def test_it_holds_all_losses_the_chosen_and_the_data_with_them(tmp_path: Path) -> None:
+    assert list(SampleIds(SAMPLES)) == SampleIds(SAMPLES)[:] == IDS
     folder = computed(tmp_path)
     found = folder.merge(SAMPLES)
     assert found == {
@@ -114,6 +109,10 @@ def test_it_holds_all_losses_the_chosen_and_the_data_with_them(tmp_path: Path) -
         assert table[f"loss_{name}"][:3] == pytest.approx(losses[:3])
     read = read_samples(folder.data)
     assert [read[i].experts for i in range(len(read))] == [("ocr", "chart"), (), ("ocr",)]
+    folder.merge(SAMPLES, margin=0.4)  # chooses less, and is noted
+    table = pq.read_table(folder.table)
+    assert table["experts"].to_pylist() == [["ocr"], [], [], []]
+    assert json.loads(table.schema.metadata[b"openmova"]) == {"margin": 0.4}
 
 
 def test_experts_that_the_data_had_are_compared_with_the_choice(tmp_path: Path) -> None:
@@ -122,14 +121,6 @@ def test_experts_that_the_data_had_are_compared_with_the_choice(tmp_path: Path) 
     assert (found["samples"], found["exact"]) == (2, 0.5)
     assert found["experts"]["chart"] == {"precision": 0.0, "recall": None}
     assert (found["best_margin"], found["best_exact"]) == (0.0, 0.5)
-
-
-def test_a_margin_chooses_less_and_is_noted(tmp_path: Path) -> None:
-    folder = computed(tmp_path)
-    folder.merge(SAMPLES, margin=0.4)
-    table = pq.read_table(folder.table)
-    assert table["experts"].to_pylist() == [["ocr"], [], [], []]
-    assert json.loads(table.schema.metadata[b"openmova"]) == {"margin": 0.4}
 
 
 def test_rows_without_losses_are_named(tmp_path: Path) -> None:
@@ -167,9 +158,7 @@ def test_sets_count_only_as_a_whole_and_experts_one_by_one() -> None:
         "chart": {"precision": 1 / 3, "recall": 1.0},
         "shapes": {"precision": None, "recall": None},
     }
-
-
-def test_the_smallest_of_the_best_margins_is_told() -> None:
+    # The smallest of the best margins is told.
     found = agreement(GIVEN, choose, ("ocr", "chart"), margin=1.0)
     assert found["exact"] == 0.25
     assert (found["best_margin"], found["best_exact"]) == (0.03, 0.75)

@@ -24,15 +24,12 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "CHUNK", 4)
 
 
-def write(
-    folder: Path, name: str, ids: Sequence[str] = IDS, model: str = "tiny", probe: str = "base"
-) -> ShardFolder:
+def write(folder: Path, name: str, model: str = "tiny") -> ShardFolder:
     part = Shard.parse(name)
     made = ShardFolder(folder / part.name)
     made.store.begin({"model": model})
-    for rows in part.chunks(len(ids), 4):
-        losses = [row / 3 for row in rows]
-        made.add(probe, rows, ids[rows.start : rows.stop], losses)
+    for rows in part.chunks(len(IDS), 4):
+        made.add("base", rows, IDS[rows.start : rows.stop], [row / 3 for row in rows])
     return made
 
 
@@ -41,9 +38,7 @@ def joined(folder: Path, ids: Sequence[str] = IDS) -> NDArray[np.float32]:
 
 
 @given(st.integers(0, 300), st.integers(1, 12), st.integers(1, 9))
-def test_every_row_is_in_one_shard_and_no_shard_has_much_more(
-    rows: int, count: int, chunk: int
-) -> None:
+def test_every_row_is_in_one_of_shards_of_equal_size(rows: int, count: int, chunk: int) -> None:
     parts = [Shard(number=n + 1, count=count).chunks(rows, chunk) for n in range(count)]
     assert [row for part in parts for piece in part for row in piece] == list(range(rows))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -60,9 +55,8 @@ def test_missing_rows_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"lacks 20 of 20 rows.*\(there is none\)"):
         joined(tmp_path)
     write(tmp_path, "1/2")
-    with pytest.raises(
-        UserError, match=r"lacks 12 of 20 rows, among them 8 \('sample 1'\), .*00001-of-00002"
-    ):
+    named = r"lacks 12 of 20 rows, among them 8 \('sample 1'\), .*00001-of-00002"
+    with pytest.raises(UserError, match=named):
         joined(tmp_path)
 
 
@@ -72,9 +66,8 @@ def test_doubled_rows_are_named(tmp_path: Path, other: str) -> None:
     write(tmp_path, "2/2")
     write(tmp_path, other)  # a shard of another cut, or the same rows again in one file
     row, name = (0, "00001-of-00003") if other == "1/3" else (8, "00002-of-00002")
-    with pytest.raises(
-        UserError, match=rf"row {row} \('sample .'\) of base is there twice.*{name}"
-    ):
+    named = rf"row {row} \('sample .'\) of base is there twice.*{name}"
+    with pytest.raises(UserError, match=named):
         joined(tmp_path)
 
 

@@ -11,28 +11,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import ray
-import torch
 from PIL import Image
 
 from commands import mistake, output, run
 from data.files import llava
-from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.formats import read_samples
 
 SAMPLES = 130  # three chunks
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    mova, processor = tiny_mova()
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(0)
-        for weight in mova.model.adapter.parameters():  # untrained, it ignores the experts
-            weight.normal_(0, 0.2)
-    mova.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -76,22 +61,15 @@ def test_shards_merge_into_what_one_process_writes(data: Path, model: Path, tmp_
 
 @pytest.fixture
 def cluster() -> Iterator[None]:
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=100 * 2**20,
-    )
+    quiet = {"include_dashboard": False, "log_to_driver": False}
+    ray.init(address="local", num_cpus=2, object_store_memory=100 * 2**20, **quiet)
     yield
     ray.shutdown()
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
-def test_a_cluster_goes_on_with_what_is_there_and_writes_the_same_bytes(
-    data: Path, model: Path, tmp_path: Path
-) -> None:
+def test_a_cluster_goes_on_and_writes_the_same(data: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "3.png").write_text("no picture")
     options = ("--model", model, "--batch", 32, "--dtype", "float32", "--bad-share", 0.5)
     whole, on_ray = tmp_path / "whole", tmp_path / "ray"
@@ -114,13 +92,9 @@ def test_a_cluster_goes_on_with_what_is_there_and_writes_the_same_bytes(
         assert (on_ray / file).read_bytes() == (whole / file).read_bytes()
 
 
-def test_a_cluster_without_ray_is_one_line(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "ray" else real(name)
-    )
+def test_a_cluster_needs_ray(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "ray" else find(n))
     told = mistake("annotate", data, "--output", tmp_path / "annotation", "--ray")
     assert 'pip install "openmova[ray]"' in told
 

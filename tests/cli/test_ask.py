@@ -22,16 +22,8 @@ from terminal import COMMAND
 from tiny import pictures
 
 QUESTION = "what is this ?"
-COMMAND_ALONE = [sys.executable, "-m", "openmova"]
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("pictures") / "picture.png"
-    pictures(1)[0].save(path)
-    return str(path)
 
 
 @pytest.fixture
@@ -52,40 +44,29 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{tests.parent / 'src'}:{tests}")
 
 
-def assert_one_line(code: int, stdout: str, stderr: str, told: str = "") -> None:
+def assert_one_line(code: int, stdout: str, stderr: str, told: str) -> None:
     assert code == 2
     assert stdout == ""
-    assert stderr.startswith("openmova: ")
-    assert stderr.count("\n") == 1
-    assert stderr.endswith("\n")
-    assert told in stderr
+    assert stderr.startswith("openmova: ") and told in stderr
+    assert stderr.count("\n") == 1 and stderr.endswith("\n")
 
 
-def refuse(result: Result, told: str = "") -> None:
+def refuse(result: Result, told: str) -> None:
     assert_one_line(result.exit_code, result.stdout, result.stderr, told)
 
 
 class TestAnswers:
-    def test_one_question_gives_the_bare_answer(self, run: Run) -> None:
-        result = run(QUESTION)
-        assert result.exit_code == 0
-        assert result.stdout.count("\n") == 1
-        assert QUESTION not in result.stdout
-        assert result.stderr == ""
+    def test_one_question_gives_the_bare_answer_and_several_a_line_each(self, run: Run) -> None:
+        one = run(QUESTION)
+        assert (one.exit_code, one.stdout.count("\n"), one.stderr) == (0, 1, "")
+        assert QUESTION not in one.stdout
+        several = run(QUESTION, "how many dogs ?")
+        first, second = several.stdout.splitlines(keepends=True)
+        assert first == f"{QUESTION}\t{one.stdout}"
+        assert second.startswith("how many dogs ?\t")
+        assert run("-", stdin=f"{QUESTION}\n\n  how many dogs ?  \n").stdout == several.stdout
 
-    def test_several_questions_give_a_line_each(self, run: Run) -> None:
-        lines = run(QUESTION, "how many dogs ?").stdout.splitlines()
-        assert [line.split("\t")[0] for line in lines] == [QUESTION, "how many dogs ?"]
-        assert lines[0].split("\t")[1] + "\n" == run(QUESTION).stdout
-
-    def test_questions_from_standard_input(self, run: Run) -> None:
-        given = run(QUESTION, "what red ?")
-        read = run("-", stdin=f"{QUESTION}\n\n  what red ?  \n")
-        assert read.stdout == given.stdout
-
-    def test_every_question_is_asked_of_every_image(
-        self, run: Run, image: str, tmp_path: Path
-    ) -> None:
+    def test_every_question_of_every_image(self, run: Run, image: str, tmp_path: Path) -> None:
         other = tmp_path / "what is this ?"  # a file is an image, whatever its name
         pictures(2, seed=1)[1].save(other, "PNG")
         result = run(str(other), QUESTION, "what red ?")
@@ -102,13 +83,8 @@ class TestAnswers:
     def test_json_has_all_that_is_known(self, run: Run, image: str) -> None:
         lines = run(QUESTION, "what red ?", "--json").stdout.splitlines()
         first, second = (json.loads(line) for line in lines)
-        assert list(first) == [
-            "image",
-            "question",
-            "answer",
-            *("boxes", "polygons"),
-            *("routing", "gates", "timings"),
-        ]
+        keys = "image question answer boxes polygons routing gates timings"
+        assert list(first) == keys.split()
         assert (first["image"], first["question"]) == (image, QUESTION)
         assert set(first["routing"]) == {"experts", "scores", "raw"}
         assert set(first["routing"]["scores"]) == {"one", "two", "three"}
@@ -131,19 +107,15 @@ class TestAnswers:
         line = json.loads(run(QUESTION, "--experts", experts, "--json").stdout)
         assert line["routing"] == {"experts": chosen, "scores": {}, "raw": ""}
 
-    def test_at_most_so_many_experts(self, run: Run) -> None:
+    def test_options_of_the_run(self, run: Run, request: pytest.FixtureRequest) -> None:
         line = json.loads(run(QUESTION, "--max-experts", "0", "--json").stdout)
         assert line["routing"]["experts"] == []
-
-    def test_where_and_in_which_numbers(self, run: Run) -> None:
-        result = run(QUESTION, "--experts", "all", "--offload", "--dtype", "bfloat16")
-        assert (result.exit_code, result.stderr) == (0, "")
-
-    def test_on_so_many_threads(self, run: Run, request: pytest.FixtureRequest) -> None:
         threads = torch.get_num_threads()
         request.addfinalizer(lambda: torch.set_num_threads(threads))
+        where = ("--experts", "all", "--offload", "--dtype", "bfloat16")
         for count in (2, 1):
-            run(QUESTION, "--threads", str(count))
+            result = run(QUESTION, *where, "--threads", str(count))
+            assert (result.exit_code, result.stderr) == (0, "")
             assert torch.get_num_threads() == count
 
     def test_the_routing_as_a_table(self, run: Run) -> None:
@@ -162,9 +134,7 @@ class TestDrawing:
         )
 
     @pytest.mark.usefixtures("boxes")
-    def test_one_picture_holds_the_regions_of_all_answers(
-        self, run: Run, image: str, tmp_path: Path
-    ) -> None:
+    def test_all_regions_are_in_one_picture(self, run: Run, image: str, tmp_path: Path) -> None:
         one, both = tmp_path / "one.png", tmp_path / "both.png"
         options = ["--experts", "none", "--json", "--draw"]
         result = run(QUESTION, *options, str(one))
@@ -181,9 +151,7 @@ class TestDrawing:
         assert not np.array_equal(pixels[0], pixels[1])
         assert not np.array_equal(pixels[1], pixels[2])
 
-    def test_without_regions_the_picture_is_written_and_that_is_told(
-        self, run: Run, image: str, tmp_path: Path
-    ) -> None:
+    def test_a_picture_without_regions_is_told(self, run: Run, image: str, tmp_path: Path) -> None:
         path = tmp_path / "out.png"
         result = run(QUESTION, "--experts", "none", "--draw", str(path))
         assert result.exit_code == 0
@@ -192,94 +160,64 @@ class TestDrawing:
         with Image.open(path) as drawn, Image.open(image) as picture:
             assert drawn.tobytes() == picture.tobytes()
 
-    def test_a_target_that_does_not_do_is_told_before_anything_is_loaded(
-        self, run: Run, image: str, tmp_path: Path
-    ) -> None:
+    def test_bad_targets_are_told_beforehand(self, run: Run, image: str, tmp_path: Path) -> None:
         no_model = ["--model", str(tmp_path / "none"), "--draw"]
         refuse(run(QUESTION, *no_model, str(tmp_path / "out.txt")), "end its name with .png")
         refuse(run(QUESTION, *no_model, str(tmp_path / "no" / "out.png")), "there is no folder")
         refuse(run(QUESTION, *no_model, image), "it is the picture itself")
 
 
-class TestMistakes:
-    @pytest.mark.parametrize(
-        ("question", "told"),
-        [("", "is empty"), ("  ", "is empty"), ("x" * 100_000, "at most 4,000")],
-    )
-    def test_question(self, run: Run, question: str, told: str) -> None:
-        refuse(run(question), told)
-
-    def test_question_on_standard_input(self, run: Run) -> None:
-        refuse(run("-", stdin="y" * 5000), "at most 4,000")
-        refuse(run("-", stdin="\n \n"), "no question on standard input")
-
-    @pytest.mark.parametrize("experts", ["thre", "", "one,,two", "all,none"])
-    def test_expert(self, run: Run, experts: str) -> None:
-        refuse(run(QUESTION, "--experts", experts), "The pool is one, two, three")
-
-    def test_expert_nearly_right(self, run: Run) -> None:
-        refuse(run(QUESTION, "--experts", "on,two"), "did you mean one?")
-
-    def test_folder_that_is_no_checkpoint(self, run: Run, tmp_path: Path) -> None:
-        refuse(run(QUESTION, "--model", str(tmp_path)), "is no checkpoint")
-
-    @pytest.mark.parametrize(
-        "options",
-        [
-            ["--max-experts", "-1"],
-            ["--max-experts", "1", "--experts", "all"],
-            ["--max-new-tokens", "0"],
-            ["--max-seconds", "0"],
-            ["--max-seconds", "soon"],
-            ["--device", "nowhere"],
-            ["--dtype", "int8"],
-            ["--quantize", "5bit"],
-            ["--device-map", "auto"],  # with a device
-            ["--no-such-option"],
-        ],
-    )
-    def test_option(self, run: Run, options: list[str]) -> None:
-        refuse(run(QUESTION, *options))
-
-    def test_no_question(self, run: Run) -> None:
-        refuse(run(), "Missing argument 'QUESTION'")
-
-    def test_images_without_a_question(self, run: Run, image: str, tmp_path: Path) -> None:
-        refuse(run(image), "there is no question after")
-        refuse(run(image, QUESTION, "--draw", str(tmp_path / "out.png")), "ask about one")
-
-    def test_no_command(self) -> None:
-        refuse(run_command("aks"), "Did you mean 'ask'?")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([""], "is empty"),
+        (["  "], "is empty"),
+        (["x" * 100_000], "at most 4,000"),
+        ([], "Missing argument 'QUESTION'"),
+        *(
+            ([QUESTION, "--experts", experts], "The pool is one, two, three")
+            for experts in ("thre", "", "one,,two", "all,none")
+        ),
+        ([QUESTION, "--experts", "on,two"], "did you mean one?"),
+        ([QUESTION, "--max-experts", "-1"], "--max-experts"),
+        ([QUESTION, "--max-experts", "1", "--experts", "all"], "experts"),
+        ([QUESTION, "--max-new-tokens", "0"], "--max-new-tokens"),
+        ([QUESTION, "--max-seconds", "0"], "seconds"),
+        ([QUESTION, "--max-seconds", "soon"], "--max-seconds"),
+        ([QUESTION, "--device", "nowhere"], "nowhere"),
+        ([QUESTION, "--dtype", "int8"], "int8"),
+        ([QUESTION, "--quantize", "5bit"], "5bit"),
+        ([QUESTION, "--device-map", "auto"], "device"),  # with a device
+        ([QUESTION, "--no-such-option"], "--no-such-option"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_mistake_is_one_line(run: Run, arguments: list[str], told: str) -> None:
+    refuse(run(*arguments), told)
 
 
-class TestBadImages:
-    """In a process of its own, where libraries could print what they like."""
+def test_other_mistakes_too(run: Run, image: str, tmp_path: Path) -> None:
+    refuse(run("-", stdin="y" * 5000), "at most 4,000")
+    refuse(run("-", stdin="\n \n"), "no question on standard input")
+    refuse(run(image), "there is no question after")
+    refuse(run(image, QUESTION, "--draw", str(tmp_path / "out.png")), "ask about one")
+    refuse(run(QUESTION, "--model", str(tmp_path)), "is no checkpoint")
+    refuse(run_command("aks"), "Did you mean 'ask'?")
 
-    def refuse(self, path: str, told: str) -> None:
-        done = subprocess.run(
-            [*COMMAND_ALONE, "ask", path, QUESTION], capture_output=True, text=True, timeout=60
-        )
+
+@pytest.mark.usefixtures("environment")
+def test_bad_images_are_one_line_where_libraries_could_print_what_they_like(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "TIFF", compression="tiff_lzw")
+    damaged, bomb = tmp_path / "damaged.png", tmp_path / "bomb.png"
+    damaged.write_bytes(file.getvalue().replace(b"\x80", b"\xff"))
+    Image.new("1", (19_000, 19_000)).save(bomb)
+    assert bomb.stat().st_size < 100_000
+    for path, told in ((damaged, "damaged or cut off"), (bomb, "is too large")):
+        command = [sys.executable, "-m", "openmova", "ask", str(path), QUESTION]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert_one_line(done.returncode, done.stdout, done.stderr, told)
-
-    @pytest.fixture(autouse=True)
-    def in_a_process(self, environment: None) -> None:
-        pass
-
-    def test_contents_that_a_library_complains_of(self, tmp_path: Path) -> None:
-        pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "TIFF", compression="tiff_lzw")
-        path = tmp_path / "picture.png"
-        path.write_bytes(file.getvalue().replace(b"\x80", b"\xff"))
-        self.refuse(str(path), "damaged or cut off")
-
-    def test_decompression_bomb(self, tmp_path: Path) -> None:
-        Image.new("1", (19_000, 19_000)).save(tmp_path / "bomb.png")
-        assert (tmp_path / "bomb.png").stat().st_size < 100_000
-        self.refuse(str(tmp_path / "bomb.png"), "is too large")
-
-    def test_name_with_control_characters(self) -> None:
-        self.refuse("a\nb\x1b[31m.png", "there is no file")
 
 
 @pytest.mark.slow
@@ -295,12 +233,8 @@ class TestEndings:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
-    def test_answers_as_questions_come_and_ctrl_c_ends_it_quietly(
-        self, image: str, tiny_folder: str
-    ) -> None:
+    def test_questions_as_they_come_and_a_quiet_ctrl_c(self, image: str, tiny_folder: str) -> None:
         with self.start(image, tiny_folder) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
             process.stdin.write(f"{QUESTION}\n")
             process.stdin.flush()
             assert process.stdout.readline().startswith(f"{QUESTION}\t")
@@ -310,9 +244,6 @@ class TestEndings:
 
     def test_a_reader_that_goes_ends_it_quietly(self, image: str, tiny_folder: str) -> None:
         with self.start(image, tiny_folder) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            assert process.stdin is not None
             process.stdout.close()
             process.stdin.write(f"{QUESTION}\n{QUESTION}\n")
             process.stdin.close()

@@ -17,14 +17,9 @@ from tiny import WORDS, pictures, tiny_question_tokenizer, tiny_tokenizer
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> dict[str, Any]:
-    config = LlamaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=256,
-    )
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
+    sizes |= {"num_attention_heads": 2, "max_position_embeddings": 256}
+    config = LlamaConfig(vocab_size=len(WORDS), **sizes)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "language")
     tiny_tokenizer().save_pretrained(tmp_path / "language")
     public.clip_vision().save_pretrained(tmp_path / "clip")
@@ -49,11 +44,9 @@ def written(recipe: dict[str, Any], folder: Path) -> Path:
 
 def test_a_folder_that_answers(recipe: dict[str, Any], tmp_path: Path) -> None:
     target = tmp_path / "mova"
-    told = json.loads(
-        output("assemble", written(recipe, tmp_path), target, "--json").splitlines()[-1]
-    )
-    assert told["folder"] == str(target)
-    assert told["experts"] == ["sam"]
+    *_, line = output("assemble", written(recipe, tmp_path), target, "--json").splitlines()
+    told = json.loads(line)
+    assert (told["folder"], told["experts"]) == (str(target), ["sam"])
     assert told["tensors"] == len(json.loads((target / "conversion.json").read_text())["tensors"])
     pictures(1)[0].save(tmp_path / "picture.png")
     options = ("--model", target, "--experts", "sam", "--max-new-tokens", "2", "--device", "cpu")

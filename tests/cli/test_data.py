@@ -10,7 +10,6 @@ from PIL import Image
 
 from commands import mistake, output, run
 from data.files import llava, write_lines
-from openmova.checkpoints.tiny import tiny_mova
 
 CHECK = ("data", "check")
 
@@ -70,13 +69,10 @@ def test_a_contact_sheet(good: Path, tmp_path: Path) -> None:
     assert "there is no folder" in mistake(*CHECK, good, "--sheet", nowhere)
 
 
-def test_with_a_model_tokens_and_experts_are_checked(tmp_path: Path) -> None:
-    model, processor = tiny_mova()
-    model.save_pretrained(tmp_path / "model")
-    processor.save_pretrained(tmp_path / "model")
+def test_with_a_model_tokens_and_experts_are_checked(model: Path, tmp_path: Path) -> None:
     rows = [llava(id="a", experts=["text"]), llava(id="b", experts=["txt"])]
     path = write_lines(tmp_path / "a.jsonl", rows)
-    options = ("--model", tmp_path / "model", "--max-tokens", "10")
+    options = ("--model", model, "--max-tokens", "10")
     report = json.loads(run(*CHECK, path, *options, "--json").stdout)
     assert report["bad"] == [{"id": "b", "reason": "unknown expert 'txt': did you mean text?"}]
     # "A square." and its end token, of a tokenizer of bytes.
@@ -86,12 +82,8 @@ def test_with_a_model_tokens_and_experts_are_checked(tmp_path: Path) -> None:
     assert "of more than 10 tokens" in run(*CHECK, path, *options).stdout
 
 
-@pytest.mark.parametrize("content", ["", "\n\n"])
-def test_a_file_without_samples(tmp_path: Path, content: str) -> None:
-    (tmp_path / "a.jsonl").write_text(content)
-    assert "has no samples" in mistake(*CHECK, tmp_path / "a.jsonl")
-
-
-def test_a_missing_file_and_no_command() -> None:
+def test_a_file_without_samples_and_none(tmp_path: Path) -> None:
+    for content in ("", "\n\n"):
+        (tmp_path / "a.jsonl").write_text(content)
+        assert "has no samples" in mistake(*CHECK, tmp_path / "a.jsonl")
     assert "there is no data 'nowhere.json': check the path" in mistake(*CHECK, "nowhere.json")
-    assert "check" in output("data", "--help")

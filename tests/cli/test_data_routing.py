@@ -13,8 +13,6 @@ from commands import mistake, output
 from openmova.data.formats import read_samples
 
 POOL = "ocr: [It reads., A reader.]\nchart: [It plots., Bars.]\nshapes: [It counts.]\n"
-
-
 ROUTING = ("data", "routing")
 
 
@@ -23,20 +21,16 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / "a.png")
     (tmp_path / "pool.yaml").write_text(POOL)
-    write(tmp_path, [record(number) for number in range(30)])
+    lines = [json.dumps(record(number)) for number in range(30)]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines))
     return tmp_path
 
 
-def record(number: int, **changes: Any) -> dict[str, Any]:
+def record(number: int) -> dict[str, Any]:
     turns = [{"role": "user", "content": f"Question {number}?"}]
     turns += [{"role": "assistant", "content": "3"}]
     chosen = [["ocr"], ["chart", "shapes"], []][number % 3]
-    return {"messages": turns, "images": ["pictures/a.png"], "experts": chosen, **changes}
-
-
-def write(folder: Path, records: list[dict[str, Any]]) -> None:
-    lines = [json.dumps(record) for record in records]
-    (folder / "data.jsonl").write_text("\n".join(lines))
+    return {"messages": turns, "images": ["pictures/a.png"], "experts": chosen}
 
 
 def test_annotated_data_becomes_llava_json(folder: Path) -> None:
@@ -52,9 +46,8 @@ def test_annotated_data_becomes_llava_json(folder: Path) -> None:
     again = folder / "new" / "again.json"
     output(*ROUTING, folder / "data.jsonl", again, *options)
     few = folder / "new" / "few.json"
-    fixed = output(
-        *ROUTING, folder / "data.jsonl", few, *options, "--no-augmentation", "--count", 9
-    )
+    options += ("--no-augmentation", "--count", 9)
+    fixed = output(*ROUTING, folder / "data.jsonl", few, *options)
     assert "9 routing instructions" in fixed
     prompts = [record["conversations"][0]["value"] for record in json.loads(few.read_text())]
     assert all("A. It reads.\nB. It plots.\nC. It counts.\n" in prompt for prompt in prompts)

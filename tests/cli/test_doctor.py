@@ -17,15 +17,6 @@ from tiny import tiny_config, tiny_model
 EXPERTS = ["dinov2", "vary", "codetr", "pix2struct", "deplot", "biomedclip", "sam"]
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A checkpoint whose weights nobody could load."""
-    tiny_config().save_pretrained(tmp_path)
-    for name in ("processor_config.json", "tokenizer_config.json", "model.safetensors"):
-        (tmp_path / name).touch()
-    return tmp_path
-
-
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", None)  # a call would fail
@@ -47,8 +38,8 @@ def test_the_release_is_known_without_a_download() -> None:
     assert not any("offload" in way for way in told["fits"]["host memory"])
 
 
-def test_a_folder_is_told_of_without_reading_its_weights(model: Path) -> None:
-    told = report(model, "--tokens", "100")
+def test_a_folder_is_told_of_without_reading_its_weights(unread_folder: Path) -> None:
+    told = report(unread_folder, "--tokens", "100")
     needs = measure(tiny_config(), tokens=100)
     assert told["parts"] == [
         {"name": p.name, "part": p.role, "parameters": p.parameters, "bytes": p.bytes}
@@ -66,18 +57,16 @@ def test_a_release_that_is_not_converted_yet(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("mova*/experts"))
 
 
-def test_the_table_has_a_row_for_each_part(model: Path) -> None:
-    table = output("doctor", "--model", model)
+def test_the_table_has_a_row_for_each_part(unread_folder: Path) -> None:
+    table = output("doctor", "--model", unread_folder)
     for text in ("llama", "base", "adapter", "one", "two", "three", "--offload", "host memory"):
         assert text in table
 
 
-def test_float32_checkpoints_are_told_of(tmp_path: Path) -> None:
-    tiny_model().save_pretrained(tmp_path)
-    for name in ("processor_config.json", "tokenizer_config.json"):
-        (tmp_path / name).touch()
-    assert "This checkpoint is in float32" in output("doctor", "--model", tmp_path)
-    assert report(tmp_path)["dtype"] == "float32"
+def test_float32_checkpoints_are_told_of(unread_folder: Path) -> None:
+    tiny_model().save_pretrained(unread_folder)
+    assert "This checkpoint is in float32" in output("doctor", "--model", unread_folder)
+    assert report(unread_folder)["dtype"] == "float32"
 
 
 @pytest.mark.parametrize("name", ["nanoo", "/no/such/folder"])
@@ -85,12 +74,12 @@ def test_a_name_that_is_nothing(name: str) -> None:
     assert "there is no model" in mistake("doctor", "--model", name)
 
 
-def test_memory_of_gpus_comes_first(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_gpus_comes_first(unread_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Gpu:
         name, total_memory = "A100", 40 * 2**30
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: Gpu)
-    told = report(model)
+    told = report(unread_folder)
     assert list(told["machine"]["memory"]) == ["cuda:0 (A100)", "host memory"]
     assert told["fits"]["cuda:0 (A100)"][0] == "bf16"

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from commands import mistake, output, run
-from openmova.checkpoints.tiny import tiny_mova
 from openmova.inference.mova import Mova
 from studies.open_world import suite as open_world_suite
 
 
-def tiny(folder: Path) -> Path:
-    for part in tiny_mova():
-        part.save_pretrained(folder)
-    return folder
-
-
-def test_open_world_tells_shares_with_their_intervals(tmp_path: Path) -> None:
-    options = ("--model", tiny(tmp_path), "--json", "--batch", 16)
+def test_open_world_tells_shares_with_their_intervals(model: Path) -> None:
+    options = ("--model", model, "--json", "--batch", 16)
     report = json.loads(output("eval", "--suite", "open-world", *options).splitlines()[-1])
     assert (report["suite"], report["n"], len(report["experts"])) == ("open-world", 105, 7)
     low, high = report["exact"]["ci95"]
@@ -29,10 +23,10 @@ def test_open_world_tells_shares_with_their_intervals(tmp_path: Path) -> None:
 
 
 def test_a_stopped_run_goes_on_and_a_finished_one_shows_its_result_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, folder = tiny(tmp_path / "model"), tmp_path / "run"
-    options = ("--suite", "open-world", "--model", model, "--output", folder, "--json")
+    own, folder = shutil.copytree(model, tmp_path / "model"), tmp_path / "run"
+    options = ("--suite", "open-world", "--model", own, "--output", folder, "--json")
     command = ("eval", *options)
     route, calls = open_world_suite.routed, list[int]()
 
@@ -52,7 +46,7 @@ def test_a_stopped_run_goes_on_and_a_finished_one_shows_its_result_again(
     assert json.loads(output(*command).splitlines()[-1]) == first
     assert "seed: 0 -> 5" in mistake(*command, "--seed", 5)
     assert "dtype: absent -> bfloat16" in mistake(*command, "--dtype", "bfloat16")
-    next(model.glob("*.safetensors")).write_bytes(b"another model")
+    next(own.glob("*.safetensors")).write_bytes(b"another model")
     assert "weights: " in mistake(*command)
 
 

@@ -10,16 +10,7 @@ from PIL import Image
 
 from commands import mistake, output
 from data.files import llava
-from openmova.checkpoints.tiny import tiny_mova
 from pages import Page
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    for part in tiny_mova():
-        part.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

@@ -28,23 +28,13 @@ def served(tiny_folder: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[
     """The command as a process, and its address."""
     keys = tmp_path / "keys"
     keys.write_text("sesame\n")
-    options = [
-        "--model",
-        tiny_folder,
-        "--port",
-        "0",
-        "--device",
-        "cpu",
-        "--api-key-file",
-        str(keys),
-    ]
+    options = ["--model", tiny_folder, "--port", "0", "--device", "cpu", "--places", "2"]
     process = subprocess.Popen(
-        [*COMMAND, "serve", *options, "--places", "2"],
+        [*COMMAND, "serve", *options, "--api-key-file", str(keys)],
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[1],
     )
-    assert process.stderr is not None
     line = process.stderr.readline()
     assert "answers at http://127.0.0.1:" in line, line + process.stderr.read()
     yield process, line.split()[-1]
@@ -62,11 +52,9 @@ def test_a_signal_lets_accepted_requests_be_answered(
     model = Path(tiny_folder).name
 
     def ask(_: int) -> Any:
-        messages = asked(picture)
-        stream = client.chat.completions.create(
-            model=model, messages=messages, max_tokens=60, stream=True
+        return client.chat.completions.create(
+            model=model, messages=asked(picture), max_tokens=60, stream=True
         )
-        return stream
 
     def read(stream: Any) -> str:
         return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
@@ -80,7 +68,7 @@ def test_a_signal_lets_accepted_requests_be_answered(
     )
     assert answers == [expected.text] * 2
     assert process.wait(SECONDS) == code
-    assert process.stderr is not None and process.stderr.read() == ""
+    assert process.stderr.read() == ""
 
 
 @pytest.mark.parametrize(
@@ -100,21 +88,12 @@ def test_who_opens_it_to_the_network_is_told_of_keys(
     assert (told in result.stderr.splitlines()) is warned
 
 
-class TestMistakes:
-    def test_a_port_that_is_taken(self, tiny_folder: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = str(taken.getsockname()[1])
-            assert "give another --host or --port" in mistake(
-                "serve", "--model", tiny_folder, "--port", port
-            )
-
-    def test_no_time(self) -> None:
-        assert "give more than 0" in mistake("serve", "--max-seconds", "0")
-
-    def test_no_keys(self, tmp_path: Path) -> None:
-        (tmp_path / "keys").write_text("\n")
-        assert "there is no key" in mistake("serve", "--api-key-file", str(tmp_path / "keys"))
-        assert "cannot read the keys" in mistake("serve", "--api-key-file", str(tmp_path / "none"))
-
-    def test_no_model(self) -> None:
-        assert "nowhere" in mistake("serve", "--model", "nowhere", "--port", "0")
+def test_mistakes(tiny_folder: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        at = ("--model", tiny_folder, "--port", taken.getsockname()[1])
+        assert "give another --host or --port" in mistake("serve", *at)
+    assert "give more than 0" in mistake("serve", "--max-seconds", "0")
+    (tmp_path / "keys").write_text("\n")
+    assert "there is no key" in mistake("serve", "--api-key-file", tmp_path / "keys")
+    assert "cannot read the keys" in mistake("serve", "--api-key-file", tmp_path / "none")
+    assert "nowhere" in mistake("serve", "--model", "nowhere", "--port", "0")

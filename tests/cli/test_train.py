@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import Result
 
-from openmova.cli import app
+from commands import mistake, run
 from openmova.inference.mova import Mova
 from openmova.train.dry_step import DryStep, PartOperations
 from openmova.train.run_folder import RunFolder
@@ -17,20 +17,33 @@ SMOKE = str(Path(__file__).parents[2] / "recipes" / "smoke.yaml")
 FEW = ["steps=2", "batch=2", "data.0.samples=8"]
 
 
-def run(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["train", *arguments])
-    return result.exit_code, result.stdout, result.stderr
+def train(folder: Path, *options: str) -> Result:
+    return run("train", SMOKE, *FEW, *options, "--output", folder)
 
 
-def test_the_smoke_recipe_leaves_a_model_that_answers(tmp_path: Path) -> None:
-    code, out, err = run(SMOKE, *FEW, "log_steps=1", "--output", str(tmp_path))
-    assert (code, out) == (0, f"{tmp_path}/final\n")
-    assert "step 2/2  loss" in err
+def refused(folder: Path, *options: str) -> str:
+    return mistake("train", SMOKE, *FEW, *options, "--output", folder)
+
+
+def test_the_smoke_recipe_leaves_a_model_that_answers_and_is_left_as_it_is(tmp_path: Path) -> None:
+    assert "there is no model" in refused(tmp_path, "model=nowhere")  # and the folder stays free
+    with RunFolder(tmp_path).claim():
+        assert "another run is writing" in refused(tmp_path)
+    result = train(tmp_path, "log_steps=1")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path}/final\n")
+    assert "step 2/2  loss" in result.stderr
     assert (tmp_path / "final" / "model.safetensors").is_file()
     assert (tmp_path / "plot.png").is_file()
     mova = Mova.from_pretrained(tmp_path / "final")
     picture = Path(__file__).parents[1] / "golden" / "image_square.png"
     assert mova.ask(picture, "What is this?", experts="all", max_new_tokens=3).gates.any()
+
+    before = (tmp_path / "final" / "model.safetensors").stat().st_mtime_ns
+    again = train(tmp_path, "log_steps=1", "--resume")
+    assert again.exit_code == 0 and "nothing to do" in again.stderr
+    assert (tmp_path / "final" / "model.safetensors").stat().st_mtime_ns == before
+    assert "holds a run already" in refused(tmp_path, "log_steps=1")
+    assert "seed: 0 -> 1" in refused(tmp_path, "log_steps=1", "seed=1", "--resume")
 
 
 @pytest.fixture
@@ -44,9 +57,7 @@ def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("uncounted")
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path: Path) -> None:
-    code, out, _ = run(SMOKE, *FEW, "--dry-run", "--json", "--output", str(tmp_path / "run"))
-    told = json.loads(out)
-    assert code == 0
+    told = json.loads(train(tmp_path / "run", "--dry-run", "--json").stdout)
     assert (told["steps"], told["samples_a_step"], told["samples"]) == (2, 2, 4)
     assert told["sources"][0]["samples"] == 8
     assert 0 < told["parameters_that_learn"] < told["parameters"]
@@ -59,25 +70,13 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path: Path) ->
 def test_a_dry_run_tells_what_it_can_and_then_all_data_that_is_missing() -> None:
     data = "data=[{path: a.json}, {path: synthetic, samples: 4}, {path: b.tar}]"
     known = ("--samples", "8", "--price", "2", "--device", "a100")
-    code, out, err = run(SMOKE, data, "steps=null", *known, "--dry-run")
-    assert code == 2
-    assert "2 of 3 sources" in err and "a.json" in err and "b.tar" in err
-    assert len(err.splitlines()) == 1
-    assert "the run 2 steps" in out and "1 x NVIDIA A100, 80 GB: it fits" in out
-    for part in ("language model", "location", "optimizer", "can't be used"):
-        assert part in out
-
-
-def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
-    assert run(SMOKE, *FEW, "--output", str(tmp_path))[0] == 0
-    before = (tmp_path / "final" / "model.safetensors").stat().st_mtime_ns
-    code, _, err = run(SMOKE, *FEW, "--output", str(tmp_path), "--resume")
-    assert (code, "nothing to do" in err) == (0, True)
-    assert (tmp_path / "final" / "model.safetensors").stat().st_mtime_ns == before
-    code, _, err = run(SMOKE, *FEW, "--output", str(tmp_path))
-    assert (code, "holds a run already" in err) == (2, True)
-    code, _, err = run(SMOKE, *FEW, "seed=1", "--output", str(tmp_path), "--resume")
-    assert (code, "seed: 0 -> 1" in err) == (2, True)
+    result = run("train", SMOKE, data, "steps=null", *known, "--dry-run")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    for part in ("2 of 3 sources", "a.json", "b.tar"):
+        assert part in result.stderr
+    estimate = ("the run 2 steps", "1 x NVIDIA A100, 80 GB: it fits", "can't be used")
+    for part in (*estimate, "language model", "location", "optimizer"):
+        assert part in result.stdout
 
 
 @pytest.mark.usefixtures("uncounted")
@@ -104,18 +103,4 @@ def test_a_mistake_is_one_line(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, _, err = run(*arguments)
-    assert code == 2
-    assert message in err
-    assert len(err.splitlines()) == 1
-
-
-def test_a_recipe_that_failed_leaves_its_folder_free(tmp_path: Path) -> None:
-    assert run(SMOKE, *FEW, "model=nowhere", "--output", str(tmp_path))[0] == 2
-    assert run(SMOKE, *FEW, "--output", str(tmp_path))[0] == 0
-
-
-def test_a_second_run_in_the_folder_of_a_running_one_is_refused(tmp_path: Path) -> None:
-    with RunFolder(tmp_path).claim():
-        code, _, err = run(SMOKE, *FEW, "--output", str(tmp_path))
-    assert (code, "another run is writing" in err) == (2, True)
+    assert message in mistake("train", *arguments)

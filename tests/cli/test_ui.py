@@ -27,7 +27,6 @@ def test_the_page_until_ctrl_c(tiny_folder: str) -> None:
         text=True,
         cwd=Path(__file__).parents[1],
     )
-    assert process.stderr is not None
     line = process.stderr.readline()
     assert line.startswith("openmova: the page is at http://127.0.0.1:"), line
     port = int(line.rpartition(":")[2])
@@ -47,7 +46,7 @@ def test_the_page_until_ctrl_c(tiny_folder: str) -> None:
     assert stylesheets == []  # no fonts of Google's
     process.send_signal(signal.SIGINT)
     assert process.wait(SECONDS) == INTERRUPTED
-    assert process.stderr is not None and process.stderr.read() == ""
+    assert process.stderr.read() == ""
 
 
 @pytest.mark.parametrize(

@@ -78,10 +78,8 @@ def write_samples(kind: str, folder: Path, count: int) -> Path:
             members |= {f"{i}.json": json.dumps(row).encode(), f"{i}.png": picture()}
         return write_tar(folder / "a.tar", members)
     datasets = pytest.importorskip("datasets")
-    hf = [
-        messages(id=f"s{i}", experts=["sam"], images=[{"bytes": picture(), "path": None}])
-        for i in range(count)
-    ]
+    images = [{"bytes": picture(), "path": None}]
+    hf = [messages(id=f"s{i}", experts=["sam"], images=images) for i in range(count)]
     table = datasets.Dataset.from_list(hf)
     (folder / "metadata.jsonl").unlink()
     if kind == "parquet":

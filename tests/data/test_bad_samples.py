@@ -39,29 +39,20 @@ def test_each_bad_sample_is_listed_once_also_after_a_resume(tmp_path: Path) -> N
     assert resumed.by_source == {"a": 1, "b": 1}
 
 
-def test_a_few_bad_samples_do_not_stop_a_run() -> None:
-    ledger = BadSamples(share=0.05)
+def test_a_few_bad_samples_do_not_stop_a_run_more_than_the_share_do(tmp_path: Path) -> None:
+    ledger = BadSamples(tmp_path / "bad.jsonl", share=0.05)
     for number in range(100):
         if number % 20 == 0:
-            ledger.add(bad(number))
+            ledger.add(bad(number, "docs/train.jsonl" if number else "other"))
         else:
             ledger.add_good()
     assert (ledger.good, ledger.bad) == (95, 5)
-
-
-def test_more_than_the_share_does_and_says_where_to_look(tmp_path: Path) -> None:
-    ledger = BadSamples(tmp_path / "bad.jsonl", share=0.05)
-    ledger.add(bad(0, "other"))
     with pytest.raises(UserError) as caught:
         for number in range(200):
             ledger.add_good()
             ledger.add(bad(number, "docs/train.jsonl"))
-    message = str(caught.value)
-    for part in ("of 101 samples", "docs/train.jsonl", "bad.jsonl", "data check", "bad_share"):
-        assert part in message
-
-
-def test_a_share_of_zero_allows_none() -> None:
+    for part in ("of 102 samples", "docs/train.jsonl", "bad.jsonl", "data check", "bad_share"):
+        assert part in str(caught.value)
     with pytest.raises(UserError, match="1 of 1 samples"):
         BadSamples(share=0.0, warm_up=1).add(bad(0))
 

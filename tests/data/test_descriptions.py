@@ -33,12 +33,8 @@ def test_a_model_brings_its_instruction_and_all_descriptions() -> None:
 def test_a_file_is_a_pool_or_describes_the_experts_of_a_model(tmp_path: Path) -> None:
     path = written(tmp_path, "ocr: It reads.\nchart: [It plots., Plots are read.]\n")
     pool = PoolDescriptions.of_file(path)
-    assert pool.descriptions == {
-        "ocr": ("It reads.",),
-        "chart": ("It plots.", "Plots are read."),
-    }
-    other = written(tmp_path, "chart: [Bars.]\n")
-    described = pool.described_by(other)
+    assert pool.descriptions == {"ocr": ("It reads.",), "chart": ("It plots.", "Plots are read.")}
+    described = pool.described_by(written(tmp_path, "chart: [Bars.]\n"))
     assert described.descriptions == {"ocr": ("It reads.",), "chart": ("Bars.",)}
     with pytest.raises(UserError, match=r"describes 'charts'.*did you mean chart"):
         pool.described_by(written(tmp_path, "charts: [Bars.]\n"))
@@ -70,11 +66,7 @@ def test_the_paraphrases_of_the_papers_experts_begin_with_the_released_text() ->
     ],
 )
 def test_a_file_without_descriptions_is_refused(tmp_path: Path, text: str, told: str) -> None:
-    path = written(tmp_path, text.replace("\\n", "\n"))
     with pytest.raises(UserError, match=told):
-        PoolDescriptions.of_file(path)
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+        PoolDescriptions.of_file(written(tmp_path, text.replace("\\n", "\n")))
     with pytest.raises(UserError, match="No such file"):
         PoolDescriptions.of_file(tmp_path / "none.yaml")

@@ -10,30 +10,23 @@ import pytest
 
 from data.files import write_samples
 from openmova.data.formats import read_samples
-from openmova.data.hf_datasets import KEPT_ROWS, StreamedRows
 from openmova.errors import UserError
 
 
-def streamed(folder: Path, rows: int, count: int) -> Any:
-    """A stream of so many rows that is said to have `count`."""
-    datasets = pytest.importorskip("datasets")
-    path = str(write_samples("parquet", folder, rows))
-    read = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
-    return StreamedRows("hub", read, count, folder)
-
-
 def test_a_streamed_dataset_gives_the_same_rows(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    from openmova.data.hf_datasets import KEPT_ROWS, StreamedRows
+
     count = 2 * KEPT_ROWS + 5
-    samples = streamed(tmp_path, count, count)
+    path = str(write_samples("parquet", tmp_path, count))
+    rows = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
+    samples = StreamedRows("hub", rows, count, tmp_path)
     for index in [0, 1, 1, 4, 3, 50, 51, 2, *range(count), 0]:
         assert samples[index].id == f"s{index}"
     assert samples[7].open().image is not None
     assert not samples.random_access
-
-
-def test_a_stream_that_ends_early_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="ended before its 9 samples"):
-        streamed(tmp_path, 3, 9)[5]
+    with pytest.raises(UserError, match=f"ended before its {count + 6} samples"):
+        StreamedRows("hub", rows, count + 6, tmp_path)[count + 2]
 
 
 @pytest.fixture
@@ -46,10 +39,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]
         asked.append((name, subset, split, streaming))
         if name == "o/unreachable":
             raise ConnectionError("no\nnetwork")
-        cache = str(tmp_path / "hub")
-        loaded = load(
-            "parquet", data_files={split: path}, split=split, streaming=streaming, cache_dir=cache
-        )
+        options = {"split": split, "streaming": streaming, "cache_dir": str(tmp_path / "hub")}
+        loaded = load("parquet", data_files={split: path}, **options)
         if name != "o/unsized":
             splits = {split: {"name": split, "num_examples": 3}}
             loaded.info.splits = datasets.SplitDict.from_split_dict(splits)
@@ -86,21 +77,16 @@ def test_what_the_hub_cannot_give_is_told(address: str, told: str) -> None:
         read_samples(address)
 
 
-def test_a_parquet_file_that_changed_is_read_again(tmp_path: Path) -> None:
+def test_a_parquet_file_that_changed_is_read_again_and_a_damaged_one_not(tmp_path: Path) -> None:
     assert len(read_samples(write_samples("parquet", tmp_path, 2))) == 2
-    assert len(read_samples(write_samples("parquet", tmp_path, 5))) == 5
-
-
-def test_a_damaged_parquet_file(tmp_path: Path) -> None:
-    pytest.importorskip("datasets")
-    (tmp_path / "a.parquet").write_bytes(b"PAR1 no")
+    path = write_samples("parquet", tmp_path, 5)
+    assert len(read_samples(path)) == 5
+    path.write_bytes(b"PAR1 no")
     with pytest.raises(UserError, match="can't be read"):
-        read_samples(tmp_path / "a.parquet")
+        read_samples(path)
 
 
-def test_without_the_optional_package_the_error_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.parquet").touch()
     plain = builtins.__import__
 

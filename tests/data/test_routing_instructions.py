@@ -25,9 +25,6 @@ POOL = PoolDescriptions(
 )
 
 
-TURN_END = {"from": "gpt", "value": "Hello"}
-
-
 def record(**changes: Any) -> dict[str, Any]:
     turns = [{"from": "human", "value": "<image>\nHow high?"}, {"from": "gpt", "value": "3"}]
     return {"image": "a.png", "conversations": turns, "experts": ["chart"], **changes}
@@ -43,9 +40,8 @@ def annotated(*experts: str) -> Sample:
 
 
 def test_without_augmentation_it_is_the_prompt_of_inference() -> None:
-    routed = routing_sample(
-        annotated("shapes", "ocr"), POOL, seed=0, index=0, augmentation=UNCHANGED
-    )
+    plain = {"seed": 0, "index": 0, "augmentation": UNCHANGED}
+    routed = routing_sample(annotated("shapes", "ocr"), POOL, **plain)
     prompt, answer = routed.turns
     assert prompt.text == (
         "Choose.\nModel pool:\nA. It reads text.\nB. It reads charts.\nC. It counts shapes.\n"
@@ -53,7 +49,7 @@ def test_without_augmentation_it_is_the_prompt_of_inference() -> None:
     )
     assert (answer.role, answer.text) == ("assistant", "A, C")
     assert (routed.routing, routed.experts, routed.image) == (True, (), Path("a.png"))
-    none = routing_sample(annotated(), POOL, seed=0, index=0, augmentation=UNCHANGED)
+    none = routing_sample(annotated(), POOL, **plain)
     assert none.turns[1].text == "none"
 
 
@@ -70,12 +66,11 @@ def test_a_sample_has_the_same_instruction_whatever_the_count() -> None:
 
 
 def test_only_annotated_samples_with_a_picture_count_and_bad_ones_are_listed() -> None:
-    text_only = record(image=None, conversations=[{"from": "human", "value": "Hi"}, TURN_END])
+    hello = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]
+    left_out = [{"experts": None}, {"image": None, "conversations": hello}, {"routing": True}]
     samples = source(
         record(id="good"),
-        record(experts=None),
-        text_only,
-        record(routing=True),
+        *(record(**changes) for changes in left_out),
         record(experts=["chrt"]),
         {"image": "a.png"},
     )
@@ -85,11 +80,8 @@ def test_only_annotated_samples_with_a_picture_count_and_bad_ones_are_listed() -
     assert bad.bad == 2
 
 
-def test_an_unknown_expert_is_named_with_the_nearest() -> None:
+def test_an_unknown_expert_is_named_and_data_without_annotation_refused() -> None:
     with pytest.raises(BadSample, match=r"unknown expert 'chrt': did you mean chart"):
         routing_sample(annotated("chrt"), POOL, seed=0, index=0, augmentation=UNCHANGED)
-
-
-def test_data_without_annotation_is_refused() -> None:
     with pytest.raises(UserError, match="annotate it first"):
         routing_instructions(source(record(experts=None)), POOL, bad=BadSamples())

@@ -69,9 +69,7 @@ def test_damaged_shards_give_samples_bad_samples_or_one_error(seed: int, tmp_pat
         assert "no plain tar" in str(error)
 
 
-def test_the_index_of_a_shard_is_made_once_and_again_when_the_file_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shard_is_indexed_once_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from openmova.data import tars
 
     scans: list[Path] = []

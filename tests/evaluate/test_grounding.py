@@ -43,24 +43,19 @@ def drawn(*rows: str) -> Any:
 
 
 SQUARE = Polygon(((1, 1), (3, 1), (3, 3), (1, 3)))
+CORNER = Polygon(((2, 2), (4, 2), (4, 4), (2, 4)))
 
 
 @pytest.mark.parametrize(
     ("polygons", "mask"),
     [
-        ([], drawn("....", "....", "....", "....")),
+        ([], drawn(*["...."] * 4)),
         ([SQUARE], drawn("....", ".##.", ".##.", "....")),
         # The diagonal of the corner at the top left passes below the centres of its own pixels.
         ([Polygon(((0, 0), (4.1, 0), (0, 4.1)))], drawn("####", "###.", "##..", "#...")),
-        (
-            [Polygon(((0, 0), (0.4, 0), (0.4, 0.4), (0, 0.4)))],
-            drawn("....", "....", "....", "...."),
-        ),
+        ([Polygon(((0, 0), (0.4, 0), (0.4, 0.4), (0, 0.4)))], drawn(*["...."] * 4)),
         # Two in one: their union.
-        (
-            [SQUARE, Polygon(((2, 2), (4, 2), (4, 4), (2, 4)))],
-            drawn("....", ".##.", ".###", "..##"),
-        ),
+        ([SQUARE, CORNER], drawn("....", ".##.", ".###", "..##")),
         # A bow tie, whose edges cross in (2, 2): nothing above the knot and below it.
         (
             [Polygon(((0, -0.2), (0, 4.2), (4, -0.2), (4, 4.2)))],
@@ -75,17 +70,13 @@ def test_a_pixel_is_in_a_polygon_with_its_centre(polygons: list[Polygon], mask: 
 
 
 def test_overlaps_and_c_iou_by_hand() -> None:
-    corner = Polygon(((2, 2), (4, 2), (4, 4), (2, 4)))
-    first = Overlap.of([corner], [SQUARE], (4, 4))
+    first = Overlap.of([CORNER], [SQUARE], (4, 4))
     assert first == Overlap(intersection=1, union=7)
     everything = Polygon(((0, 0), (4, 0), (4, 4), (0, 4)))
     second = Overlap.of([everything], [SQUARE], (4, 4))
     assert second == Overlap(intersection=4, union=16)
     assert (first.iou, second.iou) == (1 / 7, 1 / 4)
     assert c_iou([first, second]) == pytest.approx(5 / 23)
-
-
-def test_nothing_answered_has_no_overlap() -> None:
     assert Overlap.of([], [SQUARE], (4, 4)).iou == 0.0
     assert Overlap.of([], [], (4, 4)).iou == 1.0
 

@@ -17,8 +17,7 @@ from PIL import Image
 from openmova import Mova
 from openmova.errors import UserError
 from openmova.evaluate import tasks
-from openmova.model.processing_mova import MovaProcessor
-from tiny import pictures, tiny_model, tiny_question_tokenizer, tiny_tokenizer
+from tiny import pictures
 
 pytest.importorskip("lmms_eval", reason="lmms-eval is not installed (the Makefile does it)")
 
@@ -31,23 +30,6 @@ def pictures(doc):
     return [doc["image"].convert("RGB")]
 """
 RUN = "import tiny; from lmms_eval.cli.dispatch import main; main()"
-
-
-@pytest.fixture(scope="module")
-def mova() -> Mova:
-    model = tiny_model()
-    processor = MovaProcessor.from_config(
-        model.config, tiny_tokenizer(), tiny_question_tokenizer(), max_side=64
-    )
-    return Mova(model, processor)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(mova: Mova, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    mova.model.save_pretrained(folder)
-    mova.processor.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -103,35 +85,25 @@ def found(folder: Path, pattern: str) -> str:
 
 @pytest.mark.slow
 def test_lmms_eval_runs_a_task_end_to_end(
-    mova: Mova, checkpoint: Path, alone: list[Any], tmp_path: Path
+    mova: Mova, tiny_folder: str, alone: list[Any], tmp_path: Path
 ) -> None:
     write_referring_tasks(tmp_path)
     write_task(tmp_path, [a.text if i < 3 else "something else" for i, a in enumerate(alone)])
     command = [sys.executable, "-c", RUN, "eval", "--model", "openmova"]
     command += ["--tasks", "shown,box,polygon"]
-    command += ["--model_args", f"pretrained={checkpoint},output=journal", "--batch_size", "3"]
+    command += ["--model_args", f"pretrained={tiny_folder},output=journal", "--batch_size", "3"]
     command += ["--include_path", ".", "--output_path", "results", "--log_samples"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "HF_HOME": str(tmp_path / "hub"),
-            "HF_HUB_OFFLINE": "1",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    offline = {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, **offline, "PYTHONPATH": os.pathsep.join(sys.path)}
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, **output)
     assert list(tmp_path.glob("results/*/*results.json")), done.stdout
     results = json.loads(found(tmp_path, "*results.json"))
     assert results["results"]["shown"]["exact_match,none"] == 0.6
     samples = map(json.loads, found(tmp_path, "*samples_shown.jsonl").splitlines())
     assert [s["filtered_resps"] for s in samples] == [a.text for a in alone]
-    assert results["results"]["box"]["Acc@0.5,none"] == 0.0
-    assert results["results"]["polygon"]["gIoU,none"] == 0.0
-    assert results["results"]["polygon"]["cIoU,none"] == 0.0
+    for task, metric in (("box", "Acc@0.5"), ("polygon", "gIoU"), ("polygon", "cIoU")):
+        assert results["results"][task][f"{metric},none"] == 0.0
     usage = expert_usage([a.routing.experts for a in alone], mova.experts)
     logged = results["throughput"]
     assert logged["avg_routing/shown/questions"] == 5
@@ -157,12 +129,8 @@ def test_referring_tasks_are_named_after_their_files() -> None:
         assert config["include"] == {"rec": "_box", "res": "_polygon"}[file.stem.split("_")[-2]]
 
 
-class Stopped(Exception):
-    pass
-
-
 @pytest.fixture
-def asked(checkpoint: Path, tmp_path: Path) -> Any:
+def asked(tiny_folder: str) -> Any:
     """A plug-in in this process, and requests for it: asked(batch_size, **arguments)."""
     from lmms_eval.api.instance import Instance
 
@@ -171,7 +139,7 @@ def asked(checkpoint: Path, tmp_path: Path) -> Any:
         return [{"role": "user", "content": said}]
 
     def make(wanted: dict[str, Any], **arguments: Any) -> tuple[Any, list[Any]]:
-        plugin = OpenMova(str(checkpoint), device="cpu", **arguments)
+        plugin = OpenMova(tiny_folder, device="cpu", **arguments)
         shown = zip(pictures(len(QUESTIONS)), QUESTIONS, strict=True)
         plugin.task_dict["t"] = {"test": [{"image": i, "question": q} for i, q in shown]}
         requests = [
@@ -197,13 +165,13 @@ def test_a_stopped_run_goes_on_without_asking_again(
 
     def counted(pairs: list[tuple[Image.Image, str]], **options: Any) -> Any:
         if len(questions) == 4 and not resumed:
-            raise Stopped
+            raise KeyboardInterrupt
         questions.extend(question for _, question in pairs)
         return ask_batch(pairs, **options)
 
     resumed = False
     monkeypatch.setattr(plugin.mova, "ask_batch", counted)
-    with pytest.raises(Stopped):
+    with pytest.raises(KeyboardInterrupt):
         plugin.generate_until(requests)
     resumed = True
     results = plugin.generate_until(requests)

@@ -19,9 +19,7 @@ TRIANGLE = Polygon(((50.0, 50.0), (150.0, 50.0), (100.0, 140.0)))
 FIRST, SECOND = (ImageColor.getrgb(colour) for colour in COLOURS[:2])
 
 
-def plain(
-    colour: str | tuple[int, ...] = "white", size: tuple[int, int] = (200, 160)
-) -> Image.Image:
+def plain(colour: str = "white", size: tuple[int, int] = (200, 160)) -> Image.Image:
     return Image.new("RGB", size, colour)
 
 
@@ -53,6 +51,7 @@ def test_lines_and_labels_show_on_any_background(background: str) -> None:
 
 
 def test_regions_have_different_colours_and_a_label_each() -> None:
+    assert draw_regions(plain(), [("what?", [])]).tobytes() == plain().tobytes()
     drawn = draw_regions(plain(), [("a", [Box(10.0, 60.0, 60.0, 150.0)]), ("b", [BOX])])
     assert drawn.getpixel((10, 100)) == FIRST
     assert drawn.getpixel((160, 100)) == SECOND
@@ -60,10 +59,6 @@ def test_regions_have_different_colours_and_a_label_each() -> None:
     assert (pixels[45:58, 10:20] == FIRST).all(axis=-1).any()  # the label's plate above the box
     other = np.array(draw_regions(plain(), [("c", [Box(10.0, 60.0, 60.0, 150.0)]), ("b", [BOX])]))
     assert not np.array_equal(pixels[40:60, 8:30], other[40:60, 8:30])
-
-
-def test_nothing_to_draw_leaves_the_picture() -> None:
-    assert draw_regions(plain(), [("what?", [])]).tobytes() == plain().tobytes()
 
 
 @settings(deadline=None, max_examples=50)
@@ -113,6 +108,9 @@ def test_a_place_that_cannot_be_is_told(tmp_path: Path, name: str, told: str) ->
 
 
 def test_faults_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
     with pytest.raises(UserError, match="give another format"):
         save_picture(plain(size=(17_000, 1)), tmp_path / "out.webp")
     monkeypatch.setattr(Path, "write_bytes", full_disk)
@@ -121,7 +119,3 @@ def test_faults_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(UserError, match="no permission"):
         check_target(tmp_path / "out.png", tmp_path / "photo.png")
-
-
-def full_disk(*_: object) -> None:
-    raise OSError(28, "No space left on device")

@@ -40,7 +40,6 @@ def question(
     max_new_tokens: int = 12,
     max_seconds: float | None = None,
     temperature: float = 0.0,
-    top_p: float = 1.0,
     seed: int | None = None,
     **options: Any,
 ) -> Question:
@@ -49,7 +48,7 @@ def question(
         picture=Picture.of(picture, mova.processor),
         selection=ExpertSelection.of(experts, max_experts, mova.experts),
         limits=GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds),
-        sampling=Sampling(temperature=temperature, top_p=top_p, seed=seed),
+        sampling=Sampling(temperature=temperature, seed=seed),
         **options,
     )
 

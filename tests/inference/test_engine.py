@@ -37,7 +37,13 @@ def held(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Even
     go.set()
 
 
-def mixed(mova: Mova, count: int) -> list[dict[str, Any]]:
+def until_taken(engine: Engine) -> None:
+    """No question waits for a place."""
+    while engine.waiting:
+        time.sleep(0.001)
+
+
+def mixed(count: int) -> list[dict[str, Any]]:
     """Questions that differ in everything."""
     chance = random.Random(0)
     shown = pictures(4)
@@ -53,20 +59,17 @@ def mixed(mova: Mova, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def alone(mova: Mova, asked: dict[str, Any]) -> Any:
-    return mova.ask(asked["picture"], asked["text"], **dict(list(asked.items())[2:]))
-
-
 @pytest.mark.parametrize("text", ["llama", "gemma3_text"])
 def test_answers_equal_those_of_single_questions(text: str) -> None:
     mova = tiny_mova(text=text, confidence=CALIBRATION)
-    asked = mixed(mova, 24)
+    asked = mixed(24)
     shared: list[tuple[str, int]] = []
     with running(mova, max_batch_size=5, on_batch=lambda *batch: shared.append(batch)) as engine:
         handed_in = [Asked(engine, question(mova, **one)) for one in asked]
         replies = [one.reply() for one in handed_in]
     for one, reply in zip(asked, replies, strict=True):
-        expected = alone(mova, one)
+        picture, words, *_ = one.values()
+        expected = mova.ask(picture, words, **dict(list(one.items())[2:]))
         assert reply.answer.text == expected.text
         assert reply.answer.routing.experts == expected.routing.experts
         assert reply.answer.routing.raw == expected.routing.raw
@@ -110,20 +113,14 @@ def test_pieces_make_up_the_answer(mova: Mova, picture: Image.Image, stops: Any)
     with running(mova) as engine:
         asked = question(mova, picture, max_new_tokens=40, stops=stops, stream=True)
         (reply,), pieces = Asked(engine, asked).replies()
+        _, unwatched = Asked(engine, question(mova, picture)).replies()
     assert "".join(piece.text for piece in pieces) == reply.answer.text
     assert len(pieces) > 1 or stops
-
-
-def test_unwatched_answers_come_whole(mova: Mova, picture: Image.Image) -> None:
-    with running(mova) as engine:
-        _, pieces = Asked(engine, question(mova, picture)).replies()
-    assert pieces == []
+    assert unwatched == []
 
 
 class TestSeveralAnswers:
-    def test_are_drawn_apart_and_repeated_by_the_seed(
-        self, mova: Mova, picture: Image.Image
-    ) -> None:
+    def test_are_drawn_apart_and_repeated_by_a_seed(self, mova: Mova, picture: Image.Image) -> None:
         wanted = question(mova, picture, temperature=1.5, seed=7, answers=3)
         company = question(mova, pictures(2)[1], temperature=1.0, max_new_tokens=20)
         with running(mova) as engine:
@@ -136,17 +133,12 @@ class TestSeveralAnswers:
         assert texts == [reply.answer.text for reply in again]
         assert len(set(texts)) > 1
 
-    def test_without_temperature_are_all_the_same(self, mova: Mova, picture: Image.Image) -> None:
-        with running(mova) as engine:
+    def test_have_limits_and_differ_by_chance_only(self, mova: Mova, picture: Image.Image) -> None:
+        with running(mova, max_batch_size=2) as engine:
             replies, _ = Asked(engine, question(mova, picture, answers=2)).replies()
+            with pytest.raises(UserError, match="3 answers are asked for: give 1 to 2"):
+                Asked(engine, question(mova, picture, answers=3))
         assert replies[0].answer.text == replies[1].answer.text
-
-    def test_no_more_than_there_are_places(self, mova: Mova, picture: Image.Image) -> None:
-        with (
-            running(mova, max_batch_size=2) as engine,
-            pytest.raises(UserError, match="3 answers are asked for: give 1 to 2"),
-        ):
-            Asked(engine, question(mova, picture, answers=3))
 
 
 class TestPlaces:
@@ -155,8 +147,7 @@ class TestPlaces:
     ) -> None:
         with running(mova, max_batch_size=1, max_queue=2) as engine:
             first = Asked(engine, question(mova, picture))
-            while engine.waiting:
-                time.sleep(0.001)
+            until_taken(engine)
             others = [Asked(engine, question(mova, picture)) for _ in range(2)]
             with pytest.raises(Unavailable, match="2 questions wait already") as refused:
                 Asked(engine, question(mova, picture))
@@ -169,16 +160,13 @@ class TestPlaces:
     ) -> None:
         with running(mova, max_batch_size=1, max_queue=1) as engine:
             first = Asked(engine, question(mova, picture))
-            while engine.waiting:
-                time.sleep(0.001)
+            until_taken(engine)
             engine.cancel(Asked(engine, question(mova, picture)).ticket)
             last = Asked(engine, question(mova, picture))  # there is room again
             held.set()
             assert first.reply().answer.text == last.reply().answer.text
 
-    def test_what_is_cancelled_while_it_is_written_frees_its_place(
-        self, mova: Mova, picture: Image.Image
-    ) -> None:
+    def test_what_is_cancelled_frees_its_place(self, mova: Mova, picture: Image.Image) -> None:
         with running(mova, max_batch_size=1) as engine:
             long = Asked(engine, question(mova, picture, max_new_tokens=200, stream=True))
             long.until(RoutingEvent)
@@ -246,8 +234,7 @@ class TestFaults:
         monkeypatch.setattr(mova.processor.image_processor.__class__, "__call__", choke)
         with running(mova) as engine:
             first = Asked(engine, question(mova, good))
-            while engine.waiting:
-                time.sleep(0.001)
+            until_taken(engine)
             wrong, right = (Asked(engine, question(mova, picture)) for picture in (bad, good))
             held.set()
             with pytest.raises(RuntimeError, match="no such picture"):
@@ -274,9 +261,7 @@ class TestFaults:
 
 
 class TestClosing:
-    def test_answers_what_was_taken_and_takes_no_more(
-        self, mova: Mova, picture: Image.Image
-    ) -> None:
+    def test_answers_what_it_has_and_takes_no_more(self, mova: Mova, picture: Image.Image) -> None:
         engine = Engine(mova, max_batch_size=2)
         asked = [Asked(engine, question(mova, picture)) for _ in range(6)]
         engine.close()

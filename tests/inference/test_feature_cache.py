@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
 from inference.asking import Asked, question, running
 from openmova import Mova
@@ -39,10 +38,6 @@ def runs(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return seen
 
 
-def known(mova: Mova, picture: Image.Image, text: str, experts: str) -> Any:
-    return question(mova, picture, text, experts=experts)
-
-
 def test_answers_stay_the_same(mova: Mova, runs: Counter[str]) -> None:
     shown = pictures(2)
     wanted = [
@@ -53,7 +48,7 @@ def test_answers_stay_the_same(mova: Mova, runs: Counter[str]) -> None:
     expected = [mova.ask(p, text, experts=e, max_new_tokens=12) for p, text, e in wanted]
     runs.clear()
     with running(mova) as engine:
-        replies = [Asked(engine, known(mova, *one)).reply() for one in wanted]
+        replies = [Asked(engine, question(mova, p, t, experts=e)).reply() for p, t, e in wanted]
     assert [reply.answer.text for reply in replies] == [answer.text for answer in expected]
     for reply, answer in zip(replies, expected, strict=True):
         torch.testing.assert_close(reply.answer.gates, answer.gates)
@@ -66,7 +61,7 @@ def test_a_picture_is_looked_at_once_for_a_batch(mova: Mova, runs: Counter[str])
     runs.clear()
     with running(mova, max_batch_size=3) as engine:
         with engine._condition:  # so that all are there when the engine looks
-            handed_in = [Asked(engine, known(mova, picture, text, "all")) for text in TEXTS]
+            handed_in = [Asked(engine, question(mova, picture, t, experts="all")) for t in TEXTS]
         for text, one in zip(TEXTS, handed_in, strict=True):
             assert one.reply().answer.text == expected[text].text
     assert runs == {"base": 1, "one": 1, "two": 1, "three": 1}
@@ -90,9 +85,8 @@ def test_the_longest_unasked_go_first() -> None:
         features.trim()
         assert features.size <= features.most
     assert len(features) == 3
-    kept = {key: features.of([key])[0].base is not None for key in (b"a", b"c", b"d")}
-    assert all(kept.values())
-    assert features.of([b"b"])[0].base is None
+    bases = [features.of([key])[0].base for key in (b"a", b"b", b"c", b"d")]
+    assert [base is None for base in bases] == [False, True, False, False]
 
 
 def test_prompts_go_before_maps() -> None:

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from commands import fault
 from inference.asking import CALIBRATION, tiny_mova
 from openmova import Answer, Box, Mova
-from openmova.errors import UserError
 from openmova.inference.feature_cache import ImageFeatures
 from openmova.routing.selection import ExpertSelection
 from tiny import pictures
@@ -23,18 +23,10 @@ QUESTIONS = ["what is this ?", "how many dogs ?", "what red ?"]
 STAGES = ["prepare", "base", "routing", "experts", "adapter", "answer", "total"]
 
 
-def fault(call: Any, *arguments: Any, **options: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        call(*arguments, **options)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    return message
-
-
 class TestAsk:
     def test_equals_the_models_own_generation(self, mova: Mova, picture: Image.Image) -> None:
         answer = mova.ask(picture, QUESTIONS[0], max_new_tokens=6)
-        inputs = mova.processor(images=[picture], questions=[QUESTIONS[0]])
+        inputs = mova.processor(images=[picture], questions=[QUESTIONS[0]], return_tensors="pt")
         ids = mova.model.generate(
             inputs.pop("input_ids"), **inputs, max_new_tokens=6, do_sample=False
         )
@@ -45,23 +37,18 @@ class TestAsk:
 
     def test_tells_routing_gates_and_timings(self, mova: Mova, picture: Image.Image) -> None:
         answer = mova.ask(picture, QUESTIONS[0], experts="one,three", max_new_tokens=2)
-        assert answer.routing.experts == ("one", "three")
-        assert answer.gates.shape == (2, 2)  # blocks, chosen experts
         torch.testing.assert_close(answer.gates.sum(dim=1), torch.ones(2))
         assert list(answer.timings) == STAGES
         assert 0 < sum(answer.timings[stage] for stage in STAGES[:-1]) <= answer.timings["total"]
-
-    def test_the_routers_choice_has_a_score_for_each_expert(
-        self, mova: Mova, picture: Image.Image
-    ) -> None:
-        routing = mova.ask(picture, QUESTIONS[0], max_new_tokens=1).routing
-        assert list(routing.scores) == ["one", "two", "three"]
-        assert all(0 <= score <= 1 for score in routing.scores.values())
-
-    def test_becomes_plain_json_types(self, mova: Mova, picture: Image.Image) -> None:
         plain = mova.ask(picture, QUESTIONS[0], experts=["two"], max_new_tokens=2).to_dict()
         assert plain["routing"] == {"experts": ["two"], "scores": {}, "raw": ""}
         assert plain["gates"] == [{"two": 1.0}, {"two": 1.0}]
+
+    def test_the_routers_scores_and_its_limit(self, mova: Mova, picture: Image.Image) -> None:
+        routing = mova.ask(picture, QUESTIONS[0], max_experts=0, max_new_tokens=1).routing
+        assert routing.experts == ()
+        assert list(routing.scores) == ["one", "two", "three"]
+        assert all(0 <= score <= 1 for score in routing.scores.values())
 
     @pytest.mark.parametrize(
         ("experts", "chosen"),
@@ -77,29 +64,21 @@ class TestAsk:
     ) -> None:
         answer = mova.ask(picture, QUESTIONS[0], experts=experts, max_new_tokens=1)
         assert answer.routing.experts == chosen
-        assert answer.gates.shape == (2, len(chosen))
+        assert answer.gates.shape == (2, len(chosen))  # blocks, chosen experts
 
     def test_unselected_experts_are_never_built(self, picture: Image.Image) -> None:
         fresh = tiny_mova()
         fresh.ask(picture, QUESTIONS[0], experts=["two"], max_new_tokens=1)
         assert fresh.model.model.experts.built == ["two"]
 
-    def test_at_most_so_many_of_the_routers_choice(self, mova: Mova, picture: Image.Image) -> None:
-        answer = mova.ask(picture, QUESTIONS[0], max_experts=0, max_new_tokens=1)
-        assert answer.routing.experts == ()
-
-    def test_ends_after_so_many_tokens(self, mova: Mova, picture: Image.Image) -> None:
-        for count in (1, 3):
-            answer = mova.ask(picture, QUESTIONS[0], max_new_tokens=count)
-            assert len(answer.text.split()) <= count
-
-    def test_ends_after_so_many_seconds(self, mova: Mova, picture: Image.Image) -> None:
-        answer = mova.ask(picture, QUESTIONS[0], max_new_tokens=100, max_seconds=1e-6)
-        assert len(answer.text.split()) <= 1
+    def test_ends_after_so_many_tokens_and_seconds(self, mova: Mova, picture: Image.Image) -> None:
+        for limits in ({"max_new_tokens": 1}, {"max_new_tokens": 100, "max_seconds": 1e-6}):
+            assert len(mova.ask(picture, QUESTIONS[0], **limits).text.split()) <= 1
+        assert len(mova.ask(picture, QUESTIONS[0], max_new_tokens=3).text.split()) <= 3
 
     def test_log_probs_are_those_of_a_forward_pass(self, mova: Mova, picture: Image.Image) -> None:
         answer = mova.ask(picture, QUESTIONS[0], experts="one", max_new_tokens=6)
-        inputs = mova.processor(images=[picture], questions=[QUESTIONS[0]])
+        inputs = mova.processor(images=[picture], questions=[QUESTIONS[0]], return_tensors="pt")
         routing = torch.tensor([[True, False, False]])
         ids = mova.model.generate(
             inputs.pop("input_ids"), **inputs, routing=routing, max_new_tokens=6, do_sample=False
@@ -114,9 +93,7 @@ class TestAsk:
         expected = logits.log_softmax(-1)[-new - 1 : -1].gather(-1, ids[0, -new:, None])[:, 0]
         torch.testing.assert_close(torch.tensor(answer.log_probs), expected, atol=1e-4, rtol=1e-4)
 
-    def test_confidence_is_there_where_the_model_is_calibrated(
-        self, mova: Mova, picture: Image.Image
-    ) -> None:
+    def test_a_calibrated_model_gives_confidence(self, mova: Mova, picture: Image.Image) -> None:
         answer = mova.ask(picture, QUESTIONS[0], max_new_tokens=2)
         assert answer.confidence is None and not answer.is_unsure
         assert "confidence" not in answer.to_dict()
@@ -129,33 +106,19 @@ class TestAsk:
 
 
 class TestBatch:
-    def test_is_as_sure_as_single_questions(self) -> None:
+    def test_equals_single_questions_at_once_and_in_parts(self) -> None:
         mova = tiny_mova(confidence=CALIBRATION)
         mova.model.generation_config.eos_token_id = list(range(5, 12))
         items = [(image, question) for image in pictures(3) for question in QUESTIONS]
-        batched = mova.ask_batch(items, max_new_tokens=12, batch_size=9)
-        assert len({len(answer.log_probs) for answer in batched}) > 1
-        for (image, question), answer in zip(items, batched, strict=True):
-            alone = mova.ask(image, question, max_new_tokens=12)
-            assert answer.log_probs == pytest.approx(alone.log_probs, abs=1e-5)
-            assert answer.confidence == pytest.approx(alone.confidence, abs=1e-5)
-
-    def test_equals_single_questions(self, mova: Mova) -> None:
-        items = list(zip(pictures(3), QUESTIONS, strict=True))
-        single = [mova.ask(image, question, max_new_tokens=4) for image, question in items]
-        batched = mova.ask_batch(items, max_new_tokens=4)
-        assert [answer.text for answer in batched] == [answer.text for answer in single]
-        assert [answer.routing.experts for answer in batched] == [
-            answer.routing.experts for answer in single
-        ]
-
-    def test_in_parts_equals_at_once(self, mova: Mova) -> None:
-        items = list(zip(pictures(3), QUESTIONS, strict=True))
-        at_once = mova.ask_batch(items, max_new_tokens=3)
-        in_parts = mova.ask_batch(iter(items), max_new_tokens=3, batch_size=2)
-        assert [answer.text for answer in in_parts] == [answer.text for answer in at_once]
-
-    def test_nothing_asked(self, mova: Mova) -> None:
+        singles = [mova.ask(image, question, max_new_tokens=12) for image, question in items]
+        assert len({len(answer.log_probs) for answer in singles}) > 1
+        for size in (9, 4):
+            batched = mova.ask_batch(iter(items), max_new_tokens=12, batch_size=size)
+            for answer, alone in zip(batched, singles, strict=True):
+                assert answer.text == alone.text
+                assert answer.routing.experts == alone.routing.experts
+                assert answer.log_probs == pytest.approx(alone.log_probs, abs=1e-5)
+                assert answer.confidence == pytest.approx(alone.confidence, abs=1e-5)
         assert mova.ask_batch([]) == []
 
 
@@ -185,9 +148,7 @@ class TestRegions:
             (Box(10.0, 20.0, 30.0, 24.0),),
         ]
 
-    def test_of_a_turned_picture_are_those_of_the_upright_one(
-        self, speaking: Mova, tmp_path: Path
-    ) -> None:
+    def test_of_a_turned_picture_are_of_the_upright(self, speaking: Mova, tmp_path: Path) -> None:
         turned = Image.new("RGB", (200, 400))
         exif = turned.getexif()
         exif[0x0112] = 6
@@ -195,16 +156,14 @@ class TestRegions:
         answer = speaking.ask(tmp_path / "turned.jpg", QUESTIONS[0], experts="none")
         assert answer.boxes == (Box(100.0, 100.0, 300.0, 140.0),)
 
-    def test_by_the_frame_of_the_config(self, speaking: Mova) -> None:
-        speaking.model.config.box_frame = "image"
-        assert self.ask_all(speaking, (400, 200)) == [(Box(100.0, 100.0, 300.0, 120.0),)]
-
-    def test_in_plain_json_types(self, speaking: Mova) -> None:
+    def test_in_plain_json_types_and_by_the_frame_of_the_config(self, speaking: Mova) -> None:
         answer = speaking.ask(Image.new("RGB", (400, 200)), QUESTIONS[0], experts="none")
         assert answer.text == self.SAID.strip()
         plain = json.loads(json.dumps(answer.to_dict()))
         assert plain["boxes"] == [[100.0, 100.0, 300.0, 140.0]]
         assert plain["polygons"] == [[[100.0, 100.0], [300.0, 100.0], [200.0, 140.0]]]
+        speaking.model.config.box_frame = "image"
+        assert self.ask_all(speaking, (400, 200)) == [(Box(100.0, 100.0, 300.0, 120.0),)]
 
     def test_in_a_chat_refer_to_its_picture(self, speaking: Mova) -> None:
         chat = speaking.chat()
@@ -232,41 +191,31 @@ class TestStream:
         pieces.close()  # type: ignore[attr-defined]
         assert time.perf_counter() - start < 1
 
-    def test_mistakes_are_raised_by_the_call(self, mova: Mova, picture: Image.Image) -> None:
-        assert "empty" in fault(mova.stream, picture, "")
-
-    def test_an_error_in_the_model_reaches_the_reader(
-        self, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+    def test_errors_reach_who_calls_and_who_reads(
+        self, mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        fresh = tiny_mova()
-
         def fail(*_: object, **__: object) -> None:
             raise RuntimeError("out of memory")
 
-        monkeypatch.setattr(fresh.model, "generate", fail)
+        assert "empty" in fault(mova.stream, picture, "")
+        monkeypatch.setattr(mova.model, "generate", fail)
         with pytest.raises(RuntimeError, match="out of memory"):
-            list(fresh.stream(picture, QUESTIONS[0], experts="none"))
+            list(mova.stream(picture, QUESTIONS[0], experts="none"))
 
 
 class TestChat:
-    def test_the_first_answer_is_that_of_ask(self, mova: Mova, picture: Image.Image) -> None:
-        answer = mova.chat().ask(QUESTIONS[0], picture, max_new_tokens=4)
-        assert answer.text == mova.ask(picture, QUESTIONS[0], max_new_tokens=4).text
-
-    def test_remembers_what_was_said(self, mova: Mova, picture: Image.Image) -> None:
+    def test_remembers_what_was_said_but_no_mistake(self, mova: Mova, picture: Image.Image) -> None:
         chat = mova.chat()
-        chat.ask(QUESTIONS[0], picture, max_new_tokens=2)
+        assert "give one with the first question" in fault(chat.ask, QUESTIONS[0])
+        first = chat.ask(QUESTIONS[0], picture, max_new_tokens=4)
+        assert first.text == mova.ask(picture, QUESTIONS[0], max_new_tokens=4).text
+        fault(chat.ask, " ")
         chat.ask(QUESTIONS[1], max_new_tokens=2)
         assert [message["role"] for message in chat.session.messages] == ["user", "assistant"] * 2
         prompt = mova.processor.render(chat.session.messages)
         assert prompt.count("<image>") == 1
-        assert QUESTIONS[0] in prompt
-        assert QUESTIONS[1] in prompt
-
-    def test_a_new_picture_starts_anew(self, mova: Mova, picture: Image.Image) -> None:
-        chat = mova.chat()
-        chat.ask(QUESTIONS[0], picture, max_new_tokens=1)
-        chat.ask(QUESTIONS[1], picture, max_new_tokens=1)
+        assert QUESTIONS[0] in prompt and QUESTIONS[1] in prompt
+        chat.ask(QUESTIONS[1], picture, max_new_tokens=1)  # a new picture starts anew
         assert len(chat.session.messages) == 2
 
     def test_looks_at_its_picture_once(
@@ -293,57 +242,34 @@ class TestChat:
             assert answer.routing.scores == pytest.approx(wanted.routing.scores, abs=1e-5)
         assert len(looked) == 1
 
-    def test_needs_a_picture_first(self, mova: Mova) -> None:
-        assert "give one with the first question" in fault(mova.chat().ask, QUESTIONS[0])
 
-    def test_a_mistake_is_not_remembered(self, mova: Mova, picture: Image.Image) -> None:
-        chat = mova.chat()
-        chat.ask(QUESTIONS[0], picture, max_new_tokens=1)
-        fault(chat.ask, " ")
-        assert len(chat.session.messages) == 2
+@pytest.mark.parametrize(
+    ("question", "options", "told"),
+    [
+        ("", {}, "is empty"),
+        (" \n\t", {}, "is empty"),
+        ("x" * 100_000, {}, "100,000 characters: ask in at most 4,000"),
+        ("what\udcff", {}, "UTF-8"),
+        ("dogs " * 300, {}, "the prompt takes"),  # beyond the model's memory
+        ("dogs", {"experts": ["thre"]}, "did you mean three? The pool is one, two, three"),
+        *(("dogs", {"experts": e}, "The pool is") for e in ("", "one,", "xyz", "all,one")),
+        ("dogs", {"max_experts": -1}, "max_experts"),
+        ("dogs", {"max_experts": 1, "experts": "all"}, "max_experts"),
+        ("dogs", {"max_new_tokens": 0}, "max_new_tokens"),
+        ("dogs", {"max_seconds": 0}, "max_seconds"),
+        ("dogs", {"max_seconds": float("nan")}, "max_seconds"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_mistake_is_one_line(
+    mova: Mova, picture: Image.Image, question: str, options: dict[str, Any], told: str
+) -> None:
+    assert told in fault(mova.ask, picture, question, **options)
 
 
-class TestMistakes:
-    @pytest.mark.parametrize(
-        ("question", "told"),
-        [
-            ("", "is empty"),
-            (" \n\t", "is empty"),
-            ("x" * 100_000, "100,000 characters: ask in at most 4,000"),
-            ("what\udcff", "UTF-8"),
-        ],
-    )
-    def test_question(self, mova: Mova, picture: Image.Image, question: str, told: str) -> None:
-        assert told in fault(mova.ask, picture, question)
-
-    def test_prompt_beyond_the_models_memory(self, mova: Mova, picture: Image.Image) -> None:
-        assert "the prompt takes" in fault(mova.ask, picture, "dogs " * 300)
-
-    @pytest.mark.parametrize("source", ["no/such.png", b"no picture", io.BytesIO()])
-    def test_picture(self, mova: Mova, source: Any) -> None:
+def test_what_is_no_picture(mova: Mova) -> None:
+    for source in ("no/such.png", b"no picture", io.BytesIO()):
         fault(mova.ask, source, QUESTIONS[0])
-
-    def test_unknown_expert_with_the_nearest_names(self, mova: Mova, picture: Image.Image) -> None:
-        message = fault(mova.ask, picture, QUESTIONS[0], experts=["thre"])
-        assert "there is no expert 'thre': did you mean three?" in message
-        assert "The pool is one, two, three" in message
-
-    @pytest.mark.parametrize("experts", ["", "one,", "xyz", "all,one"])
-    def test_no_expert_of_the_pool(self, mova: Mova, picture: Image.Image, experts: str) -> None:
-        assert "The pool is" in fault(mova.ask, picture, QUESTIONS[0], experts=experts)
-
-    @pytest.mark.parametrize(
-        "options",
-        [
-            {"max_experts": -1},
-            {"max_experts": 1, "experts": "all"},
-            {"max_new_tokens": 0},
-            {"max_seconds": 0},
-            {"max_seconds": float("nan")},
-        ],
-    )
-    def test_limits(self, mova: Mova, picture: Image.Image, options: dict[str, Any]) -> None:
-        fault(mova.ask, picture, QUESTIONS[0], **options)
 
 
 class TestFromPretrained:
@@ -359,11 +285,6 @@ class TestFromPretrained:
         loaded = Mova.from_pretrained(tiny_folder, device="cpu", dtype="bfloat16")
         assert loaded.model.dtype == torch.bfloat16
         loaded.ask(picture, QUESTIONS[0], experts="all", max_new_tokens=2)
-
-    def test_device_that_is_not_there(self, tiny_folder: str) -> None:
-        assert "device 'nowhere' cannot be used" in fault(
-            Mova.from_pretrained, tiny_folder, device="nowhere"
-        )
 
     def test_damaged_weights(self, tiny_folder: str, tmp_path: Path) -> None:
         for file in Path(tiny_folder).iterdir():

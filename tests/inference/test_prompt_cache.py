@@ -61,9 +61,7 @@ def read(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     return seen
 
 
-def test_a_further_question_reads_what_is_new_of_it(
-    mova: Mova, read: list[tuple[int, ...]]
-) -> None:
+def test_a_further_question_reads_what_is_new(mova: Mova, read: list[tuple[int, ...]]) -> None:
     picture, known = pictures(1)[0], ImageFeatures()
     first, further = (prompts(mova, [(picture, text)]) for text in ("what is this ?", "what red ?"))
     expected = afresh(mova, further)
@@ -109,47 +107,28 @@ def test_places_that_all_rows_know_are_laid_behind_their_padding() -> None:
     ids = torch.tensor([[1, IMAGE, 2, 3, 4, 5], [0, 0, 1, IMAGE, 2, 7]])
     mask = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1]])
     cache = begin([prompt(1, IMAGE, 2, 3, 4, 8), prompt(1, IMAGE, 2, 6)], ids, mask, IMAGE)
-    assert cache is not None
     (layer,) = cache.layers
     assert layer.keys[:, 0, :, 0].tolist() == [[1, IMAGE, 2, 3, 4], [0, 0, 1, IMAGE, 2]]
     assert layer.values.equal(-layer.keys)
 
 
-@pytest.mark.parametrize(
-    ("read", "why"),
-    [
-        (prompt(8, IMAGE, 2), "nothing in common"),
-        (prompt(1, IMAGE, 8), "an image token comes after it"),
-    ],
-)
-def test_else_the_prompt_is_read_anew(read: ReadPrompt, why: str) -> None:
+def test_else_the_prompt_is_read_anew_and_always_its_last_token() -> None:
     ids = torch.tensor([[1, IMAGE, IMAGE, 3]])
-    assert begin([read], ids, torch.ones_like(ids), IMAGE) is None, why
+    mask = torch.ones_like(ids)
+    assert begin([prompt(8, IMAGE, 2)], ids, mask, IMAGE) is None  # nothing in common
+    assert begin([prompt(1, IMAGE, 8)], ids, mask, IMAGE) is None  # an image token comes after it
+    cache = begin([prompt(1, IMAGE, IMAGE, 3)], ids, mask, IMAGE)
+    assert cache.get_seq_length() == 3  # the last one's logits are needed
 
 
-def test_the_last_token_is_read_again_for_its_logits() -> None:
+def test_sliding_windows_and_layers_of_different_shapes_are_not_kept() -> None:
+    sliding, uneven = DynamicCache(), DynamicCache()
+    sliding.layers = [DynamicSlidingWindowLayer(sliding_window=4)]
     ids = torch.tensor([[1, 2, 3]])
-    cache = begin([prompt(1, 2, 3)], ids, torch.ones_like(ids), IMAGE)
-    assert cache is not None
-    assert cache.get_seq_length() == 2
-
-
-def test_a_sliding_window_is_not_kept() -> None:
-    cache = DynamicCache()
-    cache.layers = [DynamicSlidingWindowLayer(sliding_window=4)]
-    kept = torch.zeros(1, 1, 3, 2)
-    cache.update(kept, kept, 0)
-    ids = torch.tensor([[1, 2, 3]])
-    assert read_prompts(cache, ids, torch.ones_like(ids)) is None
-
-
-def test_layers_of_different_shapes_are_not_kept() -> None:
-    cache = DynamicCache()
-    for layer, heads in enumerate((1, 2)):
-        kept = torch.zeros(1, heads, 3, 2)
-        cache.update(kept, kept, layer)
-    ids = torch.tensor([[1, 2, 3]])
-    assert read_prompts(cache, ids, torch.ones_like(ids)) is None
+    for cache, layer, heads in ((sliding, 0, 1), (uneven, 0, 1), (uneven, 1, 2)):
+        cache.update(torch.zeros(1, heads, 3, 2), torch.zeros(1, heads, 3, 2), layer)
+    for cache in (sliding, uneven):
+        assert read_prompts(cache, ids, torch.ones_like(ids)) is None
 
 
 def test_what_is_kept_counts(mova: Mova) -> None:
@@ -160,5 +139,4 @@ def test_what_is_kept_counts(mova: Mova) -> None:
     text = mova.model.config.text_config
     places = inputs["routing_input_ids"].shape[1]
     kept = 2 * text.num_hidden_layers * text.num_key_value_heads * places * text.head_dim * 4
-    assert known.base is not None
     assert known.size == before + known.base.numel() * 4 + kept

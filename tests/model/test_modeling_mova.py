@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -53,7 +54,10 @@ def processor_of(model: MovaForConditionalGeneration) -> MovaProcessor:
 def inputs_of(model: MovaForConditionalGeneration, rows: list[int], **keywords: Any) -> Any:
     pics = pictures(4)
     inputs = processor_of(model)(
-        images=[pics[i] for i in rows], questions=[QUESTIONS[i] for i in rows], **keywords
+        images=[pics[i] for i in rows],
+        questions=[QUESTIONS[i] for i in rows],
+        return_tensors="pt",
+        **keywords,
     )
     return inputs.to(model.device)
 
@@ -140,10 +144,55 @@ def test_an_unselected_expert_is_never_built_and_equals_an_absent_one(tmp_path: 
 def test_a_row_without_picture_keeps_its_text() -> None:
     model = tiny_model()
     processor = processor_of(model)
-    mixed = processor(images=[[pictures(1)[0]], []], questions=QUESTIONS[:2])
-    text = processor(questions=QUESTIONS[1])
+    mixed = processor(images=[[pictures(1)[0]], []], questions=QUESTIONS[:2], return_tensors="pt")
+    text = processor(questions=QUESTIONS[1], return_tensors="pt")
     logits = model(**mixed, routing=ROUTING[:2]).logits
     same(logits[1, -text["input_ids"].shape[1] :], model(**text).logits[0])
+
+
+CONSTRAINED = {"grid": (1, 2), "max_new_tokens": 4, "constrained": True}
+
+
+@pytest.mark.parametrize("default", ["router", "all", "none"])
+@torch.no_grad()
+def test_what_a_call_leaves_out_is_found_in_its_prompts(default: str) -> None:
+    model = ready(seed=2, routing=CONSTRAINED, default_routing=default)
+    processor = model.processor = processor_of(model)
+    full = inputs_of(model, [0, 1, 3])
+    routing = {
+        "router": model.route(*router_inputs(model, full)).routing,
+        "all": ROUTING[[2, 2, 2]],
+        "none": ROUTING[[1, 1, 1]],
+    }[default]
+    assert len(set(map(tuple, routing.tolist()))) == (2 if default == "router" else 1)
+    prompts = processor.batch_decode(full["input_ids"], skip_special_tokens=False)
+    texts = [re.sub(r"<pad> |(?<=<image>) <image>", "", prompt) for prompt in prompts]
+    images = [[picture] for picture in pictures(4)]
+    images, texts[1] = [images[0], [], images[3]], texts[1].replace("<image> ", "")
+    little = processor(images=images, text=texts, return_tensors="pt").to(model.device)
+    assert set(little) == {"input_ids", "attention_mask", "pixel_values", "image_sizes"}
+    assert len(little["pixel_values"]) == 2
+    given, found = model(**full, routing=routing), model(**little)
+    for row in (0, 2):
+        same(found.gates[row], given.gates[row])
+        same(found.logits[row, -5:], given.logits[row, -5:])
+    assert not found.gates[1].any()
+    written, expected = answer(model, little), answer(model, full, routing=routing)
+    assert torch.equal(written[[0, 2]], expected[[0, 2]])
+
+
+@torch.no_grad()
+def test_training_asks_the_router_as_inference_does() -> None:
+    """Without dropout, and with a cache, which checkpointed layers refuse."""
+    model = ready(seed=2, routing=CONSTRAINED)
+    inputs = inputs_of(model, [0, 1, 2, 3])
+    expected = model.route(*router_inputs(model, inputs)).routing
+    assert not torch.equal(expected[0], expected[3])
+    model.train().gradient_checkpointing_enable()
+    with torch.enable_grad():
+        gates = model(**inputs).gates
+    assert torch.equal((gates != 0).any(dim=1), expected)
+    assert model.training and all(layer.training for layer in model.model.language_model.layers)
 
 
 # Both passes
@@ -320,7 +369,7 @@ def test_streaming_gives_the_answer_and_nothing_of_the_routing() -> None:
 @torch.no_grad()
 def test_text_alone_needs_no_picture() -> None:
     model = tiny_model()
-    inputs = processor_of(model)(questions="what is this ?")
+    inputs = processor_of(model)(questions="what is this ?", return_tensors="pt")
     assert answer(model, inputs).shape == (1, 5)
 
 
@@ -608,12 +657,20 @@ def test_errors_name_the_remedy() -> None:
     ids, places = inputs["input_ids"], torch.zeros(1, 4, 16)
     with pytest.raises(ValueError, match=r"set model\.tokenizer"):
         model.generate(**inputs)
-    with pytest.raises(ValueError, match="pixel_values need a routing"):
+    with pytest.raises(ValueError, match=r"set model\.tokenizer"):
         model(**inputs)
-    with pytest.raises(ValueError, match="needs routing_input_ids"):
-        model.generate(ids, **image_inputs(1))
-    with pytest.raises(ValueError, match="the gate needs the question"):
+    with pytest.raises(ValueError, match="pixel_values need a routing"):
+        MovaModel(model.config)(**inputs)
+    with pytest.raises(ValueError, match=r"set model\.processor"):
+        model(ids, **image_inputs(1))
+    with pytest.raises(ValueError, match=r"set model\.processor"):
         model.generate(ids, routing=ROUTING[:1], **image_inputs(1))
+    with pytest.raises(ValueError, match="needs routing_input_ids"):
+        model.encode_images(image_inputs(1))
+    with pytest.raises(ValueError, match="the gate needs the question"):
+        model.model.image_tokens(**image_inputs(1), routing=ROUTING[:1])
+    with pytest.raises(ValueError, match="1 pictures for 2 prompts"):
+        model(ids.repeat(2, 1), **image_inputs(1))
     with pytest.raises(ValueError, match="2 columns but the pool has 3 experts"):
         model.generate(**inputs, routing=ROUTING[:1, :2])
     with pytest.raises(ValueError, match="together with image_sizes"):

@@ -29,6 +29,14 @@ def inputs(golden: GoldenSet) -> dict[str, Tensor]:
     return golden.part("in.") | recipes
 
 
+def views(golden: GoldenSet, patches: Tensor) -> list[Tensor]:
+    """What the base and the seven experts take in, as the release's processors make it."""
+    given = inputs(golden)
+    for_clip, for_dinov2 = given["images"].chunk(2, dim=1)
+    high = given["high_images"]
+    return [for_clip, for_dinov2, high, high, patches, patches, for_clip, high]
+
+
 def count(state: Mapping[str, Tensor], layers: str) -> int:
     """How many layers there are under a prefix such as `blocks.`."""
     depth = layers.count(".")

@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -88,6 +89,11 @@ class GoldenSet:
         drawn = np.random.RandomState(seed).standard_normal(shape) * std + mean
         return torch.from_numpy(drawn.astype(np.float32).astype(np.float16).astype(np.float32))
 
+    def check_spot(self, name: str, weight: Tensor) -> None:
+        """The weight made by the rule is the released one, where the set tells its checksum."""
+        if spot := self.spec["weights"]["spot_checks"].get(name):
+            assert hashlib.sha256(weight.numpy().tobytes()).hexdigest() == spot["sha256_float32"]
+
     def recipe_input(self, recipe: dict[str, Any]) -> Tensor:
         """An input made by its recipe; its checksum must agree."""
         shape = tuple(recipe["shape"])
@@ -100,17 +106,12 @@ class GoldenSet:
 
 def _moments(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     """Mean and standard deviation of a weight, as `weights.rule` of the JSON says."""
-    embeddings = (
-        "embed_tokens",
-        "word_embeddings",
-        "position_embedding",
-        "token_type",
-        "row_embedder",
-        "column_embedder",
-    )
+    embeddings = ("embed_tokens", "word_embeddings", "position_embedding", "token_type")
+    embeddings += ("row_embedder", "column_embedder")
+    is_embedding = any(part in name.lower() for part in embeddings)
     last = name.rsplit(".", 1)[-1]
     mean, std = 0.0, 0.5
-    if len(shape) >= 2 and name.endswith("weight") and not _has(name, embeddings):
+    if len(shape) >= 2 and name.endswith("weight") and not is_embedding:
         std = 1 / np.sqrt(np.prod(shape[1:]))
     elif name.endswith("weight") and len(shape) == 1:
         mean, std = 1.0, 0.15
@@ -129,18 +130,13 @@ def _moments(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     return mean, float(std)
 
 
-def _has(name: str, parts: tuple[str, ...]) -> bool:
-    return any(part in name.lower() for part in parts)
-
-
 def find(wanted: Callable[[str], bool]) -> list[GoldenSet]:
     """The sets whose module field is wanted."""
-    found = []
-    for path in sorted(FOLDER.glob("*.json")):
-        spec = json.loads(path.read_text(encoding="utf-8"))
-        if wanted(spec.get("module", "")):
-            found.append(GoldenSet(path, spec))
-    return found
+    read = (
+        GoldenSet(path, json.loads(path.read_text(encoding="utf-8")))
+        for path in sorted(FOLDER.glob("*.json"))
+    )
+    return [golden for golden in read if wanted(golden.spec.get("module", ""))]
 
 
 def sets(kind: str, recipe: bool | None = None) -> list[GoldenSet]:
@@ -158,3 +154,12 @@ def sets(kind: str, recipe: bool | None = None) -> list[GoldenSet]:
 def ids(golden: GoldenSet) -> str:
     """The test id of a set."""
     return golden.path.stem
+
+
+def cases(golden_sets: list[GoldenSet], names: Callable[[GoldenSet], Iterable[str]]) -> list[Any]:
+    """A parameter for every set and each of its names."""
+    return [
+        pytest.param(golden, name, id=f"{ids(golden)}-{name}")
+        for golden in golden_sets
+        for name in names(golden)
+    ]

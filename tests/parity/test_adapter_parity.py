@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -25,13 +24,9 @@ from openmova.model.adapter import AdapterBlock, AdapterConfig, ExpertMap, MoVAd
 from openmova.model.layers import RotaryAttention, RotaryGrid
 
 from .comparing import close, recorded
-from .golden import FOLDER, GoldenSet, ids, sets
+from .golden import FOLDER, GoldenSet, cases, ids, sets
 
 pytestmark = pytest.mark.parity
-
-
-def square(side: int) -> tuple[int, int]:
-    return side, side
 
 
 def adapter_config(config: Mapping[str, Any], **sizes: Any) -> AdapterConfig:
@@ -60,7 +55,7 @@ def test_attention_with_rotary_grid(golden: GoldenSet) -> None:
     c = golden.config
     attention = RotaryAttention(c["dim"], c["value_dim"], c["head_dim"])
     attention.load_state_dict(from_released(golden.part("w."), attention, ATTENTION_NAMES))
-    rotary = RotaryGrid(square(c["rope_grid"]), c["head_dim"])
+    rotary = RotaryGrid((c["rope_grid"], c["rope_grid"]), c["head_dim"])
     for name, table in golden.part("w.rope.freqs_").items():
         close(rotary.get_buffer(name), table, 1e-6)
     x = golden.tensors["in.x"]
@@ -73,7 +68,7 @@ def test_attention_with_rotary_grid(golden: GoldenSet) -> None:
 def test_block_in_a_batch_and_each_sample_alone(golden: GoldenSet) -> None:
     c, t = golden.config, golden.tensors
     config = adapter_config(
-        c, text_width=t["in.text_feat"].shape[1], grid=square(c["hw"]), output_width=c["hw"]
+        c, text_width=t["in.text_feat"].shape[1], grid=(c["hw"], c["hw"]), output_width=c["hw"]
     )
     block = AdapterBlock(config)
     block.load_state_dict(from_released(golden.part("w."), block, BLOCK_NAMES))
@@ -100,33 +95,28 @@ def test_block_in_a_batch_and_each_sample_alone(golden: GoldenSet) -> None:
         close(alone[0], expected, golden.tolerance)
 
 
-def cases(recipe: bool) -> list[Any]:
-    return [
-        pytest.param(golden, name, id=f"{ids(golden)}-{name}")
-        for golden in sets("MoVAdapter", recipe)
-        for name in golden.spec["cases"]
-    ]
+def adapter_cases(recipe: bool) -> list[Any]:
+    return cases(sets("MoVAdapter", recipe), lambda golden: golden.spec["cases"])
 
 
-@pytest.mark.parametrize("golden, name", cases(recipe=False))
+@pytest.mark.parametrize("golden, name", adapter_cases(recipe=False))
 @torch.no_grad()
 def test_adapter(golden: GoldenSet, name: str) -> None:
     case = golden.spec["cases"][name]
-    state = golden.part("w.")
-    text_state = take(state, TEXT_ENCODER_PREFIX)
+    state, text_state = golden.part("w."), golden.part(f"w.{TEXT_ENCODER_PREFIX}")
+    state = {k: t for k, t in state.items() if not k.startswith(TEXT_ENCODER_PREFIX)}
     with torch.device("meta"):
         whole = MoVAdapter(whole_config(golden.config))
     adapter = build_adapter(golden, from_released(state, whole))
     encoder = build_text_encoder(golden, text_state)
     adapter.train(case["train_mode"])
-    texts = case["bert_texts"]
     x = golden.tensors["in.x"][case["rows_of_in.x"]]
     routing = torch.tensor(case["routing_weights"]) > 0
-    check(golden, name, adapter, encoder, texts, x, routing)
+    check(golden, name, adapter, encoder, case["bert_texts"], x, routing)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("golden, name", cases(recipe=True))
+@pytest.mark.parametrize("golden, name", adapter_cases(recipe=True))
 @torch.no_grad()
 def test_adapter_made_by_recipe(golden: GoldenSet, name: str) -> None:
     c = golden.config
@@ -134,13 +124,10 @@ def test_adapter_made_by_recipe(golden: GoldenSet, name: str) -> None:
         shapes = MoVAdapter(whole_config(c)).state_dict()
         text_shapes = BertModel(bert_config(c), add_pooling_layer=False).state_dict()
     released = released_names(shapes)
-    spots = golden.spec["weights"]["spot_checks"]
 
     def make(released_name: str, shape: torch.Size) -> Tensor:
         weight = golden.recipe_weight(ADAPTER_PREFIX + released_name, tuple(shape))
-        if released_name in spots:
-            digest = hashlib.sha256(weight.numpy().tobytes()).hexdigest()
-            assert digest == spots[released_name]["sha256_float32"]
+        golden.check_spot(released_name, weight)
         return weight
 
     adapter = build_adapter(golden, {k: make(released[k], t.shape) for k, t in shapes.items()})
@@ -162,7 +149,7 @@ def whole_config(c: Mapping[str, Any]) -> AdapterConfig:
         c,
         text_width=c.get("bert_hidden_hard_coded", 1024),
         output_width=c["out_channels"],
-        grid=square(c["image_feat_size"]),
+        grid=(c["image_feat_size"], c["image_feat_size"]),
         blocks=c["blocks"],
     )
 
@@ -189,12 +176,6 @@ def build_text_encoder(golden: GoldenSet, state: dict[str, Tensor]) -> BertModel
     encoder = BertModel(bert_config(golden.config), add_pooling_layer=False)
     encoder.load_state_dict(state)
     return encoder.eval()
-
-
-def take(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Move the entries with the prefix out of the state."""
-    names = [name for name in state if name.startswith(prefix)]
-    return {name.removeprefix(prefix): state.pop(name) for name in names}
 
 
 def check(
@@ -228,7 +209,6 @@ def check(
     }
     watched: dict[str, nn.Module] = {"post_downsample": adapter.after_pool}
     for i, block in enumerate(adapter.blocks):
-        assert isinstance(block, AdapterBlock)
         watched |= {f"block{i}": block, f"router_logits{i}": block.gate.score}
     with recorded(watched, {"pre_downsample": adapter.before_pool}) as seen:
         found["y"], gates = adapter(base, maps, routing, text.expand(len(base), -1))

@@ -3,7 +3,6 @@ language model then says the same in both passes (set 15)."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import replace
 
@@ -16,23 +15,18 @@ from openmova.model.splicing import merge_image_tokens
 from openmova.routing import pool_tokens
 from tiny import tiny_config
 
-from .golden import GoldenSet, find, ids
+from .comparing import close
+from .golden import GoldenSet, cases, find
 
 pytestmark = pytest.mark.parity
 
 PADDING = 0  # which id stands for padding makes no difference: its embedding becomes zero
 
 
-def assembly_cases() -> list[object]:
-    sets = find(lambda module: "prepare_inputs_labels_for_multimodal" in module)
-    return [
-        pytest.param(golden, name, id=f"{ids(golden)}-{name}")
-        for golden in sets
-        for name in golden.spec["cases"]
-    ]
+ASSEMBLED = find(lambda module: "prepare_inputs_labels_for_multimodal" in module)
 
 
-@pytest.mark.parametrize("golden, name", assembly_cases())
+@pytest.mark.parametrize("golden, name", cases(ASSEMBLED, lambda golden: golden.spec["cases"]))
 @torch.no_grad()
 def test_sequence_assembly(golden: GoldenSet, name: str) -> None:
     case, c = golden.spec["cases"][name], golden.config
@@ -68,31 +62,16 @@ def test_sequence_assembly(golden: GoldenSet, name: str) -> None:
     )
     embeddings = table[expanded["input_ids"].clamp(max=c["vocab"] - 1)]
     for i, own in enumerate(tokens):
-        merged = merge_image_tokens(
-            embeddings[i : i + 1],
-            expanded["input_ids"][i : i + 1],
-            own.flatten(0, 1)[None],
-            c["vocab"],
-        )
-        merged = merged * expanded["attention_mask"][i : i + 1, :, None]
-        torch.testing.assert_close(
-            merged[0], expected["inputs_embeds"][i], atol=golden.tolerance, rtol=0
-        )
+        ids_, seen = expanded["input_ids"][i : i + 1], own.flatten(0, 1)[None]
+        merged = merge_image_tokens(embeddings[i : i + 1], ids_, seen, c["vocab"])[0]
+        merged = merged * expanded["attention_mask"][i, :, None]
+        close(merged, expected["inputs_embeds"][i], golden.tolerance)
     for part in ("attention_mask", "labels"):
         if part in expected:
             assert torch.equal(expanded[part], expected[part])
         else:
             assert part in case["returned_None"]
     assert golden.spec["ignore_index"] == IGNORED
-
-
-def two_pass_cases() -> list[object]:
-    sets = find(lambda module: "MovaLlamaForCausalLM" in module)
-    return [
-        pytest.param(golden, name, i, id=f"{ids(golden)}-{name}")
-        for golden in sets
-        for i, name in enumerate(("routing", "answer"))
-    ]
 
 
 def whole_model(golden: GoldenSet) -> MovaForConditionalGeneration:
@@ -117,46 +96,43 @@ def whole_model(golden: GoldenSet) -> MovaForConditionalGeneration:
         image_token_id=c["vocab"],
     )
     model = MovaForConditionalGeneration(config).eval()
-    spots = golden.spec["weights"]["spot_checks"]
     ours = {f"model.{name}": t for name, t in model.model.language_model.named_parameters()}
     ours["lm_head.weight"] = model.lm_head.weight
     for name, parameter in ours.items():
         has_vocabulary = name in ("lm_head.weight", "model.embed_tokens.weight")
         shape = (c["vocab"], c["hidden"]) if has_vocabulary else tuple(parameter.shape)
         weight = golden.recipe_weight(name, shape)
-        if name in spots:
-            digest = hashlib.sha256(weight.numpy().tobytes()).hexdigest()
-            assert digest == spots[name]["sha256_float32"]
+        golden.check_spot(name, weight)
         parameter[: len(weight)] = weight
     return model
 
 
-@pytest.mark.parametrize("golden, name, i", two_pass_cases())
+PASSES = ("routing", "answer")
+TWO_PASS = find(lambda module: "MovaLlamaForCausalLM" in module)
+
+
+@pytest.mark.parametrize("golden, name", cases(TWO_PASS, lambda golden: PASSES))
 @torch.no_grad()
-def test_greedy_generation(golden: GoldenSet, name: str, i: int) -> None:
+def test_greedy_generation(golden: GoldenSet, name: str) -> None:
     model = whole_model(golden)
     stored, spec = golden.part(f"out.{name}_"), golden.spec
     written = torch.tensor([spec["inputs"][f"{name}_input_ids"]])
     pictures = stored["inputs_embeds"].shape[1] - written.shape[1] + 1
-    prompt = expand_placeholders(
-        written, tokens=[pictures], image_token_id=model.config.image_token_id
-    )
-    places = prompt["input_ids"] == model.config.image_token_id
+    image = model.config.image_token_id
+    prompt = expand_placeholders(written, tokens=[pictures], image_token_id=image)
+    places = prompt["input_ids"] == image
     vocabulary = golden.config["llm"]["vocab"]
     out = model.generate(
         prompt["input_ids"],
         attention_mask=prompt["attention_mask"],
         image_tokens=stored["inputs_embeds"][places][None],
-        max_new_tokens=spec["inputs"]["max_new_tokens"][i],
+        max_new_tokens=spec["inputs"]["max_new_tokens"][PASSES.index(name)],
         do_sample=False,
         return_dict_in_generate=True,
         output_logits=True,
     )
     tolerance = spec["tolerance_max_abs"]
     words = model.get_input_embeddings()(prompt["input_ids"])[~places]
-    torch.testing.assert_close(
-        words, stored["inputs_embeds"][~places], atol=tolerance["inputs_embeds"], rtol=0
-    )
+    close(words, stored["inputs_embeds"][~places], tolerance["inputs_embeds"])
     assert torch.equal(out.sequences[0, places.shape[1] :], stored["new_ids"])
-    logits = torch.cat(out.logits)[:, :vocabulary]
-    torch.testing.assert_close(logits, stored["logits"], atol=tolerance["logits"], rtol=0)
+    close(torch.cat(out.logits)[:, :vocabulary], stored["logits"], tolerance["logits"])

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from .golden import GoldenSet
+from .golden import FOLDER, GoldenSet
 
 pytestmark = pytest.mark.parity
 
 OWN = Path(__file__).parents[1] / "golden"
-WHOLE = Path(os.environ.get("OPENMOVA_PARITY", OWN))
 
 
 def golden(file: Path) -> GoldenSet:
@@ -30,8 +28,8 @@ def test_three_sets_leave_their_weights_out() -> None:
 
 @pytest.mark.parametrize("file", SHORT, ids=lambda file: file.stem)
 def test_weights_drawn_again_are_those_of_the_whole_set(file: Path) -> None:
-    if WHOLE == OWN:
+    if FOLDER == OWN:
         pytest.skip("OPENMOVA_PARITY names no folder of whole sets")
-    ours, whole = golden(file).tensors, golden(WHOLE / file.name).tensors
+    ours, whole = golden(file).tensors, golden(FOLDER / file.name).tensors
     assert ours.keys() == whole.keys()
     assert all(torch.equal(ours[name], whole[name]) for name in whole)

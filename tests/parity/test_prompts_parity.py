@@ -5,10 +5,7 @@ Reads the folder named by OPENMOVA_PARITY; every text, id and letter comes from 
 
 from __future__ import annotations
 
-import json
-import os
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,19 +17,18 @@ from openmova.model.splicing import image_prompt_ids
 from openmova.routing import gate_text, parse_routing, routing_prompt
 from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer, toy_tokenizer
 
-pytestmark = pytest.mark.parity
+from .golden import find, ids
 
-FOLDER = Path(os.environ.get("OPENMOVA_PARITY", Path(__file__).parents[1] / "golden"))
+pytestmark = pytest.mark.parity
 
 
 def sets_with(*keys: str) -> list[Any]:
     """Every JSON of the folder that has these entries."""
-    sets = []
-    for path in sorted(FOLDER.glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and content.keys() >= set(keys):
-            sets.append(pytest.param(content, id=path.stem))
-    return sets
+    return [
+        pytest.param(golden.spec, id=ids(golden))
+        for golden in find(lambda module: True)
+        if golden.spec.keys() >= set(keys)
+    ]
 
 
 def pool_of(prompt: str) -> tuple[str, list[str]]:
@@ -103,18 +99,15 @@ def test_the_processor_splices_by_the_released_rule(golden: dict[str, Any]) -> N
             bos_token_id=others.pop() if others else 1,
             adds_bos=name.endswith("=True"),
         )
-        processor = MovaProcessor.from_config(
-            tiny_config(image_token_id=tokenizer.convert_tokens_to_ids("<image>")),
-            tokenizer,
-            tiny_question_tokenizer(),
-            split_at_image=True,
-        )
+        config = tiny_config(image_token_id=tokenizer.convert_tokens_to_ids("<image>"))
+        parts = (config, tokenizer, tiny_question_tokenizer())
+        processor = MovaProcessor.from_config(*parts, split_at_image=True)
         processor.image_tokens = 1
         images = pictures(1) if "<image>" in case["prompt"] else None
         ids = processor(images=images, text=case["prompt"], with_routing=False)["input_ids"]
         expected = torch.tensor([case["ids"]])
         expected[expected == golden["image_token_index"]] = processor.image_token_id
-        assert ids.tolist() == expected.tolist(), name
+        assert ids == expected.tolist(), name
 
 
 @pytest.mark.parametrize("golden", sets_with("bert_text"))

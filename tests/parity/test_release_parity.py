@@ -6,7 +6,6 @@ makes of them is what our model runs.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Any
 
@@ -15,18 +14,17 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel, BertTokenizer, LlamaConfig, LlamaModel
 
-from openmova.checkpoints.conversion import made
 from openmova.checkpoints.plan import resize_table
 from openmova.checkpoints.release import TEXT_ENCODER, TOWERS, plan_release
 from openmova.checkpoints.release_names import ADAPTER_PREFIX, released_names
 from openmova.checkpoints.tensors import Tensors
-from openmova.experts import Expert
 from openmova.model.adapter import AdapterConfig, MoVAdapter
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import expand_placeholders
 from openmova.routing import gate_text, pool_tokens
 
-from .encoders import Spec, clip, codetr, dinov2, pix2struct, sam, vit
+from .comparing import close
+from .encoders import Spec, clip, codetr, dinov2, inputs, pix2struct, sam, views, vit
 from .golden import FOLDER, GoldenSet, find, ids
 
 pytestmark = pytest.mark.parity
@@ -68,14 +66,7 @@ def released_shapes(golden: GoldenSet, tower: GoldenSet) -> Shapes:
         grid=(c["image_feat_size"], c["image_feat_size"]),
         blocks=c["blocks"],
     )
-    llama = LlamaConfig(
-        vocab_size=llm["vocab"],
-        hidden_size=llm["hidden"],
-        intermediate_size=llm["inter"],
-        num_hidden_layers=llm["layers"],
-        num_attention_heads=llm["heads"],
-        num_key_value_heads=llm["kv"],
-    )
+    llama = LlamaConfig(**language_sizes(golden))
     with torch.device("meta"):
         state = MoVAdapter(adapter).state_dict()
         for ours, released in released_names(state).items():
@@ -85,6 +76,18 @@ def released_shapes(golden: GoldenSet, tower: GoldenSet) -> Shapes:
         for name, tensor in LlamaModel(llama).state_dict().items():
             shapes[f"model.{name}"] = tuple(tensor.shape)
     return shapes | {"lm_head.weight": (llm["vocab"], llm["hidden"])}
+
+
+def language_sizes(golden: GoldenSet) -> dict[str, int]:
+    llm = golden.config["llm"]
+    return {
+        "vocab_size": llm["vocab"],
+        "hidden_size": llm["hidden"],
+        "intermediate_size": llm["inter"],
+        "num_hidden_layers": llm["layers"],
+        "num_attention_heads": llm["heads"],
+        "num_key_value_heads": llm["kv"],
+    }
 
 
 def text_config(golden: GoldenSet) -> dict[str, Any]:
@@ -130,10 +133,9 @@ def released_state(golden: GoldenSet, tower: GoldenSet) -> dict[str, Tensor]:
     patch = shapes[f"{TOWER}0.vision_model.embeddings.patch_embedding.weight"][-1]
     before = (1 + (clip["pre_img"] // patch) ** 2, clip["dim"])
     state[POSITIONS] = resize_table(golden.recipe_weight(POSITIONS, before), shapes[POSITIONS])
-    for name, spot in golden.spec["weights"]["spot_checks"].items():
+    for name in golden.spec["weights"]["spot_checks"]:
         if name != POSITIONS:  # rounding of the resize
-            digest = hashlib.sha256(state[name].numpy().tobytes()).hexdigest()
-            assert digest == spot["sha256_float32"]
+            golden.check_spot(name, state[name])
     return state
 
 
@@ -145,12 +147,7 @@ def converted(golden: GoldenSet, tower: GoldenSet) -> MovaForConditionalGenerati
     told, plan = plan_release(
         {
             "mm_projector_type": "mov_adapter",
-            "vocab_size": llm["vocab"],
-            "hidden_size": llm["hidden"],
-            "intermediate_size": llm["inter"],
-            "num_hidden_layers": llm["layers"],
-            "num_attention_heads": llm["heads"],
-            "num_key_value_heads": llm["kv"],
+            **language_sizes(golden),
             "rope_theta": llm["rope_theta"],
             "rms_norm_eps": llm["rms_norm_eps"],
             "topk_experts": golden.config["adapter"]["topk"],
@@ -162,38 +159,25 @@ def converted(golden: GoldenSet, tower: GoldenSet) -> MovaForConditionalGenerati
         specs=tower_specs(golden, state),
         text=text_config(golden),
     )
-    plan.check(tensors)
+    plan.check()
     model = MovaForConditionalGeneration(told).eval()
-    main = {e.name: made(e, tensors) for e in plan.entries if e.file == "model.safetensors"}
+    main = {e.name: plan.tensor(e) for e in plan.entries if e.file == "model.safetensors"}
     missing, unexpected = model.load_state_dict(main, strict=False)
     assert not unexpected and all(name.startswith("model.experts.") for name in missing)
     for j, name in enumerate(told.expert_names):
         file = f"experts/{name}.safetensors"
-        own = {e.name: made(e, tensors) for e in plan.entries if e.file == file}
+        own = {e.name: plan.tensor(e) for e in plan.entries if e.file == file}
         model.model.experts.get(j).float().load_state_dict(own)
     return model.float()
 
 
-def see(expert: Expert, view: Tensor) -> None:
-    """Give an expert the released input in place of what it would make of a picture."""
-    object.__setattr__(expert, "view", lambda images, sizes: view)
-
-
 def released_views(golden: GoldenSet) -> list[Tensor]:
     """Of the base and the seven experts."""
-    made_inputs = {
-        name.split(" ")[0]: golden.recipe_input(recipe)
-        for name, recipe in golden.spec["inputs"].items()
-        if isinstance(recipe, dict)
-    }
-    for_clip, for_dinov2 = made_inputs["images"].chunk(2, dim=1)
-    pixels = made_inputs["flattened_patches"]  # [1, n * n, 768]
+    pixels = inputs(golden)["flattened_patches"]  # [1, n * n, 768]
     side = math.isqrt(pixels.shape[1])
     rows, columns = torch.meshgrid(*[torch.arange(1.0, side + 1)] * 2, indexing="ij")
     places = torch.stack([rows.flatten(), columns.flatten()], dim=-1)[None]
-    patches = torch.cat([places, pixels], dim=-1)
-    high = made_inputs["high_images"]
-    return [for_clip, for_dinov2, high, high, patches, patches, for_clip, high]
+    return views(golden, torch.cat([places, pixels], dim=-1))
 
 
 @pytest.mark.parametrize(("golden", "tower"), pairs())
@@ -203,7 +187,8 @@ def test_both_passes(golden: GoldenSet, tower: GoldenSet) -> None:
     core, given = model.model, golden.spec["inputs"]
     experts = [core.experts.get(j) for j in range(len(core.experts))]
     for expert, view in zip((core.base, *experts), released_views(golden), strict=True):
-        see(expert, view)
+        # The released input in place of what the expert would make of a picture.
+        object.__setattr__(expert, "view", lambda images, sizes, view=view: view)
     words = golden.config["adapter"].get("bert_vocab_file", "bert_vocab.txt").split()[0]
     tokenizer = BertTokenizer(vocab=str(FOLDER / words), do_lower_case=True)
     question = tokenizer(gate_text(given["prompt (BERT)"]), return_tensors="pt")
@@ -215,8 +200,9 @@ def test_both_passes(golden: GoldenSet, tower: GoldenSet) -> None:
         stored = golden.part(f"out.{name}_")
         routing = torch.tensor([given[f"{which}_pass_routing_weights"]], dtype=torch.bool)
         tokens, _ = core.image_tokens(picture, size, routing, question["input_ids"])
-        if name == "routing":
-            tokens = pooled(model, tokens)
+        if name == "routing":  # as many as the router sees
+            grids = (model.config.adapter.token_grid, model.config.routing.grid)
+            tokens = pool_tokens(tokens, *grids)
         prompt = expand_placeholders(
             torch.tensor([given[f"{name}_input_ids"]]),
             tokens=[tokens.shape[1]],
@@ -235,13 +221,3 @@ def test_both_passes(golden: GoldenSet, tower: GoldenSet) -> None:
         )
         assert torch.equal(out.sequences[0, places.shape[1] :], stored["new_ids"])
         close(torch.cat(out.logits), stored["logits"], tolerance["logits"])
-
-
-def pooled(model: MovaForConditionalGeneration, tokens: Tensor) -> Tensor:
-    """As many image tokens as the router sees."""
-    token_grid = model.config.adapter.token_grid
-    return pool_tokens(tokens, token_grid, model.config.routing.grid)
-
-
-def close(found: Tensor, expected: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)

@@ -17,8 +17,8 @@ from openmova.experts import Expert
 from openmova.model.layers import resize_map
 
 from .comparing import close
-from .encoders import built, clip, codetr, dinov2, inputs, pix2struct, sam, vit
-from .golden import GoldenSet, find, ids
+from .encoders import built, clip, codetr, dinov2, inputs, pix2struct, sam, views, vit
+from .golden import GoldenSet, cases, find
 
 pytestmark = pytest.mark.parity
 
@@ -33,19 +33,7 @@ def cached_shapes(golden: GoldenSet) -> dict[str, list[list[int] | None]]:
     }
 
 
-CASES = [
-    pytest.param(golden, name, id=f"{ids(golden)}-{name}")
-    for golden in find(lambda module: module.startswith("MoVAVisionTower"))
-    for name in cached_shapes(golden)
-]
-
-
-def views(golden: GoldenSet) -> list[Tensor]:
-    """What each encoder takes in, as the release's processors make it."""
-    given = inputs(golden)
-    for_clip, for_dinov2 = given["images"].chunk(2, dim=1)
-    high, patches = given["high_images"], given["flattened_patches"]
-    return [for_clip, for_dinov2, high, high, patches, patches, for_clip, high]
+TOWERS = find(lambda module: module.startswith("MoVAVisionTower"))
 
 
 def build(golden: GoldenSet) -> list[Expert]:
@@ -77,7 +65,7 @@ def build(golden: GoldenSet) -> list[Expert]:
     ]
 
 
-@pytest.mark.parametrize(("golden", "name"), CASES)
+@pytest.mark.parametrize(("golden", "name"), cases(TOWERS, cached_shapes))
 @torch.no_grad()
 def test_the_chosen_encoders_give_the_towers_features(golden: GoldenSet, name: str) -> None:
     shapes = cached_shapes(golden)[name]
@@ -87,10 +75,10 @@ def test_the_chosen_encoders_give_the_towers_features(golden: GoldenSet, name: s
     assert [encoder.channels for encoder in encoders] == [end - start for _, start, end in slices]
 
     maps: list[Tensor | None] = []
-    for encoder, view, shape in zip(encoders, views(golden), shapes, strict=True):
+    given = views(golden, inputs(golden)["flattened_patches"])
+    for encoder, view, shape in zip(encoders, given, shapes, strict=True):
         maps.append(None if shape is None else encoder(view[:batch]))
     base = maps[0]
-    assert base is not None
     grid = (base.shape[2], base.shape[3])
     aligned = [
         base.new_zeros(batch, encoder.channels, *grid) if x is None else resize_map(x, grid)

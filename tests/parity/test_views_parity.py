@@ -103,9 +103,7 @@ def test_every_pixel_of_a_picture_by_its_checksum(golden: GoldenSet, case: str, 
 
 
 @pytest.mark.parametrize(("golden", "case", "name"), PATCHES)
-def test_all_patches_by_their_grid_mean_and_deviation(
-    golden: GoldenSet, case: str, name: str
-) -> None:
+def test_all_patches_by_grid_mean_and_deviation(golden: GoldenSet, case: str, name: str) -> None:
     part, rows = golden.spec["cases"][case][name], view_of(golden, case, name)
     used = len(rows) - part["padded_rows"]
     assert rows[:used, :2].amax(dim=0).tolist() == part["grid_rows_cols"]

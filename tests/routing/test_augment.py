@@ -18,23 +18,8 @@ from openmova.routing.augment import (
     without_names,
 )
 
-PIECES = st.sampled_from(
-    [
-        *PUBLISHED,
-        "ocr-1",
-        "OCR-1",
-        "Ocr 1",
-        "ocr1",
-        "a",
-        "The",
-        "reads text",
-        "model",
-        ".",
-        ",",
-        "-",
-    ]
-)
-TEXTS = st.lists(PIECES, min_size=1, max_size=8).map(" ".join)
+WORDS = ["ocr-1", "OCR-1", "Ocr 1", "ocr1", "a", "The", "reads text", "model", ".", ",", "-"]
+TEXTS = st.lists(st.sampled_from([*PUBLISHED, *WORDS]), min_size=1, max_size=8).map(" ".join)
 NAMES = st.lists(st.sampled_from(["ocr-1", "text", "sam", "dino.v2", "x_9", "chart", "B2"]))
 POOLS = NAMES.map(dict.fromkeys).flatmap(
     lambda names: st.fixed_dictionaries(
@@ -70,8 +55,7 @@ def test_the_letters_of_the_answer_name_the_annotated_experts_that_are_left(
     assert letters == sorted(letters)
     named = {shown.names[expert_letters(len(shown.names)).index(letter)] for letter in letters}
     assert named == chosen & set(shown.names)
-    again = augmented_pool(pool, chosen, seed=seed, index=index, augmentation=parts)
-    assert shown == again
+    assert shown == augmented_pool(pool, chosen, seed=seed, index=index, augmentation=parts)
 
 
 @given(POOLS, SEEDS)
@@ -121,13 +105,10 @@ def test_cut_pools_keep_at_least_so_many_and_may_lose_an_annotated_expert() -> N
 
 
 def test_a_description_is_drawn_of_its_paraphrases() -> None:
-    texts = {
-        text
-        for index in range(30)
-        for text in augmented_pool(
-            POOL, (), seed=1, index=index, augmentation=Augmentation()
-        ).descriptions
-    }
+    texts: set[str] = set()
+    for index in range(30):
+        shown = augmented_pool(POOL, (), seed=1, index=index, augmentation=Augmentation())
+        texts.update(shown.descriptions)
     assert texts == {text for paraphrases in POOL.values() for text in paraphrases}
 
 

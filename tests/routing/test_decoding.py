@@ -7,7 +7,8 @@ import math
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, LogitsProcessorList, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, LogitsProcessorList
+from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from openmova.routing import expert_letters, format_routing, parse_routing
 from openmova.routing.decoding import RoutingConstraint, active_steps, letter_scores
@@ -19,7 +20,7 @@ PROMPTS = ["answer:", "which ones do you want, please:", "q"]
 
 
 @pytest.fixture(params=ZOO.values(), ids=ZOO.keys())
-def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     return request.param()
 
 
@@ -29,7 +30,7 @@ def answers(letters: tuple[str, ...]) -> set[str]:
 
 
 def constraint(
-    tokenizer: PreTrainedTokenizerFast, letters: tuple[str, ...] = LETTERS, prompt_length: int = 0
+    tokenizer: Tokenizer, letters: tuple[str, ...] = LETTERS, prompt_length: int = 0
 ) -> RoutingConstraint:
     return RoutingConstraint(
         tokenizer=tokenizer,
@@ -39,7 +40,7 @@ def constraint(
     )
 
 
-def written_answers(tokenizer: PreTrainedTokenizerFast, letters: tuple[str, ...]) -> set[str]:
+def written_answers(tokenizer: Tokenizer, letters: tuple[str, ...]) -> set[str]:
     """Every text that can be written under the constraint, as the tokenizer decodes it."""
     rule = constraint(tokenizer, letters)
     found, beginnings = set(), [[]]
@@ -56,16 +57,9 @@ def written_answers(tokenizer: PreTrainedTokenizerFast, letters: tuple[str, ...]
     return found
 
 
-def test_exactly_the_ordered_answers_of_up_to_three_letters_can_be_written(
-    tokenizer: PreTrainedTokenizerFast,
-) -> None:
+def test_exactly_the_ordered_answers_of_three_letters_can_be_written(tokenizer: Tokenizer) -> None:
     assert written_answers(tokenizer, LETTERS) == answers(LETTERS)
-
-
-def test_the_own_spelling_of_every_answer_can_be_written(
-    tokenizer: PreTrainedTokenizerFast,
-) -> None:
-    rule = constraint(tokenizer)
+    rule = constraint(tokenizer)  # and each in its own spelling
     for answer in answers(LETTERS):
         ids = tokenizer.encode(answer, add_special_tokens=False)
         for end, token in enumerate([*ids, tokenizer.eos_token_id]):
@@ -73,29 +67,25 @@ def test_the_own_spelling_of_every_answer_can_be_written(
             assert rule(before, torch.zeros(1, len(tokenizer)))[0, token] == 0, answer
 
 
-def tiny_llama(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def tiny_llama(tokenizer: Tokenizer) -> LlamaForCausalLM:
     torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
     config = LlamaConfig(
         vocab_size=len(tokenizer) + 8,  # a padded vocabulary, as many models have
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
         num_attention_heads=2,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
+        **sizes,
     )
     model = LlamaForCausalLM(config).eval()
     model.lm_head.weight.data.mul_(100)  # sure of itself
     return model
 
 
-def generate(
-    tokenizer: PreTrainedTokenizerFast, prompts: list[str], **options: object
-) -> list[str]:
-    batch = tokenizer(
-        prompts, padding=True, padding_side="left", return_tensors="pt", add_special_tokens=False
-    )
+def generate(tokenizer: Tokenizer, prompts: list[str], **options: object) -> list[str]:
+    padding = {"padding": True, "padding_side": "left", "add_special_tokens": False}
+    batch = tokenizer(prompts, return_tensors="pt", **padding)
     length = batch["input_ids"].shape[1]
     ids = tiny_llama(tokenizer).generate(
         input_ids=batch["input_ids"],
@@ -116,18 +106,11 @@ def generate(
     ],
     ids=["greedy", "sampling", "beams"],
 )
-def test_a_model_that_knows_nothing_writes_only_answers_from_left_padded_prompts(
-    tokenizer: PreTrainedTokenizerFast, options: dict[str, object]
-) -> None:
-    for text in generate(tokenizer, PROMPTS, **options):
-        assert text.removeprefix(" ") in answers(LETTERS)
-
-
-def test_a_row_of_a_batch_is_written_as_it_would_be_alone(
-    tokenizer: PreTrainedTokenizerFast,
-) -> None:
-    alone = [generate(tokenizer, [prompt], do_sample=False)[0] for prompt in PROMPTS]
-    assert generate(tokenizer, PROMPTS, do_sample=False) == alone
+def test_any_model_writes_only_answers(tokenizer: Tokenizer, options: dict[str, object]) -> None:
+    texts = generate(tokenizer, PROMPTS, **options)
+    assert {text.removeprefix(" ") for text in texts} <= answers(LETTERS)
+    if options == {"do_sample": False}:  # a row is written as it would be alone
+        assert texts == [generate(tokenizer, [prompt], **options)[0] for prompt in PROMPTS]
 
 
 def test_a_pool_beyond_z_is_written_and_read_back() -> None:
@@ -150,14 +133,13 @@ def test_a_tokenizer_that_cannot_spell_the_letters_is_refused() -> None:
         constraint(letters_alone(), ("A", "É"))
 
 
-def steps(tokenizer: PreTrainedTokenizerFast, *steps: dict[str, float]) -> list[torch.Tensor]:
+def steps(tokenizer: Tokenizer, *steps: dict[str, float]) -> list[torch.Tensor]:
     """Logits [1, V] of steps that give these tokens these probabilities."""
     logits = []
     for probabilities in steps:
         rest = 1 - sum(probabilities.values())
-        row = torch.full(
-            (1, len(tokenizer)), math.log(rest / (len(tokenizer) - len(probabilities)))
-        )
+        others = math.log(rest / (len(tokenizer) - len(probabilities)))
+        row = torch.full((1, len(tokenizer)), others)
         for token, probability in probabilities.items():
             row[0, tokenizer.convert_tokens_to_ids(token)] = math.log(probability)
         logits.append(row)
@@ -173,9 +155,7 @@ def test_a_score_is_the_best_step_of_all_tokens_that_say_the_letter() -> None:
     assert scores[0, 2] < 0.02
 
 
-def test_scores_follow_the_order_of_the_pool_and_stay_probabilities(
-    tokenizer: PreTrainedTokenizerFast,
-) -> None:
+def test_scores_follow_the_order_of_the_pool_and_stay_probabilities(tokenizer: Tokenizer) -> None:
     logits = [torch.randn(3, len(tokenizer) + 8) * 5 for _ in range(4)]
     scores = letter_scores(logits, tokenizer, ("A", "B", "C"))
     assert torch.equal(letter_scores(logits, tokenizer, ("C", "A", "B")), scores[:, [2, 0, 1]])

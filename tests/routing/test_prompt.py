@@ -19,9 +19,7 @@ POOLS = st.integers(0, 26).map(expert_letters)
 
 
 @given(st.text() | st.text("ABCDEFG, none"), POOLS.flatmap(st.permutations))
-def test_up_to_26_experts_a_letter_counts_anywhere_in_the_first_three_pieces(
-    text: str, letters: list[str]
-) -> None:
+def test_up_to_26_experts_a_letter_counts_in_three_pieces(text: str, letters: list[str]) -> None:
     first_three = text.split(",")[:3]
     expected = {i for i, letter in enumerate(letters) if any(letter in p for p in first_three)}
     assert parse_routing(text, letters) == expected
@@ -65,13 +63,9 @@ def test_the_prompt_has_one_lettered_line_for_each_expert_in_the_order_of_the_po
     assert prompt == (
         "Choose.\nModel pool:\nA. reads text.\nB. sees shapes.\n\nQuestion:\nWhich?\nOne word."
     )
-
-
-def test_a_pool_may_be_empty_or_larger_than_the_alphabet() -> None:
     assert routing_prompt("I", [], "Q") == "I\nModel pool:\n\nQuestion:\nQ"
-    assert "\nZ. expert 25\nAA. expert 26\n" in routing_prompt(
-        "I", [f"expert {n}" for n in range(27)], "Q"
-    )
+    pool = [f"expert {n}" for n in range(27)]
+    assert "\nZ. expert 25\nAA. expert 26\n" in routing_prompt("I", pool, "Q")
 
 
 def test_the_default_instruction_is_the_released_one() -> None:

@@ -20,6 +20,7 @@ from openmova.routing import RouterLoraConfig, RoutingResult
 from tiny import pictures
 
 LORA = RouterLoraConfig(rank=4, alpha=64, targets=("q_proj", "v_proj"))
+IDS, POOLED = torch.arange(5, 15)[None], torch.ones(1).bool()
 
 
 def learned(seed: int = 0) -> tuple[MovaForConditionalGeneration, MovaProcessor]:
@@ -27,14 +28,15 @@ def learned(seed: int = 0) -> tuple[MovaForConditionalGeneration, MovaProcessor]
     model, processor = tiny_mova(seed)
     torch.manual_seed(seed)
     model.model.add_router_lora(LORA)
-    assert model.model.router_lora is not None
     for parameter in model.model.router_lora.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return model.eval(), processor
 
 
 def asked(processor: MovaProcessor) -> Any:
-    return processor(images=pictures(2), questions=["what is this?", "how many dogs?"])
+    return processor(
+        images=pictures(2), questions=["what is this?", "how many dogs?"], return_tensors="pt"
+    )
 
 
 def route(model: MovaForConditionalGeneration, inputs: Any) -> RoutingResult:
@@ -50,8 +52,10 @@ def test_a_fresh_one_changes_nothing() -> None:
     scores = route(model, inputs).scores
     model.model.add_router_lora(LORA)
     assert torch.equal(model.generate(**inputs, max_new_tokens=5), before)
-    after = route(model, inputs)
-    assert torch.equal(after.scores, scores)
+    assert torch.equal(route(model, inputs).scores, scores)
+    plain, _ = tiny_mova()  # a model without one says nothing of it
+    assert "lora" not in plain.config.to_dict()["routing"]
+    assert not [name for name in plain.state_dict() if "lora" in name]
 
 
 @torch.no_grad()
@@ -86,7 +90,6 @@ def test_rows_of_the_routing_pass_see_it_beside_others_in_a_batch() -> None:
 def test_only_these_rows_give_it_a_gradient_also_with_checkpointing() -> None:
     model, _ = learned()
     model.requires_grad_(False)
-    assert model.model.router_lora is not None
     model.model.router_lora.requires_grad_(True)
     ids = torch.arange(5, 35).reshape(3, 10)
 
@@ -95,7 +98,6 @@ def test_only_these_rows_give_it_a_gradient_also_with_checkpointing() -> None:
         labels = torch.full_like(ids, -100)
         labels[rows] = ids[rows]
         model(input_ids=ids, labels=labels, pooled=torch.tensor(pooled)).loss.backward()
-        assert model.model.router_lora is not None
         return torch.cat([p.grad.flatten() for p in model.model.router_lora.parameters()])
 
     assert gradients([False, False, False]).count_nonzero() == 0
@@ -110,8 +112,7 @@ def test_only_these_rows_give_it_a_gradient_also_with_checkpointing() -> None:
 @torch.no_grad()
 def test_a_thread_that_routes_changes_no_answer_of_another() -> None:
     model, _ = learned()
-    ids = torch.arange(5, 15)[None]
-    expected = model(input_ids=ids).logits
+    expected = model(input_ids=IDS).logits
     at_the_end: list[torch.Tensor] = []
 
     def route(*_: Any) -> None:
@@ -120,42 +121,29 @@ def test_a_thread_that_routes_changes_no_answer_of_another() -> None:
 
         @torch.no_grad()
         def other() -> None:
-            at_the_end.append(model(input_ids=ids, pooled=torch.ones(1).bool()).logits)
+            at_the_end.append(model(input_ids=IDS, pooled=POOLED).logits)
 
         thread = Thread(target=other)
         thread.start()
         thread.join()
 
     handle = model.model.language_model.layers[0].register_forward_pre_hook(route)
-    assert torch.equal(model(input_ids=ids).logits, expected)
+    assert torch.equal(model(input_ids=IDS).logits, expected)
     assert not torch.equal(at_the_end[0], expected)
 
 
 @torch.no_grad()
-def test_a_copy_has_its_own() -> None:
-    model, _ = learned()
-    ids = torch.arange(5, 15)[None]
-    pooled = torch.ones(1).bool()
-    expected = model(input_ids=ids, pooled=pooled).logits
-    other = copy.deepcopy(model)
-    assert model.model.router_lora is not None
-    for parameter in model.model.router_lora.parameters():
-        parameter.zero_()
-    assert torch.equal(other(input_ids=ids, pooled=pooled).logits, expected)
-
-
-@torch.no_grad()
-def test_saved_and_loaded_it_routes_the_same(tmp_path: Path) -> None:
+def test_a_copy_and_what_is_loaded_have_their_own(tmp_path: Path) -> None:
     model, processor = learned()
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    again = MovaForConditionalGeneration.from_pretrained(tmp_path)
-    assert again.config.routing.lora == LORA
-    ids = torch.arange(5, 15)[None]
-    pooled = torch.ones(1).bool()
-    assert torch.equal(
-        again(input_ids=ids, pooled=pooled).logits, model(input_ids=ids, pooled=pooled).logits
-    )
+    loaded = MovaForConditionalGeneration.from_pretrained(tmp_path)
+    assert loaded.config.routing.lora == LORA
+    expected, copied = model(input_ids=IDS, pooled=POOLED).logits, copy.deepcopy(model)
+    for parameter in model.model.router_lora.parameters():
+        parameter.zero_()
+    for other in (copied, loaded):
+        assert torch.equal(other(input_ids=IDS, pooled=POOLED).logits, expected)
     answer = Mova.from_pretrained(tmp_path, device="cpu").ask(pictures(1)[0], "what is this?")
     assert set(answer.routing.scores) == {"text", "chart", "location"}
 
@@ -169,38 +157,28 @@ def test_it_is_seen_beside_quantised_layers_too(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     small = Mova.from_pretrained(tmp_path, device="cpu", quantization="8bit").model
-    ids = torch.arange(5, 15)[None]
-    for pooled in (torch.ones(1).bool(), None):
-        found = small(input_ids=ids, pooled=pooled).logits
-        expected = model(input_ids=ids, pooled=pooled).logits
+    for pooled in (POOLED, None):
+        found = small(input_ids=IDS, pooled=pooled).logits
+        expected = model(input_ids=IDS, pooled=pooled).logits
         assert (found - expected).norm() / expected.norm() < 0.05
-
-
-def test_a_model_without_one_says_nothing_of_it() -> None:
-    plain, _ = tiny_mova()
-    assert "lora" not in plain.config.to_dict()["routing"]
-    assert not [name for name in plain.state_dict() if "lora" in name]
 
 
 def test_its_memory_is_counted() -> None:
     model, _ = learned()
     (part,) = (p for p in measure(model.config).parts if p.role == "router LoRA")
-    assert model.model.router_lora is not None
     assert part.parameters == sum(p.numel() for p in model.model.router_lora.parameters())
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("lora", "message"),
     [
-        ({"targets": ["q_proj", "query"]}, "no linear layer called query: give the last parts"),
-        ({"rank": 0}, "rank must be 1 or more"),
-        ({"alpha": None}, "alpha"),
+        ({"rank": 4, "alpha": 8, "targets": ["q_proj", "query"]}, "no linear layer called query"),
+        ({"rank": 0, "alpha": 8, "targets": ["q_proj"]}, "rank must be 1 or more"),
+        ({"rank": 4, "targets": ["q_proj"]}, "alpha"),
     ],
 )
-def test_what_can_t_be_is_told(change: dict[str, Any], message: str) -> None:
+def test_what_can_t_be_is_told(lora: dict[str, Any], message: str) -> None:
     fields = tiny_mova()[0].config.to_dict()
-    lora = {"rank": 4, "alpha": 8, "targets": ["q_proj"], **change}
-    lora = {key: value for key, value in lora.items() if value is not None}
     fields["routing"]["lora"] = lora
     with pytest.raises(UserError, match=message):
         MovaForConditionalGeneration(MovaConfig(**fields))

@@ -40,16 +40,10 @@ def test_the_limit_keeps_the_best_scored_of_the_chosen() -> None:
     assert torch.equal(limit_experts(routing, scores, None), routing)
     assert not limit_experts(routing, scores, 0).any()
     assert torch.equal(limit_experts(routing, scores, 99), routing)
-
-
-def test_of_equally_scored_experts_the_limit_keeps_the_first() -> None:
-    routing = torch.ones(1, 5, dtype=torch.bool)
-    assert limit_experts(routing, torch.full((1, 5), 0.2), 2).tolist() == [[True] * 2 + [False] * 3]
-
-
-def test_a_negative_limit_is_refused() -> None:
+    equal = torch.ones(1, 5, dtype=torch.bool)  # of equally scored experts the first
+    assert limit_experts(equal, torch.full((1, 5), 0.2), 2).tolist() == [[True] * 2 + [False] * 3]
     with pytest.raises(ValueError, match="0 or more"):
-        limit_experts(torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 2), -1)
+        limit_experts(routing, scores, -1)
 
 
 def test_the_config_survives_json() -> None:

@@ -35,7 +35,7 @@ def test_an_answers_prompt_is_that_of_mova_with_one_image_token(requests: Reques
         tokenize=True,
         return_dict=True,
         processor_kwargs={"images": [picture]},
-    )["input_ids"][0].tolist()
+    )["input_ids"][0]
     image = processor.image_token_id
     (place,) = (i for i, token in enumerate(request["prompt_token_ids"]) if token == image)
     given = request["prompt_token_ids"]
@@ -50,7 +50,7 @@ def test_a_routing_prompt_is_that_of_mova_with_one_image_token(requests: Request
     request = requests.routing(picture, ASKED)
     image, given = processor.image_token_id, request["prompt_token_ids"]
     place = given.index(image)
-    ids = processor(images=[picture], questions=[ASKED])["routing_input_ids"][0].tolist()
+    ids = processor(images=[picture], questions=[ASKED])["routing_input_ids"][0]
     assert given[:place] + [image] * processor.routing_tokens + given[place + 1 :] == ids
     assert request["mm_processor_kwargs"] == {"pooled": True}
 

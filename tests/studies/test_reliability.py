@@ -19,12 +19,9 @@ def test_the_error_is_the_mean_distance_of_confidence_and_share() -> None:
     assert found["error"] == pytest.approx((9 * 0.4 + 0.1) / 10)
 
 
-def test_a_confidence_that_means_what_it_says_has_no_error() -> None:
-    right = ([True] * 3 + [False]) * BINS
-    assert reliability([0.75] * 4 * BINS, right)["error"] == 0
-
-
 def test_few_answers_make_few_bins_and_none_say_nothing() -> None:
+    right = ([True] * 3 + [False]) * BINS  # a confidence that means what it says has no error
+    assert reliability([0.75] * 4 * BINS, right)["error"] == 0
     assert len(reliability([0.2, 0.4, 0.9], [True] * 3)["bins"]) == 3
     assert reliability([], []) == {"n": 0, "error": 0.0, "bins": []}
 

@@ -7,9 +7,9 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def stopped_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 def run_in_process(
-    output: Path, changes: list[str], environment: dict[str, str], told: str | None = None
+    output: Path, changes: list[str], environment: dict[str, str], told: Path | None
 ) -> None:
     """What the process does: the run, and its words into a file."""
     os.environ |= {"ACCELERATE_USE_CPU": "1", **environment}
@@ -85,8 +85,10 @@ def run_command_until_full(output: Path, errors: Path) -> None:
     main()
 
 
-def start_command_until_full(output: Path, errors: Path) -> ForkServerProcess:
-    process = _context().Process(target=run_command_until_full, args=(output, errors), daemon=True)
+def start_process(target: Callable[..., None], *args: object) -> ForkServerProcess:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["openmova.train.training", "torch._dynamo"])
+    process = context.Process(target=target, args=args, daemon=True)
     process.start()
     return process
 
@@ -95,25 +97,17 @@ def start(
     output: Path, changes: list[str], *, processes: int = 1, told: Path | None = None
 ) -> list[ForkServerProcess]:
     """The processes of a run that goes on, or begins."""
-    context = _context()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     started = []
-    port = str(_free_port())
     for rank in range(processes):
         environment = {}
         if processes > 1:
-            environment = {
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": str(processes),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port,
-            }
-        said = None if told is None or rank else str(told)
-        process = context.Process(
-            target=run_in_process, args=(output, changes, environment, said), daemon=True
-        )
-        process.start()
-        started.append(process)
+            environment = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            environment |= {"WORLD_SIZE": str(processes)}
+            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        said = None if rank else told
+        started.append(start_process(run_in_process, output, changes, environment, said))
     return started
 
 
@@ -139,12 +133,9 @@ def assert_same(one: Path, two: Path) -> None:
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
 
 
-def assert_close(one: Path, two: Path) -> None:
+def assert_close(one: Path, two: Path, atol: float = 2e-5) -> None:
     """Up to rounding."""
-    expected, found = weights(one), weights(two)
-    assert expected.keys() == found.keys()
-    for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, atol=2e-5, rtol=1e-4, msg=name)
+    torch.testing.assert_close(weights(two), weights(one), atol=atol, rtol=1e-4)
 
 
 def assert_same_log(one: Path, two: Path) -> None:
@@ -157,21 +148,7 @@ def assert_same_log(one: Path, two: Path) -> None:
             assert others[name]["loss"] == pytest.approx(domain["loss"], rel=1e-3)
             assert others[name]["chosen"] == domain["chosen"]
         use, other_use = was.pop("experts", {}), found.pop("experts", {})
-        assert other_use.keys() == use.keys()
-        assert all(other_use[name] == pytest.approx(use[name], abs=1e-3) for name in use)
+        assert other_use == {name: pytest.approx(use[name], abs=1e-3) for name in use}
         for entry in (was, found):
             entry.pop("samples_per_second", None)
         assert found == pytest.approx(was, rel=1e-3)
-
-
-def _context() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["openmova.train.training", "torch._dynamo"])
-    return context
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -25,49 +25,37 @@ CHATML = (
 )
 
 
-def sample(*texts: str, picture: bool = True, **keywords: object) -> Sample:
+def sample(*texts: str, picture: bool = True, **changes: Any) -> Sample:
     turns = tuple(
-        Turn(role="assistant" if number % 2 else "user", text=text)
-        for number, text in enumerate(texts)
+        Turn(role=("user", "assistant")[i % 2], text=text) for i, text in enumerate(texts)
     )
     image = Image.new("RGB", (20, 30), "red") if picture else None
-    fields = {
-        "id": "s",
-        "image": image,
-        "turns": turns,
-        "experts": ("text",),
-        "source": "data",
-        **keywords,
-    }
-    return Sample(**fields)  # type: ignore[arg-type]
+    fields = {"id": "s", "image": image, "turns": turns, "experts": ("text",), "source": "data"}
+    return Sample(**{**fields, **changes})
 
 
-def processor(template: str | None) -> MovaProcessor:
+def processor(template: str) -> MovaProcessor:
     _, fresh = tiny_mova()
     fresh.chat_template = template
     return fresh
 
 
-def learned(collator: Collator, row_of: Sample) -> str:
-    row = collator.row(row_of)
-    return collator.processor.tokenizer.decode([i for i in row.labels if i != IGNORED])
-
-
 @pytest.mark.parametrize(
-    ("template", "ends"),
+    ("template", "end"),
     [
-        (PROCESSOR.chat_template, ["<end>"]),
-        (CHATML, ["<|im_end|>"]),
-        (TEMPLATES["vicuna_v1"], ["</s>"]),
-        (TEMPLATES["mova_llama3"], ["<|eot_id|>"]),
+        (PROCESSOR.chat_template, "<end>"),
+        (CHATML, "<|im_end|>"),
+        (TEMPLATES["vicuna_v1"], "</s>"),
+        (TEMPLATES["mova_llama3"], "<|eot_id|>"),
     ],
 )
 def test_the_loss_is_on_every_answer_with_its_end_and_on_nothing_else(
-    template: str, ends: list[str]
+    template: str, end: str
 ) -> None:
     collator = Collator(processor(template), POOL)
-    text = learned(collator, sample("what?", "Red", "and this?", "A blue one"))
-    assert text.replace(" ", "") == f"Red{ends[0]}Ablueone{ends[0]}"
+    row = collator.row(sample("what?", "Red", "and this?", "A blue one"))
+    text = collator.processor.tokenizer.decode([i for i in row.labels if i != IGNORED])
+    assert text.replace(" ", "") == f"Red{end}Ablueone{end}"
 
 
 def test_the_prompt_is_what_the_model_is_asked_with_later() -> None:
@@ -107,11 +95,11 @@ def test_a_routing_instruction_sees_pooled_tokens_and_no_expert() -> None:
 
 def test_a_mixed_batch_gives_each_row_the_loss_that_it_has_alone() -> None:
     """Answers, routing instructions and plain text in one batch, of different lengths."""
-    model, fresh = tiny_mova()
+    model, _ = tiny_mova()
     with torch.no_grad():  # so that the adapter and the gate count
         for parameter in model.model.adapter.parameters():
             parameter.add_(torch.randn(parameter.shape), alpha=0.1)
-    collator = Collator(fresh, POOL)
+    collator = Collator(PROCESSOR, POOL)
     rows = [
         collator.row(sample("what?", "Red", experts=("text", "chart"))),
         collator.row(sample("which model?", "A, B", routing=True)),
@@ -119,15 +107,14 @@ def test_a_mixed_batch_gives_each_row_the_loss_that_it_has_alone() -> None:
         collator.row(sample("a", "longer answer than all of the others", experts=())),
     ]
 
-    def logits(batch: dict[str, object]) -> torch.Tensor:
-        batch.pop("names")
-        batch.pop("labels")
+    def logits(*rows: Any) -> torch.Tensor:
+        batch = collator(rows)
+        del batch["names"], batch["labels"]
         return model.eval()(**batch).logits
 
-    together = logits(collator(rows))
-    for number, row in enumerate(rows):
-        alone = logits(collator([row]))[0]
-        torch.testing.assert_close(together[number, : len(alone)], alone, atol=1e-4, rtol=1e-3)
+    for row, together in zip(rows, logits(*rows), strict=True):
+        (alone,) = logits(row)
+        torch.testing.assert_close(together[: len(alone)], alone, atol=1e-4, rtol=1e-3)
 
 
 def test_an_answer_is_predicted_one_position_before_its_tokens() -> None:

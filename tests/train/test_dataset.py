@@ -25,20 +25,16 @@ def test_a_third_is_seen_by_none_a_third_by_all_and_a_third_by_a_coin_for_each()
     assert all(count / 6000 == pytest.approx(1 / 24, abs=0.01) for count in others)
 
 
-def test_the_annotation_decides_for_all_but_the_share() -> None:
-    drawn = [random_subset(POOL, share=0.25, seed=0, place=i) for i in range(4000)]
-    assert drawn.count(None) / 4000 == pytest.approx(0.75, abs=0.02)
+def test_the_annotation_decides_for_all_but_the_share_by_seed_and_place() -> None:
+    def drawn(seed: int) -> list[tuple[str, ...] | None]:
+        return [random_subset(POOL, share=0.25, seed=seed, place=i) for i in range(4000)]
+
+    assert drawn(0).count(None) / 4000 == pytest.approx(0.75, abs=0.02)
+    assert drawn(0) == drawn(0) != drawn(1)
     assert random_subset(POOL, share=0.0, seed=0, place=1) is None
 
 
-def test_seed_and_place_decide() -> None:
-    def order(seed: int) -> list[tuple[str, ...] | None]:
-        return [random_subset(POOL, share=0.5, seed=seed, place=i) for i in range(50)]
-
-    assert order(0) == order(0) != order(1)
-
-
-def test_a_course_shows_the_subset_of_the_place_whenever_it_is_asked() -> None:
+def test_a_place_shows_its_subset_whenever_it_is_asked() -> None:
     prepared = prepare(load_recipe(SMOKE, ["random_experts=0.5", "data.0.samples=12"]))
 
     def dataset(share: float) -> TrainDataset:
@@ -48,10 +44,8 @@ def test_a_course_shows_the_subset_of_the_place_whenever_it_is_asked() -> None:
     pool = prepared.collator.experts
     for place in (17, 3, 4, 5, 23, 0):
         subset = random_subset(pool, share=0.5, seed=0, place=place)
-        row = mixed[place]
-        if subset is None:
-            assert row.routing == annotated[place].routing
-        else:
-            assert row.routing == tuple(name in subset for name in pool)
+        own = annotated[place].routing
+        wanted = own if subset is None else tuple(name in subset for name in pool)
+        assert mixed[place].routing == wanted
     assert any(mixed[i].routing != annotated[i].routing for i in range(24))
     assert mixed[0].input_ids == annotated[0].input_ids

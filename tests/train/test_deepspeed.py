@@ -51,15 +51,11 @@ def test_without_the_package_the_error_says_what_to_install(tmp_path: Path) -> N
     [
         ({"optimizer": {"type": "Adam"}}, "sets optimizer, and so does the recipe"),
         ({"zero_optimization": {"stage": 3}}, "take stage 2, or the recipe's sharding: fsdp"),
+        (None, r"nowhere\.json' can't be read"),
     ],
 )
 def test_what_does_not_fit_a_run_is_refused(
-    tmp_path: Path, installed: None, content: dict[str, Any], words: str
+    tmp_path: Path, installed: None, content: dict[str, Any] | None, words: str
 ) -> None:
     with pytest.raises(UserError, match=words):
-        plugin(written(tmp_path, **content))
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path: Path, installed: None) -> None:
-    with pytest.raises(UserError, match=r"nowhere\.json' can't be read"):
-        plugin(Path("nowhere.json"))
+        plugin(Path("nowhere.json") if content is None else written(tmp_path, **content))

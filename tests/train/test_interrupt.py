@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from openmova.train.loop import TrainingLoop
+from openmova.train.run_folder import RunFolder
 from openmova.train.training import train
 from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE, assert_same
@@ -69,35 +70,24 @@ def test_the_step_is_ended_and_kept_and_the_end_is_the_same(tmp_path: Path, pres
     press(after=5, times=1)
     said = run(tmp_path / "stopped")
     assert said[-4] == "stopping after this step, with a checkpoint; again: at once"
-    assert said[-2:] == [
-        "stopped after step 6: --resume goes on from checkpoint-6",
-        "interrupted",
-    ]
     assert run(tmp_path / "stopped")[0] == "going on from checkpoint-6"
     assert_same(tmp_path / "whole", tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_cluster_that_takes_its_machine_back_loses_no_step(tmp_path: Path, press: Any) -> None:
-    press(after=5, times=1, number=signal.SIGTERM)
-    assert run(tmp_path)[-2:] == [
-        "stopped after step 6: --resume goes on from checkpoint-6",
-        "interrupted",
-    ]
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-
-def test_a_second_one_stops_at_once(tmp_path: Path, press: Any) -> None:
-    press(after=5, times=2)
-    assert run(tmp_path)[-2:] == [
-        "stopped after step 5: --resume goes on from checkpoint-4",
-        "interrupted",
-    ]
-    assert not (tmp_path / "checkpoint-6").exists()
-
-
-def test_before_the_first_checkpoint_nothing_is_kept_and_that_is_said(
-    tmp_path: Path, press: Any
+@pytest.mark.parametrize(
+    ("after", "times", "number", "step", "kept"),
+    [
+        (5, 1, signal.SIGTERM, 6, "--resume goes on from checkpoint-6"),  # as a cluster sends it
+        (5, 2, signal.SIGINT, 5, "--resume goes on from checkpoint-4"),
+        (1, 2, signal.SIGINT, 1, "nothing was kept"),
+    ],
+)
+def test_a_second_one_stops_at_once_and_a_sigterm_loses_no_step(
+    tmp_path: Path, press: Any, after: int, times: int, number: int, step: int, kept: str
 ) -> None:
-    press(after=1, times=2)
-    assert run(tmp_path)[-2] == "stopped after step 1: nothing was kept"
+    press(after, times, number)
+    assert run(tmp_path)[-2:] == [f"stopped after step {step}: {kept}", "interrupted"]
+    newest = RunFolder(tmp_path).newest()
+    assert newest is None if "nothing" in kept else newest and kept.endswith(newest.name)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -1,6 +1,7 @@
-"""A run killed at random moments and resumed ends with the weights of the uninterrupted one.
+"""A run that is killed at random moments, or whose disk fills, and then goes on.
 
-OPENMOVA_KILLS: how many times a run is killed, where more than the tests' few are wanted.
+OPENMOVA_KILLS: how many times a run is killed, where more than the tests' few are wanted. Of a full
+disk the system itself refuses to write: a process may be given a largest size of its files.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from pathlib import Path
 import pytest
 
 from openmova.train.run_folder import RunFolder
-from train.runs import FAST, assert_same, finish, start
+from train.runs import (
+    FAST,
+    assert_same,
+    finish,
+    run_command_until_full,
+    start,
+    start_process,
+    weights,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +74,19 @@ def test_killed_runs_end_with_the_same_weights_bit_by_bit(
     finish(start(broken, changes, processes=processes))
     assert_same(tmp_path / "whole", broken)
     print(f"seed {seed}: killed {killed} times")
+
+
+def test_a_full_disk_ends_the_run_with_one_line_and_keeps_the_last_checkpoint(
+    tmp_path: Path,
+) -> None:
+    output, errors, told = tmp_path / "run", tmp_path / "errors", tmp_path / "told"
+    process = start_process(run_command_until_full, output, errors)
+    process.join(300)
+    said = errors.read_text()
+    assert process.exitcode == 2, said
+    (line,) = [line for line in said.splitlines() if not line.startswith("step ")]
+    assert line.startswith(f"openmova: the disk of {str(output)!r} is full: free some room")
+    assert [p.name for p in output.glob("checkpoint-*")] == ["checkpoint-2"]
+    finish(start(output, FAST, told=told))
+    assert told.read_text().splitlines()[0] == "going on from checkpoint-2"
+    assert weights(output)

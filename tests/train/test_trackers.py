@@ -9,27 +9,21 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from openmova.errors import UserError
-from openmova.runtime.run_store import JsonLines
 from openmova.train import trackers as trackers_module
-from openmova.train.training import train
-from openmova.train.training_recipe import load_recipe
-from train.runs import FAST, SMOKE, stopped_after
-
-CHANGES = [*FAST, "steps=4", "log_steps=1", "report=[tensorboard]"]
+from train.runs import entries, run, stopped_after
 
 
 def test_a_run_that_goes_on_has_each_step_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = load_recipe(SMOKE, CHANGES)
+    changes = ["steps=4", "log_steps=1", "report=[tensorboard]"]
     with stopped_after(3, monkeypatch):  # step 3 is in the file, and in no checkpoint
-        train(recipe, tmp_path, resume=True, tell=str)
-    train(recipe, tmp_path, resume=True, tell=str)
+        run(tmp_path, *changes)
+    run(tmp_path, *changes)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
-    log = JsonLines(tmp_path / "log.jsonl").entries()
     assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [
-        (entry["step"], pytest.approx(entry["loss"])) for entry in log
+        (entry["step"], pytest.approx(entry["loss"])) for entry in entries(tmp_path)
     ]
     names = events.Tags()["scalars"]
     assert {"train/loss/text", "train/learning_rate/base"} <= set(names)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from openmova.checkpoints.source_files import is_release, optional_config, read_json
+from openmova.checkpoints.source_files import is_release, optional_json, read_json
 from openmova.errors import UserError
 from openmova.runtime import hub
 from openmova.runtime.cache import build_once, cache_dir
@@ -79,7 +79,7 @@ def is_release_on_hub(name: str) -> bool:
     if Path(name).expanduser().exists() or not hub.HUB_ID.fullmatch(name):
         return False
     return converted_release(name).is_dir() or is_release(
-        optional_config(hub.download(name, ["config.json"]))
+        optional_json(hub.download(name, ["config.json"]) / "config.json")
     )
 
 
