@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from openmova.experts import build_expert
 from openmova.experts.detector import (
-    DetectorExpert,
     Found,
     decode_boxes,
     find_things,
@@ -22,7 +19,7 @@ from openmova.experts.location import LocationExpert
 from openmova.experts.token_codes import WIDTH
 
 from .pictures import assert_batch_changes_nothing, padded_batch
-from .words import embedding, read_back, tokenizer_file
+from .words import read_back, word_expert
 
 NANODET = Path(__file__).parents[2] / "models" / "nano" / "nanodet.onnx"
 MAKE = f"python -m studies.nano.convert_nanodet {NANODET.name}"
@@ -37,19 +34,11 @@ KINDS = [
 ]
 
 
-def detector(folder: Path, kind: str, path: str | None, **keywords: Any) -> DetectorExpert:
-    spec = {"kind": kind, "name": kind, "descriptions": ["finds"], "path": path, **keywords}
-    expert = build_expert(spec | {"tokenizer": str(tokenizer_file(folder))})
-    assert isinstance(expert, DetectorExpert)
-    expert.codes.fit(embedding())
-    return expert
-
-
 @pytest.mark.parametrize(("kind", "path"), KINDS)
 def test_a_map_carries_the_text_in_its_rows_and_is_the_same_in_any_batch(
     tmp_path: Path, kind: str, path: str | None
 ) -> None:
-    expert = detector(tmp_path, kind, path, threshold=0.05, rows=[20, 24])
+    expert = word_expert(kind, tmp_path, path=path, threshold=0.05, rows=[20, 24])
     assert_batch_changes_nothing(expert)
     images, sizes = padded_batch()
     maps = expert(expert.view(images, sizes))
@@ -64,7 +53,7 @@ def test_a_map_carries_the_text_in_its_rows_and_is_the_same_in_any_batch(
 def test_a_box_is_placed_where_it_lies_in_the_picture(
     tmp_path: Path, kind: str, path: str | None, size: tuple[int, int]
 ) -> None:
-    expert = detector(tmp_path, kind, path)
+    expert = word_expert(kind, tmp_path, path=path)
     image = torch.zeros(1, 3, *size, dtype=torch.uint8)
     image[:, :, 20:40, 10:45] = 255
     view = expert.view(image, torch.tensor([size]))[0, :3].amax(0)

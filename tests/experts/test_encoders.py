@@ -23,6 +23,7 @@ OTHER_VIEWS: list[tuple[str, dict[str, Any]]] = [
     ("dinov2", {"view_size": 64}),
     ("dinov2", {"view_size": 24}),
     ("vit", {"view_size": 64}),
+    ("clip", {"frame": "crop"}),
     ("sam", {"frame": "corner", "resample": "bilinear"}),
     ("pix2struct", {"frame": "none"}),
 ]

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from openmova.annotate.agreement import agreement
 from openmova.annotate.losses import Chunk
-from openmova.annotate.probes import AnnotationSettings, chosen_experts
+from openmova.annotate.selection import AnnotationSettings, chosen_experts
 from openmova.annotate.shards import Shard, ShardFolder, join_shards
 from openmova.data.records import write_llava
 from openmova.data.sample import Sample

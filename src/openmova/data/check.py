@@ -81,11 +81,11 @@ def check(
                 raise sample
             if experts is not None:
                 check_experts(sample, experts)
-            found = _numbers(sample, measure)
+            lengths = _numbers(sample, measure)
         except BadSample as bad:
             report.bad.append({"id": bad.id or sample.id, "reason": bad.reason})
             continue
-        for name, value in found.items():
+        for name, value in lengths.items():
             numbers.setdefault(name, []).append(value)
         named.update(sample.experts or ())
         each["not annotated" if sample.experts is None else str(len(sample.experts))] += 1
@@ -94,7 +94,9 @@ def check(
         report.routing += sample.routing
         report.repeated_ids += sample.id in ids
         ids.add(sample.id)
-    report.numbers = {name: _quantiles(values) for name, values in numbers.items()}
+    for name, values in numbers.items():
+        found = np.percentile(values, [*QUANTILES.values()], method="inverted_cdf")
+        report.numbers[name] = dict(zip(QUANTILES, map(int, found), strict=True))
     if measure is not None:
         report.over = sum(count > max_tokens for count in numbers.get("tokens", ()))
     report.experts = dict(named.most_common())
@@ -124,24 +126,16 @@ def _opened(sample: Sample | BadSample) -> Sample | BadSample:
         return bad
 
 
-def _quantiles(values: Sequence[int]) -> dict[str, int]:
-    found = np.percentile(values, [*QUANTILES.values()], method="inverted_cdf")
-    return dict(zip(QUANTILES, map(int, found), strict=True))
-
-
 def _numbers(sample: Sample, measure: Measure | None) -> dict[str, int]:
     """The lengths of one sample that has its picture decoded."""
-    found = {
-        "turns": len(sample.turns),
-        "characters asked": _characters(sample, "user"),
-        "characters answered": _characters(sample, "assistant"),
-    }
+    asked, answered = (
+        sum(len(turn.text) for turn in sample.turns if turn.role == role)
+        for role in ("user", "assistant")
+    )
+    found = {"turns": len(sample.turns)}
+    found |= {"characters asked": asked, "characters answered": answered}
     if isinstance(sample.image, Image.Image):
         found["longest side of the picture"] = max(sample.image.size)
     if measure is not None:
         found["tokens"], found["tokens of answers"] = measure(sample)
     return found
-
-
-def _characters(sample: Sample, role: str) -> int:
-    return sum(len(turn.text) for turn in sample.turns if turn.role == role)

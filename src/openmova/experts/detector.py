@@ -35,6 +35,11 @@ class Found(NamedTuple):
     score: float
     box: tuple[float, float, float, float]
 
+    @property
+    def area(self) -> float:
+        left, top, right, bottom = self.box
+        return (right - left) * (bottom - top)
+
 
 class DetectorExpert(WordExpert):
     """A frozen detector; a subclass names its classes, heads and view.
@@ -89,10 +94,7 @@ class DetectorExpert(WordExpert):
         return texts
 
     def find(self, images: Tensor, sizes: Tensor) -> list[list[Found]]:
-        """What is in each picture; boxes in its pixels.
-
-        images: uint8 [B, 3, H, W]; sizes: integer [B, 2].
-        """
+        """What is in each of the pictures that `view` takes; boxes in its pixels."""
         found = []
         for view, (height, width) in zip(self.view(images, sizes), sizes.tolist(), strict=True):
             things = find_things(self._run(view), self.threshold)
@@ -112,7 +114,7 @@ class DetectorExpert(WordExpert):
             return "nothing"
         counts = Counter(self.classes[thing.label] for thing in things).most_common()
         lines = [", ".join(f"{count} {name}" for name, count in counts)]
-        for thing in sorted(things, key=_area, reverse=True)[:LISTED]:
+        for thing in sorted(things, key=lambda thing: -thing.area)[:LISTED]:
             lines.append(f"{self.classes[thing.label]} {where(thing.box, size)}")
         return "\n".join(lines)
 
@@ -144,11 +146,6 @@ def clip(box: Sequence[float], width: int, height: int) -> tuple[float, float, f
     x0, x1 = (min(max(x, 0), width) for x in (left, right))
     y0, y1 = (min(max(y, 0), height) for y in (top, bottom))
     return x0, y0, x1, y1
-
-
-def _area(thing: Found) -> float:
-    left, top, right, bottom = thing.box
-    return (right - left) * (bottom - top)
 
 
 def decode_boxes(distances: Tensor, width: int, stride: int) -> Tensor:

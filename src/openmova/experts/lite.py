@@ -90,8 +90,6 @@ class Lite2Encoder(Expert):
         stages: Sequence[int] | None = None,
         neck: int | None = None,
         grid: Sequence[int] | None = None,
-        mean: Sequence[float] = (0.5, 0.5, 0.5),
-        std: Sequence[float] = (0.5, 0.5, 0.5),
     ) -> None:
         self.stages = tuple(stages or [len(LAYOUT)])
         if sorted(set(self.stages) & set(range(1, len(LAYOUT) + 1))) != list(self.stages):
@@ -101,7 +99,7 @@ class Lite2Encoder(Expert):
             )
         width = sum(LAYOUT[stage - 1][3] for stage in self.stages)
         super().__init__(name=name, descriptions=descriptions, channels=neck or width)
-        self.size, self.mean, self.std = size, tuple(mean), tuple(std)
+        self.size = size
         self.grid = None if grid is None else (grid[0], grid[1])
         self.stem = ConvNorm(3, STEM, 3, 2)
         blocks: list[nn.Module] = []
@@ -121,8 +119,8 @@ class Lite2Encoder(Expert):
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, size, size]."""
-        side = (self.size, self.size)
-        return square_view(images, sizes, size=side, mean=self.mean, std=self.std, mode="bilinear")
+        side, half = (self.size, self.size), (0.5, 0.5, 0.5)
+        return square_view(images, sizes, size=side, mean=half, std=half, mode="bilinear")
 
     def features(self, view: Tensor) -> Tensor:
         """[B, 3, size, size] -> the maps of the stages, [B, C, h, w]."""

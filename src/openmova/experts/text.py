@@ -113,10 +113,8 @@ class TextExpert(WordExpert):
         return [self.text(self.lines(picture)) for picture in view]
 
     def read(self, images: Tensor, sizes: Tensor) -> list[list[list[Line]]]:
-        """The rows of lines of each picture, in reading order; boxes in pixels of the picture.
-
-        images: uint8 [B, 3, H, W]; sizes: integer [B, 2].
-        """
+        """The rows of lines of each picture that `view` takes, in reading order; boxes in its
+        pixels."""
         pages = []
         for view, size in zip(self.view(images, sizes), sizes.tolist(), strict=True):
             scale = 1 / self._scale(size)

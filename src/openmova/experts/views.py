@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Required, TypedDict, get_args
+from typing import Any, ClassVar, Literal, Required, TypedDict, get_args
 
 import torch
 from torch import Tensor
@@ -77,21 +77,14 @@ class PictureExpert(Expert):
                 f"std {list(std)} in its spec; a view has pixels, and three numbers in each, "
                 "std above 0"
             )
-        self.view_size, self.mean, self.std = view_size, tuple(mean), tuple(std)
+        self.view_size = view_size
         self.frame: Frame = frame
-        self.resample: Resample = resample
+        self._options: dict[str, Any] = {"mean": tuple(mean), "std": tuple(std)}
+        self._options |= {"frame": frame, "resample": resample}
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, view_size, view_size]."""
-        return picture_view(
-            images,
-            sizes,
-            size=self.view_size,
-            mean=self.mean,
-            std=self.std,
-            frame=self.frame,
-            resample=self.resample,
-        )
+        return picture_view(images, sizes, size=self.view_size, **self._options)
 
 
 def check_choice(expert: str, key: str, value: str, choices: Sequence[str]) -> None:
@@ -117,8 +110,7 @@ def picture_view(
     "crop" resizes its shorter side to `size` and cuts out the centre; "corner" resizes its longer
     side and fills the rest, on the right and below, with zeros after normalising.
 
-    images: uint8 [B, 3, H, W]; sizes: integer [B, 2]. Returns float32 [B, 3, size, size].
-    Raises ValueError as `crop` does.
+    Takes what Expert.view does. Returns float32 [B, 3, size, size].
     """
     views = []
     for picture in crop(images, sizes):
@@ -222,8 +214,7 @@ def flattened_patches(
     mean and deviation and resized to as many whole patches as `max_patches` allows. Numbers start
     at 1; the rows that are left over are zero. Pixels lie in the order row, column, channel.
 
-    images: uint8 [B, 3, H, W]; sizes: integer [B, 2].
-    Returns float32 [B, max_patches, 2 + 3 * patch * patch]. Raises ValueError as `crop` does.
+    Takes what Expert.view does. Returns float32 [B, max_patches, 2 + 3 * patch * patch].
     """
     rows = []
     for picture in crop(images, sizes):
@@ -252,13 +243,9 @@ def _patches(picture: Tensor, patch: int, max_patches: int) -> Tensor:
         picture[None], size, mode="bilinear", align_corners=False, antialias=True
     )[0]
     pixels = enlarged.unflatten(1, (rows, patch)).unflatten(3, (columns, patch))
-    pixels = pixels.permute(1, 3, 2, 4, 0).flatten(2)  # [rows, columns, p * p * 3]
-    numbers = torch.stack(
-        torch.meshgrid(
-            torch.arange(1, rows + 1, device=picture.device),
-            torch.arange(1, columns + 1, device=picture.device),
-            indexing="ij",
-        ),
-        dim=2,
+    pixels = pixels.permute(1, 3, 2, 4, 0).flatten(0, 1).flatten(1)  # [P, p * p * 3]
+    numbers = torch.cartesian_prod(
+        torch.arange(1, rows + 1, device=picture.device),
+        torch.arange(1, columns + 1, device=picture.device),
     )
-    return torch.cat([numbers.to(pixels.dtype), pixels], dim=2).flatten(0, 1)
+    return torch.cat([numbers.to(pixels.dtype), pixels], dim=1)
