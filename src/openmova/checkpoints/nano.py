@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from openmova.checkpoints import nano_spec
 from openmova.checkpoints.alignment import align_file
@@ -26,6 +27,9 @@ from openmova.errors import UserError
 from openmova.experts.lite import convert_lite
 from openmova.experts.spec_files import PACKAGE, find_file
 from openmova.experts.token_codes import TokenCodes
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import MovaProcessor
 from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
 from openmova.runtime.cache import build_once
 
@@ -67,8 +71,6 @@ def language_model_folder() -> Path:
 
 
 def _convert_language_model(folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     source = nano_parts()["language_model"]
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF)
     tokenizer.pad_token = "<|endoftext|>"
@@ -114,12 +116,6 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     carried: the folder of the weights that the repository carries. Raises UserError where a package
     is missing or does not fit.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
-    from openmova.model.configuration_mova import MovaConfig
-    from openmova.model.modeling_mova import MovaForConditionalGeneration
-    from openmova.model.processing_mova import MovaProcessor
-
     parts, language_model = nano_parts(), language_model_folder()
     calibration = carried / CONFIDENCE
     tokenizer = AutoTokenizer.from_pretrained(language_model)

@@ -41,21 +41,19 @@ def find_config(model: str) -> tuple[MovaConfig, Path | None]:
     `openmova assemble`. Of a repository nothing but the config is fetched; the release's own is
     known. Raises UserError as `checkpoint_folder` does.
     """
-    path = Path(model).expanduser()
+    folder = Path(model).expanduser()
     if is_recipe(model):
-        return planned_config(Recipe.load(path)), None
-    if path.is_dir():
-        content = checkpoint_config(path)
-        if is_release(content):
-            config, _ = read_release(path, open_tensors(path))
-            return config, None
-        folder = path if content.get("model_type") == MODEL_TYPE else checkpoint_folder(model)
-        return MovaConfig.from_pretrained(folder), folder
-    if model == RELEASE:
+        return planned_config(Recipe.load(folder)), None
+    is_here = folder.is_dir()
+    stated = checkpoint_config(folder) if is_here else {}
+    if is_release(stated):
+        return read_release(folder, open_tensors(folder))[0], None
+    if not is_here and model == RELEASE:
         return MovaConfig(**mova_specs.mova_8b()), None
-    if hub.HUB_ID.fullmatch(model):
+    if not is_here and hub.HUB_ID.fullmatch(model):
         return MovaConfig.from_pretrained(hub.download(model, ["config.json"])), None
-    folder = checkpoint_folder(model)
+    if stated.get("model_type") != MODEL_TYPE:
+        folder = checkpoint_folder(model)
     return MovaConfig.from_pretrained(folder), folder
 
 
