@@ -40,6 +40,8 @@ class MovaProcessorKwargs(ProcessingKwargs, total=False):  # type: ignore[call-a
 class MovaInputs(BatchFeature):
     """The model's inputs. Labels that a trainer puts beside them leave out the image tokens."""
 
+    image_token_id: int | None = None
+
     def __init__(
         self,
         data: Mapping[str, Any] | None = None,
@@ -190,7 +192,7 @@ class MovaProcessor(ProcessorMixin):
         counts = [len(row) for row in rows or [[]] * len(texts)]
         self._check_places(counts, texts)
         options.setdefault("padding", tensors is not None)
-        # A trainer reads answers, and what it goes on from has its special tokens.
+        # Else an answer that a trainer reads by itself; its prompt has the special tokens.
         is_prompt = bool(rows or asked) or options.get("add_special_tokens", True)
         split = self.split_at_image and is_prompt
         data = self._encode(texts, self.image_tokens, options, split=split)

@@ -338,11 +338,10 @@ class TwoPassGeneration(GenerationMixin):
             pixel_values, image_sizes, self._shows_picture(input_ids)
         )
         default = self.config.default_routing
-        chooses = default != "none" if routing is None else bool(routing.any())
         makers = []
-        if chooses and question is None:
+        if question is None and (default != "none" if routing is None else bool(routing.any())):
             makers.append(self.processor.question_inputs)
-        if routing is None and default == "router" and prompts is None:
+        if prompts is None and routing is None and default == "router":
             makers.append(self.processor.routing_inputs)
         if makers:
             mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
