@@ -54,7 +54,8 @@ def test_the_engine_says_what_mova_chat_says(engine: Engine, session: Session, m
 
 
 def test_an_answer_not_read_to_its_end_is_forgotten(engine: Engine, session: Session) -> None:
-    events = engine.converse(session, ASKED, ROUTER, LIMITS)
+    everyone = ExpertSelection(forced=frozenset(["one", "two", "three"]))
+    events = engine.converse(session, ASKED, everyone, LIMITS)
     assert next(events).attention == {}  # it is not told unless wanted
     events.close()
     assert session.messages == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,9 +15,6 @@ from openmova.serve.vllm.requests import Requests
 
 pytest.importorskip("vllm", reason="vLLM is not installed (CONTRIBUTING.md says how)")
 from vllm import LLM, SamplingParams
-
-if TYPE_CHECKING:
-    from vllm.outputs import RequestOutput
 
 pytestmark = pytest.mark.slow
 TOKENS = 16
@@ -53,13 +50,11 @@ def questions() -> list[tuple[str, str]]:
 
 def written(llm: LLM, prompts: list[dict[str, Any]], tokens: int) -> list[str]:
     greedy = SamplingParams(temperature=0, max_tokens=tokens)
-    outputs: list[RequestOutput] = llm.generate(prompts, greedy, use_tqdm=False)
+    outputs = llm.generate(prompts, greedy, use_tqdm=False)
     return [output.outputs[0].text.strip() for output in outputs]
 
 
-def test_answers_with_given_experts_equal_those_of_mova(
-    llm: LLM, requests: Requests, nano: Mova
-) -> None:
+def test_answers_equal_those_of_mova(llm: LLM, requests: Requests, nano: Mova) -> None:
     """In one batch of mixed choices, in which pictures come again with other experts."""
     choices: list[str | list[str]] = ["none", "all", *([name] for name in nano.experts)]
     asked = [(*pair, choice) for pair in questions() for choice in choices]
@@ -79,9 +74,7 @@ def test_experts_change_answers(llm: LLM, requests: Requests) -> None:
     assert without != together
 
 
-def test_a_request_for_the_routing_finds_the_experts_that_mova_chooses(
-    llm: LLM, requests: Requests, nano: Mova
-) -> None:
+def test_the_routing_is_that_of_mova(llm: LLM, requests: Requests, nano: Mova) -> None:
     asked = questions()
     texts = written(llm, [requests.routing(*one) for one in asked], requests.routing_tokens)
     chosen = [requests.experts(text) for text in texts]

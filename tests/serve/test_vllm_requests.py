@@ -29,16 +29,12 @@ def test_an_answers_prompt_is_that_of_mova_with_one_image_token(requests: Reques
     (picture,) = pictures(1)
     request = requests.answer(picture, ASKED, ["two"])
     conversation = [user_turn(ASKED, has_image=True)]
+    options = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
     ids = processor.apply_chat_template(
-        conversation,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        processor_kwargs={"images": [picture]},
+        conversation, processor_kwargs={"images": [picture]}, **options
     )["input_ids"][0]
-    image = processor.image_token_id
-    (place,) = (i for i, token in enumerate(request["prompt_token_ids"]) if token == image)
-    given = request["prompt_token_ids"]
+    image, given = processor.image_token_id, request["prompt_token_ids"]
+    place = given.index(image)
     assert given[:place] + [image] * processor.image_tokens + given[place + 1 :] == ids
     assert request["multi_modal_data"]["image"].size == picture.size
     assert request["mm_processor_kwargs"] == {"experts": ["two"], "question": ASKED}

@@ -23,6 +23,7 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+ODD = "{% if messages|length > 1 %}!{% endif %}" + CHATML  # a prompt is no beginning of its answer
 
 
 def sample(*texts: str, picture: bool = True, **changes: Any) -> Sample:
@@ -49,13 +50,12 @@ def processor(template: str) -> MovaProcessor:
         (TEMPLATES["mova_llama3"], "<|eot_id|>"),
     ],
 )
-def test_the_loss_is_on_every_answer_with_its_end_and_on_nothing_else(
-    template: str, end: str
-) -> None:
+def test_the_loss_is_on_every_answer_with_its_end_and_no_more(template: str, end: str) -> None:
     collator = Collator(processor(template), POOL)
-    row = collator.row(sample("what?", "Red", "and this?", "A blue one"))
+    row = collator.row(sample("What?", "Red", "And this?", "A blue one"))
     text = collator.processor.tokenizer.decode([i for i in row.labels if i != IGNORED])
     assert text.replace(" ", "") == f"Red{end}Ablueone{end}"
+    assert row.question == "question 0: what?\n\nquestion 1: and this?\n\n"  # the gate's
 
 
 def test_the_prompt_is_what_the_model_is_asked_with_later() -> None:
@@ -131,11 +131,6 @@ def test_padding_has_no_label_and_is_not_attended_to() -> None:
     assert batch["names"] == ["data:s", "data:s"]
 
 
-def test_the_gate_reads_all_questions_of_a_sample() -> None:
-    row = Collator(PROCESSOR, POOL).row(sample("What?", "Red", "And this?", "Blue"))
-    assert row.question == "question 0: what?\n\nquestion 1: and this?\n\n"
-
-
 def test_a_long_answer_is_cut_and_one_beyond_the_limit_makes_a_bad_sample() -> None:
     row = Collator(PROCESSOR, POOL, max_tokens=40).row(sample("what?", "Red" * 30))
     assert len(row.input_ids) == 40
@@ -149,12 +144,7 @@ def test_a_long_answer_is_cut_and_one_beyond_the_limit_makes_a_bad_sample() -> N
         (lambda: Collator(PROCESSOR, POOL, chosen=("sam",)), "experts names sam, but the model's"),
         (lambda: Collator(processor(""), POOL), "no chat template"),
         (lambda: Collator(PROCESSOR, POOL).row(sample("a", "b", experts=("sam",))), "sample 's'"),
-        (
-            lambda: Collator(
-                processor("{% if messages|length > 1 %}!{% endif %}" + CHATML), POOL
-            ).row(sample("a", "b")),
-            "chat template writes",
-        ),
+        (lambda: Collator(processor(ODD), POOL).row(sample("a", "b")), "chat template writes"),
     ],
 )
 def test_what_does_not_fit_is_told(build: object, message: str) -> None:

@@ -53,9 +53,7 @@ SPARSE = ["batch=1", "steps=4", "save_steps=4", "weight_decay=0.5"]
         ),
     ],
 )
-def test_sharded_processes_keep_their_shares_and_equal_one_with_twice_the_accumulation(
-    tmp_path: Path, changes: list[str]
-) -> None:
+def test_shares_of_two_processes_learn_as_one_process(tmp_path: Path, changes: list[str]) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     finish(start(two, [*changes, "sharding=fsdp"], processes=2))
     run(one, *changes, "accumulation=2")

@@ -50,19 +50,15 @@ def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw(
     assert flat(use, found)["gate/chart"] == 0.85
 
 
-def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up_to_it(
-    tmp_path: Path,
-) -> None:
+def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up(tmp_path: Path) -> None:
     changes = ["learning_rates.gate_text=0", "log_steps=1", "steps=2", "accumulation=2"]
     run(tmp_path, *changes)
     log = entries(tmp_path)
     for entry in log:
-        rates = {key: value for key, value in entry.items() if key.startswith("learning_rate/")}
-        assert rates.keys() == {
-            f"learning_rate/{p}" for p in ("adapter", "gate", "base", "language_model")
-        }
-        assert rates["learning_rate/base"] == pytest.approx(rates["learning_rate/adapter"] / 2)
-        assert rates["learning_rate/gate"] == pytest.approx(rates["learning_rate/adapter"] / 10)
+        rates = {k.split("/")[1]: v for k, v in entry.items() if k.startswith("learning_rate/")}
+        assert rates.keys() == {"adapter", "gate", "base", "language_model"}
+        assert rates["base"] == pytest.approx(rates["adapter"] / 2)
+        assert rates["gate"] == pytest.approx(rates["adapter"] / 10)
         domains = entry["domains"].values()
         assert sum(found["samples"] for found in domains) == 4
         tokens = sum(found["tokens"] for found in domains)

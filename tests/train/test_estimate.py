@@ -41,18 +41,17 @@ def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_operations_and_memory_are_those_of_a_real_step() -> None:
-    stage = "finetune"
-    found = estimated(f"stage={stage}", "experts=all", "batch=2", "max_tokens=64")
+    found = estimated("stage=finetune", "experts=all", "batch=2", "max_tokens=64")
     model, processor = tiny_mova()
-    trainable = set_stage(model, stage, learning_rate=1, learning_rates={})
+    trainable = set_stage(model, "finetune", learning_rate=1, learning_rates={})
     model.train()
     trainable.eval_frozen()
     collator = Collator(processor, model.config.expert_names, chosen="all", max_tokens=64)
     rows = [collator.row(SyntheticSamples(2, seed=0)[i].open()) for i in (0, 1)]
     batch = collator(rows)
     del batch["names"]
-    batch["question_input_ids"] = torch.ones(2, QUESTION, dtype=torch.long)
-    batch["question_attention_mask"] = torch.ones(2, QUESTION, dtype=torch.long)
+    question = torch.ones(2, QUESTION, dtype=torch.long)
+    batch |= {"question_input_ids": question, "question_attention_mask": question}
     # As many tokens as the estimate was made for.
     tokens, answered = found.average.tokens, found.average.answered
     batch["input_ids"] = batch["input_ids"][:, :tokens]
@@ -65,12 +64,8 @@ def test_operations_and_memory_are_those_of_a_real_step() -> None:
         model(**batch).loss.backward()
     assert counter.get_total_flops() / 2 == pytest.approx(found.operations_a_sample(), rel=0.01)
 
-    known = [
-        *model.parameters(),
-        *model.buffers(),
-        *(p.grad for p in model.parameters() if p.grad is not None),
-    ]
-    with PeakMemory(known) as memory:
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    with PeakMemory([*model.parameters(), *model.buffers(), *gradients]) as memory:
         model(**batch).loss.backward()
     assert found.bytes["activations"] == pytest.approx(memory.peak, rel=0.1)
 
@@ -135,11 +130,8 @@ def test_this_machine_s_device_is_measured() -> None:
 
 @pytest.mark.usefixtures("uncounted")
 def test_data_that_is_not_there_leaves_an_assumption() -> None:
-    found = estimated(
-        *("data.0.path=nowhere.json", "data.0.samples=null", "steps=null"),
-        samples=100,
-        text_tokens=40,
-    )
+    changes = ("data.0.path=nowhere.json", "data.0.samples=null", "steps=null")
+    found = estimated(*changes, samples=100, text_tokens=40)
     assert "no data" in str(found.sources[0].fault)
     assert not found.measured and found.average.tokens == 16 + 40
     assert (found.steps, found.samples) == (25, 100)

@@ -57,9 +57,7 @@ def test_the_loss_is_that_of_the_answers_tokens_by_domain() -> None:
     assert evaluate(model, 0, 1) == found
 
 
-def test_the_router_s_choice_answers_and_is_held_against_the_annotation(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_router_s_choice_answers_and_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The router is always right but for charts, and the model says what the picture holds."""
     evaluate, model = evaluation(6)
     samples = [evaluate._open(place) for place in range(6)]

@@ -32,9 +32,8 @@ def test_attention_is_counted_whole(causal: bool) -> None:
     heads, tokens, width = 4, 50, 16
     with FakeTensorMode():
         q = torch.empty(B, heads, tokens, width, requires_grad=True)
-        ahead, back, _ = operations(
-            lambda: F.scaled_dot_product_attention(q, q, q, is_causal=causal)
-        )
+        attend = F.scaled_dot_product_attention
+        ahead, back, _ = operations(lambda: attend(q, q, q, is_causal=causal))
     assert ahead == 2 * 2 * B * heads * tokens**2 * width
     assert back == 2.5 * ahead  # the probabilities are not kept, so they are computed again
 

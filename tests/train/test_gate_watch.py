@@ -16,16 +16,12 @@ from train.runs import run
 
 def use(mean: float, samples: int) -> dict[str, ExpertUse]:
     """Of two experts that see the same samples."""
-    return {
-        name: ExpertUse(1.0, weight, samples, weight * samples)
-        for name, weight in (("text", mean), ("chart", 1 - mean))
-    }
+    weights = {"text": mean, "chart": 1 - mean}
+    return {name: ExpertUse(1.0, w, samples, w * samples) for name, w in weights.items()}
 
 
 @pytest.mark.parametrize(("mean", "warns"), [(0.01, True), (0.99, True), (0.03, False)])
-def test_an_expert_that_gets_nothing_or_all_over_a_window_is_warned_of_once(
-    mean: float, warns: bool
-) -> None:
+def test_an_expert_that_gets_nothing_or_all_is_warned_of_once(mean: float, warns: bool) -> None:
     watch = GateWatch(2e-4)
     half = use(mean, WINDOW // 2)
     assert watch.warning(half) is None  # too few samples to say
@@ -43,7 +39,7 @@ def test_an_expert_that_is_always_chosen_alone_has_all_the_weight_and_no_warning
     assert "begin again with a model" in str(watch.warning(use(0.0, WINDOW)))
 
 
-def test_a_run_whose_gate_has_collapsed_says_so(
+def test_a_run_says_that_its_gate_collapsed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = DynamicGate.forward

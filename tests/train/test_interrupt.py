@@ -56,17 +56,17 @@ def press(monkeypatch: pytest.MonkeyPatch) -> Any:
     return press
 
 
-def run(output: Path) -> list[str]:
+def run(output: Path, *changes: str) -> list[str]:
     said: list[str] = []
     try:
-        train(load_recipe(SMOKE, CHANGES), output, resume=True, tell=said.append)
+        train(load_recipe(SMOKE, [*CHANGES, *changes]), output, resume=True, tell=said.append)
     except KeyboardInterrupt:
         said.append("interrupted")
     return said
 
 
 def test_the_step_is_ended_and_kept_and_the_end_is_the_same(tmp_path: Path, press: Any) -> None:
-    run(tmp_path / "whole")
+    run(tmp_path / "whole", "workers=0")
     press(after=5, times=1)
     said = run(tmp_path / "stopped")
     assert said[-4] == "stopping after this step, with a checkpoint; again: at once"

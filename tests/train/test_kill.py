@@ -34,9 +34,7 @@ from train.runs import (
         pytest.param(1, 2, "fsdp", marks=pytest.mark.slow),
     ],
 )
-def test_killed_runs_end_with_the_same_weights_bit_by_bit(
-    tmp_path: Path, kills: int, processes: int, sharding: str
-) -> None:
+def test_a_kill_changes_nothing(tmp_path: Path, kills: int, processes: int, sharding: str) -> None:
     """Several processes die together, as with their machine, at a random moment after they have
     written a checkpoint."""
     changes = [*FAST, f"sharding={sharding}"]
@@ -76,9 +74,7 @@ def test_killed_runs_end_with_the_same_weights_bit_by_bit(
     print(f"seed {seed}: killed {killed} times")
 
 
-def test_a_full_disk_ends_the_run_with_one_line_and_keeps_the_last_checkpoint(
-    tmp_path: Path,
-) -> None:
+def test_a_full_disk_ends_the_run_with_one_line_and_keeps_a_checkpoint(tmp_path: Path) -> None:
     output, errors, told = tmp_path / "run", tmp_path / "errors", tmp_path / "told"
     process = start_process(run_command_until_full, output, errors)
     process.join(300)

@@ -38,9 +38,7 @@ from train.runs import (
 )
 
 
-def test_what_is_annotated_is_run_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_what_is_annotated_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: dict[str, int] = {"text": 0, "chart": 0, "location": 0}
     original = VitEncoder.forward
 
@@ -56,9 +54,7 @@ def test_what_is_annotated_is_run_and_nothing_else(
     assert rows == {name: sum(name in (s.experts or ()) for s in seen) for name in rows}
 
 
-def test_a_run_goes_on_from_its_last_whole_checkpoint_to_the_same_weights_and_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_run_ends_as_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     *told, _ = run(whole, "log_steps=3", "save_steps=2")
     assert [line.split("  ")[0] for line in told] == [f"step {n}/8" for n in (2, 3, 4, 6, 8)]
@@ -69,20 +65,16 @@ def test_a_run_goes_on_from_its_last_whole_checkpoint_to_the_same_weights_and_lo
     share.write_bytes(share.read_bytes()[:-100])
     log = broken / "log.jsonl"
     log.write_text(log.read_text() + '{"step": 7, "lo')  # where it was killed
-    said = run(broken, "log_steps=3", "save_steps=2")
-    assert said[:2] == [
-        "checkpoint-6 is torn: taking the one before",
-        "going on from checkpoint-4",
-    ]
+    torn, going_on, *_ = run(broken, "log_steps=3", "save_steps=2")
+    assert torn == "checkpoint-6 is torn: taking the one before"
+    assert going_on == "going on from checkpoint-4"
     assert_same(whole, broken)
     assert [entry["step"] for entry in entries(broken)] == [2, 3, 4, 6, 8]
     assert_same_log(whole, broken)
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
-def test_a_number_that_is_none_stops_the_run_and_names_the_samples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
+def test_nan_names_the_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     original = TrainingLoop.compute_loss
 
     def compute_loss(self: TrainingLoop, batch: Any) -> torch.Tensor:
@@ -92,18 +84,15 @@ def test_a_number_that_is_none_stops_the_run_and_names_the_samples(
         return loss * (float("nan") if self.step == 3 and what == "loss" else 1)
 
     monkeypatch.setattr(TrainingLoop, "compute_loss", compute_loss)
-    with pytest.raises(
-        UserError, match=rf"the {what} of step 4 is nan, with the samples synthetic:\d+, s"
-    ):
+    told = rf"the {what} of step 4 is nan, with the samples synthetic:\d+, s"
+    with pytest.raises(UserError, match=told):
         run(tmp_path, "steps=4")
     assert [p.name for p in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
     monkeypatch.undo()
     assert "going on from checkpoint-2" in run(tmp_path, "steps=4")
 
 
-def test_bad_samples_are_replaced_and_listed_and_those_without_experts_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_samples_are_replaced_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = SyntheticSamples.record
 
     def record(self: SyntheticSamples, index: int) -> Any:
@@ -117,11 +106,8 @@ def test_bad_samples_are_replaced_and_listed_and_those_without_experts_are_count
     assert "such as synthetic:" in warning and "with no expert" in warning
     assert "1 of 9 samples were bad, 4 had no experts list" in said[-1]
     (listed,) = (tmp_path / "bad.jsonl").read_text().splitlines()
-    assert json.loads(listed) == {
-        "source": "synthetic",
-        "id": "3",
-        "reason": "the picture is gone",
-    }
+    expected = {"source": "synthetic", "id": "3", "reason": "the picture is gone"}
+    assert json.loads(listed) == expected
 
 
 def test_seed_and_epochs_and_not_processes_decide_which_samples_come() -> None:
@@ -139,9 +125,7 @@ def test_seed_and_epochs_and_not_processes_decide_which_samples_come() -> None:
     assert found == names(0) != names(1)
 
 
-def test_a_checkpoint_of_another_model_or_version_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoints_of_others_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with stopped_after(3, monkeypatch):
         run(tmp_path)
 
@@ -170,9 +154,7 @@ def test_gradient_checkpointing_changes_nothing(tmp_path: Path, stage: str) -> N
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_layers_that_gradients_go_through_are_checkpointed_though_they_are_frozen(
-    checkpointing: bool,
-) -> None:
+def test_frozen_layers_that_gradients_go_through_are_checkpointed(checkpointing: bool) -> None:
     prepared = prepare(load_recipe(SMOKE, ["stage=pretrain"]))
     model, trainable = prepared.model, prepared.trainable
     if checkpointing:
@@ -195,9 +177,7 @@ def test_layers_that_gradients_go_through_are_checkpointed_though_they_are_froze
     assert not inside[0].training
 
 
-def test_the_head_runs_only_where_an_answer_is_predicted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_head_runs_only_on_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     widths: list[torch.Size] = []
     answers: list[int] = []
     original = TrainingLoop.compute_loss
@@ -223,10 +203,8 @@ def test_a_bfloat16_model_keeps_what_is_frozen_to_the_bit(tmp_path: Path) -> Non
     model, processor = tiny_mova()
     model.to(torch.bfloat16)
     save_model(model, processor, tmp_path / "start")
-    said = run(
-        tmp_path / "run", f"model={tmp_path / 'start'}", "precision=bfloat16", "stage=pretrain"
-    )
-    assert "trained" in said[-1]
+    changes = [f"model={tmp_path / 'start'}", "precision=bfloat16", "stage=pretrain"]
+    assert "trained" in run(tmp_path / "run", *changes)[-1]
     before = load_file(tmp_path / "start" / "model.safetensors")
     after = weights(tmp_path / "run")
     assert {t.dtype for t in after.values()} == {torch.bfloat16}

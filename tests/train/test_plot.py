@@ -44,22 +44,15 @@ def panels(monkeypatch: pytest.MonkeyPatch) -> list[matplotlib.axes.Axes]:
     return kept
 
 
-def test_every_panel_has_the_log_s_numbers(
-    tmp_path: Path, panels: list[matplotlib.axes.Axes]
-) -> None:
+def test_panels_have_the_log_s_numbers(tmp_path: Path, panels: list[matplotlib.axes.Axes]) -> None:
     entries = [entry(1, ["forms"]), entry(2, ["forms"])]
     entries.append({"step": 2, "eval_loss": 0.7, "eval_exact": 0.25, "eval_routing": 0.5})
     draw_log(entries, tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as picture:
         assert picture.width > 1000
-    assert [p.get_title() for p in panels] == [
-        "loss",
-        "learning rate",
-        "evaluation",
-        "share of the samples",
-        "mean weight where chosen",
-        "gates: forms",
-    ]
+    titles = [p.get_title() for p in panels]
+    assert titles[:3] == ["loss", "learning rate", "evaluation"]
+    assert titles[3:] == ["share of the samples", "mean weight where chosen", "gates: forms"]
     drawn = {line.get_label(): line.get_xydata().tolist() for line in panels[0].get_lines()}
     assert drawn["all"] == drawn["forms"] == [[1, 1.0], [2, 0.5]]
     assert drawn["held out"] == [[2, 0.7]]
@@ -69,9 +62,7 @@ def test_every_panel_has_the_log_s_numbers(
         assert line.get_xydata().tolist() == [[1, value], [2, value]]
 
 
-def test_a_log_with_nothing_in_it_and_one_with_many_domains_are_drawn(
-    tmp_path: Path, panels: list[matplotlib.axes.Axes]
-) -> None:
+def test_logs_of_nothing_and_of_much(tmp_path: Path, panels: list[matplotlib.axes.Axes]) -> None:
     draw_log([], tmp_path / "none.png")
     assert (tmp_path / "none.png").exists()
     assert not panels
@@ -79,9 +70,7 @@ def test_a_log_with_nothing_in_it_and_one_with_many_domains_are_drawn(
     assert sum(p.get_title().startswith("gates") for p in panels) == DOMAINS
 
 
-def test_without_matplotlib_a_run_has_no_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_picture_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_module, "can_draw", lambda: False)
     RunFolder(tmp_path).draw()
     assert not list(tmp_path.iterdir())

@@ -11,9 +11,7 @@ from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE
 
 
-def test_on_a_terminal_a_bar_has_samples_a_second_time_left_and_the_loss(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_bar_on_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
     recipe = load_recipe(SMOKE, [*FAST, "steps=4"])
     train(recipe, tmp_path, resume=False, tell=said.append, bar=True)

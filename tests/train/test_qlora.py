@@ -19,7 +19,7 @@ from train.runs import SMOKE, assert_same, run, stopped_after, weights
 
 pytest.importorskip("peft")
 pytest.importorskip("bitsandbytes")
-CHANGES = ["stage=lora", "learning_rates={}", "lora.rank=4", "lora.quantize=4bit"]
+CHANGES = ["stage=lora", "learning_rates={}", "lora.rank=4", "lora.quantize=4bit", "steps=6"]
 
 
 @pytest.fixture(scope="module")

@@ -65,9 +65,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     assert_same(whole, tmp_path)
 
 
-def test_a_router_s_lora_goes_on_learning_and_stays_in_other_stages(
-    changes: list[str], whole: Path, tmp_path: Path
-) -> None:
+def test_it_goes_on_learning_in_its_stage(changes: list[str], whole: Path, tmp_path: Path) -> None:
     on = [*changes, f"model={whole / 'final'}", "steps=4"]
     run(tmp_path / "second", *on)
     run(tmp_path / "third", *on, "stage=finetune", "learning_rate=1e-3")
@@ -79,9 +77,7 @@ def test_a_router_s_lora_goes_on_learning_and_stays_in_other_stages(
 
 
 @pytest.mark.slow
-def test_sharded_processes_equal_one_with_twice_the_accumulation(
-    changes: list[str], tmp_path: Path
-) -> None:
+def test_sharded_processes_learn_as_one_process(changes: list[str], tmp_path: Path) -> None:
     changes = [*changes, "steps=3", "batch=2"]
     finish(start(tmp_path / "two", [*changes, "sharding=fsdp"], processes=2))
     run(tmp_path / "one", *changes, "accumulation=2")
@@ -93,7 +89,6 @@ def test_it_stays_on_its_layers_while_another_lora_comes_and_goes() -> None:
     pytest.importorskip("peft")
     model, _ = tiny_mova()
     give_router_lora(model, LoraSettings(rank=4))
-    assert model.model.router_lora is not None
     for parameter in model.model.router_lora.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     ids, pooled = torch.arange(5, 15)[None], torch.ones(1).bool()

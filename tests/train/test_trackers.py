@@ -13,9 +13,7 @@ from openmova.train import trackers as trackers_module
 from train.runs import entries, run, stopped_after
 
 
-def test_a_run_that_goes_on_has_each_step_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_has_each_step_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = ["steps=4", "log_steps=1", "report=[tensorboard]"]
     with stopped_after(3, monkeypatch):  # step 3 is in the file, and in no checkpoint
         run(tmp_path, *changes)
@@ -31,9 +29,7 @@ def test_a_run_that_goes_on_has_each_step_once(
 
 
 @pytest.mark.parametrize(("name", "extra"), [("tensorboard", "train"), ("wandb", "wandb")])
-def test_a_tracker_that_is_not_installed_is_named_with_its_extra(
-    monkeypatch: pytest.MonkeyPatch, name: str, extra: str
-) -> None:
+def test_a_missing_tracker_is_named(monkeypatch: pytest.MonkeyPatch, name: str, extra: str) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(trackers_module, "find_spec", lambda n: None if n == name else find(n))
     with pytest.raises(UserError, match=rf"reports to {name}.*pip install 'openmova\[{extra}\]'"):

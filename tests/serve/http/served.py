@@ -67,10 +67,7 @@ class Served:
 
     def client(self, key: str = "none") -> openai.OpenAI:
         return openai.OpenAI(
-            base_url=f"http://127.0.0.1:{self.port}/v1",
-            api_key=key,
-            max_retries=0,
-            timeout=SECONDS,
+            base_url=f"http://127.0.0.1:{self.port}/v1", api_key=key, max_retries=0, timeout=SECONDS
         )
 
     def chat(self, messages: list[Any], key: str = "none", **fields: Any) -> Any:

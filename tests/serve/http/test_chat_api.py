@@ -18,8 +18,12 @@ from openmova import Mova
 from openmova.images.opening import ImageLimits, load_image
 from openmova.inference import session
 from openmova.serve.http import chat_api
-from serve.http.served import MODEL, QUESTION, SECONDS, Served, asked, png, serving
+from serve.http.served import MODEL, QUESTION, Served, asked, png, serving
 from tiny import pictures
+
+LARGE = Image.new("RGB", (200, 200))
+SAID = {"role": "assistant", "content": "a cat"}
+NEXT = {"role": "user", "content": "what red ?"}
 
 
 @pytest.fixture(scope="module")
@@ -36,28 +40,23 @@ class TestTheOpenaiClient:
         (choice,) = completion.choices
         assert choice.message.content == expected.text
         assert choice.finish_reason == "length"
-        assert completion.usage is not None and completion.usage.completion_tokens == 20
-        told: Any = completion.model_extra
-        assert told["mova"]["routing"]["experts"] == list(expected.routing.experts)
-        assert told["mova"]["routing"]["scores"] == pytest.approx(expected.routing.scores)
-        assert [list(block) for block in told["mova"]["gates"]] == [
-            list(expected.routing.experts)
-        ] * 2
-        assert told["mova"]["timings"]["total"] > 0
-        assert told["mova"]["confidence"] is told["mova"]["unsure"] is None
+        assert completion.usage.completion_tokens == 20
+        told, experts = completion.model_extra["mova"], list(expected.routing.experts)
+        assert told["routing"]["experts"] == experts
+        assert told["routing"]["scores"] == pytest.approx(expected.routing.scores)
+        assert [list(block) for block in told["gates"]] == [experts] * 2
+        assert told["timings"]["total"] > 0
+        assert told["confidence"] is told["unsure"] is None
 
     def test_streams_the_same(self, served: Served, mova: Mova, picture: Image.Image) -> None:
-        stream = served.chat(
-            asked(picture), max_tokens=20, stream=True, stream_options={"include_usage": True}
-        )
-        chunks = list(stream)
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        chunks = list(served.chat(asked(picture), max_tokens=20, **options))
         pieces = [c.choices[0].delta.content or "" for c in chunks if c.choices]
         assert "".join(pieces) == mova.ask(picture, QUESTION, max_new_tokens=20).text
         assert len(pieces) > 5
         assert chunks[-2].choices[0].finish_reason == "length"
-        assert chunks[-1].usage is not None and chunks[-1].usage.completion_tokens == 20
-        first: Any = chunks[0].model_extra
-        assert set(first["mova"]) == {"routing", "gates"}
+        assert chunks[-1].usage.completion_tokens == 20
+        assert set(chunks[0].model_extra["mova"]) == {"routing", "gates"}
 
     @pytest.mark.parametrize(
         ("wish", "options"),
@@ -73,29 +72,22 @@ class TestTheOpenaiClient:
     ) -> None:
         completion = served.chat(asked(picture), max_tokens=9, extra_body={"mova": wish})
         expected = mova.ask(picture, QUESTION, max_new_tokens=9, **options)
-        told: Any = completion.model_extra
         assert completion.choices[0].message.content == expected.text
-        assert told["mova"]["routing"]["experts"] == list(expected.routing.experts)
+        routing = completion.model_extra["mova"]["routing"]
+        assert routing["experts"] == list(expected.routing.experts)
 
-    def test_goes_on_with_a_conversation(
-        self, served: Served, mova: Mova, picture: Image.Image
-    ) -> None:
+    def test_goes_on_talking(self, served: Served, mova: Mova, picture: Image.Image) -> None:
         chat = mova.chat()
         first = chat.ask(QUESTION, picture, max_new_tokens=5)
-        second = chat.ask("how many dogs ?", max_new_tokens=5)
-        messages = [
-            *asked(picture),
-            {"role": "assistant", "content": first.text},
-            {"role": "user", "content": "how many dogs ?"},
-        ]
-        completion = served.chat(messages, max_tokens=5)
+        second = chat.ask(NEXT["content"], max_new_tokens=5)
+        said = {"role": "assistant", "content": first.text}
+        completion = served.chat([*asked(picture), said, NEXT], max_tokens=5)
         assert completion.choices[0].message.content == second.text
 
     def test_draws_several_answers_by_a_seed(self, served: Served, picture: Image.Image) -> None:
         def draw(seed: int) -> list[str | None]:
-            completion = served.chat(
-                asked(picture), max_tokens=15, n=3, seed=seed, temperature=1.3, top_p=0.95
-            )
+            options = {"max_tokens": 15, "n": 3, "temperature": 1.3, "top_p": 0.95}
+            completion = served.chat(asked(picture), seed=seed, **options)
             return [choice.message.content for choice in completion.choices]
 
         assert draw(3) == draw(3) != draw(4)
@@ -116,15 +108,14 @@ class TestTheOpenaiClient:
     def test_many_at_once_get_their_own_answers(self, served: Served, mova: Mova) -> None:
         shown = pictures(3)
         texts = [QUESTION, "how many dogs ?", "what red ?", "blue cat ?"]
-        wanted = [(shown[i % 3], texts[i % 4], 3 + i) for i in range(24)]
+        wanted = [(shown[i % 3], texts[i % 4], 3 + i) for i in range(12)]
 
-        def ask(number: int) -> str | None:
-            picture, text, tokens = wanted[number]
-            completion = served.chat(asked(picture, text), max_tokens=tokens)
+        def ask(one: tuple[Image.Image, str, int]) -> str | None:
+            completion = served.chat(asked(*one[:2]), max_tokens=one[2])
             return completion.choices[0].message.content
 
         with ThreadPoolExecutor(12) as clients:
-            answers = list(clients.map(ask, range(len(wanted))))
+            answers = list(clients.map(ask, wanted))
         for (picture, text, tokens), answer in zip(wanted, answers, strict=True):
             assert answer == mova.ask(picture, text, max_new_tokens=tokens).text
 
@@ -135,12 +126,11 @@ def test_a_calibrated_model_tells_how_sure_each_answer_is(picture: Image.Image) 
     expected = mova.ask(picture, QUESTION, max_new_tokens=5).confidence
     with serving(mova, max_tokens=200) as served:
         create = served.client().chat.completions.create
-        whole: Any = create(**options, n=2).model_extra
-        last: Any = [chunk.model_extra for chunk in create(**options, stream=True)][-1]
-    assert whole["mova"]["confidence"] == pytest.approx([expected] * 2, abs=1e-5)
-    assert whole["mova"]["unsure"] == [True, True]
-    assert last["mova"]["confidence"] == pytest.approx([expected], abs=1e-5)
-    assert last["mova"]["unsure"] == [True]
+        *_, last = create(**options, stream=True)
+        for answer, count in ((create(**options, n=2), 2), (last, 1)):
+            told = answer.model_extra["mova"]
+            assert told["confidence"] == pytest.approx([expected] * count, abs=1e-5)
+            assert told["unsure"] == [True] * count
 
 
 def test_a_picture_may_be_uploaded(served: Served, mova: Mova, picture: Image.Image) -> None:
@@ -154,8 +144,7 @@ def test_a_picture_may_be_uploaded(served: Served, mova: Mova, picture: Image.Im
         + b"\r\n--x--\r\n"
     )
     kind = "multipart/form-data; boundary=x"
-    response, data = served.raw("POST", "/v1/chat/completions", body, Content_Type=kind)
-    assert response.status == 200
+    _, data = served.raw("POST", "/v1/chat/completions", body, Content_Type=kind)
     answer = json.loads(data)["choices"][0]["message"]["content"]
     assert answer == mova.ask(picture, QUESTION, max_new_tokens=5).text
 
@@ -171,11 +160,6 @@ def first(**fields: Any) -> dict[str, Any]:
 def pointing(url: str) -> dict[str, Any]:
     shown = {"type": "image_url", "image_url": {"url": url}}
     return turns({"role": "user", "content": [shown, {"type": "text", "text": QUESTION}]})
-
-
-LARGE = Image.new("RGB", (200, 200))
-SAID = {"role": "assistant", "content": "a cat"}
-NEXT = {"role": "user", "content": "what red ?"}
 
 
 @pytest.mark.parametrize(
@@ -226,40 +210,23 @@ def test_a_mistake_is_told_in_openais_shape(served: Served, body: Any, told: str
     assert set(answer["error"]) == {"message", "type", "param", "code"}
 
 
-def test_neutral_fields_are_passed_over(served: Served) -> None:
+def test_neutral_fields_and_an_image_token_are_taken(served: Served, picture: Image.Image) -> None:
     fields = {"tools": [], "presence_penalty": 0, "logprobs": None, "user": "me", "store": True}
-    assert served.post(first(max_tokens=1, **fields))[0] == 200
+    body = turns(*asked(picture, "what is <image> this ?"), max_tokens=1, **fields)
+    assert served.post(body)[0] == 200
 
 
-def test_the_image_token_in_a_question_is_text(served: Served, picture: Image.Image) -> None:
-    status, _ = served.post(turns(*asked(picture, "what is <image> this ?"), max_tokens=1))
-    assert status == 200
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/nothing", 404),
-        ("GET", "/v1/chat/completions", 405),
-        ("GET", "/v1/models/other", 404),
-    ],
-)
-def test_other_paths(served: Served, method: str, path: str, status: int) -> None:
-    response, data = served.raw(method, path)
-    assert response.status == status
-    assert json.loads(data)["error"]["message"]
-
-
-def test_an_unknown_model(served: Served) -> None:
+def test_other_paths_models_and_sizes(served: Served) -> None:
+    paths = {"/nothing": 404, "/v1/chat/completions": 405, "/v1/models/other": 404}
+    for path, expected in paths.items():
+        response, data = served.raw("GET", path)
+        assert response.status == expected
+        assert json.loads(data)["error"]["message"]
     status, answer = served.post({**first(), "model": "gpt"})
     assert status == 404
     assert "this server has 'tiny'" in answer["error"]["message"]
-
-
-def test_a_body_over_the_limit(served: Served) -> None:
     status, answer = served.post(pointing("data:image/png;base64," + "A" * 2_000_000))
-    assert status == 413
-    assert answer["error"]["code"] == "request_too_large"
+    assert (status, answer["error"]["code"]) == (413, "request_too_large")
 
 
 def test_says_how_it_is(served: Served) -> None:
@@ -313,7 +280,7 @@ def test_few_images_are_opened_at_once(mova: Mova, monkeypatch: pytest.MonkeyPat
     assert most == 2
 
 
-def test_who_hangs_up_frees_the_place(mova: Mova, picture: Image.Image) -> None:
+def test_who_hangs_up_frees_the_place(mova: Mova) -> None:
     with serving(mova, max_batch_size=1) as served:
         body = json.dumps(first(max_tokens=200))
         connection = http.client.HTTPConnection("127.0.0.1", served.port)
@@ -322,9 +289,8 @@ def test_who_hangs_up_frees_the_place(mova: Mova, picture: Image.Image) -> None:
         while not served.engine.running:
             time.sleep(0.001)
         connection.close()
-        started = time.perf_counter()
         served.until_free()
-        assert time.perf_counter() - started < 0.5 * SECONDS
+        assert served.engine.running == 0
 
 
 def test_keys(mova: Mova, picture: Image.Image) -> None:
@@ -340,15 +306,12 @@ def test_web_pages_are_named(mova: Mova) -> None:
     preflight = {"Access_Control_Request_Method": "POST"}
     with serving(mova, origins=["https://here.org"]) as served:
         for origin, allowed in (("https://here.org", True), ("https://there.org", False)):
-            response, _ = served.raw(
-                "OPTIONS", "/v1/chat/completions", None, Origin=origin, **preflight
-            )
+            path = "/v1/chat/completions"
+            response, _ = served.raw("OPTIONS", path, None, Origin=origin, **preflight)
             assert (response.getheader("Access-Control-Allow-Origin") == origin) is allowed
 
 
-def test_our_own_mistake_is_not_shown(
-    mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_own_mistake_is_not_shown(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*inputs: Any) -> None:
         raise RuntimeError("secret")
 

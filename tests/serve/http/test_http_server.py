@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -17,27 +16,19 @@ from openmova.serve.http import http_server, request_body
 from serve.http.served import MODEL, QUESTION, SECONDS, asked, serving
 from tiny import pictures
 
+CHAT = "POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+
 
 def test_who_takes_nothing_is_hung_up_on(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "PATIENCE", 0.5)
-    body = json.dumps(
-        {
-            "model": MODEL,
-            "messages": asked(pictures(1)[0]),
-            "max_tokens": 150,
-            "n": 4,
-            "stream": True,
-        }
-    ).encode()
-    head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    options = {"max_tokens": 150, "n": 4, "stream": True}
+    body = json.dumps({"model": MODEL, "messages": asked(pictures(1)[0]), **options})
+    head = f"{CHAT}Content-Length: {len(body)}\r\n\r\n"
     with serving(mova) as served, socket.socket() as client:
         served.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", served.port))
-        client.sendall(head.encode() + body)
+        client.sendall((head + body).encode())
         while not served.state.in_hand:
             time.sleep(0.001)
         served.until_free()
@@ -47,9 +38,6 @@ def test_who_takes_nothing_is_hung_up_on(mova: Mova, monkeypatch: pytest.MonkeyP
             received += more
     assert received.startswith(b"HTTP/1.1 200")
     assert b"[DONE]" not in received
-
-
-CHAT = "POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
 
 
 @pytest.mark.parametrize(
@@ -87,9 +75,7 @@ def test_who_never_finishes_a_request_is_hung_up_on(
         assert served.raw("GET", "/health")[0].status == 200
 
 
-def test_a_body_that_never_ends_is_told_of_first(
-    mova: Mova, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_body_without_an_end_is_told_first(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_body, "SECONDS", 0.3)
     monkeypatch.setattr(http_server, "ARRIVAL", 1.0)
     head = f"{CHAT}Content-Length: 900\r\n\r\n"
@@ -128,7 +114,7 @@ def test_the_end_comes_when_all_in_hand_is_answered(mova: Mova) -> None:
         served.server.handle_exit(signal.SIGTERM, None)
         ready, said = served.raw("GET", "/ready")
         status, late = served.post(wanted)
-        told: list[tuple[int, dict[str, Any]]] = [answer.result() for answer in answers]
+        told = [answer.result() for answer in answers]
         served.join()
     assert [code for code, _ in told] == [200] * clients
     assert {answer["choices"][0]["message"]["content"] for _, answer in told} == {expected}

@@ -55,7 +55,6 @@ def test_a_replica_answers() -> None:
         env={**os.environ, "PYTHONPATH": paths, "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120"},
     )
     try:
-        assert process.stdout is not None
         assert "started\n" in iter(process.stdout.readline, "")
         client = openai.OpenAI(
             base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0, timeout=SECONDS

@@ -22,6 +22,13 @@ from openmova.serve.http.remote_images import is_public
 
 @pytest.fixture(autouse=True)
 def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short ones; of a "localhost" with two addresses the first is the one that the site has."""
+    resolve = socket.getaddrinfo
+
+    def ipv4_first(host: str, *arguments: Any, **options: Any) -> Any:
+        return sorted(resolve(host, *arguments, **options), key=lambda found: found[0])
+
+    monkeypatch.setattr(socket, "getaddrinfo", ipv4_first)
     monkeypatch.setattr(remote, "SECONDS", 2.0)
     monkeypatch.setattr(remote, "REDIRECTS", 2)
 
@@ -38,82 +45,63 @@ PRIVATE = [
 ]
 
 
-@pytest.mark.parametrize("address", PUBLIC)
-def test_public(address: str) -> None:
-    assert is_public(address)
+@pytest.mark.parametrize("address", [*PUBLIC, *PRIVATE])
+def test_public_and_private_addresses(address: str) -> None:
+    assert is_public(address) is (address in PUBLIC)
 
 
-@pytest.mark.parametrize("address", PRIVATE)
-def test_not_public(address: str) -> None:
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://127.0.0.1/a.png",
-        "https://localhost/a.png",
-        "https://[::1]/a.png",
-        "https://2130706433/a.png",
-        "https://0x7f.1/a.png",
-        "https://169.254.169.254/latest",
-    ],
-)
-def test_an_address_of_ours_is_not_read(url: str) -> None:
-    with pytest.raises(UserError, match=r"private network|cannot be read"):
-        fetch(url)
+OURS = ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "169.254.169.254"]
+OTHERS = [
+    "http://example.org/a.png",
+    "ftp://example.org",
+    "https:///a",
+    "https://me:it@example.org",
+]
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "told"),
     [
-        "http://example.org/a.png",
-        "ftp://example.org",
-        "https:///a",
-        "https://me:secret@example.org",
+        *((f"https://{host}/a.png", "private network|cannot be read") for host in OURS),
+        *((url, "https://host/path") for url in OTHERS),
     ],
 )
-def test_other_urls_are_not_read(url: str) -> None:
-    with pytest.raises(UserError, match="https://host/path"):
+def test_an_address_of_ours_and_other_urls_are_not_read(url: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
         fetch(url)
 
 
 @pytest.mark.parametrize("url", ["https://example.org:port/", "https://a b.org/", "https://x/\n"])
 def test_broken_urls(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", _nowhere)
+    def nowhere(*arguments: Any, **options: Any) -> Any:
+        raise socket.gaierror("unknown name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
     with pytest.raises(UserError, match="cannot be read"):
         fetch(url)
 
 
-def _nowhere(*arguments: Any, **options: Any) -> Any:
-    raise socket.gaierror("unknown name")
+ANSWERS: dict[str, Any] = {
+    "/picture?small": (200, b"picture"),
+    "/large": (200, b"x" * 1001),
+    "/missing": (404, b""),
+    "/moved": (302, b"", "/picture?small"),
+    "/moved-with-a-long-body": (302, b"x" * 1_000_000, "/picture?small", 10**12),
+    "/round": (302, b"", "/round"),
+    "/inside": (302, b"", "https://10.0.0.1/"),
+    "/down": (302, b"", "http://localhost/picture"),
+}
 
 
 class Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        match self.path:
-            case "/picture?small":
-                self._send(200, b"picture")
-            case "/large":
-                self._send(200, b"x" * 1001)
-            case "/missing":
-                self._send(404, b"")
-            case "/moved":
-                self._send(302, b"", "/picture?small")
-            case "/moved-with-a-long-body":
-                self._send(302, b"x" * 1_000_000, "/picture?small", length=10**12)
-            case "/round":
-                self._send(302, b"", "/round")
-            case "/inside":
-                self._send(302, b"", "https://10.0.0.1/")
-            case "/down":
-                self._send(302, b"", "http://localhost/picture")
-            case "/slow":
-                self.send_response(200)
-                self.end_headers()
-                for _ in range(100):
-                    self.wfile.write(b"x")
-                    time.sleep(0.1)
+        if self.path != "/slow":
+            return self._send(*ANSWERS[self.path])
+        self.send_response(200)
+        self.end_headers()
+        for _ in range(100):
+            self.wfile.write(b"x")
+            time.sleep(0.1)
 
     def _send(self, status: int, body: bytes, location: str = "", length: int = 0) -> None:
         self.send_response(status)
@@ -149,25 +137,11 @@ def site(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Ite
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
     monkeypatch.setattr(ssl, "create_default_context", lambda: trusting)
-    monkeypatch.setattr(remote, "is_public", lambda address: is_public(address) or _local(address))
+    local = ("127.0.0.1", "::1")
+    monkeypatch.setattr(remote, "is_public", lambda address: address in local or is_public(address))
     yield f"https://localhost:{server.server_port}"
     server.shutdown()
     server.server_close()
-
-
-def _local(address: str) -> bool:
-    return address in ("127.0.0.1", "::1")
-
-
-@pytest.fixture(autouse=True)
-def only_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine's "localhost" may have two addresses; the site listens on one."""
-    resolve = socket.getaddrinfo
-
-    def ipv4_first(host: str, *arguments: Any, **options: Any) -> Any:
-        return sorted(resolve(host, *arguments, **options), key=lambda found: found[0])
-
-    monkeypatch.setattr(socket, "getaddrinfo", ipv4_first)
 
 
 @pytest.mark.parametrize("path", ["/picture?small", "/moved", "/moved-with-a-long-body"])
@@ -195,7 +169,7 @@ def test_a_slow_server_is_cut_off(site: str, monkeypatch: pytest.MonkeyPatch) ->
     started = time.monotonic()
     with pytest.raises(UserError, match=r"more than 0\.5 s"):
         fetch(f"{site}/slow")
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 8  # it would take 10
 
 
 def test_a_certificate_must_be_right(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,8 +184,7 @@ def test_a_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     answered = threading.Event()
     monkeypatch.setattr(remote, "SECONDS", 0.2)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *name, **kind: answered.wait(60))
-    started = time.monotonic()
     with pytest.raises(UserError, match=r"more than 0\.2 s"):
         fetch("https://example.org/a.png")
+    assert not answered.is_set()
     answered.set()
-    assert time.monotonic() - started < 30

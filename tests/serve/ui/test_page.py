@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -71,39 +72,42 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visitor(page: tuple[str, Engine], chromium: Browser) -> Iterator[Visitor]:
-    visitor = Visitor(chromium, page[0])
+def address(page: tuple[str, Engine]) -> str:
+    return page[0]
+
+
+@pytest.fixture
+def visitor(address: str, chromium: Browser) -> Iterator[Visitor]:
+    visitor = Visitor(chromium, address)
     yield visitor
     visitor.close()
+
+
+def ask(mova: Mova, image: Any, experts: Any = None) -> Any:
+    return mova.ask(image, ASKED, experts=experts, max_new_tokens=TOKENS)
 
 
 @pytest.fixture(scope="module")
 def image(mova: Mova, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One of whose answers an expert changes that the router does not choose."""
+    path = tmp_path_factory.mktemp("pictures") / "picture.png"
     for picture in pictures(30):
-        answer = mova.ask(picture, ASKED, max_new_tokens=TOKENS)
-        forced = mova.ask(picture, ASKED, experts=_with_one(answer), max_new_tokens=TOKENS)
-        if "one" not in answer.routing.experts and forced.text != answer.text:
-            path = tmp_path_factory.mktemp("pictures") / "picture.png"
+        answer = ask(mova, picture)
+        chosen = answer.routing.experts
+        if "one" not in chosen and ask(mova, picture, [*chosen, "one"]).text != answer.text:
             picture.save(path)
             return path
     raise AssertionError("no such picture")
 
 
-def _with_one(answer: Any) -> list[str]:
-    return [*answer.routing.experts, "one"]
-
-
-def test_ask_see_the_routing_force_an_expert_and_see_the_answer_change(
-    visitor: Visitor, mova: Mova, image: Path
-) -> None:
+def test_ask_and_force_an_expert_and_compare(visitor: Visitor, mova: Mova, image: Path) -> None:
     page = visitor.page
-    answer = mova.ask(image, ASKED, max_new_tokens=TOKENS)
+    answer = ask(mova, image)
     visitor.upload(image)
     visitor.ask(ASKED)
     expect(visitor.conversation).to_contain_text(answer.text)
     expect(visitor.about).to_contain_text("The router wrote")
-    expect(visitor.about.locator("p.answer")).to_have_text(answer.text)
+    expect(visitor.answer).to_have_text(answer.text)
     row = page.get_by_role("row", name=re.compile("^B two"))
     expect(row).to_contain_text(f"{answer.routing.scores['two']:.3f}")
     for name in mova.experts:
@@ -112,46 +116,45 @@ def test_ask_see_the_routing_force_an_expert_and_see_the_answer_change(
     shown = page.get_by_role("img", name=re.compile("^Attention over the map"))
     assert shown.count() == 2 * len(answer.routing.experts)
 
-    forced = mova.ask(image, ASKED, experts=_with_one(answer), max_new_tokens=TOKENS)
-    page.get_by_role("button", name="Force or forbid experts").click()
+    forced = ask(mova, image, [*answer.routing.experts, "one"])
+    visitor.press("Force or forbid experts")
     page.get_by_label("one always").check()
-    page.get_by_role("button", name="Start anew").click()
+    visitor.press("Start anew")
     expect(visitor.about).to_contain_text("Ask something")
     visitor.ask(ASKED)
-    expect(visitor.about.locator("p.answer")).to_have_text(forced.text)
+    expect(visitor.answer).to_have_text(forced.text)
     expect(visitor.about.locator("p.chosen")).to_contain_text("one")
 
-    page.get_by_role("button", name="Compare with other experts").click()
+    visitor.press("Compare with other experts")
     cards = page.get_by_role("article")
     expect(cards.filter(has_text="being written")).to_have_count(0)
     expected = {
         "The router’s choice": answer.text,
         "With your switches": forced.text,
-        "All experts": mova.ask(image, ASKED, experts="all", max_new_tokens=TOKENS).text,
+        "All experts": ask(mova, image, "all").text,
     }
     for name, text in expected.items():
         card = cards.filter(has=page.get_by_role("heading", name=name))
         expect(card.locator("p.answer")).to_have_text(text)
     assert "Another answer" in cards.filter(has_text="With your switches").inner_text()
 
-    page.get_by_role("button", name=re.compile("^eagle")).click()  # another image
+    visitor.press("eagle")  # another image
     expect(cards).to_have_count(0)
     expect(visitor.conversation).not_to_contain_text(ASKED)
-    page.get_by_role("button", name="Compare with other experts").click()
+    visitor.press("Compare with other experts")
     expect(page.get_by_text("nothing was answered yet")).to_be_visible()
 
 
 def test_an_image_from_the_clipboard(
-    page: tuple[str, Engine], chromium: Browser, mova: Mova, image: Path
+    address: str, chromium: Browser, mova: Mova, image: Path
 ) -> None:
     allowed = ["clipboard-read", "clipboard-write"]
-    visitor = Visitor(chromium, page[0], permissions=allowed)
+    visitor = Visitor(chromium, address, permissions=allowed)
     visitor.page.evaluate(COPY, base64.b64encode(image.read_bytes()).decode())
-    visitor.page.get_by_role("button", name="Paste from clipboard").click()
+    visitor.press("Paste from clipboard")
     visitor.page.get_by_role("button", name="Remove Image").wait_for()
     visitor.ask(ASKED)
-    answer = mova.ask(image, ASKED, max_new_tokens=TOKENS)
-    expect(visitor.about.locator("p.answer")).to_have_text(answer.text)
+    expect(visitor.answer).to_have_text(ask(mova, image).text)
     visitor.close()
 
 
@@ -161,47 +164,48 @@ def test_a_conversation_and_a_new_one(visitor: Visitor, mova: Mova, image: Path)
     second = chat.ask("how many dogs ?", max_new_tokens=TOKENS)
     visitor.upload(image)
     visitor.ask(ASKED)
-    expect(visitor.about.locator("p.answer")).to_have_text(first.text)
+    expect(visitor.answer).to_have_text(first.text)
     visitor.ask("how many dogs ?")
-    expect(visitor.about.locator("p.answer")).to_have_text(second.text)
+    expect(visitor.answer).to_have_text(second.text)
     expect(visitor.about.locator("p.question")).to_have_text("how many dogs ?")
     expect(visitor.conversation).to_contain_text(ASKED)
-    visitor.page.get_by_role("button", name="Start anew").click()
+    visitor.press("Start anew")
     expect(visitor.conversation).not_to_contain_text(ASKED)
 
 
 def test_mistakes_are_told_on_the_page(visitor: Visitor, tmp_path: Path, image: Path) -> None:
     page = visitor.page
-    visitor.ask(ASKED)
-    expect(page.get_by_text("there is no image: upload or paste one")).to_be_visible()
-    damaged = tmp_path / "damaged.png"
+
+    def told(question: str, words: str) -> None:
+        visitor.ask(question)
+        expect(page.get_by_text(words)).to_be_visible()
+
+    told(ASKED, "there is no image: upload or paste one")
+    damaged, text = tmp_path / "damaged.png", tmp_path / "text.png"
     damaged.write_bytes(image.read_bytes()[:60])
-    visitor.upload(damaged)
-    visitor.ask(ASKED)
-    expect(page.get_by_text("the image is damaged or cut off")).to_be_visible()
-    page.get_by_role("button", name="Remove Image").click()
-    page.get_by_role("button", name=re.compile("^eagle")).click()  # Gradio makes the field anew
-    page.get_by_role("button", name="Remove Image").click()
-    text = tmp_path / "text.png"
     text.write_text("no picture")
+    visitor.upload(damaged)
+    told(ASKED, "the image is damaged or cut off")
+    visitor.press("Remove Image")
+    visitor.press("eagle")  # Gradio makes the field anew
+    visitor.press("Remove Image")
     visitor.upload(text)
-    visitor.ask(ASKED)
-    expect(page.get_by_text("the image is not a picture in a known format")).to_be_visible()
+    told(ASKED, "the image is not a picture in a known format")
     assert "text.png" not in page.locator("body").inner_text()
-    page.get_by_role("button", name="Remove Image").click()
+    visitor.press("Remove Image")
     visitor.upload(image)
-    visitor.ask(" ")
-    expect(page.get_by_text("the question is empty")).to_be_visible()
-    page.get_by_role("button", name="Compare with other experts").click()
+    told(" ", "the question is empty")
+    visitor.press("Compare with other experts")
     expect(page.get_by_text("nothing was answered yet")).to_be_visible()
 
 
 def test_stop_frees_the_place(
     visitor: Visitor, page: tuple[str, Engine], image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, engine = SharedDecode.step, page[1]
+    step, engine, pressed = SharedDecode.step, page[1], threading.Event()
 
     def slow(self: SharedDecode) -> None:
+        pressed.wait(60)
         time.sleep(2)
         step(self)
 
@@ -209,13 +213,13 @@ def test_stop_frees_the_place(
     visitor.upload(image)
     visitor.ask(ASKED)
     expect(visitor.about).to_contain_text("being written")
-    visitor.page.get_by_role("button", name="Stop").click()
+    visitor.press("Stop")
+    pressed.set()
     expect(visitor.conversation).not_to_contain_text(ASKED)
     end = time.monotonic() + 30
     while engine.running and time.monotonic() < end:
         time.sleep(0.1)
-    assert engine.running == 0
-    assert visitor.about.locator("p.answer").count() == 0
+    assert engine.running == visitor.answer.count() == 0
 
 
 def test_with_the_keyboard_alone(visitor: Visitor) -> None:
@@ -225,36 +229,36 @@ def test_with_the_keyboard_alone(visitor: Visitor) -> None:
         page.keyboard.press("Tab")
         if example.evaluate("it => it === document.activeElement"):
             break
-    else:
-        raise AssertionError("the example is not reached")
     page.keyboard.press("Enter")
     question = page.get_by_label("Question", exact=True)
     expect(question).to_have_value("How many birds are there?")
     question.focus()
     page.keyboard.press("Enter")
-    expect(visitor.about.locator("p.answer")).to_be_visible()
+    expect(visitor.answer).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone(page: tuple[str, Engine], chromium: Browser, image: Path, scheme: Any) -> None:
-    visitor = Visitor(chromium, page[0], viewport=PHONE, color_scheme=scheme)
+def test_on_a_phone(address: str, chromium: Browser, image: Path, scheme: Any) -> None:
+    visitor = Visitor(chromium, address, viewport=PHONE, color_scheme=scheme)
     visitor.upload(image)
     visitor.ask(ASKED)
-    expect(visitor.about.locator("p.answer")).to_be_visible()
+    expect(visitor.answer).to_be_visible()
     width = visitor.page.evaluate("document.documentElement.scrollWidth")
     assert width <= PHONE["width"]
-    ask = visitor.page.get_by_role("button", name="Ask", exact=True).bounding_box()
-    assert ask is not None and ask["height"] >= 40 and ask["width"] >= 80
+    button = visitor.page.get_by_role("button", name="Ask", exact=True).bounding_box()
+    assert button["height"] >= 40 and button["width"] >= 80
     visitor.close()
 
 
-def test_everything_has_a_name(visitor: Visitor, image: Path) -> None:
+def test_everything_has_a_name_and_nothing_leaves_the_machine(
+    visitor: Visitor, address: str, image: Path, elsewhere: list[Any]
+) -> None:
     """Headings in their order, and no button, field or picture of the answer without a name."""
     page = visitor.page
     visitor.upload(image)
-    page.get_by_role("button", name="Force or forbid experts").click()
+    visitor.press("Force or forbid experts")
     visitor.ask(ASKED)
-    expect(visitor.about.locator("p.answer")).to_be_visible()
+    expect(visitor.answer).to_be_visible()
     levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(h => +h.tagName[1])")
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -265,6 +269,16 @@ def test_everything_has_a_name(visitor: Visitor, image: Path) -> None:
         assert len(picture.get_attribute("alt") or "") > 20
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.title() == "openmova"
+
+    local = (address, "data:", f"blob:{address}")
+    assert [url for url in visitor.requests if not url.startswith(local)] == []
+    assert [said for said in visitor.complaints if "Security Policy" in said] == []
+    refused = page.evaluate(
+        "fetch('http://127.0.0.2:9/').then(() => 'fetched', error => 'refused')"
+    )
+    assert refused == "refused"
+    assert any("Security Policy" in said for said in visitor.complaints)
+    assert elsewhere == []
 
 
 def test_a_password(chromium: Browser, mova: Mova, elsewhere: list[Any]) -> None:
@@ -285,21 +299,4 @@ def test_a_password(chromium: Browser, mova: Mova, elsewhere: list[Any]) -> None
             expect(seen).to_be_visible()
         page.close()
     assert [url for url in asked if not url.startswith((address, "data:"))] == []
-    assert elsewhere == []
-
-
-def test_nothing_leaves_the_machine(
-    visitor: Visitor, page: tuple[str, Engine], image: Path, elsewhere: list[Any]
-) -> None:
-    visitor.upload(image)
-    visitor.ask(ASKED)
-    expect(visitor.about.locator("p.answer")).to_be_visible()
-    local = (page[0], "data:", f"blob:{page[0]}")
-    assert [url for url in visitor.requests if not url.startswith(local)] == []
-    assert [said for said in visitor.complaints if "Security Policy" in said] == []
-    refused = visitor.page.evaluate(
-        "fetch('http://127.0.0.2:9/').then(() => 'fetched', error => 'refused')"
-    )
-    assert refused == "refused"
-    assert any("Security Policy" in said for said in visitor.complaints)
     assert elsewhere == []

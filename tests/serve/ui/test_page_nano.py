@@ -21,10 +21,7 @@ from playwright.sync_api import expect
 from openmova.serve.ui.layout import examples
 from serve.ui.visiting import NO_BROWSER, Visitor, browser, browser_path, served
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(browser_path() is None, reason=NO_BROWSER),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(browser_path() is None, reason=NO_BROWSER)]
 TOKENS = 16
 
 
@@ -46,17 +43,17 @@ def test_an_example_and_the_same_without_an_expert() -> None:
     with served(nano, model="nano", max_new_tokens=TOKENS) as (address, _), browser() as chromium:
         visitor = Visitor(chromium, address)
         page = visitor.page
-        page.get_by_role("button", name=re.compile(f"^{example}:")).click()
+        visitor.press(f"{example}:")
         expect(page.get_by_label("Question", exact=True)).not_to_have_value("")
         page.get_by_role("button", name="Ask", exact=True).click()
-        expect(visitor.about.locator("p.answer")).to_have_text(answer.text)
+        expect(visitor.answer).to_have_text(answer.text)
         for name in answer.routing.experts:
             expect(visitor.about.locator("p.chosen")).to_contain_text(name)
         expect(visitor.about.get_by_role("img", name=re.compile("^Block 1:"))).to_be_visible()
 
-        page.get_by_role("button", name="Force or forbid experts").click()
+        visitor.press("Force or forbid experts")
         page.get_by_label(f"{expert} never").check()
-        page.get_by_role("button", name="Compare with other experts").click()
+        visitor.press("Compare with other experts")
         switched = page.get_by_role("article").filter(has_text="With your switches")
         expect(switched.locator("p.answer")).to_have_text(without.text)
         expect(page.get_by_role("article").filter(has_text="being written")).to_have_count(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import threading
@@ -68,17 +69,13 @@ class Visitor:
         self.page.set_default_timeout(MILLISECONDS)
         self.conversation = self.page.get_by_role("log")
         self.about = self.page.locator("#about")
+        self.answer = self.about.locator("p.answer")
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda said: self._note(said.type, said.text))
-        self.page.on("pageerror", lambda error: self._note("error", str(error)))
+        self.page.on("console", lambda said: self.complaints.append(said.text))
         self.page.goto(address)
         self.page.get_by_role("heading", name="openmova").wait_for()
-
-    def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.complaints.append(text)
 
     def upload(self, picture: Path) -> None:
         self.page.locator("input[type=file]").first.set_input_files(str(picture))
@@ -88,6 +85,9 @@ class Visitor:
         box = self.page.get_by_label("Question", exact=True)
         box.fill(question)
         box.press("Enter")
+
+    def press(self, button: str) -> None:
+        self.page.get_by_role("button", name=re.compile(f"^{button}")).click()
 
     def close(self) -> None:
         self._context.close()
