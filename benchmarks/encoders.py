@@ -19,12 +19,12 @@ import sys
 import time
 from typing import Any
 
-from openmova.checkpoints.mova_specs import CLIP, RELEASED_ORDER, pool
+from openmova.checkpoints.mova_specs import CLIP, pool
 
 
 def specs() -> dict[str, dict[str, Any]]:
     """The base and the seven experts, by name."""
-    return {spec["name"]: spec for spec in (CLIP, *pool(RELEASED_ORDER))}
+    return {spec["name"]: spec for spec in (CLIP, *pool())}
 
 
 def measure(name: str, dtype_name: str, device: str, repeats: int) -> dict[str, Any]:

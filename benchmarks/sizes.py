@@ -46,7 +46,7 @@ def reduced(pool: int = 7, dtype: torch.dtype = torch.float32) -> Mova:
     gate's text encoder are nano's in shape.
     """
     full = mova_8b()
-    gate = AutoConfig.from_pretrained(nano_parts().text_encoder)
+    gate = AutoConfig.from_pretrained(nano_parts()["text_encoder"])
     text = AutoConfig.from_pretrained(language_model_folder())
     seven, channels = full["experts"], full["adapter"]["expert_channels"]
     config = MovaConfig(

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmova.errors import UserError
-from openmova.evaluate.reliability import draw_reliability, reliability
 from openmova.model.confidence import FEATURES
 from openmova.runtime.files import write_text
 from studies.nano.data.tasks import UNKNOWN
+from studies.nano.reliability import draw_reliability, reliability
 
 FOLDS = 10
 RIDGE = 1.0

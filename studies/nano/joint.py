@@ -44,16 +44,16 @@ from studies.nano.align import new_adapter, new_neck, project, targets_of
 from studies.nano.rows import Row, Rows, Turn, read_rows
 
 SHARES = {
-    "kind": 5.0, "object": 4.0, "location": 5.0, "photos": 2.0, "places": 2.0, "pairs": 2.0,
-    "signs": 2.5, "charts": 6.0, "text_2": 9.0, "page_text": 2.0, "pages": 2.0, "receipts": 2.5,
-    "screens": 2.5, "reports": 2.0, "routing": 9.0,
+    "kind": 6.0, "object": 5.0, "location": 6.0, "neighbour": 1.5, "photos": 2.0, "places": 2.0,
+    "pairs": 2.0, "signs": 2.0, "charts": 7.0, "text_2": 4.0, "page_text": 1.0, "pages": 1.0,
+    "receipts": 1.5, "screens": 1.5, "reports": 1.5, "routing": 9.0,
 }  # fmt: skip
 """How often a row comes from each."""
 HELD_OUT = 40
 """Of each source, the last of its rows: for the evaluation alone."""
 TOKENS, DRAWN, LONGEST = 2000, 40, 1100
 """Of a batch, padding included; rows drawn for it; of a row."""
-BRANCHES, ROUTED = 8, 14
+BRANCHES, ROUTED = 10, 20
 """Questions of a row at most, and of a row with the routing prompt."""
 MORE_EXPERTS, FOLLOW_UP = 0.15, 0.1
 """How often a row has an expert more than its questions need; a question follows on another."""

@@ -107,6 +107,13 @@ def read_rows(data: Path) -> Rows:
             row = Row(source=name, place=place, words={name: text}, turns=tuple(turns))
             answering[name].append(row)
             routing["photos"] += [(question, letters((name,))) for question, _ in turns[:2]]
+    rng = random.Random("neighbour")
+    answering["neighbour"] = []
+    for _ in range(MADE_UP // 4):
+        both, turns = said.neighbour_row(rng)
+        place = (rng.choice(("photos", "places")), None)
+        row = Row(source="neighbour", place=place, words=both, turns=tuple(turns))
+        answering["neighbour"].append(row)
     _add_routing(data, routing)
     return Rows(answering=answering, routing=routing, kinds=kinds)
 
@@ -158,7 +165,7 @@ def _of_pictures(folder: Path, name: str, encoded: int) -> tuple[list[Row], list
             Row(
                 source=name if experts else "kind",
                 place=(name, number if number < encoded else None),
-                words={e: known[e] for e in experts},
+                words={e: known[e] for e in experts if e in known},
                 others={e: text for e, text in known.items() if e not in experts},
                 turns=tuple(turns),
             )

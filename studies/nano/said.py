@@ -18,7 +18,12 @@ from openmova.experts.location import LocationExpert
 from openmova.experts.object import class_names
 from studies.nano.data.phrases import ask
 from studies.nano.data.pictures import article, plural
-from studies.nano.data.scenes import count_question, name_question, presence_question
+from studies.nano.data.scenes import (
+    count_question,
+    name_question,
+    neighbour_question,
+    presence_question,
+)
 
 ANIMALS, FOOD, PLANTS = range(398), range(923, 970), range(984, 998)
 """Of ImageNet's 1,000 classes."""
@@ -37,7 +42,16 @@ VEHICLES = {
     ),
     *("ship", "ambulance", "taxi", "scooter", "snowmobile", "tank"),
 }
-PEOPLE = ("person", "man", "woman", "child", "boy", "girl")
+OTHER_NAMES = {
+    "person": ("man", "woman", "child", "boy", "girl", "player", "pedestrian"),
+    "airplane": ("plane", "aircraft"), "motorcycle": ("motorbike",), "couch": ("sofa",),
+    "tv": ("screen", "television"), "phone": ("mobile phone", "cell phone"),
+    "bicycle": ("bike",), "dining table": ("table",), "potted plant": ("plant",),
+    "cup": ("mug",), "refrigerator": ("fridge",), "donut": ("doughnut",), "cow": ("bull",),
+    "wine glass": ("glass",), "book": ("volume",), "ball": ("football",), "laptop": ("computer",),
+    "clock": ("watch",), "car": ("vehicle",), "boat": ("ship",),
+}  # fmt: skip
+"""What else people call a class of the detector."""
 KINDS = {
     "animal": (
         "bird",
@@ -125,11 +139,16 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
     order = sorted(range(len(guesses)), key=lambda g: -float(guesses[g].split("%")[0].split()[-1]))
     chosen, guesses = [chosen[g] for g in order], [guesses[g] for g in order]
     first = chosen[0]
+    exact_name = re.match(r"[^:]+: (.+?) \d+%", guesses[0])
     turns = [(ask(rng, "object"), everyday[first])]
     groups = [kind for kind, ranges in GROUPS.items() if any(first in r for r in ranges)]
     for _ in range(2):
         kinds = rng.choice(groups) if groups else rng.choice((None, *THINGS))
-        turns.append((name_question(rng, kinds if rng.random() < 0.75 else None), everyday[first]))
+        kinds = kinds if rng.random() < 0.75 else None
+        # "Which bird is it?" asks for more than "bird".
+        is_exact = kinds is not None and kinds[0] == everyday[first]
+        answer = exact_name[1] if is_exact and exact_name else everyday[first]
+        turns.append((name_question(rng, kinds), answer))
     for key, members in (("animal", ANIMALS), ("food", FOOD), ("plant", PLANTS)):
         fitting = [i for i in chosen if i in members]
         if fitting and rng.random() < 0.7:
@@ -139,7 +158,6 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
     if rng.random() < 0.2:
         word = everyday[first]
         turns.append((ask(rng, "describe"), f"A photo of {article(word)}."))
-    exact_name = re.match(r"[^:]+: (.+?) \d+%", guesses[0])
     if exact_name and rng.random() < 0.4:
         word = everyday[first]
         phrase = rng.choice(
@@ -165,8 +183,10 @@ def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
     text = "\n".join([told, *each[:LISTED]]) if counts else "nothing"
     turns: list[Turn] = []
     for name, n in counts.items():
-        one = rng.choice(PEOPLE) if name == "person" and rng.random() < 0.3 else name
-        many = "people" if name == "person" and rng.random() < 0.7 else plural(name)
+        one = rng.choice(OTHER_NAMES.get(name, (name,))) if rng.random() < 0.35 else name
+        many = plural(one)
+        if name == "person" and rng.random() < 0.6:
+            many = "people"
         turns.append((ask(rng, "is-there", a=article(one), one=one, many=plural(one)), "yes"))
         turns.append((ask(rng, "count", many=many), str(n)))
         turns.append((presence_question(rng, article(one), one, plural(one)), "yes"))
@@ -191,8 +211,22 @@ def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
             turns.append(
                 (ask(rng, "is-there", a=article(kind), one=kind, many=plural(kind)), answer)
             )
+            turns.append((count_question(rng, plural(kind)), str(n)))
     rng.shuffle(turns)
     return text, turns[:6]
+
+
+def neighbour_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
+    """What object and location expert might say of two things, and what is beside one of them."""
+    animals = rng.random() < 0.6
+    one, other = rng.sample(KINDS["animal"] if animals else LocationExpert.classes, 2)
+    lines = [f"{name} {rng.choice(PLACES)}" for name in rng.sample((one, other), 2)]
+    words = {
+        "object": f"{other} {rng.uniform(0.3, 0.98):.0%}",
+        "location": "\n".join((f"1 {one}, 1 {other}", *lines)),
+    }
+    kind = "animal" if animals else rng.choice(("thing", "object"))
+    return words, [(neighbour_question(rng, kind, one), other) for _ in range(3)]
 
 
 def _sides(rng: random.Random, places: Mapping[str, str]) -> list[Turn]:

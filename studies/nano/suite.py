@@ -25,13 +25,13 @@ from rich.table import Table
 from openmova.errors import UserError
 from openmova.evaluate.intervals import Share, percent
 from openmova.evaluate.judge import is_unsure, judge
-from openmova.evaluate.reliability import reliability
 from openmova.evaluate.suites import Load, SuiteOptions
 from openmova.inference.mova import Mova
 from openmova.model.confidence import confidence_features
 from openmova.runtime.run_store import Journal, Row
 from studies.nano import packages
 from studies.nano.pictures import open_picture
+from studies.nano.reliability import reliability
 
 SUITE = Path(__file__).parents[2] / "suites" / "real"
 GROUPS = ("object", "reading", "chart", "place", "kind", "two", "none")

@@ -105,6 +105,7 @@ def routed(mova: Mova, asked: list[Item]) -> Iterator[Row]:
         images=[item.image for item in asked],
         questions=[item.question for item in asked],
         pool=[item.descriptions for item in asked],
+        return_tensors="pt",
     ).to(mova.model.device)
     result = mova.model.route(
         inputs["routing_input_ids"],

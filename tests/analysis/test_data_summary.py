@@ -1,4 +1,4 @@
-"""What answers say together, against hand-made rows."""
+"""What answers say together, against hand-made rows; the calibration error by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openmova.analysis.data_inspection import LEFT_OUT, summary
+from openmova.analysis.data_inspection import LEFT_OUT, calibration, summary
 
 POOL = ("text", "chart")
 
@@ -123,3 +123,20 @@ def test_samples_that_need_none_are_a_row_of_the_confusion() -> None:
     rows = [{**ROWS[3], "annotated": []}, {**ROWS[1], "annotated": []}]
     confusion = summary(rows, POOL)["routing"]["confusion"]
     assert confusion == {"none": {"n": 2, "chosen": {"text": 0.0, "chart": 0.5, "none": 0.5}}}
+
+
+def test_two_bins_by_hand() -> None:
+    # 0.92, 0.98 and 1.0: mean 0.9667, two of three right. 0.1 and 0.1: mean 0.1, none right.
+    found = calibration([0.92, 0.98, 1.0, 0.1, 0.1], [True, True, False, False, False])
+    edges = [(b["from"], b["to"], b["annotated"]["n"]) for b in found["bins"]]
+    assert edges == [(0.1, 0.2, 2), (0.9, 1.0, 3)]
+    assert [b["score"] for b in found["bins"]] == [0.1, 0.9667]
+    assert found["error"] == pytest.approx((2 * 0.1 + 3 * (0.966667 - 2 / 3)) / 5, abs=1e-4)
+
+
+def test_scores_on_edges_and_scores_that_mean_what_they_say() -> None:
+    bins = calibration([0.5, 0.0, 1.0], [True] * 3)["bins"]  # the bin above; the last
+    assert [(b["from"], b["annotated"]["n"]) for b in bins] == [(0.0, 1), (0.5, 1), (0.9, 1)]
+    right = [True, False, False, False, True, True]
+    assert calibration([0.25] * 4 + [1.0] * 2, right)["error"] == 0
+    assert calibration([], []) == {"n": 0, "error": 0.0, "bins": []}

@@ -12,7 +12,7 @@ import pytest
 
 from openmova.annotate import cluster
 from openmova.annotate.cluster import ClusterLosses, _Worker
-from openmova.annotate.probes import AnnotationSettings
+from openmova.annotate.selection import AnnotationSettings
 from openmova.data.bad_samples import BadSamples
 from openmova.data.formats import read_samples
 from openmova.errors import UserError

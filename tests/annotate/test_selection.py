@@ -1,15 +1,23 @@
-"""Selection: chosen is what lowers the loss, and at most the three that lower it most."""
+"""What has to be measured; chosen is what lowers the loss, at most the three that lower it most."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from openmova.annotate.selection import best_sets, expert_sets, useful_experts
+from openmova.annotate.selection import (
+    best_sets,
+    chosen_experts,
+    expert_sets,
+    probes_of,
+    useful_experts,
+)
+from openmova.errors import UserError
 
 LOSSES = st.floats(0, 10) | st.sampled_from([0.5, 1.0, 2.0, float("nan"), float("inf")])
 
@@ -96,3 +104,25 @@ def test_a_pool_without_experts_and_data_without_samples() -> None:
     for samples in (0, 3):
         assert useful_experts(np.ones((samples, 1))).shape == (samples, 0)
         assert best_sets(np.ones((samples, 1)), (), 2).shape == (samples, 2)
+
+
+POOL = ("ocr", "chart", "shapes")
+
+
+def test_the_base_and_every_expert_or_every_set() -> None:
+    assert [probe.name for probe in probes_of(POOL)] == ["base", "ocr", "chart", "shapes"]
+    names = [probe.name for probe in probes_of(POOL, combinations=True)]
+    assert names[4:] == ["ocr+chart", "ocr+shapes", "chart+shapes", "ocr+chart+shapes"]
+    assert len(probes_of(("a", "b", "c", "d"), combinations=True)) == 1 + 14
+
+
+def test_names_of_the_chosen_are_in_the_order_of_the_pool() -> None:
+    losses = np.array([[1.0, 0.9, 2.0, 0.1], [1.0, 1.0, 1.0, 1.0]])
+    assert chosen_experts(losses, POOL) == [("ocr", "shapes"), ()]
+    of_sets = np.array([[1.0, 0.9, 0.8, 0.7, 0.9, 0.6, 0.9, 0.9]])
+    assert chosen_experts(of_sets, POOL, combinations=True) == [("ocr", "shapes")]
+
+
+def test_an_expert_with_the_name_of_the_base_is_refused() -> None:
+    with pytest.raises(UserError, match="rename it"):
+        probes_of(("ocr", "base"))

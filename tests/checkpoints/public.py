@@ -3,12 +3,12 @@ them, and by hand in the names of the others."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
     BertConfig,
@@ -26,16 +26,17 @@ from transformers import (
     SamModel,
 )
 
+from openmova.checkpoints.encoder_layouts import config_sizes
 from openmova.experts import Expert, build_expert
 
-CLIP_SIZES = {
+PICTURE = {
     "hidden_size": 32,
-    "intermediate_size": 48,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "image_size": 28,
     "patch_size": 7,
 }
+CLIP_SIZES = {**PICTURE, "intermediate_size": 48}
 SAM_SIZES = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -48,18 +49,15 @@ SAM_SIZES = {
     "mlp_dim": 64,
     "num_pos_feats": 4,
 }
-
-SAM_SPEC = {
-    "width": 32,
-    "layers": 2,
-    "heads": 2,
-    "mlp": 64,
-    "size": 64,
-    "window": 3,
-    "global_layers": [1],
-    "neck": 8,
-}
+SAM_SPEC = config_sizes("sam", SAM_SIZES)
 """The same as keywords of ours: SAM's own files don't tell their sizes."""
+TEXT = {
+    "vocab_size": 20,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+}
 
 
 def random_weights(model: nn.Module, seed: int = 0) -> None:
@@ -72,14 +70,7 @@ def random_weights(model: nn.Module, seed: int = 0) -> None:
 
 
 def clip() -> CLIPModel:
-    text = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 1,
-        "vocab_size": 20,
-    }
-    return filled(CLIPModel(CLIPConfig(vision_config=CLIP_SIZES, text_config=text)))
+    return filled(CLIPModel(CLIPConfig(vision_config=CLIP_SIZES, text_config=TEXT)))
 
 
 def clip_vision() -> CLIPVisionModel:
@@ -87,34 +78,17 @@ def clip_vision() -> CLIPVisionModel:
 
 
 def dinov2(**changes: Any) -> Dinov2Model:
-    sizes = {
-        "hidden_size": 32,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "use_swiglu_ffn": True,
-        "image_size": 28,
-        "patch_size": 7,
-        **changes,
-    }
-    return filled(Dinov2Model(Dinov2Config(**sizes)))
+    return filled(Dinov2Model(Dinov2Config(**{**PICTURE, "use_swiglu_ffn": True, **changes})))
 
 
 def sam() -> SamModel:
-    decoder = {
-        "hidden_size": 8,
-        "mlp_dim": 8,
-        "num_attention_heads": 1,
-        "iou_head_hidden_dim": 8,
-        "num_hidden_layers": 1,
-    }
-    prompt = {"hidden_size": 8, "image_size": 64, "patch_size": 16}
-    return filled(
-        SamModel(
-            SamConfig(
-                vision_config=SAM_SIZES, prompt_encoder_config=prompt, mask_decoder_config=decoder
-            )
-        )
+    few = {"hidden_size": 8, "mlp_dim": 8, "num_attention_heads": 1, "num_hidden_layers": 1}
+    config = SamConfig(
+        vision_config=SAM_SIZES,
+        prompt_encoder_config={"hidden_size": 8, "image_size": 64, "patch_size": 16},
+        mask_decoder_config={**few, "iou_head_hidden_dim": 8},
     )
+    return filled(SamModel(config))
 
 
 def pix2struct() -> Pix2StructForConditionalGeneration:
@@ -127,29 +101,13 @@ def pix2struct() -> Pix2StructForConditionalGeneration:
         "seq_len": 32,
         "patch_embed_hidden_size": 3 * 16 * 16,
     }
-    text = {
-        "hidden_size": 16,
-        "d_kv": 8,
-        "d_ff": 16,
-        "num_layers": 1,
-        "num_heads": 2,
-        "vocab_size": 20,
-    }
-    return filled(
-        Pix2StructForConditionalGeneration(Pix2StructConfig(vision_config=vision, text_config=text))
-    )
+    text = {"hidden_size": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+    config = Pix2StructConfig(vision_config=vision, text_config={**text, "vocab_size": 20})
+    return filled(Pix2StructForConditionalGeneration(config))
 
 
 def bert() -> BertForMaskedLM:
-    sizes = {
-        "vocab_size": 12,
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 24,
-        "max_position_embeddings": 64,
-    }
-    return filled(BertForMaskedLM(BertConfig(**sizes)))
+    return filled(BertForMaskedLM(BertConfig(**TEXT, max_position_embeddings=64)))
 
 
 def filled(model: Any) -> Any:
@@ -159,8 +117,6 @@ def filled(model: Any) -> Any:
 
 def save_as_pickle(model: PreTrainedModel, folder: Path) -> None:
     """As older checkpoints are: the state dict under the public names, and config.json."""
-    from safetensors.torch import load_file
-
     model.save_pretrained(folder)
     state = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
@@ -177,17 +133,3 @@ def sam_file(path: Path) -> Expert:
     others = {"mask_decoder.iou_token.weight": torch.zeros(1, 8)}
     torch.save(under("image_encoder.", encoder.state_dict()) | others, path)
     return encoder
-
-
-def open_clip_folder(folder: Path, trunk: Mapping[str, Tensor]) -> None:
-    """BiomedCLIP's: a trunk of timm, a projection, a text tower."""
-    state = under("visual.trunk.", trunk)
-    state["visual.head.proj.weight"] = torch.zeros(4, 8)
-    state["text.transformer.embeddings.word_embeddings.weight"] = torch.zeros(4, 8)
-    state["logit_scale"] = torch.zeros(())
-    torch.save(state, folder / "open_clip_pytorch_model.bin")
-    settings = {
-        "model_cfg": {"vision_cfg": {"timm_model_name": "vit_tiny"}},
-        "preprocess_cfg": {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]},
-    }
-    (folder / "open_clip_config.json").write_text(json.dumps(settings))

@@ -60,24 +60,23 @@ def test_a_file(checkpoint: Path) -> None:
     assert "is a file: give the folder" in fault(checkpoint_folder, checkpoint / "config.json")
 
 
-def test_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
-    assert "is no checkpoint, it has no config.json" in fault(checkpoint_folder, tmp_path)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "\0"])
-def test_damaged_config(checkpoint: Path, text: str) -> None:
-    (checkpoint / "config.json").write_text(text)
-    assert "not readable as JSON" in fault(checkpoint_folder, checkpoint)
-
-
-def test_a_model_of_another_type(checkpoint: Path) -> None:
-    (checkpoint / "config.json").write_text('{"model_type": "llava"}')
-    assert "of type 'llava', not 'openmova'" in fault(checkpoint_folder, checkpoint)
-
-
 @pytest.mark.parametrize(
-    "name", ["processor_config.json", "tokenizer_config.json", "model.safetensors"]
+    ("name", "text", "told"),
+    [
+        ("config.json", None, "is no checkpoint, it has no config.json"),
+        *(("config.json", text, "not readable as JSON") for text in ("{", "[]", "\0")),
+        ("config.json", '{"model_type": "llava"}', "of type 'llava', not 'openmova'"),
+        ("config.json", '{"mm_projector_type": "mov_adapter"}', "openmova convert SRC DST"),
+        *(
+            (name, None, f"lacks {name}")
+            for name in ("processor_config.json", "tokenizer_config.json", "model.safetensors")
+        ),
+    ],
 )
-def test_something_lacks(checkpoint: Path, name: str) -> None:
+def test_a_folder_that_is_no_whole_checkpoint(
+    checkpoint: Path, name: str, text: str | None, told: str
+) -> None:
     (checkpoint / name).unlink()
-    assert f"lacks {name}" in fault(checkpoint_folder, checkpoint)
+    if text is not None:
+        (checkpoint / name).write_text(text)
+    assert told in fault(checkpoint_folder, checkpoint)

@@ -67,7 +67,7 @@ def test_the_pool_reads_what_was_written_and_saves_it_elsewhere(
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, language_model: Path) -> None:
     state = {"_fc.weight": torch.zeros(1000, 1280)}
-    with pytest.raises(UserError, match="Lite2's weights do not fit: missing"):
+    with pytest.raises(UserError, match="nano's weights do not fit: missing"):
         write_experts(
             SPECS, tmp_path / "x", language_model=language_model, lite2=state, carried=CARRIED
         )

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from commands import fault
 from openmova.checkpoints.loading import load_model
 from openmova.checkpoints.memory import GIB, measure
 from openmova.checkpoints.mova_specs import mova_8b
 from openmova.checkpoints.placement import DeviceMap, auto_device_map
-from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from tiny import image_inputs, tiny_model
 
@@ -31,8 +31,13 @@ def devices(places: DeviceMap, name: str) -> set[Any]:
     return {
         device
         for place, device in places.items()
-        if not place or f"{name}.".startswith(f"{place}.") or place.startswith(f"{name}.")
+        if f"{name}.".startswith(f"{place}.") or place.startswith(f"{name}.")
     }
+
+
+def layers(places: DeviceMap) -> list[set[Any]]:
+    """Where the 32 layers of the language model are."""
+    return [devices(places, f"model.language_model.layers.{i}") for i in range(32)]
 
 
 def test_what_fits_one_gpu_stays_there() -> None:
@@ -49,17 +54,14 @@ def test_only_the_language_models_layers_go_further(
     places = placed(memory, offload=True)
     for part in (*PARTS, "model.language_model.embed_tokens", "model.language_model.layers.0"):
         assert devices(places, part) == {0}, part
-    layers = [devices(places, f"model.language_model.layers.{i}") for i in range(32)]
-    assert all(len(layer) == 1 for layer in layers)  # none is split
-    assert layers[-1] == {further}
+    assert all(len(layer) == 1 for layer in layers(places))  # none is split
+    assert layers(places)[-1] == {further}
 
 
 def test_experts_have_room_kept_for_them() -> None:
-    def layers(**options: Any) -> int:
-        places = placed({0: 20, "cpu": 64}, **options)
-        return sum(devices(places, f"model.language_model.layers.{i}") == {0} for i in range(32))
-
-    one, every = layers(offload=True), layers()
+    one, every = (
+        layers(placed({0: 20, "cpu": 64}, offload=offload)).count({0}) for offload in (True, False)
+    )
     needs = measure(MovaConfig(**mova_8b()))
     freed = needs.expert_bytes(offload=False) - needs.expert_bytes(offload=True)
     layer = 2 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
@@ -73,10 +75,10 @@ def test_fewer_bits_take_less_room() -> None:
 
 
 def test_what_can_not_be_is_told() -> None:
-    with pytest.raises(UserError, match=r"GPU 0 has 4\.0 GiB, too little for encoders"):
-        placed({0: 4, "cpu": 64}, offload=True)
-    with pytest.raises(UserError, match="quantised layers can't wait in host memory"):
-        placed({0: 8, "cpu": 64}, offload=True, quantization="4bit")
+    told = fault(placed, {0: 4, "cpu": 64}, offload=True)
+    assert "GPU 0 has 4.0 GiB, too little for encoders" in told
+    told = fault(placed, {0: 8, "cpu": 64}, offload=True, quantization="4bit")
+    assert "quantised layers can't wait in host memory" in told
 
 
 @torch.no_grad()

@@ -14,30 +14,38 @@ from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer
 QUESTIONS = ["What is shown?\nAnswer 'in' \"one\" word.", " {{ 1 }} {text} é\\n😀 ", "last"]
 
 
-# The released templates, piece by piece: the system's turn, a user's and an answered one, and the
-# opened turn. {text} is what is said.
-LLAMA3 = "<|start_header_id|>{role}<|end_header_id|>\n\n"
-PIECES: dict[str, tuple[str, str, str, str]] = {
-    "mova_llama3": (
-        "<|begin_of_text|>" + LLAMA3.replace("{role}", "system") + "{text}<|eot_id|>",
-        LLAMA3.replace("{role}", "user") + "{text}<|eot_id|>",
-        LLAMA3.replace("{role}", "assistant") + "{text}<|eot_id|>",
-        LLAMA3.replace("{role}", "assistant"),
-    ),
-    "vicuna_v1": ("{text} ", "USER: {text} ", "ASSISTANT: {text}</s>", "ASSISTANT:"),
-    "llava_v1": ("{text} ", "USER: {text} ", "ASSISTANT: {text}</s>", "ASSISTANT:"),
-}
 BRIEF = {"role": "system", "content": "Be brief."}
+LLAMA3 = "<|start_header_id|>{role}<|end_header_id|>\n\n"
+VICUNA = {
+    "system": "{text} ",
+    "user": "USER: {text} ",
+    "assistant": "ASSISTANT: {text}</s>",
+    "opened": "ASSISTANT:",
+}
+PIECES: dict[str, dict[str, str]] = {
+    "mova_llama3": {
+        "system": "<|begin_of_text|>" + LLAMA3.replace("{role}", "system") + "{text}<|eot_id|>",
+        "user": LLAMA3.replace("{role}", "user") + "{text}<|eot_id|>",
+        "assistant": LLAMA3.replace("{role}", "assistant") + "{text}<|eot_id|>",
+        "opened": LLAMA3.replace("{role}", "assistant"),
+    },
+    "vicuna_v1": VICUNA,
+    "llava_v1": VICUNA,
+}
+"""The released templates, piece by piece; {text} is what is said."""
 
 
-def prompt(name: str, *turns: str) -> str:
-    """What the released scripts make of a system's turn, and user and assistant in turn."""
-    system, user, assistant, _ = PIECES[name]
-    said = [
-        (assistant if number % 2 else user).replace("{text}", turn)
-        for number, turn in enumerate(turns)
-    ]
-    return system.replace("{text}", "Be brief.") + "".join(said)
+def text(content: Any) -> str:
+    """A turn as the released scripts hold it."""
+    if isinstance(content, str):
+        return content
+    return "".join("<image>\n" if "image" in part else part["text"] for part in content)
+
+
+def prompt(name: str, turns: list[dict[str, Any]]) -> str:
+    """What the released scripts make of these turns."""
+    pieces = PIECES[name]
+    return "".join(pieces[t["role"]].replace("{text}", text(t["content"])) for t in turns)
 
 
 def processor(name: str) -> MovaProcessor:
@@ -48,40 +56,31 @@ def processor(name: str) -> MovaProcessor:
 
 def conversation(count: int) -> list[dict[str, Any]]:
     """So many questions about a picture, all but the last one answered."""
-    messages = []
+    turns: list[dict[str, Any]] = []
     for number, question in enumerate(QUESTIONS[:count]):
         content: list[dict[str, Any]] = [{"type": "text", "text": question}]
         if not number:
             content.insert(0, {"type": "image", "image": pictures(1)[0]})
-        messages += [
-            {"role": "user", "content": content},
-            {"role": "assistant", "content": [{"type": "text", "text": f"said {number}\n"}]},
-        ]
-    return messages[:-1]
-
-
-def turns(count: int) -> list[str]:
-    """The same as the released scripts hold it."""
-    said = [text for number in range(count) for text in (QUESTIONS[number], f"said {number}\n")]
-    return [f"<image>\n{said[0]}", *said[1:-1]]
+        answer = [{"type": "text", "text": f"said {number}\n"}]
+        turns += [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
+    return turns[:-1]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_renders_the_released_prompt(name: str, count: int) -> None:
     """In place of the template's own system turn, which the golden sets check, stands another."""
-    made = processor(name)
-    expected = prompt(name, *turns(count))
-    messages = [BRIEF, *conversation(count)]
-    assert made.apply_chat_template(messages) == expected
-    opened = expected + PIECES[name][3]
-    assert made.apply_chat_template(messages, add_generation_prompt=True) == opened
-    as_text = [BRIEF, {"role": "user", "content": turns(count)[0]}, *messages[2:]]
-    assert made.apply_chat_template(as_text, add_generation_prompt=True) == opened
-    answered = [*messages, {"role": "assistant", "content": "a dog"}]
-    assert made.apply_chat_template(answered) == prompt(name, *turns(count), "a dog")
-    own = made.apply_chat_template(messages[1:])
-    assert own.endswith(expected.split("Be brief.")[1]) and "assistant" in own
+    render = processor(name).apply_chat_template
+    turns = [BRIEF, *conversation(count)]
+    as_text = [{**turn, "content": text(turn["content"])} for turn in turns]
+    answered = [*turns, {"role": "assistant", "content": "a dog"}]
+    for said in (turns, as_text, answered):
+        assert render(said) == prompt(name, said)
+        assert (
+            render(said, add_generation_prompt=True) == prompt(name, said) + PIECES[name]["opened"]
+        )
+    own = render(turns[1:])
+    assert own.endswith(prompt(name, turns[1:])) and "assistant" in own
 
 
 @pytest.mark.parametrize("role", ["tool", "system"])

@@ -1,13 +1,19 @@
-"""Every format gives the same samples; what holds no data is told in one line."""
+"""Every format gives the same samples; what holds no data is told in one line; of JSONL only the
+broken lines are lost; generated samples."""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data.files import llava, picture, sort_out, write_lines, write_samples
+from openmova.data.bad_samples import BadSample
 from openmova.data.formats import read_samples
+from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 
 KINDS = ["json", "jsonl", "imagefolder", "tar", "parquet", "images", "saved"]
@@ -83,3 +89,47 @@ def test_several_files_and_several_splits_are_no_source(tmp_path: Path) -> None:
         read_samples(tmp_path / "*.json")
     with pytest.raises(UserError, match="several splits"):
         read_samples(tmp_path)
+
+
+def test_a_broken_line_is_the_only_one_lost(tmp_path: Path) -> None:
+    nested = "[" * 200_000
+    lines = [llava(id="a"), '{"id": "b", "conversa', "", "[1]", "\x00", nested, llava(id="c")]
+    samples = read_samples(write_lines(tmp_path / "a.jsonl", lines))
+    good, bad = sort_out(samples)
+    assert [sample.id for sample in good] == ["a", "c"]
+    assert len(bad) == 4
+    assert bad[0].startswith("its record is no JSON")
+    with pytest.raises(BadSample) as caught:
+        samples[1]
+    assert caught.value.id == "line 2"
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_damaged_lines_never_raise_anything_else(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    path = write_lines(tmp_path / "a.jsonl", [llava(id=str(i)) for i in range(4)])
+    data = bytearray(path.read_bytes())
+    for _ in range(rng.randint(1, 20)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    path.write_bytes(data[: rng.randint(1, len(data))])
+    sort_out(read_samples(path))
+
+
+def test_a_sample_is_a_function_of_seed_and_number() -> None:
+    one, same, other = SyntheticSamples(9), SyntheticSamples(4), SyntheticSamples(9, seed=1)
+    assert one[3] == same[3]
+    assert one[3] != other[3]
+    assert len(one) == 9
+    with pytest.raises(IndexError):
+        one[9]
+
+
+def test_all_kinds_are_there_with_the_experts_that_they_need() -> None:
+    samples = [SyntheticSamples(30)[i] for i in range(30)]
+    assert {s.domain for s in samples} == {"text", "chart", "location"}
+    named = {name for s in samples for name in s.experts or ()}
+    assert named == {"text", "chart", "location"}
+    assert any(s.experts == () for s in samples)

@@ -1,10 +1,10 @@
-"""Shares, intervals and baselines against hand-computed cases."""
+"""Shares and intervals against hand-computed cases."""
 
 from __future__ import annotations
 
 import pytest
 
-from openmova.evaluate.intervals import Difference, Share, majority
+from openmova.evaluate.intervals import Difference, Share
 
 
 def test_wilson_interval_of_eight_in_ten() -> None:
@@ -15,12 +15,6 @@ def test_wilson_interval_of_eight_in_ten() -> None:
 
 def test_nothing_measured_says_nothing() -> None:
     assert Share.of([]).to_dict() == {"value": 0.0, "ci95": [0.0, 1.0], "n": 0}
-
-
-def test_majority_is_the_commonest_answer_of_each_kind() -> None:
-    kinds = ["count", "count", "count", "where"]
-    answers = ["2", "2", "3", "top left"]
-    assert majority(kinds, answers) == [True, True, False, True]
 
 
 def test_difference_of_matched_shares_by_hand() -> None:

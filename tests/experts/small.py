@@ -4,45 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import nn
-
 from openmova.experts import build_expert
 
+from .oracles import LAYERS, randomise
+
+TRANSFORMER = {"width": 24, "layers": LAYERS, "heads": 3, "mlp": 40, "patch": 8, "size": 40}
 SIZES: dict[str, dict[str, Any]] = {
-    "cell": {"size": 64, "channels": 16, "blocks": 2},
-    "lite0": {"size": 64, "neck": 16, "grid": (5, 6)},
-    "clip": {"width": 24, "layers": 3, "heads": 3, "mlp": 40, "patch": 8, "size": 40},
-    "dinov2": {
-        "width": 24,
-        "layers": 3,
-        "heads": 3,
-        "mlp": 64,
-        "patch": 8,
-        "size": 40,
-        "table": 5,
-        "view_size": 40,
-    },
-    "vit": {
-        "width": 24,
-        "layers": 2,
-        "heads": 3,
-        "mlp": 40,
-        "patch": 8,
-        "size": 40,
-        "view_size": 40,
-    },
-    "sam": {
-        "width": 24,
-        "layers": 3,
-        "heads": 2,
-        "mlp": 40,
-        "patch": 8,
-        "size": 64,
-        "window": 3,
-        "global_layers": [1],
-        "neck": 12,
-    },
+    "lite2": {"size": 64, "stages": [3], "neck": 16, "grid": (5, 6)},
+    "clip": TRANSFORMER,
+    "dinov2": TRANSFORMER | {"mlp": 64, "table": 5, "view_size": 40},
+    "vit": TRANSFORMER | {"view_size": 40},
+    "sam": TRANSFORMER | {"heads": 2, "size": 64, "window": 3, "global_layers": [1], "neck": 12},
     "codetr": {
         "width": 16,
         "layers": 3,
@@ -79,10 +51,3 @@ def small_expert(kind: str, **keywords: Any) -> Any:
     expert = build_expert(small_spec(kind, **keywords))
     randomise(expert)
     return expert
-
-
-@torch.no_grad()
-def randomise(module: nn.Module) -> None:
-    generator = torch.Generator().manual_seed(0)
-    for parameter in module.parameters():
-        parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)

@@ -1,9 +1,10 @@
-"""The contract, and the operations that make views."""
+"""The contract, the operations that make views, and how a spec finds its class."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,18 @@ from torch import Tensor, nn
 
 import openmova.errors
 from openmova.errors import UserError
-from openmova.experts import Expert, crop, normalize, resize, square, square_view
+from openmova.experts import (
+    KINDS,
+    Expert,
+    build_expert,
+    crop,
+    known_kinds,
+    normalize,
+    registry,
+    resize,
+    square,
+    square_view,
+)
 from openmova.experts.base import height_width, tokens_to_map
 
 from .pictures import assert_batch_changes_nothing, padded_batch
@@ -148,3 +160,55 @@ def test_importing_experts_needs_neither_onnx_nor_transformers() -> None:
     )
     source = str(Path(openmova.errors.__file__).parents[1])
     subprocess.run([sys.executable, "-c", script], check=True, env={"PYTHONPATH": source})
+
+
+SPEC = {"kind": "dots", "name": "d", "descriptions": ["sees dots"]}
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package with three entry points: a good one, a broken one, one that is no expert."""
+    points = {
+        "dots": f"{Dots.__module__}:Dots",
+        "broken": "no_such_module:Dots",
+        "other": "pathlib:Path",
+    }
+    group = EntryPoints(EntryPoint(k, v, registry.ENTRY_POINTS) for k, v in points.items())
+    monkeypatch.setattr(registry, "entry_points", lambda **wanted: group.select(**wanted))
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_package_adds_a_kind_and_the_built_expert_is_frozen() -> None:
+    expert = build_expert(SPEC)
+    assert isinstance(expert, Dots)
+    assert expert.name == "d"
+    assert expert.descriptions == ("sees dots",)
+    assert not any(parameter.requires_grad for parameter in expert.parameters())
+    assert all(p.requires_grad for p in build_expert(SPEC, frozen=False).parameters())
+    assert set(known_kinds()) == {*KINDS, "dots", "broken", "other"}
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"kind": "dot"}, "unknown kind of expert 'dot'; did you mean dots"),
+        ({"kind": "zzzzzzz"}, "known are lite2, text, .*, hf, onnx"),
+        ({"kind": None}, 'needs a "kind"'),
+        ({"kind": "broken"}, "can't be imported: No module named 'no_such_module'; repair"),
+        ({"kind": "other"}, "must name a subclass"),
+        (
+            {"colour": 1},
+            "'dots' expert does not fit: .*got an unexpected keyword argument 'colour'",
+        ),
+    ],
+)
+def test_a_wrong_spec_gets_an_error_of_one_line(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        build_expert(SPEC | wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_built_in_kind_is_an_expert(kind: str) -> None:
+    assert issubclass(registry.expert_class(kind), Expert)

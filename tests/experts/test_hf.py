@@ -98,6 +98,11 @@ def folder_with(path: Path, model_type: str) -> Path:
     return path
 
 
+def spec_of(folder: Path) -> dict[str, Any]:
+    half = [0.5] * 3
+    return hf_spec(folder, name="made", descriptions=["sees"], size=56, mean=half, std=half)
+
+
 def test_a_spec_made_from_a_folder_needs_the_folder_once(tmp_path: Path) -> None:
     source = folder_with(tmp_path / "source", "dinov2")
     made = hf_spec(source, name="dino", descriptions=["sees"], select_layer=-2)
@@ -124,9 +129,7 @@ def test_the_vision_part_of_a_model_with_text_is_enough(tmp_path: Path) -> None:
     text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 50}
     both = CLIPModel(CLIPConfig(text_config=text, vision_config=VIT)).eval()
     both.save_pretrained(tmp_path)
-    made = hf_spec(
-        tmp_path, name="clip", descriptions=["sees"], size=56, mean=[0.5] * 3, std=[0.5] * 3
-    )
+    made = spec_of(tmp_path)
     assert made["config"]["model_type"] == "clip_vision_model"
     expert = build_expert(made)
     view = expert.view(*padded_batch())
@@ -163,12 +166,7 @@ def test_a_config_may_be_a_folder_and_its_code_is_not_run(tmp_path: Path) -> Non
     (tmp_path / "evil.py").write_text("raise SystemExit('remote code ran')")
     expert = build_expert(spec("vit", config=str(tmp_path)))
     assert expert.channels == 32
-    assert (
-        "auto_map"
-        not in hf_spec(
-            tmp_path, name="v", descriptions=["sees"], size=56, mean=[0.5] * 3, std=[0.5] * 3
-        )["config"]
-    )
+    assert "auto_map" not in spec_of(tmp_path)["config"]
 
 
 @pytest.mark.parametrize(

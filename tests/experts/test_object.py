@@ -7,19 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from openmova.experts import build_expert
 from openmova.experts.object import ObjectExpert, class_names, convert_lite_classifier
 
 from .pictures import assert_batch_changes_nothing, padded_batch
-from .words import embedding, read_back, tokenizer_file
+from .words import read_back, word_expert
 
 
 @pytest.fixture
 def expert(tmp_path: Path) -> ObjectExpert:
-    spec = {"kind": "object", "name": "object", "descriptions": ["names"], "size": 64}
-    expert = build_expert(spec | {"tokenizer": str(tokenizer_file(tmp_path))})
-    assert isinstance(expert, ObjectExpert)
-    expert.codes.fit(embedding())
+    expert: ObjectExpert = word_expert("object", tmp_path, size=64)
     return expert
 
 
@@ -63,9 +59,7 @@ def test_the_map_holds_the_names(expert: ObjectExpert) -> None:
 def test_renamed_weights_give_the_packages_probabilities(tmp_path: Path) -> None:
     package = pytest.importorskip("efficientnet_lite_pytorch", reason="pip install it to compare")
     oracle = package.EfficientNet.from_name("efficientnet-lite2").eval().double()
-    spec = {"kind": "object", "name": "object", "descriptions": ["names"]}
-    expert = build_expert(spec | {"tokenizer": str(tokenizer_file(tmp_path))}).double()
-    assert isinstance(expert, ObjectExpert)
+    expert = word_expert("object", tmp_path).double()
     missing, unexpected = expert.load_state_dict(
         convert_lite_classifier(oracle.state_dict()), strict=False
     )

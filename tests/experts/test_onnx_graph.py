@@ -37,10 +37,6 @@ def test_a_graph_with_a_branch_keeps_everything() -> None:
     assert tensor_names(cut_after(model, "y")) == ["before", "y"]
 
 
-def test_a_graph_is_cut_after_several_tensors() -> None:
-    assert tensor_names(cut_after(tiny_graph(), "relu", "flat")) == ["pooled", "relu", "flat"]
-
-
 def test_a_weight_is_read_by_its_name() -> None:
     numbers = np.arange(600, dtype="<f4").reshape(300, 2)
     tensors = [numpy_helper.from_array(numbers, "linear"), numpy_helper.from_array(numbers[0], "b")]

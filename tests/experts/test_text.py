@@ -15,7 +15,7 @@ from openmova.experts import build_expert
 from openmova.experts.text import TextExpert
 
 from .pictures import assert_batch_changes_nothing
-from .words import embedding, read_back, tokenizer_file
+from .words import read_back, tokenizer_file, word_expert
 
 pytest.importorskip("onnxruntime", reason="the kind text needs the extra: openmova[onnx]")
 pytestmark = pytest.mark.skipif(
@@ -27,11 +27,7 @@ RECEIPT = ["Corner Shop", "Milk | 1.20", "Bread | 2.35", "Total | 3.55"]
 
 @pytest.fixture(scope="module")
 def expert(tmp_path_factory: pytest.TempPathFactory) -> TextExpert:
-    tokenizer = tokenizer_file(tmp_path_factory.mktemp("tokenizer"))
-    spec = {"kind": "text", "name": "text", "descriptions": ["reads"], "tokenizer": str(tokenizer)}
-    expert = build_expert(spec)
-    assert isinstance(expert, TextExpert)
-    expert.codes.fit(embedding())
+    expert: TextExpert = word_expert("text", tmp_path_factory.mktemp("tokenizer"))
     return expert
 
 

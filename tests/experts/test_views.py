@@ -20,8 +20,6 @@ from openmova.experts.views import (
     resize_as_pillow,
 )
 
-from .pictures import alone, padded_batch
-
 PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255,) * 3}
 """Statistics that leave the grey levels as they are."""
 
@@ -105,15 +103,6 @@ def test_any_shape_gives_a_square_view(size: tuple[int, int], frame: Frame) -> N
     assert view.shape == (3, 32, 32) and view.dtype == torch.float32 and view.isfinite().all()
 
 
-@pytest.mark.parametrize("frame", ["pad", "crop", "corner"])
-def test_a_row_has_the_same_view_alone_and_in_a_batch(frame: Frame) -> None:
-    images, sizes = padded_batch()
-    views = picture_view(images, sizes, size=48, frame=frame, **PLAIN)
-    for row in range(len(sizes)):
-        view = picture_view(*alone(images, sizes, row), size=48, frame=frame, **PLAIN)
-        assert torch.equal(view[0], views[row])
-
-
 def test_patches_are_numbered_from_one_and_lie_in_rows() -> None:
     picture = noise(40, 60)
     (rows,) = flattened_patches(
@@ -140,14 +129,6 @@ def test_a_picture_of_one_colour_has_finite_patches() -> None:
     grey = torch.full((1, 3, 30, 30), 90, dtype=torch.uint8)
     rows = flattened_patches(grey, torch.tensor([[30, 30]]), patch=10, max_patches=9)
     assert not rows[0, :, 2:].any()
-
-
-def test_rows_of_patches_are_the_same_alone_and_in_a_batch() -> None:
-    images, sizes = padded_batch()
-    together = flattened_patches(images, sizes, patch=8, max_patches=36)
-    for row in range(len(sizes)):
-        one = flattened_patches(*alone(images, sizes, row), patch=8, max_patches=36)
-        assert torch.equal(one[0], together[row])
 
 
 @pytest.mark.parametrize(

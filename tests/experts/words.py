@@ -1,13 +1,15 @@
-"""A tokenizer of single bytes, codes for it, and reading them back from a map."""
+"""A tokenizer of single bytes, experts with codes for it, and reading these back from a map."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
+from openmova.experts import build_expert
 from openmova.experts.token_codes import TokenCodes
 
 
@@ -25,6 +27,14 @@ def tokenizer_file(folder: Path) -> Path:
 def embedding(seed: int = 0) -> Tensor:
     """An input embedding [256, 320] of that tokenizer's language model."""
     return torch.randn(256, 320, generator=torch.Generator().manual_seed(seed))
+
+
+def word_expert(kind: str, folder: Path, **keywords: Any) -> Any:
+    """An expert that says in words, in that tokenizer's codes."""
+    spec = {"kind": kind, "name": kind, "descriptions": ["says"], **keywords}
+    expert: Any = build_expert(spec | {"tokenizer": str(tokenizer_file(folder))})
+    (expert.reader if kind == "chart" else expert).codes.fit(embedding())
+    return expert
 
 
 def read_back(codes: TokenCodes, map_: Tensor) -> str:

@@ -26,7 +26,7 @@ STAGES = ["prepare", "base", "routing", "experts", "adapter", "answer", "total"]
 class TestAsk:
     def test_equals_the_models_own_generation(self, mova: Mova, picture: Image.Image) -> None:
         answer = mova.ask(picture, QUESTIONS[0], max_new_tokens=6)
-        inputs = mova.processor(images=[picture], questions=[QUESTIONS[0]])
+        inputs = mova.processor(images=[picture], questions=[QUESTIONS[0]], return_tensors="pt")
         ids = mova.model.generate(
             inputs.pop("input_ids"), **inputs, max_new_tokens=6, do_sample=False
         )
@@ -78,7 +78,7 @@ class TestAsk:
 
     def test_log_probs_are_those_of_a_forward_pass(self, mova: Mova, picture: Image.Image) -> None:
         answer = mova.ask(picture, QUESTIONS[0], experts="one", max_new_tokens=6)
-        inputs = mova.processor(images=[picture], questions=[QUESTIONS[0]])
+        inputs = mova.processor(images=[picture], questions=[QUESTIONS[0]], return_tensors="pt")
         routing = torch.tensor([[True, False, False]])
         ids = mova.model.generate(
             inputs.pop("input_ids"), **inputs, routing=routing, max_new_tokens=6, do_sample=False

@@ -38,7 +38,7 @@ def test_what_is_not_quicker_stays() -> None:
 def test_a_model_writes_what_it_wrote() -> None:
     model, processor = tiny_mova()
     options = {"max_new_tokens": 8, "do_sample": False, "output_logits": True}
-    inputs = processor(images=pictures(1), questions=["how many dogs?"])
+    inputs = processor(images=pictures(1), questions=["how many dogs?"], return_tensors="pt")
     expected, found = (
         m.generate(**inputs, **options, return_dict_in_generate=True)
         for m in (model, Mova(copy.deepcopy(model), processor).model)

@@ -28,6 +28,7 @@ def test_dicts_become_what_they_describe_and_come_back(tmp_path: Path) -> None:
     assert loaded.expert_names == ["one", "two", "three"]
     assert loaded.descriptions == ["model one", "model two", "model three"]
     assert loaded.get_text_config() is loaded.text_config
+    assert loaded.default_routing == "router" and "auto_map" not in loaded.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_dicts_become_what_they_describe_and_come_back(tmp_path: Path) -> None:
         ({"adapter": {"wide": 3}}, "the configuration's adapter: .*wide"),
         ({"routing": {"max_new_tokens": 0}}, "the configuration's routing: "),
         ({"box_frame": "square"}, "box_frame is 'square': give one of pad, image"),
+        ({"default_routing": "text"}, "default_routing is 'text': give one of router, all, none"),
         ({"gate_text_config": {"hidden_size": 24}}, r"gate_text_config.hidden_size \(24\)"),
     ],
 )

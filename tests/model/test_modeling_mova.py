@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -59,7 +60,10 @@ def processor_of(model: MovaForConditionalGeneration) -> MovaProcessor:
 def inputs_of(model: MovaForConditionalGeneration, rows: list[int], **keywords: Any) -> Any:
     pics = pictures(4)
     inputs = processor_of(model)(
-        images=[pics[i] for i in rows], questions=[QUESTIONS[i] for i in rows], **keywords
+        images=[pics[i] for i in rows],
+        questions=[QUESTIONS[i] for i in rows],
+        return_tensors="pt",
+        **keywords,
     )
     return inputs.to(model.device)
 
@@ -132,11 +136,54 @@ def test_an_unselected_expert_is_never_built_and_equals_an_absent_one(tmp_path: 
 def test_a_row_without_picture_keeps_its_text() -> None:
     model = tiny_model()
     processor = processor_of(model)
-    mixed = processor(images=[[pictures(1)[0]], []], questions=QUESTIONS[:2])
-    text = processor(questions=QUESTIONS[1])
+    mixed = processor(images=[[pictures(1)[0]], []], questions=QUESTIONS[:2], return_tensors="pt")
+    text = processor(questions=QUESTIONS[1], return_tensors="pt")
     logits = model(**mixed, routing=ROUTING[:2]).logits
     same(logits[1, -text["input_ids"].shape[1] :], model(**text).logits[0])
     assert answer(model, text).shape == (1, 5)
+
+
+CONSTRAINED = {"grid": (1, 2), "max_new_tokens": 4, "constrained": True}
+
+
+@pytest.mark.parametrize("default", ["router", "all", "none"])
+def test_what_a_call_leaves_out_is_found_in_its_prompts(default: str) -> None:
+    model = ready(seed=2, routing=CONSTRAINED, default_routing=default)
+    processor = model.processor = processor_of(model)
+    full = inputs_of(model, [0, 1, 3])
+    routing = {
+        "router": route(model, full).routing,
+        "all": ROUTING[[2, 2, 2]],
+        "none": ROUTING[[1, 1, 1]],
+    }[default]
+    assert len(set(map(tuple, routing.tolist()))) == (2 if default == "router" else 1)
+    prompts = processor.batch_decode(full["input_ids"], skip_special_tokens=False)
+    texts = [re.sub(r"<pad> |(?<=<image>) <image>", "", prompt) for prompt in prompts]
+    images = [[picture] for picture in pictures(4)]
+    images, texts[1] = [images[0], [], images[3]], texts[1].replace("<image> ", "")
+    little = processor(images=images, text=texts, return_tensors="pt").to(model.device)
+    assert set(little) == {"input_ids", "attention_mask", "pixel_values", "image_sizes"}
+    assert len(little["pixel_values"]) == 2
+    given, found = model(**full, routing=routing), model(**little)
+    for row in (0, 2):
+        same(found.gates[row], given.gates[row])
+        same(found.logits[row, -5:], given.logits[row, -5:])
+    assert not found.gates[1].any()
+    written, expected = answer(model, little), answer(model, full, routing=routing)
+    assert torch.equal(written[[0, 2]], expected[[0, 2]])
+
+
+def test_training_asks_the_router_as_inference_does() -> None:
+    """Without dropout, and with a cache, which checkpointed layers refuse."""
+    model = ready(seed=2, routing=CONSTRAINED)
+    inputs = inputs_of(model, [0, 1, 2, 3])
+    expected = route(model, inputs).routing
+    assert not torch.equal(expected[0], expected[3])
+    model.train().gradient_checkpointing_enable()
+    with torch.enable_grad():
+        gates = model(**inputs).gates
+    assert torch.equal((gates != 0).any(dim=1), expected)
+    assert model.training and all(layer.training for layer in model.model.language_model.layers)
 
 
 # Both passes
@@ -524,12 +571,16 @@ def test_errors_name_the_remedy() -> None:
     model = tiny_model()
     inputs = inputs_of(model, [0])
     ids, places = inputs["input_ids"], torch.zeros(1, 4, 16)
-    routing, pixels = ROUTING[:1], inputs["pixel_values"]
+    routing, pixels, core = ROUTING[:1], inputs["pixel_values"], model.model
     for told, call in {
         r"set model\.tokenizer": lambda: model.generate(**inputs),
-        "pixel_values need a routing": lambda: model(**inputs),
-        "needs routing_input_ids": lambda: model.generate(ids, **image_inputs(1)),
-        "gate needs the q": lambda: model.generate(ids, routing=routing, **image_inputs(1)),
+        r"model\.tokenizer": lambda: model(**inputs),
+        "pixel_values need a routing": lambda: MovaModel(model.config)(**inputs),
+        r"set model\.processor": lambda: model(ids, **image_inputs(1)),
+        r"model\.processor": lambda: model.generate(ids, routing=routing, **image_inputs(1)),
+        "needs routing_input_ids": lambda: model.encode_images(image_inputs(1)),
+        "gate needs the q": lambda: core.image_tokens(**image_inputs(1), routing=routing),
+        "1 pictures for 2 prompts": lambda: model(ids.repeat(2, 1), **image_inputs(1)),
         "2 columns but the pool has 3": lambda: model.generate(**inputs, routing=routing[:, :2]),
         "with image_sizes": lambda: model.generate(ids, routing=routing, pixel_values=pixels),
         "use the processor": lambda: model(input_ids=ids[:, :5], image_tokens=places[:, :2]),

@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 
 from openmova import MovaImageProcessor, MovaProcessor
+from openmova.checkpoints.templates import TEMPLATES
+from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
-from openmova.model.processing_mova import expand_placeholders
+from openmova.model.processing_mova import IGNORED, expand_placeholders
 from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer, toy_tokenizer
 
 QUESTION = "what is this ?"
@@ -30,8 +32,12 @@ def user(*parts: Any) -> dict[str, Any]:
     return {"role": "user", "content": content}
 
 
+def tensors(processor: MovaProcessor, **keywords: Any) -> Any:
+    return processor(return_tensors="pt", **keywords)
+
+
 def test_a_question_becomes_both_prompts_and_the_gate_text(processor: MovaProcessor) -> None:
-    out = processor(images=pictures(1)[0], questions=QUESTION)
+    out = tensors(processor, images=pictures(1)[0], questions=QUESTION)
     assert set(out) == set(processor.model_input_names)
     said = processor.batch_decode(out["input_ids"])[0]
     assert said == f"<s> <user> {'<image> ' * 4}{QUESTION} <assistant>"
@@ -45,13 +51,13 @@ def test_a_question_becomes_both_prompts_and_the_gate_text(processor: MovaProces
 
 def test_texts_messages_and_questions_give_the_same(processor: MovaProcessor) -> None:
     picture = pictures(1)[0]
-    expected = processor(images=picture, questions=QUESTION)
+    expected = tensors(processor, images=picture, questions=QUESTION)
     messages = [user(picture, QUESTION)]
     prompt = processor.apply_chat_template(messages, add_generation_prompt=True)
-    options = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
+    options: dict[str, Any] = {"add_generation_prompt": True, "tokenize": True}
+    options |= {"return_dict": True, "return_tensors": "pt"}
     for other in (
-        processor(images=[picture], text=prompt, questions=[QUESTION]),
-        processor(images=[[picture]], text=[f"<s> <user> <image> {QUESTION} <assistant>"]),
+        tensors(processor, images=[picture], text=prompt, questions=[QUESTION]),
         processor.apply_chat_template(messages, **options),
         processor.apply_chat_template([messages], **options),
         processor.apply_chat_template(
@@ -77,38 +83,38 @@ def test_a_conversation_asks_its_last_question(processor: MovaProcessor) -> None
 
 
 def test_the_image_token_in_a_question_is_no_picture(processor: MovaProcessor) -> None:
-    sly = processor(images=pictures(1)[0], questions=f"<image> {QUESTION} <image>")
-    plain = processor(images=pictures(1)[0], questions=QUESTION)
+    sly = tensors(processor, images=pictures(1)[0], questions=f"<image> {QUESTION} <image>")
+    plain = tensors(processor, images=pictures(1)[0], questions=QUESTION)
     assert torch.equal(sly["input_ids"], plain["input_ids"])
     assert torch.equal(sly["routing_input_ids"], plain["routing_input_ids"])
 
 
 def test_no_routing_prompt(processor: MovaProcessor) -> None:
-    without = processor(images=pictures(1), questions=QUESTION, with_routing=False)
+    without = tensors(processor, images=pictures(1), questions=QUESTION, with_routing=False)
     assert "routing_input_ids" not in without
     assert set(processor(questions=QUESTION)) == {"input_ids", "attention_mask"}
 
 
 def test_rows_are_padded_on_the_left_unless_asked(processor: MovaProcessor) -> None:
     questions = [QUESTION, "what ?"]
-    left = processor(images=pictures(2), questions=questions)
+    left = tensors(processor, images=pictures(2), questions=questions)
     assert left["attention_mask"].tolist()[1][:2] == [0, 0]
-    right = processor(images=pictures(2), questions=questions, padding_side="right")
+    right = tensors(processor, images=pictures(2), questions=questions, padding_side="right")
     assert right["attention_mask"].tolist()[1][-2:] == [0, 0]
     assert right["routing_attention_mask"].tolist()[1][:2] == [0, 0]
 
 
 def test_every_row_may_have_its_own_pool(processor: MovaProcessor) -> None:
     pools = [["cat", "dogs"], ["red", "blue", "how"]]
-    out = processor(images=pictures(2), questions=[QUESTION, "cat"], pool=pools)
+    out = tensors(processor, images=pictures(2), questions=[QUESTION, "cat"], pool=pools)
     for row, pool in enumerate(pools):
         said = processor.batch_decode(out["routing_input_ids"])[row]
         assert all(description in said for description in pool)
-    alone = processor(images=pictures(1), questions="cat", pool=pools[1])
+    alone = tensors(processor, images=pictures(1), questions="cat", pool=pools[1])
     length = alone["routing_attention_mask"].sum()
     assert out["routing_input_ids"][1, -length:].tolist() == alone["routing_input_ids"][0].tolist()
     with pytest.raises(ValueError, match="2 pools for 1 rows"):
-        processor(images=pictures(1), questions="cat", pool=pools)
+        tensors(processor, images=pictures(1), questions="cat", pool=pools)
 
 
 TURN = "<bos>{% for m in messages %} {{ m['content'] }}{% endfor %} end"
@@ -126,7 +132,7 @@ def test_ids_split_at_the_image_keep_the_releases_faults(
     MovaProcessor.from_config(*parts, split_at_image=True).save_pretrained(tmp_path)
     processor = MovaProcessor.from_pretrained(tmp_path)
     assert json.loads((tmp_path / "processor_config.json").read_text())["split_at_image"] is True
-    out = processor(images=pictures(2), questions=["cat", "cat cat"], pool=["model"])
+    out = tensors(processor, images=pictures(2), questions=["cat", "cat cat"], pool=["model"])
     short, long = (start + [image] * 4 + newline + [13] * count + [10] for count in (1, 2))
     assert out["input_ids"].tolist() == [[tokenizer.pad_token_id, *short], long]
     assert out["attention_mask"].tolist() == [[0] + [1] * len(short), [1] * len(long)]
@@ -135,24 +141,79 @@ def test_ids_split_at_the_image_keep_the_releases_faults(
         assert row[: len(start) + 2 + len(newline)] == start + [image] * 2 + newline
         assert row[-2 - cats :] == [11] + [13] * cats + [10]
     assert out["routing_attention_mask"].tolist()[0][:2] == [0, 1]
-    alone = processor(images=pictures(1), questions="cat", pool=["model"])
+    alone = tensors(processor, images=pictures(1), questions="cat", pool=["model"])
     assert alone["input_ids"].tolist() == [short]
     short_of = {"padding_side": "right", "truncation": True, "max_length": 3}
-    cut = processor(images=pictures(1), questions="cat", **short_of)
+    cut = tensors(processor, images=pictures(1), questions="cat", **short_of)
     assert cut["input_ids"].tolist() == [short[:3]]
 
 
+def test_without_tensors_rows_are_lists_and_nobody_is_padded(processor: MovaProcessor) -> None:
+    chats = [[user(pictures(1)[0], QUESTION)], [user("cat")]]
+    out = processor.apply_chat_template(chats, tokenize=True, return_dict=True)
+    assert [processor.decode(ids)[-5:] for ids in out["input_ids"]] == ["his ?", "> cat"]
+    assert out["attention_mask"] == [[1] * len(ids) for ids in out["input_ids"]]
+    assert out["pixel_values"].shape[0] == 1
+
+
+@pytest.mark.parametrize("template", ["tiny", *TEMPLATES])
+@pytest.mark.parametrize("answer", ["", "two dogs"])
+def test_the_last_question_is_found_in_a_prompt_that_goes_on(template: str, answer: str) -> None:
+    _, processor = tiny_mova()
+    processor.chat_template = TEMPLATES.get(template, processor.chat_template)
+    picture, asked = pictures(1)[0], "how many dogs?\nOr none?"
+    earlier = [user(picture, "what is red?"), {"role": "assistant", "content": "this"}]
+    for chat in (
+        [user(picture, asked)],
+        [user(asked, picture)],
+        [*earlier, user(asked)],
+        [{"role": "system", "content": "be short"}, user(picture, asked)],
+    ):
+        prompt = processor.render(chat) + answer
+        ids, mask, *_ = processor(images=picture, text=prompt, return_tensors="pt").values()
+        assert processor.questions_in(ids, mask) == [asked]
+
+
+def test_labels_leave_out_the_image_tokens(processor: MovaProcessor) -> None:
+    out = tensors(processor, images=pictures(1), questions=QUESTION)
+    out["labels"] = out["input_ids"].clone()
+    image = out["input_ids"] == processor.image_token_id
+    assert image.sum() == 4 and torch.equal(out["labels"] == IGNORED, image)
+
+
+def test_an_answer_alone_gets_no_special_tokens_where_the_trainer_asks_for_none() -> None:
+    tokenizer = toy_tokenizer({word: 10 + i for i, word in enumerate(SPOKEN)}, adds_bos=True)
+    processor = MovaProcessor.from_config(
+        tiny_config(image_token_id=tokenizer.convert_tokens_to_ids("<image>")),
+        tokenizer,
+        tiny_question_tokenizer(),
+        split_at_image=True,
+    )
+    assert processor(text="cat end", add_special_tokens=False)["input_ids"] == [[13, 10]]
+    assert processor(text="cat end")["input_ids"] == [[1, 13, 10]]
+
+
+def test_the_gates_question_ends_on_the_right_whatever_side_the_prompts_have(
+    processor: MovaProcessor, tmp_path: Path
+) -> None:
+    processor.save_pretrained(tmp_path)
+    sides = {"padding_side": "left", "truncation_side": "left"}
+    loaded = MovaProcessor.from_pretrained(tmp_path, **sides)
+    made = (p.question_inputs([QUESTION, "what " * 90]) for p in (processor, loaded))
+    assert next(made) == next(made)
+
+
 def test_long_questions_are_cut_for_the_gate(processor: MovaProcessor) -> None:
-    out = processor(images=pictures(1), questions="what " * 20_000)
+    out = tensors(processor, images=pictures(1), questions="what " * 20_000)
     assert out["question_input_ids"].shape == (1, 64)
-    assert processor(images=pictures(1), questions="")["input_ids"].shape[0] == 1
+    assert tensors(processor, images=pictures(1), questions="")["input_ids"].shape[0] == 1
 
 
 def test_a_saved_processor_makes_the_same(processor: MovaProcessor, tmp_path: Path) -> None:
     processor.save_pretrained(tmp_path)
     loaded = MovaProcessor.from_pretrained(tmp_path)
     asked = {"images": pictures(2), "questions": [QUESTION, "cat"]}
-    before, after = processor(**asked), loaded(**asked)
+    before, after = (tensors(p, **asked) for p in (processor, loaded))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert loaded.to_dict() == processor.to_dict()
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel, BertTokenizer, LlamaConfig, LlamaModel
 
-from openmova.checkpoints.conversion import made
 from openmova.checkpoints.plan import resize_table
 from openmova.checkpoints.release import TEXT_ENCODER, TOWERS, plan_release
 from openmova.checkpoints.release_names import ADAPTER_PREFIX, released_names
@@ -160,14 +159,14 @@ def converted(golden: GoldenSet, tower: GoldenSet) -> MovaForConditionalGenerati
         specs=tower_specs(golden, state),
         text=text_config(golden),
     )
-    plan.check(tensors)
+    plan.check()
     model = MovaForConditionalGeneration(told).eval()
-    main = {e.name: made(e, tensors) for e in plan.entries if e.file == "model.safetensors"}
+    main = {e.name: plan.tensor(e) for e in plan.entries if e.file == "model.safetensors"}
     missing, unexpected = model.load_state_dict(main, strict=False)
     assert not unexpected and all(name.startswith("model.experts.") for name in missing)
     for j, name in enumerate(told.expert_names):
         file = f"experts/{name}.safetensors"
-        own = {e.name: made(e, tensors) for e in plan.entries if e.file == file}
+        own = {e.name: plan.tensor(e) for e in plan.entries if e.file == file}
         model.model.experts.get(j).float().load_state_dict(own)
     return model.float()
 

@@ -34,7 +34,9 @@ def learned(seed: int = 0) -> tuple[MovaForConditionalGeneration, MovaProcessor]
 
 
 def asked(processor: MovaProcessor) -> Any:
-    return processor(images=pictures(2), questions=["what is this?", "how many dogs?"])
+    return processor(
+        images=pictures(2), questions=["what is this?", "how many dogs?"], return_tensors="pt"
+    )
 
 
 def route(model: MovaForConditionalGeneration, inputs: Any) -> RoutingResult:

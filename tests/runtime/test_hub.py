@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import io
-import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from openmova.checkpoints.mova_specs import RELEASED_ORDER
 from openmova.checkpoints.recipe import Recipe
 from openmova.cli.console import fetch_model
 from openmova.runtime import hub
+from openmova.runtime.files import size_text
 from tiny import pictures
 
 RELEASE = "zongzhuofan/llama3-mova-8b"
@@ -90,22 +90,21 @@ class TestWhatIsFetched:
         folder = hub.download("someone/model")
         assert sorted(f.name for f in folder.iterdir()) == ["config.json", "model.safetensors"]
 
-    def test_of_a_source_one_set_of_weights_safetensors_before_pickles(self, online: Hub) -> None:
-        names = ["config.json", "model.safetensors", "pytorch_model.bin", "tf_model.h5", "a.py"]
-        online.add("someone/encoder", dict.fromkeys([*names, "original/weights.pth"], b""))
+    @pytest.mark.parametrize(
+        ("files", "fetched"),
+        [
+            (["model.safetensors", "pytorch_model.bin", "tf_model.h5", "a.py", "old/w.pth"], 1),
+            (["pytorch_model-00001-of-00002.bin", "training_args.bin"], 1),
+            (["model-1.safetensors", "model-2.safetensors", "whole.safetensors"], 2),
+        ],
+        ids=["safetensors before pickles", "pickles", "not two copies"],
+    )
+    def test_of_a_source_one_set_of_weights(
+        self, online: Hub, files: list[str], fetched: int
+    ) -> None:
+        online.add("someone/encoder", dict.fromkeys(["config.json", *files], b""))
         hub.source_path("someone/encoder")
-        assert online.fetched == ["config.json", "model.safetensors"]
-
-    def test_of_a_source_its_pickles_where_there_is_nothing_else(self, online: Hub) -> None:
-        names = ["config.json", "pytorch_model-00001-of-00002.bin", "training_args.bin"]
-        online.add("someone/encoder", dict.fromkeys(names, b""))
-        hub.source_path("someone/encoder")
-        assert online.fetched == names[:2]
-
-    def test_the_two_copies_of_a_language_models_weights_are_not_both_fetched(self) -> None:
-        shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
-        names = [*shards, "consolidated.safetensors", "model.safetensors.index.json"]
-        assert hub.wanted_files(names) == ["model.safetensors.index.json", *shards]
+        assert online.fetched == ["config.json", *files[:fetched]]
 
     def test_a_file_or_folder_comes_first(self, tmp_path: Path) -> None:
         assert hub.source_path(str(tmp_path)) == tmp_path
@@ -125,52 +124,35 @@ class TestWhatIsFetched:
 
 
 class TestTheRelease:
-    @pytest.fixture
-    def converted(self, online: Hub, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-        """The release on the hub; a conversion that only notes its sources."""
-        online.add(
-            RELEASE,
-            {
-                "config.json": json.dumps({"mm_projector_type": "mov_adapter"}).encode(),
-                "pytorch_model.bin": bytes(2_000_000),
-            },
-        )
-        sources: list[Path] = []
+    """A tiny one."""
 
-        def fill(target: Path) -> None:
-            (target / "config.json").write_text('{"model_type": "openmova"}')
-            for name in ("processor_config.json", "tokenizer_config.json", "model.safetensors"):
-                (target / name).touch()
+    @pytest.fixture(autouse=True)
+    def there(self, online: Hub) -> Iterator[None]:
+        write_release(online.folder / RELEASE)
+        with published():
+            yield
 
-        def find(source: Path) -> Any:
-            sources.append(source)
-            return SimpleNamespace(fill=fill)
-
-        monkeypatch.setattr("openmova.checkpoints.sources.find_conversion", find)
-        return sources
-
-    def test_is_not_downloaded_before_a_yes(self, online: Hub, converted: list[Path]) -> None:
+    def test_is_not_downloaded_before_a_yes(self, online: Hub) -> None:
         message = fault(checkpoint_folder, RELEASE)
-        assert "2 MB" in message
+        size = sum(f.stat().st_size for f in online.folder.rglob("*.*") if f.is_file())
+        assert f"has to be downloaded ({size_text(size)})" in message
         assert "add --yes" in message
-        assert online.fetched == ["config.json"]
-        assert converted == []
+        assert set(online.fetched) == {"config.json"}
 
-    def test_is_converted_once(self, online: Hub, converted: list[Path]) -> None:
+    def test_is_converted_once_and_answers(self, online: Hub) -> None:
         folder = checkpoint_folder(RELEASE, yes=True)
-        assert converted == [online.snapshots / RELEASE]
-        asked = len(online.fetched)
-        assert checkpoint_folder(RELEASE) == folder
-        assert len(converted) == 1
-        assert len(online.fetched) == asked
+        mova = Mova.from_pretrained(folder, device="cpu")
+        assert mova.experts == RELEASED_ORDER
+        answer = mova.ask(pictures(1)[0], "what is", experts="vary,sam", max_new_tokens=2)
+        assert answer.routing.experts == ("vary", "sam")
+        shards = [name for name in online.fetched if name.endswith(".bin")]
+        assert len(shards) == len(set(shards)) == 2
+        online.fetched.clear()
+        assert checkpoint_folder(RELEASE) == folder and online.fetched == []
 
     @pytest.mark.parametrize("said", ["y\n", "\n"])
     def test_a_person_is_asked_by_the_command_line_alone(
-        self,
-        converted: list[Path],
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-        said: str,
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str
     ) -> None:
         monkeypatch.setattr("sys.stdin", io.StringIO(said))
         for stream in (sys.stdin, sys.stderr):
@@ -183,27 +165,7 @@ class TestTheRelease:
         else:
             assert fetch_model(RELEASE) == converted_release(RELEASE)
         assert "Go on? [y/N]" in capsys.readouterr().err
-        assert len(converted) == (said == "y\n")
-
-    def test_in_a_folder_has_to_be_converted_first(self, tmp_path: Path) -> None:
-        (tmp_path / "config.json").write_text('{"mm_projector_type": "mov_adapter"}')
-        assert "openmova convert SRC DST" in fault(checkpoint_folder, tmp_path)
-
-
-class TestATinyReleaseOnTheHub:
-    @pytest.fixture(autouse=True)
-    def there(self, online: Hub) -> Iterator[None]:
-        write_release(online.folder / RELEASE)
-        with published():
-            yield
-
-    def test_is_converted_and_answers(self, online: Hub) -> None:
-        mova = Mova.from_pretrained(checkpoint_folder(RELEASE, yes=True), device="cpu")
-        assert mova.experts == RELEASED_ORDER
-        answer = mova.ask(pictures(1)[0], "what is", experts="vary,sam", max_new_tokens=2)
-        assert answer.routing.experts == ("vary", "sam")
-        shards = [name for name in online.fetched if name.endswith(".bin")]
-        assert len(shards) == len(set(shards)) == 2
+        assert converted_release(RELEASE).is_dir() == (said == "y\n")
 
     def test_a_conversion_that_was_interrupted_leaves_nothing(
         self, monkeypatch: pytest.MonkeyPatch
@@ -223,7 +185,7 @@ class TestATinyReleaseOnTheHub:
         folder = local(RELEASE, yes=True)
         parts = read_encoder(folder, kind="codetr", name="codetr")
         assert "object detector" in parts.spec["descriptions"][0]
-        parts.plan().check(parts.tensors)
+        parts.plan().check()
 
     def test_assembling_asks_before_anything_large_is_fetched(self, online: Hub) -> None:
         weights = {"config.json": b"{}", "model.safetensors": b"large"}

@@ -32,7 +32,7 @@ def test_an_answers_prompt_is_that_of_mova_with_one_image_token(requests: Reques
     options = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
     ids = processor.apply_chat_template(
         conversation, processor_kwargs={"images": [picture]}, **options
-    )["input_ids"][0].tolist()
+    )["input_ids"][0]
     image, given = processor.image_token_id, request["prompt_token_ids"]
     place = given.index(image)
     assert given[:place] + [image] * processor.image_tokens + given[place + 1 :] == ids
@@ -46,7 +46,7 @@ def test_a_routing_prompt_is_that_of_mova_with_one_image_token(requests: Request
     request = requests.routing(picture, ASKED)
     image, given = processor.image_token_id, request["prompt_token_ids"]
     place = given.index(image)
-    ids = processor(images=[picture], questions=[ASKED])["routing_input_ids"][0].tolist()
+    ids = processor(images=[picture], questions=[ASKED])["routing_input_ids"][0]
     assert given[:place] + [image] * processor.routing_tokens + given[place + 1 :] == ids
     assert request["mm_processor_kwargs"] == {"pooled": True}
 

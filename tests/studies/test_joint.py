@@ -48,7 +48,9 @@ def test_the_ids_are_those_of_the_processor(model: Model, is_routing: bool) -> N
     image = torch.zeros(3, 8, 8, dtype=torch.uint8)
     made = processor(images=[image], questions=[question])
     prompt = made["routing_input_ids" if is_routing else "input_ids"]
-    theirs = [i for i in torch.as_tensor(prompt).flatten().tolist() if i != processor.image_token_id]
+    theirs = [
+        i for i in torch.as_tensor(prompt).flatten().tolist() if i != processor.image_token_id
+    ]
     encoding = model.encode(25, [[(question, "3")]], is_routing=is_routing)
     first = len(model.begin)
     ours = encoding.ids[:first] + encoding.ids[first + 25 :]

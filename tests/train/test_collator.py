@@ -60,7 +60,7 @@ def test_the_loss_is_on_every_answer_with_its_end_and_no_more(template: str, end
 
 def test_the_prompt_is_what_the_model_is_asked_with_later() -> None:
     row = Collator(PROCESSOR, POOL).row(sample("what?", "Red"))
-    asked = PROCESSOR(images=Image.new("RGB", (20, 30)), questions="what?")["input_ids"][0].tolist()
+    asked = PROCESSOR(images=Image.new("RGB", (20, 30)), questions="what?")["input_ids"][0]
     assert row.input_ids[: len(asked)] == asked
     assert row.labels[: len(asked)] == [IGNORED] * len(asked)
     assert row.labels[len(asked) :] == row.input_ids[len(asked) :]

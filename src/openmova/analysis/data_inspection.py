@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from openmova.analysis.ablation import Ablation, ask_ablated, without
-from openmova.analysis.calibration import calibration
 from openmova.data.bad_samples import BadSample
 from openmova.data.contact_sheet import evenly
 from openmova.data.sample import Sample, check_experts
@@ -26,6 +25,8 @@ LEFT_OUT = "left_out"
 """The key of the reason, in the row of a sample that was not asked."""
 NONE = "none"
 """In the place of an expert: no expert at all."""
+BINS = 10
+"""Of the scores, in a calibration."""
 MISTAKES, REASONS = 10, 20
 """Wrong choices, and reasons why samples are left out, that are listed, the commonest first."""
 
@@ -236,6 +237,29 @@ def _calibration(rows: Sequence[Row], pool: Sequence[str]) -> dict[str, Any]:
         return calibration([score for score, _ in pairs], [is_right for _, is_right in pairs])
 
     return {**of(pool), "experts": {name: of([name])["error"] for name in pool}}
+
+
+def calibration(scores: Sequence[float], right: Sequence[bool]) -> dict[str, Any]:
+    """Scores from 0 to 1, and for each whether the expert was annotated; plain JSON types.
+
+    n; error: the expected calibration error, the mean distance of score and share over the bins,
+    weighted by their scores, 0 without any; bins: of equal width, each with its mean score and the
+    share of annotated experts; one without a score is left out. A score on an edge belongs to the
+    bin above, 1 to the last.
+    """
+    held: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
+    for score, is_right in zip(scores, right, strict=True):
+        held[min(int(score * BINS), BINS - 1)].append((score, is_right))
+    bins, distance = [], 0.0
+    for number, pairs in enumerate(held):
+        if pairs:
+            mean = sum(score for score, _ in pairs) / len(pairs)
+            share = Share.of([is_right for _, is_right in pairs])
+            distance += share.n * abs(mean - share.value)
+            bounds = {"from": number / BINS, "to": (number + 1) / BINS}
+            bins.append({**bounds, "score": round(mean, 4), "annotated": share.to_dict()})
+    n = len(scores)
+    return {"n": n, "error": round(distance / n, 4) if n else 0.0, "bins": bins}
 
 
 def _is_right(row: Row, experts: Sequence[str]) -> bool:

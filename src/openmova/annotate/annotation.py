@@ -25,9 +25,8 @@ import pyarrow.parquet as pq
 
 from openmova.annotate.agreement import agreement
 from openmova.annotate.losses import Chunk
-from openmova.annotate.probes import AnnotationSettings, chosen_experts
+from openmova.annotate.selection import AnnotationSettings, chosen_experts
 from openmova.annotate.shards import Shard, ShardFolder, join_shards
-from openmova.data.bad_samples import BadSample
 from openmova.data.records import write_llava
 from openmova.data.sample import Sample
 from openmova.data.sources import Samples
@@ -98,7 +97,14 @@ class AnnotationFolder:
         UserError, naming rows, where losses are missing, there twice, or of other data.
         """
         settings = self.settings()
-        ids, given = _ids_and_experts(samples)
+        ids: list[str] = []
+        given: list[tuple[str, ...] | None] = []
+        for row in range(len(samples)):
+            sample = samples.get(row)
+            ids.append(sample.id)
+            given.append(
+                sample.experts if isinstance(sample, Sample) and not sample.routing else None
+            )
         names = [probe.name for probe in settings.probes]
         losses = join_shards(self.losses, names, ids, self.store.settings())
         usable = [not lost.any() for lost in np.isnan(losses)]  # [samples]
@@ -144,33 +150,12 @@ class SampleIds(Sequence[str]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[row] for row in range(*index.indices(len(self)))]
-        try:
-            return self.samples[index].id
-        except BadSample as bad:
-            return bad.id
-
-
-def _ids_and_experts(samples: Samples) -> tuple[list[str], list[tuple[str, ...] | None]]:
-    """Every sample's id, and its experts, None where it is not annotated."""
-    ids: list[str] = []
-    given: list[tuple[str, ...] | None] = []
-    for row in range(len(samples)):
-        try:
-            sample = samples[row]
-        except BadSample as bad:
-            ids.append(bad.id)
-            given.append(None)
-        else:
-            ids.append(sample.id)
-            given.append(None if sample.routing else sample.experts)
-    return ids, given
+        return self.samples.get(index).id
 
 
 def _annotate(samples: Samples, chosen: Sequence[tuple[str, ...]]) -> Iterator[Sample]:
     """The samples with their experts; those that can't be read are left out."""
     for row, experts in enumerate(chosen):
-        try:
-            sample = samples[row]
-        except BadSample:
-            continue
-        yield sample if sample.routing else replace(sample, experts=experts)
+        sample = samples.get(row)
+        if isinstance(sample, Sample):
+            yield sample if sample.routing else replace(sample, experts=experts)

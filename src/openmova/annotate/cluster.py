@@ -17,7 +17,7 @@ import ray
 import ray.data
 
 from openmova.annotate.losses import Chunk, LocalLosses
-from openmova.annotate.probes import AnnotationSettings
+from openmova.annotate.selection import AnnotationSettings
 from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.sources import Samples
 from openmova.errors import UserError

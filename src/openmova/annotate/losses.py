@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from openmova.annotate.probes import AnnotationSettings, Probe
+from openmova.annotate.selection import AnnotationSettings, Probe
 from openmova.checkpoints.loading import load_model
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.data.bad_samples import BadSample, BadSamples

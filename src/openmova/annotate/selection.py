@@ -1,4 +1,4 @@
-"""From losses to experts: the two criteria of the paper.
+"""Which losses an annotation needs, and from losses to experts: the two criteria of the paper.
 
 Separate probes (section 3.2): M0 sees with the base encoder alone, Mj with the base and expert j.
 Expert j is useful for sample i iff L(i, j) < L(i, 0); of the useful ones at most three are kept,
@@ -17,13 +17,17 @@ Shapes: N samples, E experts, S sets of experts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations as subsets
 
 import numpy as np
 from numpy.typing import NDArray
 
+from openmova.errors import UserError
+
 MOST = 3
+BASE = "base"
 
 
 def useful_experts(
@@ -44,9 +48,7 @@ def expert_sets(experts: int, most: int = MOST) -> tuple[tuple[int, ...], ...]:
 
     Four experts have 14 sets, seven have 63.
     """
-    return tuple(
-        chosen for size in range(1, most + 1) for chosen in combinations(range(experts), size)
-    )
+    return tuple(chosen for size in range(1, most + 1) for chosen in subsets(range(experts), size))
 
 
 def best_sets(
@@ -69,3 +71,65 @@ def best_sets(
     below = costs < losses[:, :1]
     best = np.where(below, costs, np.inf).argmin(axis=1)  # the base where none is below
     return members[best]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One way to look at the data."""
+
+    experts: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """ "base", "ocr", or "ocr+chart"; a file may have it as its name."""
+        return "+".join(self.experts) or BASE
+
+
+def probes_of(pool: Sequence[str], *, combinations: bool = False) -> tuple[Probe, ...]:
+    """The base's probe, then those of every expert; with combinations, of every set of up to three.
+
+    Raises UserError if an expert has the base's name.
+    """
+    if BASE in pool:
+        raise UserError(f"an expert is called {BASE!r}, as the probe without experts is: rename it")
+    sets = expert_sets(len(pool)) if combinations else expert_sets(len(pool), 1)
+    return (Probe(), *(Probe(experts=tuple(pool[j] for j in chosen)) for chosen in sets))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationSettings:
+    """What the losses of an annotation depend on; it goes on only with the same."""
+
+    data: str
+    samples: int
+    pool: tuple[str, ...]
+    """Names of the experts, in the order of their letters."""
+    models: Mapping[str, str]
+    """Of every probe."""
+    combinations: bool = False
+    batch: int = 8
+    max_tokens: int = 2048
+    dtype: str | None = None
+    """Of the computation; the checkpoint's."""
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        return probes_of(self.pool, combinations=self.combinations)
+
+
+def chosen_experts(
+    losses: NDArray[np.floating],
+    pool: Sequence[str],
+    *,
+    combinations: bool = False,
+    margin: float = 0.0,
+) -> list[tuple[str, ...]]:
+    """The experts of every sample, in the order of the pool.
+
+    losses: [samples, probes], in the order of `probes_of`. margin: see above.
+    """
+    if combinations:
+        chosen = best_sets(losses, expert_sets(len(pool)), len(pool), margin=margin)
+    else:
+        chosen = useful_experts(losses, margin=margin)
+    return [tuple(name for name, taken in zip(pool, row, strict=True) if taken) for row in chosen]

@@ -12,40 +12,51 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from torch import Tensor, uint8
+import torch
+from torch import Tensor
 
-from openmova.checkpoints.tensors import TensorInfo, open_tensors
+from openmova.checkpoints.tensors import open_tensors
 from openmova.runtime.files import new_file
 
 ALIGNMENT = 64  # bytes; where torch's own tensors begin
 LENGTH_BYTES = 8
 STORED = {
-    "float64": "F64",
-    "float32": "F32",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "float8_e4m3fn": "F8_E4M3",
-    "float8_e5m2": "F8_E5M2",
-    "int64": "I64",
-    "int32": "I32",
-    "int16": "I16",
-    "int8": "I8",
-    "uint8": "U8",
-    "bool": "BOOL",
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
 }
 """How safetensors calls the types of torch."""
 
 
-def write_aligned(
-    path: Path, tensors: Mapping[str, TensorInfo], read: Callable[[str], Tensor]
-) -> None:
+def write_aligned(path: Path, tensors: Mapping[str, Tensor], read: Callable[[str], Tensor]) -> None:
     """Write a safetensors file tensor by tensor.
 
-    tensors: name -> what it is; read(name): the tensor, contiguous on the CPU.
+    tensors: also without numbers; read(name): the tensor, contiguous on the CPU.
     """
+    fields: dict[str, object] = {"__metadata__": {"format": "pt"}}
     order = sorted(tensors, key=lambda name: tensors[name].nbytes % ALIGNMENT != 0)
+    start = 0
+    for name in order:
+        tensor, end = tensors[name], start + tensors[name].nbytes
+        fields[name] = {
+            "dtype": STORED[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+        start = end
+    header = json.dumps(fields, separators=(",", ":")).encode()
+    header += b" " * (-(LENGTH_BYTES + len(header)) % ALIGNMENT)
     with path.open("wb") as file:
-        file.write(_header({name: tensors[name] for name in order}))
+        file.write(len(header).to_bytes(LENGTH_BYTES, "little") + header)
         for name in order:
             file.write(raw_bytes(read(name)))
 
@@ -54,26 +65,9 @@ def align_file(path: Path) -> None:
     """Write a safetensors file anew, with the same tensors at round places."""
     source = open_tensors(path)
     with new_file(path) as unfinished:
-        write_aligned(unfinished, source.names(), source.read)
+        write_aligned(unfinished, source, source.read)
 
 
 def raw_bytes(tensor: Tensor) -> memoryview:
     """The bytes of a contiguous tensor on the CPU, without a copy."""
-    return tensor.detach().reshape(-1).view(uint8).numpy().data
-
-
-def _header(tensors: Mapping[str, TensorInfo]) -> bytes:
-    """Length and JSON, filled with spaces so that the data begins at a round place."""
-    fields: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    start = 0
-    for name, info in tensors.items():
-        end = start + info.nbytes
-        fields[name] = {
-            "dtype": STORED[info.dtype],
-            "shape": list(info.shape),
-            "data_offsets": [start, end],
-        }
-        start = end
-    text = json.dumps(fields, separators=(",", ":")).encode()
-    text += b" " * (-(LENGTH_BYTES + len(text)) % ALIGNMENT)
-    return len(text).to_bytes(LENGTH_BYTES, "little") + text
+    return tensor.detach().reshape(-1).view(torch.uint8).numpy().data

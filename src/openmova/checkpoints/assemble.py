@@ -16,7 +16,7 @@ import torch
 from torch.random import fork_rng
 from transformers import PreTrainedConfig
 
-from openmova.checkpoints.conversion import Conversion, check_target
+from openmova.checkpoints.conversion import Conversion, save_all
 from openmova.checkpoints.encoder_layouts import BERT
 from openmova.checkpoints.encoders import EncoderParts, read_encoder
 from openmova.checkpoints.language_models import (
@@ -27,7 +27,7 @@ from openmova.checkpoints.language_models import (
 )
 from openmova.checkpoints.locate import checkpoint_folder, is_release_on_hub
 from openmova.checkpoints.plan import Part, expert_place, join_parts
-from openmova.checkpoints.recipe import OWN_TEMPLATE, EncoderEntry, Recipe
+from openmova.checkpoints.recipe import EncoderEntry, Recipe
 from openmova.checkpoints.templates import TEMPLATES
 from openmova.checkpoints.tensors import Tensors
 from openmova.errors import UserError
@@ -42,20 +42,11 @@ BASE, ADAPTER, GATE = "model.base.", "model.adapter.", "model.gate_text_encoder.
 HF_CHANGES = ("descriptions", "size", "mean", "std", "select_layer")
 
 
-def assemble(recipe: Recipe, target: Path, *, yes: bool = False) -> dict[str, Any]:
-    """Write the MoVA that a recipe describes into the new folder `target`; returns the report.
-
-    Parts that are on the hub are downloaded. yes: where a part is of the released MoVA on the hub,
-    don't ask before it is fetched. Raises UserError if a part is missing, of another kind, or does
-    not fit.
-    """
-    check_target(target)
-    conversion, _ = plan_assembly(recipe, fetch(recipe, yes=yes))
-    return conversion.write(target)
-
-
 def fetch(recipe: Recipe, *, yes: bool = False) -> Recipe:
-    """The same recipe with every source on this machine; what has to be asked comes first."""
+    """The same recipe with every source on this machine; what has to be asked comes first.
+
+    yes: where a part is of the released MoVA on the hub, don't ask before it is fetched.
+    """
     for source in {entry.source: None for entry in (recipe.base, *recipe.experts)}:
         if is_release_on_hub(source):
             checkpoint_folder(source, yes=yes)
@@ -86,22 +77,30 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
     """Look at every part and join them, without reading their weights.
 
     recipe: as it was given, for the report; here: with sources on this machine. Raises UserError
-    as `assemble` does.
+    if a part is missing, of another kind, or does not fit.
     """
     language_folder, text_folder = Path(here.language_model), Path(here.gate_text_encoder)
-    language = read_language_model(language_folder)
+    language_config, language = read_language_model(language_folder)
     tokenizer = read_tokenizer(language_folder, here.image_token)
-    template = _template(here, tokenizer.chat_template)
+    template = TEMPLATES.get(here.template, tokenizer.chat_template)
+    if not template:
+        raise UserError(
+            f"{language_folder.name} has no chat template: name one in the recipe's template, such "
+            f"as {' or '.join(TEMPLATES)}"
+        )
     text = read_encoder(text_folder, kind=BERT)
     base = _encoder(here.base)
     experts = [_encoder(entry) for entry in here.experts]
     config = recipe_config(
-        here, language.config, base.spec, [part.spec for part in experts], text.spec
+        here, language_config, base.spec, [part.spec for part in experts], text.spec
     )
     config.image_token_id = tokenizer.convert_tokens_to_ids(here.image_token)
+    with fork_rng(devices=[]):
+        torch.manual_seed(here.seed)
+        adapter = Tensors(MoVAdapter(config.adapter).state_dict(), "a fresh adapter")
     parts: dict[str, Part] = {
         "base": base.at(BASE),
-        "adapter": Part.of(_fresh_adapter(config, here.seed)).at(ADAPTER),
+        "adapter": Part.of(adapter).at(ADAPTER),
         "gate_text_encoder": text.at(GATE),
         "language_model": language,
     }
@@ -109,7 +108,7 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
         parts[f"experts/{part.spec['name']}"] = part.at(expert_place(part.spec["name"], ""))
     whole = join_parts(parts)
     plan = whole.plan(here.dtype)
-    plan.check(whole.tensors)
+    plan.check()
     processor = MovaProcessor.from_config(
         config,
         tokenizer,
@@ -119,31 +118,13 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
         max_side=here.max_side,
     )
     generation = read_generation_config(language_folder, tokenizer, template)
-
-    def write(folder: Path) -> None:
-        processor.save_pretrained(folder)
-        generation.save_pretrained(folder)
-        (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
-
     conversion = Conversion(
         title="a MoVA from parts",
         plan=plan,
-        tensors=whole.tensors,
-        about={"recipe": json.loads(json.dumps(recipe.to_dict()))},
-        prepare=lambda: write,
+        about={"recipe": json.loads(json.dumps(asdict(recipe)))},
+        write_small_files=lambda folder: save_all(folder, config, processor, generation),
     )
     return conversion, config
-
-
-def _template(recipe: Recipe, own: str | None) -> str:
-    if recipe.template != OWN_TEMPLATE:
-        return TEMPLATES[recipe.template]
-    if not own:
-        raise UserError(
-            f"{Path(recipe.language_model).name} has no chat template: name one in the recipe's "
-            f"template, such as {' or '.join(TEMPLATES)}"
-        )
-    return own
 
 
 def _encoder(entry: EncoderEntry) -> EncoderParts:
@@ -204,10 +185,3 @@ def recipe_config(
         dtype=recipe.dtype,
         architectures=["MovaForConditionalGeneration"],
     )
-
-
-def _fresh_adapter(config: MovaConfig, seed: int) -> Tensors:
-    """The adapter with the weights that training starts from."""
-    with fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Tensors(MoVAdapter(config.adapter).state_dict(), file="a fresh adapter")

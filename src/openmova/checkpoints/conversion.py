@@ -17,11 +17,12 @@ from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
+from transformers import PreTrainedConfig
 
 from openmova.checkpoints.alignment import STORED, raw_bytes, write_aligned
-from openmova.checkpoints.plan import Entry, Plan, resize_table
-from openmova.checkpoints.tensors import TensorInfo, Tensors, open_tensors, torch_dtype
-from openmova.errors import UserError
+from openmova.checkpoints.plan import Entry, Plan
+from openmova.checkpoints.tensors import Tensors, dtype_name, open_tensors, torch_dtype
+from openmova.errors import UserError, reason
 from openmova.runtime.files import check_room, new_folder, writing
 
 REPORT = "conversion.json"
@@ -40,13 +41,11 @@ class Conversion:
     """What the source is, for people."""
     plan: Plan
     """What becomes of every tensor; not checked."""
-    tensors: Tensors
-    """The source's."""
     about: Mapping[str, Any]
     """What the report says of the source: plain JSON types."""
-    prepare: Callable[[], Callable[[Path], object]]
-    """Looks at what belongs into the folder beside the weights (config, tokenizer), and returns
-    what writes it there. Raises UserError where the source lacks some of it."""
+    write_small_files: Callable[[Path], object]
+    """Writes what belongs into the folder beside the weights (config, tokenizer). Raises UserError
+    where the source lacks some of it."""
 
     def write(self, target: Path) -> dict[str, Any]:
         """Convert into the new folder `target`; returns the report of it.
@@ -66,34 +65,35 @@ class Conversion:
         The report, conversion.json, has each tensor's source key, file, shape, dtype and SHA-256,
         and what was dropped and why. Raises UserError as `write` does.
         """
-        self.plan.check(self.tensors)
-        for entry in self.plan.entries:
+        plan = self.plan
+        plan.check()
+        for entry in plan.entries:
             if entry.dtype not in STORED:
                 raise UserError(
-                    f"{entry.source} is of the type {entry.dtype}: give a --dtype for it"
+                    f"{entry.source} is of the type {dtype_name(entry.dtype)}: give a --dtype for "
+                    "it"
                 )
-        write_small_files = self.prepare()
-        check_room(folder, self.plan.nbytes, NO_ROOM)
+        self.write_small_files(folder)  # first: what lacks is known before the weights are read
+        check_room(folder, plan.nbytes, NO_ROOM)
         checksums = self._write_weights(folder)
         report = {
             "format": FORMAT,
             **self.about,
-            "source_files": self.tensors.sizes,
+            "source_files": plan.tensors.sizes,
             "tensors": {
                 entry.place: {
                     "source": entry.source,
                     "file": entry.file,
                     "shape": list(entry.shape),
-                    "dtype": entry.dtype,
+                    "dtype": dtype_name(entry.dtype),
                     "sha256": checksums[entry.place],
                     **({"make": "resize_positions"} if entry.resized else {}),
                 }
-                for entry in self.plan.entries
+                for entry in plan.entries
             },
-            "dropped": self.plan.dropped,
+            "dropped": plan.dropped,
         }
         (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
-        write_small_files(folder)
         return report
 
     def verify(self, folder: Path) -> int:
@@ -103,25 +103,29 @@ class Conversion:
         the number of tensors. Raises UserError that names the first file and key that is missing,
         too many, or differs.
         """
-        self.plan.check(self.tensors)
-        noted = _read_report(folder)["tensors"]
-        files: dict[str, list[Entry]] = {}
-        for entry in self.plan.entries:
-            if (fields := noted.get(entry.place)) is None:
-                raise UserError(f"the report of {folder.name} lacks {entry.place}: {AGAIN}")
-            written = replace(entry, file=fields["file"], dtype=fields["dtype"])
-            files.setdefault(written.file, []).append(written)
+        self.plan.check()
+        try:
+            noted = json.loads((folder / REPORT).read_text(encoding="utf-8"))["tensors"]
+            written = [
+                replace(e, file=noted[e.place]["file"], dtype=torch_dtype(noted[e.place]["dtype"]))
+                for e in self.plan.entries
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{folder.name!r} has no {REPORT} of all its tensors ({reason(error)}): {AGAIN}"
+            ) from error
+        files = replace(self.plan, entries=written).files
         with _progress("comparing", self.plan) as bar:
             for file, entries in files.items():
                 if not (folder / file).is_file():
                     raise UserError(f"{folder.name} lacks {file}: {AGAIN}")
                 stored = open_tensors(folder / file)
-                if extra := sorted(stored.names().keys() - {entry.name for entry in entries}):
-                    raise UserError(f"{file} holds {extra[0]}, which the source has not: {AGAIN}")
                 for entry in entries:
                     self._compare(entry, stored, noted[entry.place]["sha256"])
-                    bar.update(entry.nbytes)
-        return len(self.plan.entries)
+                    bar.update(entry.blank.nbytes)
+                if extra := stored.keys() - {entry.name for entry in entries}:
+                    raise UserError(f"{file} holds {min(extra)}, which the source has not: {AGAIN}")
+        return len(written)
 
     def _write_weights(self, folder: Path) -> dict[str, str]:
         """The files of the plan, with what transformers finds the shards by; returns checksums."""
@@ -132,33 +136,32 @@ class Conversion:
 
                 def read(name: str, by_name: Mapping[str, Entry] = by_name) -> Tensor:
                     entry = by_name[name]
-                    tensor = made(entry, self.tensors)
+                    tensor = self.plan.tensor(entry)
                     if checksums:
                         next(reversed(checksums.values())).result()  # one tensor waits at most
                     checksums[entry.place] = hashing.submit(_checksum, tensor)
-                    bar.update(entry.nbytes)
+                    bar.update(tensor.nbytes)
                     return tensor
 
                 (folder / file).parent.mkdir(exist_ok=True)
-                infos = {name: entry.info for name, entry in by_name.items()}
-                write_aligned(folder / file, infos, read)
-        homes = {e.name: e.file for e in self.plan.entries if e.place == e.name}
+                write_aligned(folder / file, {n: e.blank for n, e in by_name.items()}, read)
+        main = [entry for entry in self.plan.entries if entry.place == entry.name]
+        homes = {entry.name: entry.file for entry in main}
         if len(set(homes.values())) > 1:
-            size = sum(entry.nbytes for entry in self.plan.entries if entry.name in homes)
+            size = sum(entry.blank.nbytes for entry in main)
             index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(homes.items()))}
             (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
         return {place: checksum.result() for place, checksum in checksums.items()}
 
     def _compare(self, entry: Entry, stored: Tensors, noted: str) -> None:
-        found, wanted = stored.names().get(entry.name), entry.info
+        found, wanted = _says(stored.get(entry.name)), _says(entry.blank)
         where = f"{entry.file}: {entry.name}"
         if found != wanted:
-            raise UserError(f"{where} is {_says(found)}, the source has {_says(wanted)}: {AGAIN}")
+            raise UserError(f"{where} is {found}, the source has {wanted}: {AGAIN}")
         ours = _checksum(stored.read(entry.name))
-        if ours != _checksum(made(entry, self.tensors)):
-            raise UserError(
-                f"{where} differs from {entry.source} of {self.tensors.file(entry.source)}: {AGAIN}"
-            )
+        if ours != _checksum(self.plan.tensor(entry)):
+            source = f"{entry.source} of {self.plan.tensors.files[entry.source]}"
+            raise UserError(f"{where} differs from {source}: {AGAIN}")
         if ours != noted:
             raise UserError(f"{where} has not the checksum of the report: {AGAIN}")
 
@@ -172,22 +175,11 @@ def check_target(target: Path) -> None:
         )
 
 
-def made(entry: Entry, tensors: Tensors) -> Tensor:
-    """The tensor of an entry: read, resized, in its dtype. Raises UserError as `read` does."""
-    tensor = tensors.read(entry.source)
-    if entry.resized:
-        tensor = resize_table(tensor, entry.shape)
-    return tensor.to(torch_dtype(entry.dtype)).contiguous()
-
-
-def _read_report(folder: Path) -> dict[str, Any]:
-    try:
-        report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        if isinstance(report["tensors"], dict):
-            return report
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise UserError(f"{folder.name!r} has no {REPORT} that can be read: convert the source again")
+def save_all(folder: Path, config: PreTrainedConfig, *others: Any) -> None:
+    """What belongs into a folder beside the weights: what is given, and config.json."""
+    for other in others:
+        other.save_pretrained(folder)
+    (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
 
 
 def _checksum(tensor: Tensor) -> str:
@@ -199,5 +191,5 @@ def _progress(what: str, plan: Plan) -> tqdm:
     return tqdm(total=plan.nbytes, desc=what, unit="B", unit_scale=True, disable=None, leave=False)
 
 
-def _says(info: TensorInfo | None) -> str:
-    return "missing" if info is None else f"{info.dtype} {list(info.shape)}"
+def _says(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else f"{dtype_name(tensor.dtype)} {list(tensor.shape)}"

@@ -22,6 +22,7 @@ from transformers import (
     SamVisionConfig,
 )
 
+from openmova.checkpoints.mova_specs import BERT_LARGE
 from openmova.experts.transformer import count_layers
 
 BERT = "bert"
@@ -55,8 +56,8 @@ class Layout:
     """Patterns in its keys, and what we say instead."""
     config: type[PreTrainedConfig] | None = None
     """Of transformers, if it is published with a config.json."""
-    sizes: Callable[[Any], dict[str, Any]] | None = None
-    """From that config to the keywords of our module."""
+    sizes: Mapping[str, str | Callable[[Any], object]] = field(default_factory=dict)
+    """The keywords of our module: what that config calls them, or how they follow from it."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """What our module computes with; a config.json that says otherwise is refused."""
 
@@ -97,52 +98,27 @@ def unused(kind: str, name: str, spec: Mapping[str, Any]) -> str | None:
 def config_sizes(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The sizes that a config.json of transformers says of an encoder of a kind."""
     for layout in LAYOUTS:
-        if layout.kind == kind and layout.config is not None and layout.sizes is not None:
-            return layout.sizes(layout.config(**settings.get("vision_config", settings)))
+        if layout.kind == kind and layout.config is not None:
+            config = layout.config(**settings.get("vision_config", settings))
+            found = {
+                ours: getattr(config, theirs) if isinstance(theirs, str) else theirs(config)
+                for ours, theirs in layout.sizes.items()
+            }
+            return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
     return {}
 
 
-def _transformer(config: Any) -> dict[str, Any]:
-    return {
-        "width": config.hidden_size,
-        "layers": config.num_hidden_layers,
-        "heads": config.num_attention_heads,
-    }
+def _swiglu_width(config: Any) -> int:
+    """Two thirds of a plain MLP's, in whole eights."""
+    return math.ceil(int(config.hidden_size * config.mlp_ratio) * 2 // 3 / 8) * 8
 
 
-def _picture(config: Any) -> dict[str, Any]:
-    return {**_transformer(config), "patch": config.patch_size, "size": config.image_size}
-
-
-def _clip(config: CLIPVisionConfig) -> dict[str, Any]:
-    return {**_picture(config), "mlp": config.intermediate_size}
-
-
-def _dinov2(config: Dinov2Config) -> dict[str, Any]:
-    inner = int(config.hidden_size * config.mlp_ratio) * 2 // 3  # of SwiGLU, in whole eights
-    table = config.image_size // config.patch_size
-    return {**_picture(config), "mlp": math.ceil(inner / 8) * 8, "table": table}
-
-
-def _sam(config: SamVisionConfig) -> dict[str, Any]:
-    return {
-        **_picture(config),
-        "mlp": config.mlp_dim,
-        "window": config.window_size,
-        "global_layers": list(config.global_attn_indexes),
-        "neck": config.output_channels,
-    }
-
-
-def _pix2struct(config: Pix2StructVisionConfig) -> dict[str, Any]:
-    return {
-        **_transformer(config),
-        "head_dim": config.d_kv,
-        "mlp": config.d_ff,
-        "positions": config.seq_len,
-        "patch": math.isqrt(config.patch_embed_hidden_size // 3),  # of three colours
-    }
-
+_TRANSFORMER = {
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+}
+_PICTURE = {**_TRANSFORMER, "patch": "patch_size", "size": "image_size"}
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
@@ -151,7 +127,7 @@ LAYOUTS: tuple[Layout, ...] = (
         sign="pre_layrnorm.weight",
         prefixes=("vision_model.", ""),
         config=CLIPVisionConfig,
-        sizes=_clip,
+        sizes={**_PICTURE, "mlp": "intermediate_size"},
         fixed={"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5},
     ),
     Layout(
@@ -160,7 +136,11 @@ LAYOUTS: tuple[Layout, ...] = (
         sign="encoder.layer.0.layer_scale1.lambda1",
         prefixes=("", "dinov2."),
         config=Dinov2Config,
-        sizes=_dinov2,
+        sizes={
+            **_PICTURE,
+            "mlp": _swiglu_width,
+            "table": lambda config: config.image_size // config.patch_size,
+        },
         fixed={"layer_norm_eps": 1e-6, "use_swiglu_ffn": True},
     ),
     Layout(
@@ -184,7 +164,13 @@ LAYOUTS: tuple[Layout, ...] = (
             (r"^neck\.layer_norm2\.", "neck.3."),
         ),
         config=SamVisionConfig,
-        sizes=_sam,
+        sizes={
+            **_PICTURE,
+            "mlp": "mlp_dim",
+            "window": "window_size",
+            "global_layers": "global_attn_indexes",
+            "neck": "output_channels",
+        },
         fixed={"hidden_act": "gelu", "layer_norm_eps": 1e-6},
     ),
     Layout(
@@ -205,7 +191,13 @@ LAYOUTS: tuple[Layout, ...] = (
         sign="embeddings.row_embedder.weight",
         prefixes=("encoder.", ""),
         config=Pix2StructVisionConfig,
-        sizes=_pix2struct,
+        sizes={
+            **_TRANSFORMER,
+            "head_dim": "d_kv",
+            "mlp": "d_ff",
+            "positions": "seq_len",
+            "patch": lambda config: math.isqrt(config.patch_embed_hidden_size // 3),  # of 3 colours
+        },
         fixed={"dense_act_fn": "gelu_new", "layer_norm_eps": 1e-6},
     ),
     Layout(
@@ -218,5 +210,6 @@ LAYOUTS: tuple[Layout, ...] = (
             (r"LayerNorm\.beta$", "LayerNorm.bias"),
         ),
         config=BertConfig,
+        sizes={key: key for key in BERT_LARGE},
     ),
 )

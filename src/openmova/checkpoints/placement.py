@@ -71,7 +71,15 @@ def auto_device_map(
         special_dtypes=special,
         clean_result=False,
     )
-    _check(model, placed, gpus[0], memory[gpus[0]])
+    for place, device in placed.items():
+        start = f"{place}." if place else ""
+        if device != gpus[0] and any(
+            name.startswith(start) or start.startswith(name) for name in _together(model)
+        ):
+            raise UserError(
+                f"GPU {gpus[0]} has {memory[gpus[0]] / GIB:.1f} GiB, too little for encoders, "
+                "adapter and embeddings: use offload or a quantization, or the device cpu"
+            )
     if quantization is not None and not set(placed.values()) <= set(gpus):
         raise UserError(
             f"the model does not fit into the GPUs' memory with quantization {quantization!r}, and "
@@ -80,23 +88,8 @@ def auto_device_map(
     return placed
 
 
-def _check(model: MovaForConditionalGeneration, placed: DeviceMap, first: int, memory: int) -> None:
+def _together(model: MovaForConditionalGeneration) -> list[str]:
+    """The modules that the first GPU must hold, with a dot at the end."""
     core = model.model
-    embeddings = model.get_input_embeddings()
-    together = {
-        name
-        for name, module in model.named_modules()
-        if module in (core.base, core.adapter, core.gate_text_encoder, embeddings)
-    }
-    for name in together:
-        devices = {device for place, device in placed.items() if _covers(place, name)}
-        if devices != {first}:
-            raise UserError(
-                f"GPU {first} has {memory / GIB:.1f} GiB, too little for encoders, adapter and "
-                "embeddings: use offload or a quantization, or the device cpu"
-            )
-
-
-def _covers(place: str, name: str) -> bool:
-    """Whether a placed module is this one, around it or inside it."""
-    return not place or f"{name}.".startswith(f"{place}.") or f"{place}.".startswith(f"{name}.")
+    modules = (core.base, core.adapter, core.gate_text_encoder, model.get_input_embeddings())
+    return [f"{name}." for name, module in model.named_modules() if module in modules]

@@ -8,22 +8,21 @@ Everything is decided from names and shapes, before any weight is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
+import torch
 from huggingface_hub import split_state_dict_into_shards_factory
 from torch import Tensor
 
-from openmova.checkpoints.tensors import TensorInfo, Tensors, join, torch_dtype
+from openmova.checkpoints.tensors import Tensors, join, torch_dtype
 from openmova.errors import UserError
 from openmova.experts.clip import resize_positions
 
 SHARD_BYTES = 5_000_000_000
 MAIN_FILE = "model.safetensors"
 _SHOWN = 4
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -46,17 +45,14 @@ class Entry:
     name: str
     source: str
     shape: tuple[int, ...]
-    dtype: str
+    dtype: torch.dtype
     resized: bool = False
     """Whether it is a position table that has another shape in the source."""
 
     @property
-    def info(self) -> TensorInfo:
-        return TensorInfo(shape=self.shape, dtype=self.dtype)
-
-    @property
-    def nbytes(self) -> int:
-        return self.info.nbytes
+    def blank(self) -> Tensor:
+        """What is written, without its numbers."""
+        return torch.empty(self.shape, dtype=self.dtype, device="meta")
 
     @property
     def place(self) -> str:
@@ -73,6 +69,8 @@ class Plan:
     "wanted"}` each; unknown: source keys that nobody knows.
     """
 
+    tensors: Tensors
+    """The source's."""
     entries: list[Entry] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
     unfilled: list[str] = field(default_factory=list)
@@ -80,13 +78,8 @@ class Plan:
     unknown: list[str] = field(default_factory=list)
 
     @property
-    def consumed(self) -> list[str]:
-        """The source keys that the entries read, each once."""
-        return list(dict.fromkeys(entry.source for entry in self.entries))
-
-    @property
     def nbytes(self) -> int:
-        return sum(entry.nbytes for entry in self.entries)
+        return sum(entry.blank.nbytes for entry in self.entries)
 
     @property
     def files(self) -> dict[str, list[Entry]]:
@@ -97,38 +90,41 @@ class Plan:
         return files
 
     def to_dict(self) -> dict[str, Any]:
-        """The bookkeeping as plain JSON types."""
+        """The bookkeeping as plain JSON types; consumed: the keys that are read, each once."""
         return {
-            "consumed": self.consumed,
+            "consumed": list(dict.fromkeys(entry.source for entry in self.entries)),
             "dropped": self.dropped,
             "unfilled": self.unfilled,
             "mismatched": self.mismatched,
             "unknown": self.unknown,
         }
 
-    def check(self, tensors: Tensors) -> None:
+    def check(self) -> None:
         """Raises UserError, one line that names files and keys, if anything does not fit."""
-        faults = []
-        if self.mismatched:
-            shown = [
-                f"{tensors.file(wrong['key'])}: {wrong['key']} has the shape {wrong['shape']} "
-                f"instead of {wrong['wanted']}"
-                for wrong in self.mismatched[:_SHOWN]
-            ]
-            faults.append("; ".join(shown) + _more(self.mismatched))
-        if self.unknown:
-            shown = [f"{tensors.file(key)}: unknown key {key}" for key in self.unknown[:_SHOWN]]
-            faults.append("; ".join(shown) + _more(self.unknown))
-        if self.unfilled:
-            files = ", ".join(sorted(tensors.sizes)[:_SHOWN]) or "the source"
-            shown = [f"nothing in {files} fills {', '.join(self.unfilled[:_SHOWN])}"]
-            faults.append("; ".join(shown) + _more(self.unfilled))
+        files = self.tensors.files
+        sources = ", ".join(sorted(self.tensors.sizes)[:_SHOWN]) or "the source"
+        faults = [
+            *_first(
+                f"{files[wrong['key']]}: {wrong['key']} has the shape {wrong['shape']} instead of "
+                f"{wrong['wanted']}"
+                for wrong in self.mismatched
+            ),
+            *_first(f"{files[key]}: unknown key {key}" for key in self.unknown),
+            *_first(f"nothing in {sources} fills {place}" for place in self.unfilled),
+        ]
         if faults:
             raise UserError(
                 "; ".join(faults)
                 + ": the source is damaged, incomplete or of another model; download it again, or "
                 "check its config.json"
             )
+
+    def tensor(self, entry: Entry) -> Tensor:
+        """What is written of an entry: read, resized, in its dtype."""
+        tensor = self.tensors.read(entry.source)
+        if entry.resized:
+            tensor = resize_table(tensor, entry.shape)
+        return tensor.to(entry.dtype).contiguous()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,31 +133,53 @@ class Part:
 
     tensors: Tensors
     key_map: KeyMap
-    expected: Shapes
-    """Place -> shape: what it has to fill."""
-    resizable: frozenset[str] = frozenset()
+    expected: Mapping[str, Tensor]
+    """Place -> a tensor without numbers: everything to fill, in the order of the files."""
+    resizable: Sequence[str] = ()
     """Places of position tables, which are made to fit."""
 
     @classmethod
     def of(cls, tensors: Tensors) -> Part:
         """Every tensor of these, at the place of its name."""
-        names = tensors.names()
-        expected = {name: info.shape for name, info in names.items()}
-        return cls(tensors=tensors, key_map={name: name for name in names}, expected=expected)
+        return cls(tensors=tensors, key_map={name: name for name in tensors}, expected=tensors)
 
-    def at(self, start: str) -> Part:
+    def at(self, start: str) -> Self:
         """The same with places that begin so."""
-        return Part(
-            tensors=self.tensors,
+        return replace(
+            self,
             key_map={k: p if isinstance(p, Drop) else start + p for k, p in self.key_map.items()},
-            expected={start + place: shape for place, shape in self.expected.items()},
-            resizable=frozenset(start + place for place in self.resizable),
+            expected={start + place: tensor for place, tensor in self.expected.items()},
+            resizable=[start + place for place in self.resizable],
         )
 
-    def plan(self, dtype: str | None = None) -> Plan:
-        """dtype: of the floating tensors written; default as they are."""
-        names, resizable = self.tensors.names(), self.resizable
-        return plan_keys(names, self.key_map, self.expected, resizable=resizable, dtype=dtype)
+    def plan(self, dtype: str | None = None, *, shard_bytes: int = SHARD_BYTES) -> Plan:
+        """Join what the source has with what the model wants.
+
+        dtype: of the floating tensors written; default as they are.
+        """
+        plan = Plan(tensors=self.tensors)
+        keys: dict[str, str] = {}
+        for key, tensor in self.tensors.items():
+            place = self.key_map.get(key)
+            if isinstance(place, Drop):
+                plan.dropped[key] = place.reason
+            elif place is None or place not in self.expected or place in keys:
+                plan.unknown.append(key)
+            else:
+                keys[place] = key
+                wanted = self.expected[place].shape
+                if tensor.shape != wanted and place not in self.resizable:
+                    plan.mismatched.append(
+                        {"key": key, "shape": list(tensor.shape), "wanted": list(wanted)}
+                    )
+        plan.unfilled = [place for place in self.expected if place not in keys]
+        entries = [
+            _entry(place, keys[place], self.tensors[keys[place]], tensor.shape, dtype)
+            for place, tensor in self.expected.items()
+            if place in keys
+        ]
+        plan.entries = _cut_into_shards(entries, shard_bytes)
+        return plan
 
 
 def join_parts(parts: Mapping[str, Part]) -> Part:
@@ -169,61 +187,9 @@ def join_parts(parts: Mapping[str, Part]) -> Part:
     return Part(
         tensors=join({name: part.tensors for name, part in parts.items()}),
         key_map={f"{n}:{key}": p for n, part in parts.items() for key, p in part.key_map.items()},
-        expected={p: shape for part in parts.values() for p, shape in part.expected.items()},
-        resizable=frozenset(place for part in parts.values() for place in part.resizable),
+        expected={p: tensor for part in parts.values() for p, tensor in part.expected.items()},
+        resizable=[place for part in parts.values() for place in part.resizable],
     )
-
-
-def plan_keys(
-    names: Mapping[str, TensorInfo],
-    key_map: KeyMap,
-    expected: Shapes,
-    *,
-    resizable: Container[str] = (),
-    dtype: str | None = None,
-    shard_bytes: int = SHARD_BYTES,
-) -> Plan:
-    """Join what the source has with what the model wants.
-
-    names: the source; expected: place -> shape, everything that must be filled, in the order of the
-    files; resizable: places of position tables, which are made to fit.
-    dtype: of the floating tensors written; default: as in the source.
-    """
-    plan = Plan()
-    by_place: dict[str, str] = {}
-    for key, info in names.items():
-        place = key_map.get(key)
-        if isinstance(place, Drop):
-            plan.dropped[key] = place.reason
-        elif place is None or place not in expected or place in by_place:
-            plan.unknown.append(key)
-        else:
-            wanted = expected[place]
-            if info.shape != wanted and place not in resizable:
-                plan.mismatched.append(
-                    {"key": key, "shape": list(info.shape), "wanted": list(wanted)}
-                )
-            by_place[place] = key
-    for place, shape in expected.items():
-        if place not in by_place:
-            plan.unfilled.append(place)
-            continue
-        key = by_place[place]
-        stored = names[key].dtype
-        floating = torch_dtype(stored).is_floating_point
-        file, name = _home(place)
-        plan.entries.append(
-            Entry(
-                file=file,
-                name=name,
-                source=key,
-                shape=tuple(shape),
-                dtype=dtype if dtype and floating else stored,
-                resized=names[key].shape != shape,
-            )
-        )
-    plan.entries = _cut_into_shards(plan.entries, shard_bytes)
-    return plan
 
 
 def expert_place(expert: str, name: str) -> str:
@@ -237,12 +203,28 @@ def resize_table(table: Tensor, shape: tuple[int, ...]) -> Tensor:
     return resize_positions(rows, math.isqrt(shape[-2] - 1)).reshape(shape)
 
 
-def _cut_into_shards(entries: list[Entry], most: int) -> list[Entry]:
+def _entry(place: str, key: str, stored: Tensor, shape: torch.Size, dtype: str | None) -> Entry:
+    """Of a place in a file that is not cut yet."""
+    file, name = MAIN_FILE, place
+    if place.startswith("experts/"):
+        _, expert, name = place.split("/", 2)
+        file = f"experts/{expert}.safetensors"
+    return Entry(
+        file=file,
+        name=name,
+        source=key,
+        shape=tuple(shape),
+        dtype=torch_dtype(dtype) if dtype and stored.is_floating_point() else stored.dtype,
+        resized=stored.shape != shape,
+    )
+
+
+def _cut_into_shards(entries: Sequence[Entry], most: int) -> list[Entry]:
     """The same entries with the main file's cut into files of at most `most` bytes, as the hub's
     library does it; one tensor larger than that has a file of its own."""
     split = split_state_dict_into_shards_factory(
         {entry.name: entry for entry in entries if entry.file == MAIN_FILE},
-        get_storage_size=lambda entry: entry.nbytes,
+        get_storage_size=lambda entry: entry.blank.nbytes,
         filename_pattern="model{suffix}.safetensors",
         max_shard_size=most,
     )
@@ -250,13 +232,8 @@ def _cut_into_shards(entries: list[Entry], most: int) -> list[Entry]:
     return [replace(e, file=files[e.name]) if e.file == MAIN_FILE else e for e in entries]
 
 
-def _home(place: str) -> tuple[str, str]:
-    """The file (before it is cut) and the name in it."""
-    if place.startswith("experts/"):
-        _, expert, name = place.split("/", 2)
-        return f"experts/{expert}.safetensors", name
-    return MAIN_FILE, place
-
-
-def _more(faults: list[Any]) -> str:
-    return f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+def _first(faults: Iterable[str]) -> list[str]:
+    """Of a long list of faults the first ones, and how many more."""
+    told = list(faults)
+    more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
+    return told[:_SHOWN] + more

@@ -6,7 +6,7 @@ Nothing is downloaded or opened here; every mistake that can be seen in the text
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -87,10 +87,6 @@ class Recipe:
         if isinstance(given.get("experts"), list):
             given["experts"] = [_entry(item) for item in given["experts"]]
         return build(cls, given)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types, for the report."""
-        return asdict(self)
 
 
 def _entry(item: Any) -> Any:

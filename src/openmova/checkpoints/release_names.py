@@ -8,7 +8,7 @@ the release keeps inside the adapter, is MovaModel's `gate_text_encoder` here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 ADAPTER_PREFIX = "model.mm_projector."  # of every name below, in the whole checkpoint
 TEXT_ENCODER_PREFIX = "text_encoder.bert."  # then the names of transformers' BertModel
@@ -57,18 +57,16 @@ ADAPTER_NAMES: Mapping[str, str] = {
 
 def released_names(ours: Iterable[str], names: Mapping[str, str] = ADAPTER_NAMES) -> dict[str, str]:
     """Our parameter name -> the released one. Raises KeyError for a name that no table has."""
-    patterns = [
-        (re.compile(re.escape(new).replace(r"\#", r"(\d+)") + r"(\.weight|\.bias|)"), old)
+    patterns = {
+        re.compile(re.escape(new).replace(r"\#", r"(\d+)") + r"(\.weight|\.bias|)"): old
         for old, new in names.items()
-    ]
-    return {name: _released_name(name, patterns) for name in ours}
+    }
 
+    def released(name: str) -> str:
+        for pattern, old in patterns.items():
+            if match := pattern.fullmatch(name):
+                *indices, suffix = match.groups()
+                return old.replace("#", "{}").format(*indices) + suffix
+        raise KeyError(f"no adapter parameter of the release is called: {name}")
 
-def _released_name(name: str, patterns: Sequence[tuple[re.Pattern[str], str]]) -> str:
-    for pattern, released in patterns:
-        if match := pattern.fullmatch(name):
-            *indices, suffix = match.groups()
-            for index in indices:
-                released = released.replace("#", index, 1)
-            return f"{released}{suffix}"
-    raise KeyError(f"no adapter parameter of the release is called: {name}")
+    return {name: released(name) for name in ours}

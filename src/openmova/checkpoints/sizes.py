@@ -25,13 +25,13 @@ from openmova.runtime import hub
 RELEASE = "zongzhuofan/llama3-mova-8b"
 """The released MoVA-8B."""
 RECIPE_ENDINGS = (".yaml", ".yml")
-LANGUAGE_MODELS: dict[str, dict[str, Any]] = {
+KNOWN_CONFIGS: dict[str, dict[str, Any]] = {
     "lmsys/vicuna-7b-v1.5": mova_specs.VICUNA_7B,
     "meta-llama/Meta-Llama-3-8B-Instruct": mova_specs.LLAMA3_8B,
     "NousResearch/Nous-Hermes-2-Yi-34B": mova_specs.YI_34B,
+    "google-bert/bert-large-uncased": {"model_type": "bert", **mova_specs.BERT_LARGE},
 }
-"""The paper's, by their repositories."""
-GATE_TEXT_ENCODERS = {"google-bert/bert-large-uncased": mova_specs.BERT_LARGE}
+"""Of the paper's language models and text encoder, by their repositories."""
 
 
 def find_config(model: str) -> tuple[MovaConfig, Path | None]:
@@ -41,21 +41,19 @@ def find_config(model: str) -> tuple[MovaConfig, Path | None]:
     `openmova assemble`. Of a repository nothing but the config is fetched; the release's own is
     known. Raises UserError as `checkpoint_folder` does.
     """
-    path = Path(model).expanduser()
+    folder = Path(model).expanduser()
     if is_recipe(model):
-        return planned_config(Recipe.load(path)), None
-    if path.is_dir():
-        content = checkpoint_config(path)
-        if is_release(content):
-            config, _ = read_release(path, open_tensors(path))
-            return config, None
-        folder = path if content.get("model_type") == MODEL_TYPE else checkpoint_folder(model)
-        return MovaConfig.from_pretrained(folder), folder
-    if model == RELEASE:
+        return planned_config(Recipe.load(folder)), None
+    is_here = folder.is_dir()
+    stated = checkpoint_config(folder) if is_here else {}
+    if is_release(stated):
+        return read_release(folder, open_tensors(folder))[0], None
+    if not is_here and model == RELEASE:
         return MovaConfig(**mova_specs.mova_8b()), None
-    if hub.HUB_ID.fullmatch(model):
+    if not is_here and hub.HUB_ID.fullmatch(model):
         return MovaConfig.from_pretrained(hub.download(model, ["config.json"])), None
-    folder = checkpoint_folder(model)
+    if stated.get("model_type") != MODEL_TYPE:
+        folder = checkpoint_folder(model)
     return MovaConfig.from_pretrained(folder), folder
 
 
@@ -69,16 +67,14 @@ def planned_config(recipe: Recipe) -> MovaConfig:
 
     Raises UserError for an encoder that is none of the paper's, and where a config can't be had.
     """
-    text = LANGUAGE_MODELS.get(recipe.language_model)
-    gate = GATE_TEXT_ENCODERS.get(recipe.gate_text_encoder)
-    language = _config(recipe.language_model) if text is None else AutoConfig.for_model(**text)
-    config = recipe_config(
-        recipe,
-        language,
-        _spec(recipe.base, {"clip": mova_specs.CLIP}),
-        [_spec(entry, mova_specs.EXPERTS) for entry in recipe.experts],
-        _bert(recipe.gate_text_encoder) if gate is None else gate,
-    )
+    language, gate = _config(recipe.language_model), _config(recipe.gate_text_encoder)
+    if not isinstance(gate, BertConfig):
+        raise UserError(
+            f"{recipe.gate_text_encoder} is a {gate.model_type}, not a BERT: give another"
+        )
+    experts = [_spec(entry, mova_specs.EXPERTS) for entry in recipe.experts]
+    base = _spec(recipe.base, {"clip": mova_specs.CLIP})
+    config = recipe_config(recipe, language, base, experts, gate.to_dict())
     config.image_token_id = language.vocab_size  # of a token that would be added
     return config
 
@@ -94,6 +90,8 @@ def _spec(entry: EncoderEntry, known: Mapping[str, dict[str, Any]]) -> dict[str,
 
 
 def _config(source: str) -> PreTrainedConfig:
+    if source in KNOWN_CONFIGS:
+        return AutoConfig.for_model(**KNOWN_CONFIGS[source])
     folder = Path(source).expanduser()
     if not folder.is_dir():
         folder = hub.download(source, ["config.json"])
@@ -101,11 +99,3 @@ def _config(source: str) -> PreTrainedConfig:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{source} has no config that transformers knows: give another") from error
-
-
-def _bert(source: str) -> dict[str, Any]:
-    config = _config(source)
-    if not isinstance(config, BertConfig):
-        raise UserError(f"{source} is a {config.model_type}, not a BERT: give another")
-    fields: dict[str, Any] = config.to_dict()
-    return fields

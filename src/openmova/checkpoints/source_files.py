@@ -15,19 +15,15 @@ PROJECTOR = "mov_adapter"
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file of an object. Raises UserError that names it if there is none to be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return dict(json.loads(path.read_text(encoding="utf-8")).items())
     except FileNotFoundError as error:
         raise UserError(f"{path.parent.name!r} lacks {path.name}: download it too") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{path.name} is not readable as JSON: download it again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path.name} is not readable as JSON: download it again")
-    return content
 
 
-def optional_config(folder: Path) -> dict[str, Any]:
-    """The config.json of a folder or file of weights; empty where there is none."""
-    path = folder / "config.json"
+def optional_json(path: Path) -> dict[str, Any]:
+    """The same; empty where there is no such file."""
     return read_json(path) if path.is_file() else {}
 
 

@@ -8,7 +8,7 @@ from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.encoders import SPEC_FILE, encoder_conversion
 from openmova.checkpoints.language_models import language_model_conversion
 from openmova.checkpoints.release import has_release_keys, release_conversion
-from openmova.checkpoints.source_files import is_release, optional_config
+from openmova.checkpoints.source_files import is_release, optional_json
 from openmova.checkpoints.tensors import open_tensors
 from openmova.errors import UserError
 
@@ -30,7 +30,7 @@ def find_conversion(
     as they are; question_tokenizer: see `release_conversion`. Raises UserError for a source that is
     damaged or of no known layout.
     """
-    config = optional_config(source)
+    config = optional_json(source / "config.json")
     if config.get("model_type") == "openmova":
         raise UserError(
             f"{source.name!r} is a checkpoint of openmova already: it needs no conversion"
@@ -38,7 +38,7 @@ def find_conversion(
     if (source / SPEC_FILE).is_file():
         raise UserError(f"{source.name!r} was converted already: it needs no conversion")
     tensors = open_tensors(source)
-    if is_release(config) or has_release_keys(tensors.names()):
+    if is_release(config) or has_release_keys(tensors):
         if not source.is_dir():
             raise UserError(
                 f"{source.name!r} holds the released MoVA: give its folder, which has config.json "

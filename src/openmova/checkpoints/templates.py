@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-TEXT = "{text}"
+_RENDERING = (
+    "{% if messages and messages[0]['role'] == 'system' %}"
+    "{% set instruction, messages = messages[0]['content'], messages[1:] %}{% endif %}"
+    "{{ frames['system'].replace('{text}', instruction) }}"
+    "{% for turn in messages %}{% if turn['role'] not in ('user', 'assistant') %}"
+    "{{ raise_exception('a turn is of user or assistant, or of system in front') }}{% endif %}"
+    "{{ frames[turn['role']].replace('{text}', turn['content']) }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ frames['assistant'].split('{text}')[0].rstrip(' ') }}"
+    "{% endif %}"
+)
 
 
-def chat_template(*, system: str, instruction: str, user: str, assistant: str) -> str:
+def chat_template(instruction: str, **frames: str) -> str:
     """The Jinja, for a tokenizer or a processor, that writes a template's prompts.
 
-    system, user, assistant: the text around a turn, with `{text}` for what is said; instruction:
-    what the system says where a conversation has no system turn of its own. The assistant's turn,
-    as far as its text, is what a model continues.
+    frames: of system, user and assistant, the text around a turn, with `{text}` for what is said;
+    instruction: what the system says where a conversation has no system turn of its own. The
+    assistant's turn, as far as its text, is what a model continues.
 
     Contents are texts, as `MovaProcessor` hands them over: a picture is `<image>` and a newline in
     its user's turn. A system turn in the first place replaces the template's own; a turn of another
     role is an error of the template.
     """
-    opening = assistant.split(TEXT)[0].rstrip(" ")
-    return "".join(
-        [
-            "{% if messages and messages[0]['role'] == 'system' %}",
-            _around(system, "messages[0]['content']"),
-            "{% set turns = messages[1:] %}{% else %}",
-            _literal(system.replace(TEXT, instruction)),
-            "{% set turns = messages %}{% endif %}{% for turn in turns %}",
-            "{% if turn['role'] == 'user' %}",
-            _around(user, "turn['content']"),
-            "{% elif turn['role'] == 'assistant' %}",
-            _around(assistant, "turn['content']"),
-            "{% else %}",
-            "{{ raise_exception('a turn is of user or assistant, or of system in front') }}",
-            "{% endif %}{% endfor %}",
-            f"{{% if add_generation_prompt %}}{_literal(opening)}{{% endif %}}",
-        ]
-    )
-
-
-def _around(frame: str, content: str) -> str:
-    """Jinja that writes the frame with an expression's value in the place of its `{text}`."""
-    before, after = frame.split(TEXT)
-    return _literal(before) + f"{{{{ {content} }}}}" + _literal(after)
-
-
-def _literal(text: str) -> str:
-    """Jinja that writes this text, whatever it holds: a string, so that no newline is trimmed."""
-    return f"{{{{ {text!a} }}}}" if text else ""
+    return f"{{% set instruction, frames = {instruction!a}, {frames!a} %}}{_RENDERING}"
 
 
 _VICUNA = {

@@ -7,14 +7,11 @@ Files are mapped, not loaded: safetensors by its own library, PyTorch's (.bin, .
 from __future__ import annotations
 
 import json
-import math
 import re
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -34,31 +31,15 @@ USUAL_NAMES = (
 POINTER = b"version https://git-lfs"
 _SHARD = re.compile(r".+-\d{5}-of-\d{5}\.\w+")
 _NOT_WEIGHTS = ("training_args.bin", "optimizer", "scheduler", "rng_state")
-_REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:class|global):? ([\w.]+)")
-_REFUSED_OPERAND = "Unsupported operand"
+_REFUSED = re.compile(
+    r"(?:GLOBAL|Unsupported class:?|Unsupported global:?) ([\w.]+)|Unsupported operand"
+)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TensorInfo:
-    """A tensor's shape and its dtype's name, such as "bfloat16"."""
+class Tensors(dict[str, Tensor]):
+    """Named tensors, mapped from files or in memory, not to be written to.
 
-    shape: tuple[int, ...]
-    dtype: str
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> TensorInfo:
-        return cls(shape=tuple(tensor.shape), dtype=dtype_name(tensor.dtype))
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * torch_dtype(self.dtype).itemsize
-
-
-class Tensors:
-    """Named tensors, mapped from files or in memory.
-
-    state: not to be written to. file: the file that holds them, relative to the checkpoint, for
-    messages, or one for each name; sizes: the bytes of each file.
+    files: what holds each, relative to the checkpoint, for messages; sizes: the bytes of each file.
     """
 
     def __init__(
@@ -67,32 +48,23 @@ class Tensors:
         file: str | Mapping[str, str] = "memory",
         sizes: Mapping[str, int] | None = None,
     ):
+        super().__init__(state)
+        self.files = dict.fromkeys(state, file) if isinstance(file, str) else dict(file)
         self.sizes = dict(sizes or {})
-        self._state = dict(state)
-        self._names = {name: TensorInfo.of(tensor) for name, tensor in state.items()}
-        self._files = dict.fromkeys(state, file) if isinstance(file, str) else dict(file)
-
-    def names(self) -> Mapping[str, TensorInfo]:
-        """Every tensor there is."""
-        return self._names
 
     def read(self, name: str) -> Tensor:
-        """The tensor on the CPU, not to be written to."""
-        return self._state[name].detach().cpu().contiguous()
-
-    def file(self, name: str) -> str:
-        return self._files[name]
+        """The tensor as it is written."""
+        return self[name].detach().contiguous()
 
 
 def join(parts: Mapping[str, Tensors]) -> Tensors:
     """Several checkpoints as one: the key of a tensor is "part:name"."""
-    state, files, sizes = dict[str, Tensor](), dict[str, str](), dict[str, int]()
+    whole = Tensors({})
     for part, tensors in parts.items():
-        for name in tensors.names():
-            state[f"{part}:{name}"] = tensors._state[name]
-            files[f"{part}:{name}"] = f"{part}/{tensors.file(name)}"
-        sizes |= {f"{part}/{file}": size for file, size in tensors.sizes.items()}
-    return Tensors(state, files, sizes)
+        whole |= {f"{part}:{name}": tensor for name, tensor in tensors.items()}
+        whole.files |= {f"{part}:{name}": f"{part}/{file}" for name, file in tensors.files.items()}
+        whole.sizes |= {f"{part}/{file}": size for file, size in tensors.sizes.items()}
+    return whole
 
 
 def read_manifest(path: Path) -> Tensors:
@@ -101,17 +73,10 @@ def read_manifest(path: Path) -> Tensors:
     The tensors have no values. Raises UserError for another file.
     """
     try:
-        listed = json.loads(path.read_text(encoding="utf-8"))["tensors"]
-        state = {
-            name: torch.empty(
-                fields["shape"],
-                dtype=torch_dtype(
-                    fields.get("dtype_in_hub_checkpoint") or fields.get("dtype", "bfloat16")
-                ),
-                device="meta",
-            )
-            for name, fields in listed.items()
-        }
+        state = {}
+        for name, fields in json.loads(path.read_text(encoding="utf-8"))["tensors"].items():
+            dtype = fields.get("dtype_in_hub_checkpoint") or fields.get("dtype", "bfloat16")
+            state[name] = torch.empty(fields["shape"], dtype=torch_dtype(dtype), device="meta")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise UserError(
             f"{path.name} is no manifest that can be read: it must hold "
@@ -142,31 +107,64 @@ def open_tensors(path: Path) -> Tensors:
         return _open_file(path)
     if not path.is_dir():
         raise UserError(f"{path.name!r} is no file and no folder: check the path of the source")
-    for name in USUAL_NAMES:
-        if (path / name).is_file():
-            return _open_index(path / name) if name.endswith(".json") else _open_file(path / name)
-    if indices := sorted(path.glob("*.index.json")):
-        return _open_index(indices[0])
-    return _open_numbered(path)
+    for found in (*(path / name for name in USUAL_NAMES), *sorted(path.glob("*.index.json"))):
+        if found.is_file():
+            return _open_index(found) if found.suffix == ".json" else _open_file(found)
+    return _join_shards(_numbered_files(path))
 
 
-def _join_shards(files: list[Path], weight_map: Mapping[str, str] | None = None) -> Tensors:
+def _open_index(index: Path) -> Tensors:
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = sorted({str(file) for file in weight_map.values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{index.name} is no index of shards: download it again") from error
+    beside = {file.name for file in index.parent.iterdir() if file.is_file()}
+    if missing := [file for file in files if file not in beside]:
+        raise UserError(
+            f"the checkpoint lacks {', '.join(missing)}, which {index.name} promises beside it: "
+            "download it"
+        )
+    return _join_shards([index.parent / file for file in files], weight_map)
+
+
+def _numbered_files(folder: Path) -> list[Path]:
+    """The shards whose names are numbered, or the folder's only file of weights."""
+    for suffixes in ((".safetensors",), PICKLES):
+        files = sorted(
+            file
+            for file in folder.iterdir()
+            if file.suffix in suffixes and not file.name.startswith(_NOT_WEIGHTS)
+        )
+        shards = [file for file in files if _SHARD.fullmatch(file.name)]
+        if shards or len(files) == 1:
+            return shards or files
+        if files:
+            names = ", ".join(file.name for file in files[:4])
+            raise UserError(f"{folder.name!r} holds several files of weights ({names}): name one")
+    raise UserError(
+        f"{folder.name!r} holds no weights (.safetensors, .bin, .pth, .pt): check the source"
+    )
+
+
+def _join_shards(files: Sequence[Path], weight_map: Mapping[str, str] | None = None) -> Tensors:
     """Tensors of several files in one folder. The index, where there is one, is complete."""
-    listed = weight_map or {}
-    state, homes, sizes = dict[str, Tensor](), dict[str, str](), dict[str, int]()
+    listed, whole = weight_map or {}, Tensors({})
     for path in files:
         shard = _open_file(path)
-        sizes |= shard.sizes
-        for name in shard.names():
+        whole.sizes |= shard.sizes
+        for name, tensor in shard.items():
             if listed.get(name, path.name) != path.name:
                 continue  # a copy: the index names the other file
-            if name in homes:
-                raise UserError(f"{name} is in {homes[name]} and in {path.name}: keep one of them")
-            state[name], homes[name] = shard._state[name], path.name
+            if name in whole:
+                raise UserError(
+                    f"{name} is in {whole.files[name]} and in {path.name}: keep one of them"
+                )
+            whole[name], whole.files[name] = tensor, path.name
     for name, file in listed.items():
-        if name not in homes:
+        if name not in whole:
             raise UserError(f"{file} lacks {name}, which the index promises: download it again")
-    return Tensors(state, homes, sizes)
+    return whole
 
 
 def _open_file(path: Path) -> Tensors:
@@ -180,16 +178,11 @@ def _open_file(path: Path) -> Tensors:
             raise UserError(
                 f"{path.name} is a Git LFS pointer, not the weights: run git lfs pull in its folder"
             )
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
-    return Tensors(read(path), path.name, {path.name: path.stat().st_size})
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Mapped tensors. Raises UserError that names a file which is damaged or cut short."""
     try:
-        return load_file(path)
+        state = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except (OSError, SafetensorError) as error:
-        raise damaged(path, reason(error)) from error
+        raise _damaged(path, reason(error)) from error
+    return Tensors(state, path.name, {path.name: path.stat().st_size})
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -201,16 +194,30 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", mmap=_can_map(path), weights_only=True)
     except UnpicklingError as error:
-        raise _refusal(path, str(error)) from error
+        if (found := _REFUSED.search(str(error))) is None:
+            raise _damaged(path, "its pickle is broken, or it is no PyTorch file") from error
+        raise UserError(
+            f"{path.name} was not loaded, because its pickle asks for {found[1] or 'something'}, "
+            "which is no tensor and might run code: take the file from a source that you trust, as "
+            "a state dict or safetensors"
+        ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
         # What torch raises for a damaged file depends on where the damage is.
-        raise damaged(path, "it can't be read as a PyTorch file, or is cut short") from error
-    while isinstance(content, Mapping):
-        if any(isinstance(value, Tensor) for value in content.values()):
-            _check_state(path, content)
-            return dict(content)
+        raise _damaged(path, "it can't be read as a PyTorch file, or is cut short") from error
+    while isinstance(content, Mapping) and not any(isinstance(v, Tensor) for v in content.values()):
         content = next((content[name] for name in WRAPPERS if name in content), None)
-    raise UserError(f"{path.name} holds no tensors by name: give a state dict")
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path.name} holds no tensors by name: give a state dict")
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise UserError(
+                f"{path.name}: {name} is no tensor ({type(tensor).__name__}): give a state dict"
+            )
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            raise UserError(
+                f"{path.name}: {name} is a sparse or quantised tensor: save it as a plain one"
+            )
+    return dict(content)
 
 
 def _can_map(path: Path) -> bool:
@@ -221,66 +228,5 @@ def _can_map(path: Path) -> bool:
         return all(record.compress_type == zipfile.ZIP_STORED for record in archive.infolist())
 
 
-def _check_state(path: Path, state: Mapping[Any, Any]) -> None:
-    """Raises UserError if a state dict holds anything but plain tensors by name."""
-    for name, tensor in state.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise UserError(
-                f"{path.name}: {name} is no tensor ({type(tensor).__name__}): give a state dict"
-            )
-        if tensor.layout != torch.strided or tensor.is_quantized:
-            raise UserError(
-                f"{path.name}: {name} is a sparse or quantised tensor: save it as a plain one"
-            )
-
-
-def _refusal(path: Path, said: str) -> UserError:
-    found = _REFUSED_GLOBAL.search(said)
-    if found is None and _REFUSED_OPERAND not in said:
-        return damaged(path, "its pickle is broken, or it is no PyTorch file")
-    what = found[1] or found[2] if found else "something"
-    return UserError(
-        f"{path.name} was not loaded, because its pickle asks for {what}, which is no tensor and "
-        "might run code: take the file from a source that you trust, as a state dict or safetensors"
-    )
-
-
-def damaged(path: Path, what: str) -> UserError:
+def _damaged(path: Path, what: str) -> UserError:
     return UserError(f"{path.name} is damaged, {what}: download it again")
-
-
-def _open_index(index: Path) -> Tensors:
-    try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        files = sorted({str(file) for file in weight_map.values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{index.name} is no index of shards: download it again") from error
-    for file in files:
-        if Path(file).name != file:
-            raise UserError(f"{index.name} names {file!r}, which is no file beside it")
-    if missing := [file for file in files if not (index.parent / file).is_file()]:
-        raise UserError(
-            f"the checkpoint lacks {', '.join(missing)}, which {index.name} names: download it"
-        )
-    return _join_shards([index.parent / file for file in files], weight_map)
-
-
-def _open_numbered(folder: Path) -> Tensors:
-    """The shards whose names are numbered, or the folder's only file of weights."""
-    for suffixes in ((".safetensors",), PICKLES):
-        files = sorted(
-            file
-            for file in folder.iterdir()
-            if file.suffix in suffixes and not file.name.startswith(_NOT_WEIGHTS)
-        )
-        shards = [file for file in files if _SHARD.fullmatch(file.name)]
-        if shards:
-            return _join_shards(shards)
-        if len(files) == 1:
-            return _open_file(files[0])
-        if files:
-            names = ", ".join(file.name for file in files[:4])
-            raise UserError(f"{folder.name!r} holds several files of weights ({names}): name one")
-    raise UserError(
-        f"{folder.name!r} holds no weights (.safetensors, .bin, .pth, .pt): check the source"
-    )

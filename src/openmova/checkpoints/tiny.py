@@ -6,8 +6,6 @@ no download and knows nothing.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import BertTokenizer, GenerationConfig, PreTrainedTokenizerFast
@@ -24,17 +22,13 @@ TEMPLATE = (
     "{% for turn in messages %}<{{ turn['role'] }}>{{ turn['content'] }}<end>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
-EXPERTS: dict[str, dict[str, Any]] = {
-    "text": {"kind": "vit", "width": 24, "layers": 1, "heads": 2, "mlp": 32, "patch": 8},
-    "chart": {"kind": "vit", "width": 16, "layers": 1, "heads": 2, "mlp": 32, "patch": 8},
-    "location": {"kind": "vit", "width": 16, "layers": 1, "heads": 2, "mlp": 32, "patch": 8},
-}
+EXPERT_WIDTHS = {"text": 24, "chart": 16, "location": 16}
 
 
 def tiny_mova(seed: int = 0) -> tuple[MovaForConditionalGeneration, MovaProcessor]:
     """The model, in float32 with all experts built, and its processor: a function of the seed."""
     tokenizer = _tokenizer()
-    config = _config(len(tokenizer), tokenizer)
+    config = _config(tokenizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = MovaForConditionalGeneration(config)
@@ -50,15 +44,17 @@ def tiny_mova(seed: int = 0) -> tuple[MovaForConditionalGeneration, MovaProcesso
     return model, MovaProcessor.from_config(config, tokenizer, questions, max_side=128)
 
 
-def _config(vocabulary: int, tokenizer: PreTrainedTokenizerFast) -> MovaConfig:
+def _config(tokenizer: PreTrainedTokenizerFast) -> MovaConfig:
+    sizes = {"layers": 1, "heads": 2, "mlp": 32, "patch": 8, "size": 64, "view_size": 64}
     experts = [
-        {"name": name, "descriptions": list(DESCRIPTIONS[name]), **_view(keywords)}
-        for name, keywords in EXPERTS.items()
+        {"kind": "vit", "name": name, "descriptions": list(DESCRIPTIONS[name]), "width": width}
+        | sizes
+        for name, width in EXPERT_WIDTHS.items()
     ]
     return MovaConfig(
         text_config={
             "model_type": "llama",
-            "vocab_size": vocabulary,
+            "vocab_size": len(tokenizer),
             "hidden_size": WIDTH,
             "intermediate_size": 2 * WIDTH,
             "num_hidden_layers": 2,
@@ -83,7 +79,7 @@ def _config(vocabulary: int, tokenizer: PreTrainedTokenizerFast) -> MovaConfig:
         experts=experts,
         adapter={
             "width": WIDTH,
-            "expert_channels": tuple(k.get("width") or k["channels"] for k in EXPERTS.values()),
+            "expert_channels": tuple(EXPERT_WIDTHS.values()),
             "text_width": WIDTH,
             "output_width": WIDTH,
             "grid": GRID,
@@ -101,12 +97,6 @@ def _config(vocabulary: int, tokenizer: PreTrainedTokenizerFast) -> MovaConfig:
         routing={"grid": (2, 2), "instruction": INSTRUCTION, "max_new_tokens": 8},
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
     )
-
-
-def _view(keywords: dict[str, Any]) -> dict[str, Any]:
-    """An expert's keywords, with the size of what it looks at."""
-    sizes = {"size": 64, "view_size": 64} if keywords["kind"] == "vit" else {"size": 64}
-    return {**keywords, **sizes}
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:

@@ -16,7 +16,7 @@ from openmova.cli.options import AsJson, BadShare, BatchSize, DataFormat, ImageF
 from openmova.errors import UserError
 
 if TYPE_CHECKING:
-    from openmova.annotate.probes import AnnotationSettings
+    from openmova.annotate.selection import AnnotationSettings
 
 EXAMPLES = """\b
 Examples:
@@ -181,7 +181,7 @@ def _settings(
     named: dict[str, str], model: str | None, *, combinations: bool, **others: Any
 ) -> AnnotationSettings:
     """What was asked for. Raises UserError if a probe has no model, or is none."""
-    from openmova.annotate.probes import BASE, AnnotationSettings, probes_of
+    from openmova.annotate.selection import BASE, AnnotationSettings, probes_of
     from openmova.checkpoints.locate import checkpoint_folder
     from openmova.model.configuration_mova import MovaConfig
 

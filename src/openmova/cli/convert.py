@@ -15,7 +15,6 @@ from openmova.errors import UserError
 
 if TYPE_CHECKING:
     from openmova.checkpoints.plan import Plan
-    from openmova.checkpoints.tensors import Tensors
 
 DTYPES = ("bfloat16", "float16", "float32")
 EXAMPLES = """\b
@@ -88,8 +87,7 @@ def convert(
 
         quiet_libraries(downloads=True)
     if manifest is not None:
-        listed = read_manifest(manifest)
-        _tell(plan_release({}, listed)[1], listed, as_json)
+        _tell(plan_release({}, read_manifest(manifest))[1], as_json)
         return
     assert source is not None
     path = _local(source, yes)
@@ -97,7 +95,7 @@ def convert(
         path, kind=kind, name=name, dtype=dtype, question_tokenizer=question_tokenizer
     )
     if dry_run:
-        _tell(conversion.plan, conversion.tensors, as_json)
+        _tell(conversion.plan, as_json)
         return
     assert target is not None
     told: dict[str, Any] = {"folder": str(target)}
@@ -126,17 +124,18 @@ def _local(source: str, yes: bool) -> Path:
     return source_path(source)
 
 
-def _tell(plan: Plan, tensors: Tensors, as_json: bool) -> None:
+def _tell(plan: Plan, as_json: bool) -> None:
     """The bookkeeping; what does not fit is an error, after it was told."""
+    found = plan.to_dict()
     _say(
-        f"{len(plan.consumed)} tensors are taken, {len(plan.dropped)} are not needed; "
+        f"{len(found['consumed'])} tensors are taken, {len(plan.dropped)} are not needed; "
         f"{len(plan.unfilled)} unfilled, {len(plan.mismatched)} mismatched, "
         f"{len(plan.unknown)} unknown; {plan.nbytes / 1e9:.1f} GB to write",
         as_json,
     )
     if as_json:
-        typer.echo(json.dumps(plan.to_dict(), ensure_ascii=False))
-    plan.check(tensors)
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    plan.check()
 
 
 def _say(line: str, as_json: bool) -> None:

@@ -74,19 +74,18 @@ def check(
     each: Counter[str] = Counter()
     domains: Counter[str] = Counter()
     ids: set[str] = set()
-    for index, open_sample in _read_ahead(
-        samples, range(len(samples)) if indices is None else indices
-    ):
+    for sample in _read_ahead(samples, range(len(samples)) if indices is None else indices):
         report.looked_at += 1
         try:
-            sample = open_sample()
+            if isinstance(sample, BadSample):
+                raise sample
             if experts is not None:
                 check_experts(sample, experts)
-            found = _numbers(sample, measure)
+            lengths = _numbers(sample, measure)
         except BadSample as bad:
-            report.bad.append({"id": bad.id or samples.label(index), "reason": bad.reason})
+            report.bad.append({"id": bad.id or sample.id, "reason": bad.reason})
             continue
-        for name, value in found.items():
+        for name, value in lengths.items():
             numbers.setdefault(name, []).append(value)
         named.update(sample.experts or ())
         each["not annotated" if sample.experts is None else str(len(sample.experts))] += 1
@@ -95,7 +94,9 @@ def check(
         report.routing += sample.routing
         report.repeated_ids += sample.id in ids
         ids.add(sample.id)
-    report.numbers = {name: _quantiles(values) for name, values in numbers.items()}
+    for name, values in numbers.items():
+        found = np.percentile(values, [*QUANTILES.values()], method="inverted_cdf")
+        report.numbers[name] = dict(zip(QUANTILES, map(int, found), strict=True))
     if measure is not None:
         report.over = sum(count > max_tokens for count in numbers.get("tokens", ()))
     report.experts = dict(named.most_common())
@@ -104,51 +105,37 @@ def check(
     return report
 
 
-def _read_ahead(
-    samples: Samples, indices: Iterable[int]
-) -> Iterator[tuple[int, Callable[[], Sample]]]:
-    """Of each index, what gives the sample with its picture or raises BadSample. Pictures are
-    decoded on all cores, some samples ahead."""
+def _read_ahead(samples: Samples, indices: Iterable[int]) -> Iterator[Sample | BadSample]:
+    """The samples with their pictures, which are decoded on all cores, some samples ahead. The
+    records are read here, for a stream has one reader."""
     threads = os.cpu_count() or 1
-    queue: deque[tuple[int, Future[Sample]]] = deque()
+    queue: deque[Future[Sample | BadSample]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for index in indices:
-            queue.append((index, _submit(pool, samples, index)))
+            queue.append(pool.submit(_opened, samples.get(index)))
             if len(queue) > 2 * threads:
-                first, future = queue.popleft()
-                yield first, future.result
-        for first, future in queue:
-            yield first, future.result
+                yield queue.popleft().result()
+        for future in queue:
+            yield future.result()
 
 
-def _submit(pool: ThreadPoolExecutor, samples: Samples, index: int) -> Future[Sample]:
-    """The record is read here, for a stream has one reader."""
+def _opened(sample: Sample | BadSample) -> Sample | BadSample:
     try:
-        return pool.submit(samples[index].open)
+        return sample if isinstance(sample, BadSample) else sample.open()
     except BadSample as bad:
-        failed: Future[Sample] = Future()
-        failed.set_exception(bad)
-        return failed
-
-
-def _quantiles(values: Sequence[int]) -> dict[str, int]:
-    found = np.percentile(values, [*QUANTILES.values()], method="inverted_cdf")
-    return dict(zip(QUANTILES, map(int, found), strict=True))
+        return bad
 
 
 def _numbers(sample: Sample, measure: Measure | None) -> dict[str, int]:
     """The lengths of one sample that has its picture decoded."""
-    found = {
-        "turns": len(sample.turns),
-        "characters asked": _characters(sample, "user"),
-        "characters answered": _characters(sample, "assistant"),
-    }
+    asked, answered = (
+        sum(len(turn.text) for turn in sample.turns if turn.role == role)
+        for role in ("user", "assistant")
+    )
+    found = {"turns": len(sample.turns)}
+    found |= {"characters asked": asked, "characters answered": answered}
     if isinstance(sample.image, Image.Image):
         found["longest side of the picture"] = max(sample.image.size)
     if measure is not None:
         found["tokens"], found["tokens of answers"] = measure(sample)
     return found
-
-
-def _characters(sample: Sample, role: str) -> int:
-    return sum(len(turn.text) for turn in sample.turns if turn.role == role)

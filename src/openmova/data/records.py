@@ -52,7 +52,12 @@ def parse_record(record: Mapping[str, Any], *, id: str, source: str, images: Pat
         turns, marked = _turns(record)
         if marked and image is None:
             raise BadSample(f"its text has {MARKER}, but there is no image")
-        experts = _field(record, "experts", _is_names, "a list of names")
+        experts = _field(
+            record,
+            "experts",
+            lambda v: isinstance(v, (list, tuple)) and all(isinstance(name, str) for name in v),
+            "a list of names",
+        )
         return Sample(
             id=id,
             image=image,
@@ -73,10 +78,6 @@ def _field(
     if value is not None and not fits(value):
         raise BadSample(f"its {key!r} is {_short(value)}: give {remedy}")
     return value
-
-
-def _is_names(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
 
 
 def _turns(record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], bool]:

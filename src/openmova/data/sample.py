@@ -49,7 +49,24 @@ class Sample:
     routing: bool = False
 
     def __post_init__(self) -> None:
-        _check_turns(self.turns)
+        turns = self.turns
+        if not turns:
+            raise BadSample("no turns: a sample has a question and an answer")
+        for number, turn in enumerate(turns):
+            expected = ("user", "assistant")[number % 2]
+            if turn.role != expected:
+                raise BadSample(
+                    f"turn {number + 1} is of {turn.role!r}, not of {expected!r}: user and "
+                    "assistant take turns, the user begins"
+                )
+            if turn.role == "assistant" and not turn.text.strip():
+                raise BadSample(f"the answer in turn {number + 1} is empty")
+            try:
+                turn.text.encode()
+            except UnicodeEncodeError:
+                raise BadSample(f"turn {number + 1} holds what is no UTF-8 text") from None
+        if turns[-1].role != "assistant":
+            raise BadSample("the last turn is the user's: there is no answer to learn")
         if self.experts is not None and len(set(self.experts)) < len(self.experts):
             raise BadSample(f"an expert is named twice: {', '.join(self.experts)}")
 
@@ -74,23 +91,3 @@ def check_experts(sample: Sample, experts: Collection[str]) -> None:
         if name not in experts:
             reason = f"unknown expert {name!r}: {nearest(name, experts)}"
             raise BadSample(reason, id=sample.id, source=sample.source)
-
-
-def _check_turns(turns: tuple[Turn, ...]) -> None:
-    if not turns:
-        raise BadSample("no turns: a sample has a question and an answer")
-    for number, turn in enumerate(turns):
-        expected = ("user", "assistant")[number % 2]
-        if turn.role != expected:
-            raise BadSample(
-                f"turn {number + 1} is of {turn.role!r}, not of {expected!r}: user and assistant "
-                "take turns, the user begins"
-            )
-        if turn.role == "assistant" and not turn.text.strip():
-            raise BadSample(f"the answer in turn {number + 1} is empty")
-        try:
-            turn.text.encode()
-        except UnicodeEncodeError:
-            raise BadSample(f"turn {number + 1} holds what is no UTF-8 text") from None
-    if turns[-1].role != "assistant":
-        raise BadSample("the last turn is the user's: there is no answer to learn")

@@ -52,6 +52,13 @@ class Samples(ABC):
         except BadSample as bad:
             raise bad.of(id=label, source=self.name) from None
 
+    def get(self, index: int) -> Sample | BadSample:
+        """The sample, or why there is none that can be used."""
+        try:
+            return self[index]
+        except BadSample as bad:
+            return bad
+
 
 class RecordList(Samples):
     """Records in memory: a JSON array, or what a test or a generator made."""

@@ -111,7 +111,11 @@ class OpenMova(lmms):
             usage = self._usage(chosen)
             journal.finish({"routing": usage})
         _log(list(rows.values()), usage)
-        return [_result(rows[_key(request)]) for request in requests]
+        kept = [rows[_key(request)] for request in requests]
+        return [
+            GenerationResult(row["answer"], TokenCounts(output_tokens=row["tokens"]))
+            for row in kept
+        ]
 
     def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
         raise UserError("openmova writes answers: give a task of output_type generate_until")
@@ -219,10 +223,6 @@ def _until(text: str, stops: str | Sequence[str] | None) -> str:
         if stop and stop != FILLER:
             text = text.partition(stop)[0]
     return text
-
-
-def _result(row: Row) -> GenerationResult:
-    return GenerationResult(row["answer"], TokenCounts(output_tokens=row["tokens"]))
 
 
 def _log(rows: Sequence[Row], usage: dict[str, dict[str, Any]]) -> None:

@@ -167,8 +167,7 @@ def square_view(
 ) -> Tensor:
     """The usual view: crop, pad to a square with the mean colour, resize, normalise.
 
-    images: uint8 [B, 3, H, W]; sizes: integer [B, 2]. Returns float32 [B, 3, *size].
-    Raises ValueError as `crop` does.
+    Takes what Expert.view does. Returns float32 [B, 3, *size].
     """
     fill = [int(255 * value) for value in mean]
     views = [

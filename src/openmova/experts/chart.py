@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, permutations
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from openmova.experts.base import Expert
 from openmova.experts.chart_axis import (
     Label,
     columns,
@@ -33,9 +32,10 @@ from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, fi
 from openmova.experts.chart_ink import is_doubtful, specks, unread
 from openmova.experts.chart_text import chart_text
 from openmova.experts.lite import Lite2Encoder
-from openmova.experts.text import Line, TextExpert
+from openmova.experts.spec_files import FileExpert
+from openmova.experts.text import Line, TextExpert, without_mask
 from openmova.experts.text_lines import Box
-from openmova.experts.token_codes import WIDTH
+from openmova.experts.token_codes import WIDTH, WordOptions
 
 THRESHOLD = 0.3
 """Heat from which a peak is a mark."""
@@ -70,44 +70,26 @@ class Chart(NamedTuple):
         return chart_text(self.labels, self.series, self.values, self.span)
 
 
-class ChartExpert(Expert):
-    """Head, reader, and the tokens of what they found in the cells of a map.
+class ChartExpert(FileExpert):
+    """Head and reader.
 
     Args:
-        tokenizer: path of the language model's tokenizer.json.
-        width: of a token's code; the language model's own loses nothing.
-        grid: of the map. rows: which of its rows the text may fill, from the first to before the
-            second; None: all.
         reader: other keywords of the text expert that reads the labels.
+        words: see WordExpert.
     """
 
     frame = "none"
 
     def __init__(
-        self,
-        *,
-        name: str,
-        descriptions: Sequence[str],
-        tokenizer: str,
-        width: int = WIDTH,
-        grid: Sequence[int] = (24, 24),
-        rows: Sequence[int] | None = None,
-        reader: Mapping[str, Any] | None = None,
-        folder: Path | None = None,
+        self, *, reader: Mapping[str, Any] | None = None, **words: Unpack[WordOptions]
     ) -> None:
-        super().__init__(name=name, descriptions=descriptions, channels=width)
-        self.grid, self.rows = (grid[0], grid[1]), rows
-        told: dict[str, Any] = {"name": name, "descriptions": descriptions, "tokenizer": tokenizer}
-        told["width"] = width
-        self.reader = TextExpert(**told, **(reader or {}), folder=folder)
+        name, descriptions = words["name"], words["descriptions"]
+        super().__init__(name=name, descriptions=descriptions, channels=words.get("width", WIDTH))
+        self.reader = TextExpert(**words, **(reader or {}))
         self.encoder = Lite2Encoder(
             name=name, descriptions=descriptions, size=VIEW, stages=list(STAGES)
         )
         self.head = ChartHead(self.encoder.channels)
-
-    @classmethod
-    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
-        return cls(**keywords, folder=folder)
 
     @classmethod
     def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
@@ -122,8 +104,7 @@ class ChartExpert(Expert):
 
     def forward(self, view: Tensor) -> Tensor:
         """uint8 [B, 4, S, S] -> [B, width, *grid]: token codes of the chart's data."""
-        texts = [self.text(self.look(picture)) for picture in view]
-        return self.reader.codes.write(texts, self.grid, self.rows).to(view.device)
+        return self.reader.write([self.text(self.look(p)) for p in view]).to(view.device)
 
     def read(self, images: Tensor, sizes: Tensor) -> list[Chart | None]:
         """The data of each picture, for uint8 [B, 3, H, W] and integer [B, 2]."""
@@ -136,8 +117,7 @@ class ChartExpert(Expert):
 
     def look(self, view: Tensor) -> Chart | None:
         """The data in one view uint8 [4, S, S]; the texts are read only where marks are."""
-        height, width = (int(view[3].amax(axis).count_nonzero()) for axis in (1, 0))
-        picture = view[:3, :height, :width]
+        picture = without_mask(view)
         marks = self.marks(picture)
         if len(marks) < LEAST:
             return None

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 
 from openmova.experts.text import Line
-from openmova.experts.text_lines import Box
 
 _NUMBER = re.compile(r"([-+]?)(\d[\d,.]*|\.\d+)(?:[eE]([-+]?\d+))?(%|k|K|M|bn|B|m)?")
 _FACTORS = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "bn": 1e9, "B": 1e9}
@@ -227,13 +226,8 @@ def _stacks(lines: Sequence[Line]) -> list[Line]:
                 and near[0] < line.box.x < near[2]
                 and abs(near[1] - bottom) < lower.box.height
             ):
-                box = Box(
-                    x=lower.box.x,
-                    y=(min(top, near[1]) + near[3]) / 2,
-                    width=near[3] - min(top, near[1]),
-                    height=lower.box.height,
-                    angle=lower.box.angle,
-                )
+                end = min(top, near[1])
+                box = lower.box._replace(y=(end + near[3]) / 2, width=near[3] - end)
                 stacks[i] = Line(f"{lower.text} {line.text}", lower.score, box)
                 break
         else:
@@ -275,15 +269,12 @@ def labels_beside(lines: Sequence[Line], marks: Sequence[float], right: float) -
                 break
         else:
             rows.append([line])
-    return [
-        Label(_tidy(" ".join(line.text for line in row)), median(line.box.y for line in row))
-        for row in rows
-    ]
-
-
-def _tidy(text: str) -> str:
-    """Without what was read of a tick beside it."""
-    return text.rstrip(' -–—_|"') or text
+    labels = []
+    for row in rows:
+        text = " ".join(line.text for line in row)
+        text = text.rstrip(' -–—_|"') or text  # a tick may stand beside it
+        labels.append(Label(text, median(line.box.y for line in row)))
+    return labels
 
 
 def _parts(line: Line, marks: Sequence[float]) -> list[Label]:
@@ -311,7 +302,7 @@ def _parts(line: Line, marks: Sequence[float]) -> list[Label]:
 
 def is_tilted(line: Line) -> bool:
     """Whether a text is not level."""
-    return abs(math.sin(line.box.angle)) > LEVEL
+    return line.box.tilt > LEVEL
 
 
 def _spacing(places: Sequence[float]) -> float:

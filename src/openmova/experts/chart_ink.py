@@ -37,7 +37,7 @@ MOST = 40
 
 def is_doubtful(line: Line) -> bool:
     """A character that was read as turned by 90 degrees: a digit alone is higher than wide."""
-    return abs(math.sin(line.box.angle)) > TURNED and len(line.text) == 1
+    return line.box.tilt > TURNED and len(line.text) == 1
 
 
 Region = tuple[float, float, float, float]
@@ -46,7 +46,7 @@ Region = tuple[float, float, float, float]
 
 def specks(picture: Tensor, lines: Sequence[Line], region: Region) -> list[Box]:
     """Boxes of what may be a text in a region of a picture uint8 [3, h, w], and is in no line."""
-    upright = [line.box for line in lines if abs(math.sin(line.box.angle)) < LEVEL]
+    upright = [line.box for line in lines if line.box.tilt < LEVEL]
     if not upright:
         return []
     high = INKY * median(box.height for box in upright)
@@ -58,14 +58,9 @@ def specks(picture: Tensor, lines: Sequence[Line], region: Region) -> list[Box]:
     if ink.numel() == 0:
         return []
     wide = F.max_pool2d(ink[None], (1, 2 * reach + 1), 1, (0, reach))[0].numpy() > 0
-    edges = np.diff(np.pad(wide, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    _, ends = np.nonzero(edges == -1)
-    if len(rows) == 0:
-        return []
-    labels = components(rows, starts, ends, wide.shape[1])
+    rows, starts, ends, labels = components(wide)
     found = []
-    for label in range(labels.max() + 1):
+    for label in np.unique(labels):
         own = labels == label
         left, right = starts[own].min() + reach, ends[own].max() - reach
         top, bottom = rows[own].min(), rows[own].max() + 1
@@ -84,7 +79,7 @@ def unread(
     They are level, or turned by 90 degrees, as those of the row are; none is found in a row that is
     tilted otherwise.
     """
-    tilts = [abs(math.sin(line.box.angle)) for line in row]
+    tilts = [line.box.tilt for line in row]
     if not row or len(marks) < 2 or not (max(tilts) < LEVEL or min(tilts) > TURNED):
         return []
     is_turned = tilts[0] > TURNED

@@ -14,12 +14,20 @@ from typing import Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+from transformers.activations import ACT2FN
 
 from openmova.errors import UserError
 from openmova.experts.base import tokens_to_map
-from openmova.experts.transformer import Mlp, attention, check_sizes, count_layers
+from openmova.experts.transformer import (
+    attend,
+    check_sizes,
+    count_layers,
+    make_mlp,
+    prepend_class_token,
+    resize_grid,
+    split_heads,
+)
 from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
 
 NORM_EPS = 1e-5
@@ -35,9 +43,8 @@ class Embeddings(nn.Module):
         self.position_embedding = nn.Embedding(1 + grid * grid, width)
 
     def forward(self, view: Tensor) -> Tensor:
-        patches = self.patch_embedding(view).flatten(2).transpose(1, 2)  # [B, n * n, C]
-        first = self.class_embedding.expand(len(view), 1, -1)
-        return torch.cat([first, patches], dim=1) + self.position_embedding.weight
+        tokens = prepend_class_token(self.class_embedding, self.patch_embedding(view))
+        return tokens + self.position_embedding.weight  # [B, 1 + n * n, C]
 
 
 class SelfAttention(nn.Module):
@@ -50,13 +57,8 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        mixed = attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads)
-        return self.out_proj(mixed)
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """CLIP's approximation of GELU."""
-    return x * torch.sigmoid(1.702 * x)
+        layers = (self.q_proj, self.k_proj, self.v_proj)
+        return self.out_proj(attend(*(split_heads(layer(x), self.heads) for layer in layers)))
 
 
 class Layer(nn.Module):
@@ -64,7 +66,7 @@ class Layer(nn.Module):
         super().__init__()
         self.self_attn = SelfAttention(width, heads)
         self.layer_norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = Mlp(width, mlp, quick_gelu)
+        self.mlp = make_mlp(width, mlp, activation=ACT2FN["quick_gelu"])
         self.layer_norm2 = nn.LayerNorm(width, eps=NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,9 +128,8 @@ class ClipEncoder(PictureExpert):
 def resize_positions(table: Tensor, grid: int) -> Tensor:
     """A position table [1 + n * n, C] for a grid of another side: [1 + grid * grid, C].
 
-    The class token's row is kept, the others are resized as a square map: bicubic, in float32,
-    without antialiasing. The result has the table's dtype. Raises UserError if the table's rows
-    are no class token and a square grid.
+    The class token's row is kept, the others are resized. Raises UserError if the table's rows are
+    no class token and a square grid.
     """
     side = math.isqrt(max(len(table) - 1, 0))
     if side < 1 or side * side != len(table) - 1:
@@ -136,6 +137,4 @@ def resize_positions(table: Tensor, grid: int) -> Tensor:
             f"a position table of {len(table)} rows is no class token and a square grid; "
             "give a checkpoint whose pictures are square"
         )
-    patches = table[1:].float().T.unflatten(1, (side, side))  # [C, n, n]
-    resized = F.interpolate(patches[None], (grid, grid), mode="bicubic", align_corners=False)[0]
-    return torch.cat([table[:1], resized.flatten(1).T.to(table.dtype)])
+    return torch.cat([table[:1], resize_grid(table[1:], grid)])

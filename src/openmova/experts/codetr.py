@@ -18,14 +18,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.errors import UserError
-from openmova.experts.transformer import check_sizes
-from openmova.experts.views import PictureExpert, PictureOptions
-from openmova.experts.vitdet import (
+from openmova.experts.transformer import (
     LAYER_NORM_EPS,
     PatchEmbedding,
     ViTBlock,
+    attend,
+    check_sizes,
     make_neck,
+    resize_grid,
+    split_heads,
 )
+from openmova.experts.views import PictureExpert, PictureOptions
 
 OUT_NORM_EPS = 1e-5
 ROTARY_SPAN = 16
@@ -71,16 +74,10 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rotary: Rotary) -> Tensor:
         """[b, h, w, C] -> the same."""
         tokens = x.flatten(1, 2)
-        q, k, v = (
-            y.unflatten(2, (self.heads, -1)).transpose(1, 2)  # [b, n, N, D]
-            for y in (
-                self.q_proj(tokens) + self.q_bias,
-                self.k_proj(tokens),
-                self.v_proj(tokens) + self.v_bias,
-            )
-        )
-        y = F.scaled_dot_product_attention(rotary(q), rotary(k), v)
-        return self.proj(y.transpose(1, 2).reshape(x.shape))
+        q = split_heads(self.q_proj(tokens) + self.q_bias, self.heads)
+        k = split_heads(self.k_proj(tokens), self.heads)
+        v = split_heads(self.v_proj(tokens) + self.v_bias, self.heads)
+        return self.proj(attend(rotary(q), rotary(k), v).view(x.shape))
 
 
 class SwiGlu(nn.Module):
@@ -132,7 +129,7 @@ class CoDetrEncoder(PictureExpert):
         super().__init__(channels=neck, view_size=view_size, **picture)
         self.size, self.window, self.output_grid = size, window, output_grid
         check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
-        self.grid, self.table, self.head_dim = size // patch, table, width // heads
+        self.grid, self.head_dim = size // patch, width // heads
         if self.head_dim % 4:
             raise UserError(
                 f"the expert {self.name!r} has heads of {self.head_dim} channels, which must be a "
@@ -154,12 +151,7 @@ class CoDetrEncoder(PictureExpert):
 
     def positions(self) -> Tensor:
         """The learned positions on the grid of the layers [1, h, w, C]."""
-        table = self.pos_embed[:, 1:].unflatten(1, (self.table, self.table))
-        if self.table == self.grid:
-            return table
-        wide = table.permute(0, 3, 1, 2).float()
-        resized = F.interpolate(wide, (self.grid, self.grid), mode="bicubic", align_corners=False)
-        return resized.permute(0, 2, 3, 1).to(table.dtype)
+        return resize_grid(self.pos_embed[0, 1:], self.grid).unflatten(0, (self.grid, -1))[None]
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, any, any] -> [B, neck, output_grid, output_grid].

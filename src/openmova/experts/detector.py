@@ -1,92 +1,74 @@
 """Detectors as experts: where things of known classes are, and how many, in words too.
 
-A detector is an ONNX graph for one picture whose heads are those of openmova.experts.boxes. Its map
-carries a short text in token codes (openmova.experts.token_codes), which says how many there are of
-each class and where each one is; beside it the neck's features and, at their place, the scores of
-the classes.
+A detector is an ONNX graph for one picture, NanoDet or PicoDet. At each place of a grid it has a
+score per class, and per side of the box a distribution over distances, whose mean counts in strides
+(generalised focal loss, arXiv 2006.04388, section 3.2). Its map carries a short text in token codes
+(openmova.experts.token_codes), which says how many there are of each class and where each one is.
 
-Shapes: B batch, K classes, h w the map.
+Shapes: B batch, K classes, h w a grid, P = h * w its places, N boxes.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from openmova.experts.base import Expert
-from openmova.experts.boxes import Found, find_things
 from openmova.experts.onnx_session import OnnxSession
-from openmova.experts.spec_files import find_file, save_file
-from openmova.experts.token_codes import WIDTH, TokenCodes
+from openmova.experts.token_codes import WordExpert, WordOptions
 
 LISTED = 12
 """So many things get a line of their own in the text, the largest first."""
+OVERLAP = 0.5
+"""Intersection over union from which the weaker of two boxes of one class is dropped."""
 
 
-class Heads(NamedTuple):
-    """Names of a graph's tensors."""
+class Found(NamedTuple):
+    """A thing in a picture: its class, score, and left, top, right, bottom in pixels."""
 
-    scores: tuple[str, ...]
-    """By growing stride: [1, h * w, K]."""
-    distances: tuple[str, ...]
+    label: int
+    score: float
+    box: tuple[float, float, float, float]
+
+    @property
+    def area(self) -> float:
+        left, top, right, bottom = self.box
+        return (right - left) * (bottom - top)
 
 
-class DetectorExpert(Expert):
+class DetectorExpert(WordExpert):
     """A frozen detector; a subclass names its classes, heads and view.
 
     Args:
-        tokenizer: path of the language model's tokenizer.json.
-        width: of a token's code; the language model's own loses nothing.
         path: of the graph; None: the kind's usual one.
         threshold: score from which a thing is counted.
-        grid: of the map. rows: which of its rows the text may fill, from the first to before the
-            second; None: all.
+        words: see WordExpert.
     """
 
     classes: ClassVar[tuple[str, ...]]
-    usual_path: ClassVar[str]
-    heads: ClassVar[Heads]
-    strides: ClassVar[tuple[int, ...]]
-    usual_threshold: ClassVar[float]
+    heads: ClassVar[Mapping[int, tuple[str, str]]]
+    """Of each stride, growing, the graph's tensors of scores [1, h * w, K] and of distances."""
 
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
-        tokenizer: str,
-        width: int = WIDTH,
         path: str | None = None,
-        threshold: float | None = None,
-        grid: Sequence[int] = (24, 24),
-        rows: Sequence[int] | None = None,
-        folder: Path | None = None,
+        threshold: float = 0.5,
+        **words: Unpack[WordOptions],
     ) -> None:
-        super().__init__(name=name, descriptions=descriptions, channels=width)
-        self.path = path or self.usual_path
-        self.grid, self.rows = (grid[0], grid[1]), rows
-        self.threshold = self.usual_threshold if threshold is None else threshold
-        self.codes = TokenCodes(tokenizer, width, folder)
-        outputs = [*self.heads.scores, *self.heads.distances]
-        self.session = OnnxSession(find_file(self.path, folder), outputs)
-
-    @classmethod
-    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
-        return cls(**keywords, folder=folder)
-
-    @classmethod
-    def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
-        return find_file(keywords.get("path") or cls.usual_path, folder).stat().st_size
+        super().__init__(**words)
+        self.threshold = threshold
+        outputs = [name for pair in self.heads.values() for name in pair]
+        self.session = OnnxSession(path or self.files["path"], words.get("folder"), outputs)
 
     def save_files(self, folder: Path) -> None:
-        self.codes.save_files(folder)
-        save_file(self.path, self.session.file, folder)
+        super().save_files(folder)
+        self.session.save_file(folder)
 
     def inside(self, picture: Tensor) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of where the picture lies in its view [channels, h, w]."""
@@ -96,8 +78,8 @@ class DetectorExpert(Expert):
     def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
         """Boxes [N, 4] of the view -> of the picture with this height and width."""
 
-    def forward(self, view: Tensor) -> Tensor:
-        """float [B, 3 or more, h, w] -> [B, width, *grid]: token codes of the text."""
+    def texts(self, view: Tensor) -> list[str]:
+        """Of float [B, 3 or more, h, w]."""
         texts = []
         for picture in view:
             levels = self._run(picture)
@@ -109,13 +91,10 @@ class DetectorExpert(Expert):
                 for x0, y0, x1, y1 in [thing.box]
             ]
             texts.append(self.text(things, (height, width)))
-        return self.codes.write(texts, self.grid, self.rows).to(view.device)
+        return texts
 
     def find(self, images: Tensor, sizes: Tensor) -> list[list[Found]]:
-        """What is in each picture; boxes in its pixels.
-
-        images: uint8 [B, 3, H, W]; sizes: integer [B, 2].
-        """
+        """What is in each of the pictures that `view` takes; boxes in its pixels."""
         found = []
         for view, (height, width) in zip(self.view(images, sizes), sizes.tolist(), strict=True):
             things = find_things(self._run(view), self.threshold)
@@ -135,20 +114,19 @@ class DetectorExpert(Expert):
             return "nothing"
         counts = Counter(self.classes[thing.label] for thing in things).most_common()
         lines = [", ".join(f"{count} {name}" for name, count in counts)]
-        for thing in sorted(things, key=_area, reverse=True)[:LISTED]:
+        for thing in sorted(things, key=lambda thing: -thing.area)[:LISTED]:
             lines.append(f"{self.classes[thing.label]} {where(thing.box, size)}")
         return "\n".join(lines)
 
     def _run(self, picture: Tensor) -> list[tuple[Tensor, Tensor, int, int]]:
         """The levels for `find_things` of a view [3 or 4, h, w]."""
         arrays = self.session.run(picture[None, :3].float().cpu().numpy())
-        outputs = [torch.from_numpy(array) for array in arrays]
-        count = len(self.strides)
-        widths = [-(-picture.shape[-1] // stride) for stride in self.strides]
+        outputs = [torch.from_numpy(array)[0] for array in arrays]
+        width = picture.shape[-1]
         return [
-            (scores[0], distances[0], width, stride)
-            for scores, distances, width, stride in zip(
-                outputs[:count], outputs[count:], widths, self.strides, strict=True
+            (scores, distances, -(-width // stride), stride)
+            for stride, scores, distances in zip(
+                self.heads, outputs[::2], outputs[1::2], strict=True
             )
         ]
 
@@ -170,6 +148,44 @@ def clip(box: Sequence[float], width: int, height: int) -> tuple[float, float, f
     return x0, y0, x1, y1
 
 
-def _area(thing: Found) -> float:
-    left, top, right, bottom = thing.box
-    return (right - left) * (bottom - top)
+def decode_boxes(distances: Tensor, width: int, stride: int) -> Tensor:
+    """float [P, 4 * bins] of a grid with `width` columns -> boxes [P, 4] in pixels."""
+    chances = distances.unflatten(-1, (4, -1)).softmax(-1)
+    sides = chances @ torch.arange(chances.shape[-1], dtype=chances.dtype) * stride
+    place = torch.arange(len(distances))
+    centre = (torch.stack([place % width, place // width], -1) + 0.5) * stride
+    return torch.cat([centre - sides[:, :2], centre + sides[:, 2:]], -1)
+
+
+def find_things(levels: Iterable[tuple[Tensor, Tensor, int, int]], threshold: float) -> list[Found]:
+    """What a detector sees, by falling score; of overlapping boxes of a class the surest.
+
+    levels: scores [P, K], distances [P, 4 * bins], width and stride of each grid.
+    """
+    scores, boxes = [], []
+    for score, distances, width, stride in levels:
+        sure = score.amax(1) > threshold
+        scores.append(score[sure])
+        boxes.append(decode_boxes(distances, width, stride)[sure])
+    score, label = torch.cat(scores).max(1)
+    order = score.argsort(descending=True, stable=True)
+    score, label, box = score[order], label[order], torch.cat(boxes)[order]
+    same = label[:, None] == label
+    doubles = (same & (overlaps(box, box) > OVERLAP)).tolist()
+    kept: list[int] = []
+    for i, row in enumerate(doubles):
+        if not any(row[j] for j in kept):
+            kept.append(i)
+    return [
+        Found(int(label[i]), float(score[i]), (*map(float, box[i]),))  # type: ignore[arg-type]
+        for i in kept
+    ]
+
+
+def overlaps(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of boxes [N, 4] and [M, 4]: [N, M]."""
+    corner = torch.maximum(a[:, None, :2], b[:, :2])
+    opposite = torch.minimum(a[:, None, 2:], b[:, 2:])
+    shared = (opposite - corner).clamp(min=0).prod(-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (a, b)]
+    return shared / (areas[0][:, None] + areas[1] - shared)

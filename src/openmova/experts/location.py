@@ -5,11 +5,13 @@ The file is made by studies/nano/convert_nanodet.py: 80 classes, 416 px, BGR.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD, square_view
-from openmova.experts.detector import DetectorExpert, Heads
+from openmova.experts.detector import DetectorExpert
 
 SIDE = 416
 THINGS = (
@@ -28,13 +30,8 @@ class LocationExpert(DetectorExpert):
     """NanoDet-g. Its view is a square, padded with the mean colour."""
 
     classes = tuple(THINGS.split(", "))
-    usual_path = "experts/nanodet.onnx"
-    heads = Heads(
-        scores=("scores_8", "scores_16", "scores_32"),
-        distances=("distances_8", "distances_16", "distances_32"),
-    )
-    strides = (8, 16, 32)
-    usual_threshold = 0.5
+    files: ClassVar = {"path": "experts/nanodet.onnx"}
+    heads: ClassVar = {n: (f"scores_{n}", f"distances_{n}") for n in (8, 16, 32)}
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 4, 416, 416]: blue, green, red, and a mask that is 1

@@ -8,17 +8,16 @@ Shapes: B batch, K classes, h w the encoder's map.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Unpack
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.experts.base import Expert
-from openmova.experts.lite import LITE2, ConvNorm, Lite2Encoder, convert_lite
-from openmova.experts.token_codes import WIDTH, TokenCodes
+from openmova.experts.lite import LAYOUT, ConvNorm, Lite2Encoder, convert_lite
+from openmova.experts.token_codes import WordExpert, WordOptions
 
 NAMES = Path(__file__).with_name("imagenet_names.txt")
 """Made by studies/nano/imagenet_names.py: a class a line, its name and its everyday word."""
@@ -38,51 +37,27 @@ def class_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return names, words
 
 
-class ObjectExpert(Expert):
+class ObjectExpert(WordExpert):
     """Names of what a picture shows.
 
     Args:
-        tokenizer: path of the language model's tokenizer.json.
-        width: of a token's code; the language model's own loses nothing.
         size: side of the square view in pixels.
-        grid: of the map. rows: which of its rows the names may fill, from the first to before the
-            second; None: all.
+        words: see WordExpert.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        descriptions: Sequence[str],
-        tokenizer: str,
-        width: int = WIDTH,
-        size: int = 260,
-        grid: Sequence[int] = (24, 24),
-        rows: Sequence[int] | None = None,
-        folder: Path | None = None,
-    ) -> None:
-        super().__init__(name=name, descriptions=descriptions, channels=width)
-        self.grid, self.rows = (grid[0], grid[1]), rows
-        self.encoder = Lite2Encoder(name=name, descriptions=descriptions, size=size)
-        self.head = ConvNorm(LITE2[-1][3], HIDDEN, 1)
+    def __init__(self, *, size: int = 260, **words: Unpack[WordOptions]) -> None:
+        super().__init__(**words)
+        self.encoder = Lite2Encoder(name=self.name, descriptions=self.descriptions, size=size)
+        self.head = ConvNorm(LAYOUT[-1][3], HIDDEN, 1)
         self.classifier = nn.Linear(HIDDEN, CLASSES)
-        self.codes = TokenCodes(tokenizer, width, folder)
-
-    @classmethod
-    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
-        return cls(**keywords, folder=folder)
-
-    def save_files(self, folder: Path) -> None:
-        self.codes.save_files(folder)
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, size, size]."""
         return self.encoder.view(images, sizes)
 
-    def forward(self, view: Tensor) -> Tensor:
-        """[B, 3, size, size] -> [B, width, *grid]: token codes of the names."""
-        texts = [self.text(row) for row in self.chances(self.encoder.features(view))]
-        return self.codes.write(texts, self.grid, self.rows).to(view)
+    def texts(self, view: Tensor) -> list[str]:
+        """Of float [B, 3, size, size]."""
+        return [self.text(row) for row in self.chances(self.encoder.features(view))]
 
     def classify(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Probabilities of the classes [B, K], for uint8 [B, 3, H, W] and integer [B, 2]."""

@@ -9,10 +9,10 @@ file: a relative path means a file of the checkpoint folder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isqrt
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,13 +22,12 @@ from openmova.errors import UserError
 from openmova.experts.base import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    Expert,
     height_width,
     square_view,
     tokens_to_map,
 )
 from openmova.experts.onnx_session import OnnxSession
-from openmova.experts.spec_files import find_file, save_file
+from openmova.experts.spec_files import FileExpert
 
 NUMBERS: dict[str, type[np.floating[Any]]] = {
     "tensor(float)": np.float32,
@@ -36,8 +35,10 @@ NUMBERS: dict[str, type[np.floating[Any]]] = {
 }
 
 
-class OnnxExpert(Expert):
+class OnnxExpert(FileExpert):
     """A graph with one picture input [B, 3, H, W] and a map somewhere in it."""
+
+    files: ClassVar = {"path": ""}
 
     def __init__(
         self,
@@ -69,24 +70,14 @@ class OnnxExpert(Expert):
                 f"orders RGB and BGR, not {layout!r} and {channel_order!r}"
             )
         super().__init__(name=name, descriptions=descriptions, channels=channels or 0)
-        self.path = path
-        self.file = find_file(path, folder)
         self.mean, self.std = tuple(mean), tuple(std)
         self.channel_order, self.layout = channel_order, layout
         outputs = [] if output is None else [output]
-        self.session = OnnxSession(self.file, outputs, providers)
+        self.session = OnnxSession(path, folder, outputs, providers)
         self.size, self.batch, self.number = self._input(size)
         if channels is None:
             blank = torch.zeros(1, 3, *self.size)
             self.channels = self._run(blank).shape[1]
-
-    @classmethod
-    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
-        return cls(**keywords, folder=folder)
-
-    @classmethod
-    def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
-        return find_file(keywords["path"], folder).stat().st_size
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """uint8 [B, 3, H, W], integer [B, 2] -> float32 [B, 3, *size], padded to a square."""
@@ -104,7 +95,7 @@ class OnnxExpert(Expert):
         return maps.to(view.device)
 
     def save_files(self, folder: Path) -> None:
-        save_file(self.path, self.file, folder)
+        self.session.save_file(folder)
 
     def _run(self, view: Tensor) -> Tensor:
         pictures = view.detach().float().cpu().numpy().astype(self.number)

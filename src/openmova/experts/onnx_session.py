@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from openmova.errors import UserError
+from openmova.experts.spec_files import find_file, save_file
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
 class OnnxSession:
     """Runs a graph up to the tensors asked for; without any, up to its own outputs.
 
-    Raises UserError if onnxruntime is missing, the graph has no such tensor, or it can't be run.
+    path, folder: of the file, as in a spec (openmova.experts.spec_files). Raises UserError if
+    onnxruntime or the file is missing, the graph has no such tensor, or it can't be run.
     """
 
     def __init__(
         self,
-        file: Path,
+        path: str,
+        folder: Path | None,
         outputs: Sequence[str] = (),
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
-        self.file, self.providers = file, list(providers)
+        self.path, self.file = path, find_file(path, folder)
+        self.providers = list(providers)
         self._wanted = list(outputs)
         self._session = self._start()
         self.inputs: list[Any] = self._session.get_inputs()
@@ -42,6 +46,10 @@ class OnnxSession:
             self._session = self._start()
         outputs: list[NDArray[Any]] = self._session.run(self.outputs, {self.inputs[0].name: array})
         return outputs
+
+    def save_file(self, folder: Path) -> None:
+        """See Expert.save_files."""
+        save_file(self.path, self.file, folder)
 
     @property
     def threads(self) -> int:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from openmova.errors import UserError
 from openmova.experts.base import Expert
+from openmova.experts.transformer import attend, split_heads
 from openmova.experts.views import check_choice, flattened_patches
 
 RMS_NORM_EPS = 1e-6
@@ -55,12 +56,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, P, C], mask additive [B, 1, 1, P] -> [B, P, C]."""
-        q, k, v = (
-            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, n, P, D]
-            for layer in (self.query, self.key, self.value)
-        )
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-        return self.output(y.transpose(1, 2).flatten(2))
+        layers = (self.query, self.key, self.value)
+        q, k, v = (split_heads(layer(x), self.heads) for layer in layers)
+        return self.output(attend(q, k, v, attn_mask=mask, scale=1.0))
 
 
 class GatedMlp(nn.Module):
@@ -85,17 +83,6 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         x = x + self.attention(self.pre_attention_layer_norm(x), mask)
         return x + self.mlp(self.pre_mlp_layer_norm(x))
-
-
-class Layers(nn.Module):
-    def __init__(self, layers: list[Layer]) -> None:
-        super().__init__()
-        self.layer = nn.ModuleList(layers)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        for layer in self.layer:
-            x = layer(x, mask)
-        return x
 
 
 class Pix2StructEncoder(Expert):
@@ -143,7 +130,8 @@ class Pix2StructEncoder(Expert):
         self.frame: PatchFrame = frame
         self.side = side
         self.embeddings = Embeddings(width, patch, positions)
-        self.encoder = Layers([Layer(width, heads, head_dim, mlp) for _ in range(layers)])
+        blocks = (Layer(width, heads, head_dim, mlp) for _ in range(layers))
+        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(blocks)})
         self.layernorm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
@@ -165,7 +153,9 @@ class Pix2StructEncoder(Expert):
         empty = view.float().sum(-1) == 0
         x = self.embeddings(view)
         mask = torch.zeros_like(empty, dtype=x.dtype).masked_fill(empty, torch.finfo(x.dtype).min)
-        return self.layernorm(self.encoder(x, mask[:, None, None]))
+        for layer in self.encoder["layer"].children():
+            x = layer(x, mask[:, None, None])
+        return self.layernorm(x)
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, max_patches, 2 + 3 * patch * patch] -> [B, width, g, g], g * g = max_patches."""

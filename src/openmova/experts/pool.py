@@ -123,7 +123,8 @@ class ExpertPool(nn.Module):
                 built = build_expert(self.specs[j], folder=self.folder)
             # Memory that was never written takes none: an expert is only ever there in one dtype.
             for parameter in built.parameters():
-                parameter.data = _empty(parameter, dtype)
+                kept = dtype if parameter.is_floating_point() else parameter.dtype
+                parameter.data = torch.empty_like(parameter, dtype=kept)
             self._load(built, self.folder)
             return built.to(self._home, dtype)
 
@@ -168,10 +169,7 @@ def key_faults(missing: Sequence[str], unexpected: Sequence[str]) -> str:
 
 
 def expert_map(expert: Expert, images: Tensor, sizes: Tensor) -> Tensor:
-    """Run one expert from the raw pictures.
-
-    images: uint8 [B, 3, H, W]; sizes: integer [B, 2]. Returns [B, C, h, w].
-    """
+    """One expert's map [B, C, h, w] of the raw pictures that Expert.view takes."""
     view = expert.view(images, sizes)
     weight = next((p for p in expert.parameters() if p.is_floating_point()), None)
     if weight is not None and view.is_floating_point():
@@ -223,28 +221,22 @@ def _copied(expert: Expert, device: torch.device) -> Iterator[None]:
 
     A frozen expert never changes, so nothing has to be copied back.
     """
-    idle: list[tuple[dict[str, Any], str, Tensor | None]] = [
+    idle: list[tuple[dict[str, Any], str, Tensor]] = [
         (store, name, tensor)
         for module in expert.modules()
         for store in (module._parameters, module._buffers)
         for name, tensor in store.items()
+        if tensor is not None
     ]
-    copies: dict[int, Tensor] = {}  # by identity, so that shared weights are copied once
+    shared = {id(tensor): tensor for _, _, tensor in idle}  # each is copied once
+    copies = {key: tensor.to(device) for key, tensor in shared.items()}
     try:
         for store, name, tensor in idle:
-            if tensor is not None:
-                if id(tensor) not in copies:
-                    copies[id(tensor)] = tensor.to(device)
-                store[name] = copies[id(tensor)]
+            store[name] = copies[id(tensor)]
         yield
     finally:
         for store, name, tensor in idle:
             store[name] = tensor
-
-
-def _empty(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Memory of that shape, not yet written; whole numbers keep their dtype."""
-    return torch.empty_like(tensor, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
 
 
 def weights_file(folder: Path, name: str) -> Path:

@@ -19,9 +19,7 @@ from openmova.experts.base import Expert
 ENTRY_POINTS = "openmova.experts"
 
 KINDS: dict[str, str] = {
-    "lite0": "openmova.experts.lite:LiteEncoder",
     "lite2": "openmova.experts.lite:Lite2Encoder",
-    "cell": "openmova.experts.cell:CellExpert",
     "text": "openmova.experts.text:TextExpert",
     "chart": "openmova.experts.chart:ChartExpert",
     "layout": "openmova.experts.layout:LayoutExpert",

@@ -17,36 +17,30 @@ from typing import Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from openmova.experts.transformer import check_sizes
+from openmova.experts.transformer import (
+    Attention,
+    PatchEmbedding,
+    ViTBlock,
+    check_sizes,
+    make_mlp,
+    make_neck,
+)
 from openmova.experts.views import PictureExpert, PictureOptions
-from openmova.experts.vitdet import PatchEmbedding, ViTBlock, make_neck
 
 
-class Attention(nn.Module):
+class GridAttention(Attention):
     """Self-attention on a square grid, with decomposed relative positions."""
 
     def __init__(self, width: int, heads: int, side: int) -> None:
-        super().__init__()
-        self.heads, self.side = heads, side
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        super().__init__(width, heads)
+        self.side = side
         distances = (2 * side - 1, width // heads)
         self.rel_pos_h = nn.Parameter(torch.zeros(distances))
         self.rel_pos_w = nn.Parameter(torch.zeros(distances))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[b, side, side, C] -> the same."""
-        b, h, w, _ = x.shape
-        qkv = self.qkv(x).view(b, h * w, 3, self.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [b, n, N, D] each
-        bias = self.relative_positions(q.unflatten(2, (h, w)))
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return self.proj(y.transpose(1, 2).reshape(x.shape))
-
-    def relative_positions(self, q: Tensor) -> Tensor:
-        """What the unscaled queries [b, n, h, w, D] add to the logits of all keys: [b, n, N, N]."""
+    def bias(self, q: Tensor) -> Tensor:
+        q = q.unflatten(2, (self.side, self.side))  # [b, n, h, w, D]
         steps = torch.arange(self.side, device=q.device)
         distance = steps[:, None] - steps + self.side - 1  # [query, key]
         rows = torch.einsum("bnhwd,hkd->bnhwk", q, self.rel_pos_h[distance]).contiguous()
@@ -55,21 +49,11 @@ class Attention(nn.Module):
         return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
 
 
-class GlobalAttention(Attention):
+class GlobalAttention(GridAttention):
     """One picture at a time: the positions of a 64x64 grid take 0.5 GB in bfloat16."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([super(GlobalAttention, self).forward(picture) for picture in x.split(1)])
-
-
-class Mlp(nn.Module):
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.lin1 = nn.Linear(width, hidden)
-        self.lin2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.lin2(F.gelu(self.lin1(x)))
 
 
 class SamEncoder(PictureExpert):
@@ -111,9 +95,12 @@ class SamEncoder(PictureExpert):
         for layer in range(layers):
             whole = layer in global_layers
             attention = (
-                GlobalAttention(width, heads, grid) if whole else Attention(width, heads, window)
+                GlobalAttention(width, heads, grid)
+                if whole
+                else GridAttention(width, heads, window)
             )
-            block = ViTBlock(width, attention, Mlp(width, mlp), None if whole else window)
+            layers_of_mlp = make_mlp(width, mlp, ("lin1", "lin2"))
+            block = ViTBlock(width, attention, layers_of_mlp, None if whole else window)
             self.blocks.append(block)
         self.neck = make_neck(width, neck)
         self.net_2: nn.Module = nn.Identity()

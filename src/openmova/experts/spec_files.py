@@ -7,12 +7,31 @@ imported, so the packages that it would import need not be there.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from openmova.errors import UserError
+from openmova.experts.base import Expert
 
 PACKAGE = "package:"
+
+
+class FileExpert(Expert):
+    """An expert whose spec names files; its keyword `folder` is where relative paths start."""
+
+    files: ClassVar[Mapping[str, str]] = {}
+    """The keywords that name files with weights, and what is taken for those left out."""
+
+    @classmethod
+    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
+        return cls(**{**keywords, "folder": folder})
+
+    @classmethod
+    def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
+        paths = (keywords.get(key) or usual for key, usual in cls.files.items())
+        return sum(find_file(path, folder).stat().st_size for path in paths)
 
 
 def find_file(path: str, folder: Path | None = None) -> Path:
@@ -40,14 +59,10 @@ def find_file(path: str, folder: Path | None = None) -> Path:
     raise UserError(f"the installed package {start!r} has no {inside!r}; try another version of it")
 
 
-def is_within_folder(path: str) -> bool:
-    """Whether a spec's path is relative, so that the file belongs to the checkpoint folder."""
-    return not path.startswith(PACKAGE) and not Path(path).is_absolute()
-
-
 def save_file(path: str, file: Path, folder: Path) -> None:
     """Copy a file that a spec names to another checkpoint folder, if its path is relative."""
     target = folder / path
-    if is_within_folder(path) and file.resolve() != target.resolve():
+    is_inside = not path.startswith(PACKAGE) and not Path(path).is_absolute()
+    if is_inside and file.resolve() != target.resolve():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)

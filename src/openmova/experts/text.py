@@ -9,22 +9,21 @@ Shapes: B batch, S side of the view, L lines of one batch of the recogniser, T s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from openmova.experts.base import Expert, crop, resize
+from openmova.experts.base import crop, resize
 from openmova.experts.onnx_graph import weight
 from openmova.experts.onnx_session import OnnxSession
-from openmova.experts.spec_files import find_file, save_file
 from openmova.experts.text_lines import Box, cut_out, find_boxes, reading_order
-from openmova.experts.token_codes import WIDTH, TokenCodes
+from openmova.experts.token_codes import WordExpert, WordOptions
 
 DETECTOR = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
 RECOGNISER = "package:rapidocr/models/PP-OCRv6_rec_small.onnx"
@@ -56,41 +55,31 @@ class Line(NamedTuple):
     box: Box
 
 
-class TextExpert(Expert):
-    """Detector, recogniser, reading order, and the tokens of the text in the cells of a map.
+class TextExpert(WordExpert):
+    """Detector, recogniser, reading order.
 
     Args:
-        tokenizer: path of the language model's tokenizer.json.
-        width: of a token's code; the language model's own loses nothing.
         size: longest side that a picture is brought to; a small one is only enlarged to twice its
             own.
-        grid: of the map; a cell takes a token, and the beginning of a longer text is kept.
-        rows: which of its rows the text may fill, from the first to before the second; None: all.
         detector, recogniser: paths of the two graphs.
+        words: see WordExpert.
     """
 
     frame = "none"
+    files: ClassVar = {"detector": DETECTOR, "recogniser": RECOGNISER}
 
     def __init__(
         self,
         *,
-        name: str,
-        descriptions: Sequence[str],
-        tokenizer: str,
-        width: int = WIDTH,
         size: int = 960,
-        grid: Sequence[int] = (24, 24),
-        rows: Sequence[int] | None = None,
         detector: str = DETECTOR,
         recogniser: str = RECOGNISER,
-        folder: Path | None = None,
+        **words: Unpack[WordOptions],
     ) -> None:
-        super().__init__(name=name, descriptions=descriptions, channels=width)
-        self.size, self.grid, self.rows = size, (grid[0], grid[1]), rows
-        self.codes = TokenCodes(tokenizer, width, folder)
-        self.paths = (detector, recogniser)
-        self.detector = OnnxSession(find_file(detector, folder))
-        self.recogniser = OnnxSession(find_file(recogniser, folder), [FEATURES])
+        super().__init__(**words)
+        self.size = size
+        self.detector = OnnxSession(detector, words.get("folder"))
+        self.recogniser = OnnxSession(recogniser, words.get("folder"), [FEATURES])
         characters = ["", *self.recogniser.metadata["character"].split("\n")]
         graph = self.recogniser.file.read_bytes()
         weights, bias = (weight(graph, layer) for layer in CLASSES)
@@ -103,19 +92,10 @@ class TextExpert(Expert):
         self.characters = np.array([characters[i] for i in kept])
         self.weights, self.bias = weights[:, kept], bias[kept]
 
-    @classmethod
-    def from_spec(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> Self:
-        return cls(**keywords, folder=folder)
-
-    @classmethod
-    def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
-        paths = (keywords.get("detector", DETECTOR), keywords.get("recogniser", RECOGNISER))
-        return sum(find_file(path, folder).stat().st_size for path in paths)
-
     def save_files(self, folder: Path) -> None:
-        self.codes.save_files(folder)
-        for path, session in zip(self.paths, (self.detector, self.recogniser), strict=True):
-            save_file(path, session.file, folder)
+        super().save_files(folder)
+        for session in (self.detector, self.recogniser):
+            session.save_file(folder)
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns uint8 [B, 4, S, S]: the picture in the upper left corner, and
@@ -128,16 +108,13 @@ class TextExpert(Expert):
             view[3, :h, :w] = 255
         return views
 
-    def forward(self, view: Tensor) -> Tensor:
-        """uint8 [B, 4, S, S] -> [B, width, *grid]: codes of a token a cell, in reading order."""
-        texts = [self.text(self.lines(picture)) for picture in view]
-        return self.codes.write(texts, self.grid, self.rows).to(view.device)
+    def texts(self, view: Tensor) -> list[str]:
+        """Of uint8 [B, 4, S, S], in reading order."""
+        return [self.text(self.lines(picture)) for picture in view]
 
     def read(self, images: Tensor, sizes: Tensor) -> list[list[list[Line]]]:
-        """The rows of lines of each picture, in reading order; boxes in pixels of the picture.
-
-        images: uint8 [B, 3, H, W]; sizes: integer [B, 2].
-        """
+        """The rows of lines of each picture that `view` takes, in reading order; boxes in its
+        pixels."""
         pages = []
         for view, size in zip(self.view(images, sizes), sizes.tolist(), strict=True):
             scale = 1 / self._scale(size)
@@ -163,8 +140,7 @@ class TextExpert(Expert):
 
     def lines(self, view: Tensor) -> list[list[Line]]:
         """The rows of lines of one view uint8 [4, S, S], in its pixels."""
-        height, width = (int(view[3].amax(axis).count_nonzero()) for axis in (1, 0))
-        picture = view[:3, :height, :width].float().cpu()
+        picture = without_mask(view).float().cpu()
         boxes = self._boxes(picture)
         lines = [line for line in self.recognise(picture, boxes) if line.text]
         rows = reading_order([line.box for line in lines])
@@ -204,6 +180,12 @@ class TextExpert(Expert):
         exps = np.exp(logits[new] - logits[new].max(1, keepdims=True))
         text = "".join(self.characters[best[new]]).strip()
         return text, float((1 / exps.sum(1)).mean())
+
+
+def without_mask(view: Tensor) -> Tensor:
+    """The picture uint8 [3, h, w] in one view uint8 [4, S, S]."""
+    height, width = (int(view[3].amax(axis).count_nonzero()) for axis in (1, 0))
+    return view[:3, :height, :width]
 
 
 def _input(pictures: Tensor) -> NDArray[np.float32]:

@@ -38,9 +38,14 @@ class Box(NamedTuple):
     angle: float
 
     @property
+    def tilt(self) -> float:
+        """The sine of the angle to the level, 0 to 1."""
+        return abs(math.sin(self.angle))
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom of the upright rectangle around it."""
-        cos, sin = abs(math.cos(self.angle)), abs(math.sin(self.angle))
+        cos, sin = abs(math.cos(self.angle)), self.tilt
         across = (self.width * cos + self.height * sin) / 2
         down = (self.width * sin + self.height * cos) / 2
         return self.x - across, self.y - down, self.x + across, self.y + down
@@ -48,24 +53,15 @@ class Box(NamedTuple):
     def scaled(self, across: float, down: float | None = None) -> Box:
         """The same box in a picture of another size; of nearly the same proportions."""
         down = across if down is None else down
-        x, y, width, height = (
-            self.x * across,
-            self.y * down,
-            self.width * across,
-            self.height * down,
-        )
-        return Box(x, y, width, height, self.angle)
+        x, y, width, height, angle = self
+        return Box(x * across, y * down, width * across, height * down, angle)
 
 
 def find_boxes(probability: NDArray[np.float32]) -> list[Box]:
     """The boxes of the lines in a map of text probabilities [h, w], in its own pixels."""
-    mask = probability > TEXT
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    _, ends = np.nonzero(edges == -1)  # one behind the last pixel; in the order of the starts
+    rows, starts, ends, labels = components(probability > TEXT)
     if len(rows) == 0:
         return []
-    labels = components(rows, starts, ends, mask.shape[1])
     sums = np.pad(probability.cumsum(1, dtype=np.float64), ((0, 0), (1, 0)))
     sums = np.bincount(labels, sums[rows, ends] - sums[rows, starts])
     score = sums / np.bincount(labels, ends - starts)
@@ -99,11 +95,18 @@ def cut_out(picture: Tensor, box: Box, height: int, width: int) -> Tensor:
     return crop[0].clamp(0, 255)
 
 
-def components(
-    rows: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64], width: int
-) -> NDArray[np.int64]:
-    """Which runs of pixels [starts, ends) touch, corners too: the number of its component each."""
-    span = width + 2
+Runs = NDArray[np.int64]
+
+
+def components(mask: NDArray[np.bool_]) -> tuple[Runs, Runs, Runs, Runs]:
+    """The runs of pixels in the rows of a mask [h, w], and which of them touch, corners too.
+
+    Row, first pixel, pixel behind the last, and number of its component, of each run.
+    """
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    _, ends = np.nonzero(edges == -1)  # in the order of the starts
+    span = mask.shape[1] + 2
     first = np.searchsorted(rows * span + ends, (rows + 1) * span + starts)
     behind = np.searchsorted(rows * span + starts, (rows + 1) * span + ends, side="right")
     parent = list(range(len(rows)))
@@ -116,8 +119,8 @@ def components(
     for i, (start, end) in enumerate(zip(first.tolist(), behind.tolist(), strict=True)):
         for j in range(start, end):
             parent[root(j)] = root(i)
-    _, labels = np.unique([root(i) for i in range(len(rows))], return_inverse=True)
-    return labels.astype(np.int64)
+    roots = np.array([root(i) for i in range(len(rows))], dtype=np.int64)
+    return rows, starts, ends, np.unique(roots, return_inverse=True)[1]
 
 
 def _smallest_box(x: NDArray[np.float64], y: NDArray[np.float64]) -> Box:

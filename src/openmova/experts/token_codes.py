@@ -10,15 +10,17 @@ Shapes: V vocabulary, W width of a code, B batch, h w the map.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Required, TypedDict
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from openmova.errors import UserError
-from openmova.experts.spec_files import find_file, save_file
+from openmova.experts.spec_files import FileExpert, find_file, save_file
 
 WIDTH = 256
 LEVELS = 127
@@ -86,9 +88,58 @@ class TokenCodes(nn.Module):
             slots[: len(ids)] = self(ids.long().to(slots.device))
         return maps.mT.unflatten(2, grid)
 
+
+class WordOptions(TypedDict, total=False):
+    """What the spec of an expert that says in words has or may have."""
+
+    name: Required[str]
+    descriptions: Required[Sequence[str]]
+    tokenizer: Required[str]
+    width: int
+    grid: Sequence[int]
+    rows: Sequence[int] | None
+    folder: Path | None
+
+
+class WordExpert(FileExpert):
+    """An expert whose map carries a text in token codes.
+
+    Args:
+        tokenizer: path of the language model's tokenizer.json.
+        width: of a token's code; the language model's own loses nothing.
+        grid: of the map; a cell takes a token, and the beginning of a longer text is kept.
+        rows: which of its rows the text may fill, from the first to before the second; None: all.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        descriptions: Sequence[str],
+        tokenizer: str,
+        width: int = WIDTH,
+        grid: Sequence[int] = (24, 24),
+        rows: Sequence[int] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__(name=name, descriptions=descriptions, channels=width)
+        self.grid, self.rows = (grid[0], grid[1]), rows
+        self.codes = TokenCodes(tokenizer, width, folder)
+
+    @abstractmethod
+    def texts(self, view: Tensor) -> list[str]:
+        """What there is to say of each picture of a view."""
+
+    def forward(self, view: Tensor) -> Tensor:
+        """A view of B pictures -> [B, width, *grid]: the token codes of their texts."""
+        return self.write(self.texts(view)).to(view.device)
+
+    def write(self, texts: Sequence[str]) -> Tensor:
+        """Texts as maps [B, width, *grid]."""
+        return self.codes.write(texts, self.grid, self.rows)
+
     def save_files(self, folder: Path) -> None:
-        """Copy the tokenizer, if its path is relative. See Expert.save_files."""
-        save_file(self.path, self.file, folder)
+        save_file(self.codes.path, self.codes.file, folder)
 
 
 def token_frequency(size: int) -> Tensor:

@@ -1,40 +1,162 @@
-"""What the transformer encoders share: attention, which layers are built, and a view made smaller.
+"""What the vision transformers share: patches, attention, MLP, blocks, and the windows and the
+convolutional neck of SAM and Co-DETR (ViTDet, arXiv 2203.16527).
 
-Shapes: B batch, N tokens, C width.
+Shapes: B batch, N tokens, C width, n heads, D head width, h w the grid of patches, s the side of a
+window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections import OrderedDict
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.errors import UserError
 
-
-def attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """Multi-head attention of projected tokens [B, N, C] -> [B, N, C]."""
-    q, k, v = (
-        x.unflatten(-1, (heads, -1)).transpose(1, 2)  # [B, heads, N, C / heads]
-        for x in (query, key, value)
-    )
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+LAYER_NORM_EPS = 1e-6
 
 
-class Mlp(nn.Module):
-    """Two linear layers with an activation between them."""
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B, N, C] -> [B, n, N, D]."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
-    def __init__(
-        self, width: int, hidden: int, activation: Callable[[Tensor], Tensor] = F.gelu
-    ) -> None:
+
+def attend(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+    """Attention of heads [B, n, N, D] -> [B, N, C]; options: of scaled_dot_product_attention."""
+    return F.scaled_dot_product_attention(query, key, value, **options).transpose(1, 2).flatten(2)
+
+
+class Attention(nn.Module):
+    """Self-attention that projects queries, keys and values together."""
+
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-        self.activation = activation
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.activation(self.fc1(x)))
+        """Tokens [B, ..., C] -> the same."""
+        parts = self.qkv(x.flatten(1, -2)).chunk(3, dim=-1)  # [B, N, C] each
+        q, k, v = (split_heads(part, self.heads) for part in parts)
+        return self.proj(attend(q, k, v, attn_mask=self.bias(q)).view(x.shape))
+
+    def bias(self, q: Tensor) -> Tensor | None:
+        """What the unscaled queries [B, n, N, D] add to the logits of all keys: [B, n, N, N]."""
+        return None
+
+
+def make_mlp(
+    width: int,
+    hidden: int,
+    names: tuple[str, str] = ("fc1", "fc2"),
+    activation: nn.Module | None = None,
+) -> nn.Sequential:
+    """Two linear layers with these names and an activation between them, which is GELU."""
+    layers = (nn.Linear(width, hidden), activation or nn.GELU(), nn.Linear(hidden, width))
+    return nn.Sequential(OrderedDict(zip((names[0], "activation", names[1]), layers, strict=True)))
+
+
+def prepend_class_token(token: Tensor, patches: Tensor) -> Tensor:
+    """A learned token [..., C] before a map of patches [B, C, h, w]: [B, 1 + h * w, C]."""
+    tokens = patches.flatten(2).transpose(1, 2)
+    return torch.cat([token.expand(len(tokens), 1, -1), tokens], dim=1)
+
+
+def resize_grid(table: Tensor, grid: int, scale: float | None = None) -> Tensor:
+    """Positions of a square grid [m * m, C] for one of another side [grid * grid, C].
+
+    Bicubic in float32, without antialiasing; the dtype is kept. scale: by which places are read,
+    where it is not that of the two sides.
+    """
+    side = math.isqrt(len(table))
+    places = table.float().T.unflatten(1, (side, side))[None]  # [1, C, m, m]
+    size: dict[str, Any] = {"size": grid} if scale is None else {"scale_factor": scale}
+    resized = F.interpolate(places, **size, mode="bicubic", align_corners=False)
+    return resized[0].flatten(1).T.to(table.dtype)
+
+
+class PatchEmbedding(nn.Module):
+    """The picture cut into patches, channels last."""
+
+    def __init__(self, width: int, patch: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, kernel_size=patch, stride=patch)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, h, w, C]."""
+        return self.proj(view).permute(0, 2, 3, 1)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of a map [B, C, h, w]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ViTBlock(nn.Module):
+    """One layer; window None lets every patch of a picture see every other.
+
+    attention takes [b, h, w, C] of windows or pictures, and what `forward` is given beside x.
+    """
+
+    def __init__(self, width: int, attention: nn.Module, mlp: nn.Module, window: int | None):
+        super().__init__()
+        self.window = window
+        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.attn = attention
+        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.mlp = mlp
+
+    def forward(self, x: Tensor, *beside: Any) -> Tensor:
+        """[B, h, w, C] -> the same."""
+        y = self.norm1(x)
+        if self.window is None:
+            y = self.attn(y, *beside)
+        else:
+            _, h, w, _ = y.shape
+            y = out_of_windows(self.attn(into_windows(y, self.window), *beside), (h, w))
+        x = x + y
+        return x + self.mlp(self.norm2(x))
+
+
+def make_neck(inputs: int, outputs: int, activation: nn.Module | None = None) -> nn.Sequential:
+    """1x1 and 3x3 convolution, each with a norm, an activation between them where given.
+
+    The places in the sequence are the names of the public checkpoints.
+    """
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 1, bias=False),
+        ChannelNorm(outputs, eps=LAYER_NORM_EPS),
+        *([] if activation is None else [activation]),
+        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+        ChannelNorm(outputs, eps=LAYER_NORM_EPS),
+    )
+
+
+def into_windows(x: Tensor, side: int) -> Tensor:
+    """Cut a grid [B, h, w, C] into windows [B * windows, s, s, C], row by row.
+
+    Zeros at the bottom and on the right fill it to a multiple of the side.
+    """
+    _, h, w, _ = x.shape
+    x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
+    x = x.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # [B, rows, s, columns, s, C]
+    return x.transpose(2, 3).flatten(0, 2)
+
+
+def out_of_windows(windows: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Put windows [B * windows, s, s, C] together again, without their filling: [B, h, w, C]."""
+    side = windows.shape[1]
+    h, w = grid
+    rows, columns = -(-h // side), -(-w // side)
+    x = windows.unflatten(0, (-1, rows, columns)).transpose(2, 3)  # [B, rows, s, columns, s, C]
+    return x.flatten(3, 4).flatten(1, 2)[:, :h, :w]
 
 
 def count_layers(name: str, layers: int, select_layer: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Required, TypedDict, get_args
+from typing import Any, ClassVar, Literal, Required, TypedDict, get_args
 
 import torch
 from torch import Tensor
@@ -77,21 +77,14 @@ class PictureExpert(Expert):
                 f"std {list(std)} in its spec; a view has pixels, and three numbers in each, "
                 "std above 0"
             )
-        self.view_size, self.mean, self.std = view_size, tuple(mean), tuple(std)
+        self.view_size = view_size
         self.frame: Frame = frame
-        self.resample: Resample = resample
+        self._options: dict[str, Any] = {"mean": tuple(mean), "std": tuple(std)}
+        self._options |= {"frame": frame, "resample": resample}
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, view_size, view_size]."""
-        return picture_view(
-            images,
-            sizes,
-            size=self.view_size,
-            mean=self.mean,
-            std=self.std,
-            frame=self.frame,
-            resample=self.resample,
-        )
+        return picture_view(images, sizes, size=self.view_size, **self._options)
 
 
 def check_choice(expert: str, key: str, value: str, choices: Sequence[str]) -> None:
@@ -117,38 +110,30 @@ def picture_view(
     "crop" resizes its shorter side to `size` and cuts out the centre; "corner" resizes its longer
     side and fills the rest, on the right and below, with zeros after normalising.
 
-    images: uint8 [B, 3, H, W]; sizes: integer [B, 2]. Returns float32 [B, 3, size, size].
-    Raises ValueError as `crop` does.
+    Takes what Expert.view does. Returns float32 [B, 3, size, size].
     """
-    make = {"pad": _pad, "crop": _crop, "corner": _corner}[frame]
-    return torch.stack([make(p, size, mean, std, resample) for p in crop(images, sizes)])
+    views = []
+    for picture in crop(images, sizes):
+        resized = _framed(picture, size, mean, frame, resample)
+        view = normalize(resized.float(), mean, std)
+        views.append(F.pad(view, (0, size - view.shape[2], 0, size - view.shape[1])))
+    return torch.stack(views)
 
 
-def _pad(
-    picture: Tensor, size: int, mean: Sequence[float], std: Sequence[float], resample: Resample
+def _framed(
+    picture: Tensor, size: int, mean: Sequence[float], frame: Frame, resample: Resample
 ) -> Tensor:
-    framed = square(picture, [int(255 * value) for value in mean])
-    return normalize(resize_as_pillow(framed, (size, size), resample).float(), mean, std)
-
-
-def _crop(
-    picture: Tensor, size: int, mean: Sequence[float], std: Sequence[float], resample: Resample
-) -> Tensor:
+    """A picture uint8 [3, h, w] in a square of this size; "corner" leaves out what is filled."""
+    if frame == "pad":
+        whole = square(picture, [int(255 * value) for value in mean])
+        return resize_as_pillow(whole, (size, size), resample)
     h, w = picture.shape[-2:]
-    short = min(h, w)
-    full = (int(size * h / short), int(size * w / short))
-    centre = resize_as_pillow(picture, full, resample, window=(size, size))
-    return normalize(centre.float(), mean, std)
-
-
-def _corner(
-    picture: Tensor, size: int, mean: Sequence[float], std: Sequence[float], resample: Resample
-) -> Tensor:
-    h, w = picture.shape[-2:]
+    if frame == "crop":
+        full = (int(size * h / min(h, w)), int(size * w / min(h, w)))
+        return resize_as_pillow(picture, full, resample, window=(size, size))
     scale = size / max(h, w)
     inner = (max(int(h * scale + 0.5), 1), max(int(w * scale + 0.5), 1))
-    normal = normalize(resize_as_pillow(picture, inner, resample).float(), mean, std)
-    return F.pad(normal, (0, size - inner[1], 0, size - inner[0]))
+    return resize_as_pillow(picture, inner, resample)
 
 
 def resize_as_pillow(
@@ -229,8 +214,7 @@ def flattened_patches(
     mean and deviation and resized to as many whole patches as `max_patches` allows. Numbers start
     at 1; the rows that are left over are zero. Pixels lie in the order row, column, channel.
 
-    images: uint8 [B, 3, H, W]; sizes: integer [B, 2].
-    Returns float32 [B, max_patches, 2 + 3 * patch * patch]. Raises ValueError as `crop` does.
+    Takes what Expert.view does. Returns float32 [B, max_patches, 2 + 3 * patch * patch].
     """
     rows = []
     for picture in crop(images, sizes):
@@ -259,13 +243,9 @@ def _patches(picture: Tensor, patch: int, max_patches: int) -> Tensor:
         picture[None], size, mode="bilinear", align_corners=False, antialias=True
     )[0]
     pixels = enlarged.unflatten(1, (rows, patch)).unflatten(3, (columns, patch))
-    pixels = pixels.permute(1, 3, 2, 4, 0).flatten(2)  # [rows, columns, p * p * 3]
-    numbers = torch.stack(
-        torch.meshgrid(
-            torch.arange(1, rows + 1, device=picture.device),
-            torch.arange(1, columns + 1, device=picture.device),
-            indexing="ij",
-        ),
-        dim=2,
+    pixels = pixels.permute(1, 3, 2, 4, 0).flatten(0, 1).flatten(1)  # [P, p * p * 3]
+    numbers = torch.cartesian_prod(
+        torch.arange(1, rows + 1, device=picture.device),
+        torch.arange(1, columns + 1, device=picture.device),
     )
-    return torch.cat([numbers.to(pixels.dtype), pixels], dim=2).flatten(0, 1)
+    return torch.cat([numbers.to(pixels.dtype), pixels], dim=1)

@@ -13,21 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from openmova.experts.base import tokens_to_map
-from openmova.experts.transformer import Mlp, attention, check_sizes, resize_view
+from openmova.experts.transformer import (
+    LAYER_NORM_EPS,
+    Attention,
+    ViTBlock,
+    check_sizes,
+    make_mlp,
+    prepend_class_token,
+    resize_view,
+)
 from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
-from openmova.experts.vitdet import LAYER_NORM_EPS, ViTBlock
-
-
-class SelfAttention(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).chunk(3, dim=-1)  # [B, N, C] each
-        return self.proj(attention(q, k, v, self.heads))
 
 
 class VitEncoder(PictureExpert):
@@ -65,7 +60,7 @@ class VitEncoder(PictureExpert):
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
         self.blocks = nn.Sequential(
             *(
-                ViTBlock(width, SelfAttention(width, heads), Mlp(width, mlp), window=None)
+                ViTBlock(width, Attention(width, heads), make_mlp(width, mlp), window=None)
                 for _ in range(layers)
             )
         )
@@ -74,7 +69,6 @@ class VitEncoder(PictureExpert):
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, view_size, view_size] -> [B, width, n, n] of the tokens after the class token."""
         patches = self.patch_embed["proj"](resize_view(view, self.size))  # [B, C, n, n]
-        first = self.cls_token.expand(len(view), -1, -1)
-        x = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)  # [B, 1 + n * n, C]
-        x = self.norm(self.blocks(x + self.pos_embed))
+        x = prepend_class_token(self.cls_token, patches) + self.pos_embed  # [B, 1 + n * n, C]
+        x = self.norm(self.blocks(x))
         return tokens_to_map(x, (self.grid, self.grid))

@@ -187,6 +187,7 @@ class Mova:
             questions=[processor.last_question(messages) for messages in conversations],
             with_routing=any(selection.fixed is None for selection in selections),
             add_special_tokens=False,
+            return_tensors="pt",
         )
         self.check_room(inputs["input_ids"].shape[1], limits)
         return inputs.to(self.model.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal, get_args
 
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
@@ -14,6 +14,8 @@ from openmova.images.boxes import FRAMES, Frame
 from openmova.model.adapter import AdapterConfig
 from openmova.model.confidence import ConfidenceConfig
 from openmova.routing import RoutingConfig
+
+DefaultRouting = Literal["router", "all", "none"]
 
 
 class MovaConfig(PreTrainedConfig):
@@ -25,6 +27,8 @@ class MovaConfig(PreTrainedConfig):
     adapter: sizes of the MoV-Adapter.
     gate_text_config: the BERT-like encoder that reads the question for the adapter's gate.
     routing: how the routing pass is done.
+    default_routing: the experts of a call of `forward` or `generate` that gives no routing: those
+        that the router names ("router", asked without gradients), "all" or "none".
     image_token_id: the token that stands for one image token in `input_ids`.
     box_frame: what coordinates in an answer are fractions of, "pad" (the picture filled up to a
         square) or "image" (its own width and height).
@@ -37,6 +41,9 @@ class MovaConfig(PreTrainedConfig):
     model_type = "openmova"
     sub_configs = {"text_config": AutoConfig, "gate_text_config": BertConfig}
     has_no_defaults_at_init = True
+    # Of the class, not of a saved config: trl asks it for the Auto class of a model type that is
+    # not transformers' own.
+    auto_map = {"AutoModelForImageTextToText": "modeling_mova.MovaForConditionalGeneration"}
 
     # Any: a dict, or nothing, until __post_init__ has made the config or dataclass of it.
     text_config: Any = None
@@ -45,6 +52,7 @@ class MovaConfig(PreTrainedConfig):
     adapter: Any = None
     gate_text_config: Any = None
     routing: Any = None
+    default_routing: DefaultRouting = "router"
     image_token_id: int = 0
     box_frame: Frame = "pad"
     confidence: Any = None
@@ -96,6 +104,11 @@ class MovaConfig(PreTrainedConfig):
     def _check(self) -> None:
         if self.box_frame not in FRAMES:
             raise UserError(f"box_frame is {self.box_frame!r}: give one of {', '.join(FRAMES)}")
+        if self.default_routing not in get_args(DefaultRouting):
+            raise UserError(
+                f"default_routing is {self.default_routing!r}: give one of "
+                f"{', '.join(get_args(DefaultRouting))}"
+            )
         for spec in (self.base, *self.experts):
             if lacking := [key for key in ("kind", "name", "descriptions") if not spec.get(key)]:
                 raise UserError(f"the expert {spec.get('name')!r} lacks {', '.join(lacking)}")

@@ -42,8 +42,8 @@ class MovaImageProcessor(BaseImageProcessor):
         rows = images if isinstance(images, list | tuple) else [images]
         flat = [one for row in rows for one in (row if isinstance(row, list | tuple) else [row])]
         rgb = [np.array(self.picture(image)) for image in flat]  # [h, w, 3] each
-        sizes = torch.tensor([picture.shape[:2] for picture in rgb])
-        height, width = sizes.amax(dim=0).tolist()
+        sizes = torch.tensor([picture.shape[:2] for picture in rgb], dtype=torch.long).view(-1, 2)
+        height, width = sizes.amax(dim=0).tolist() if rgb else (1, 1)
         pixels = torch.zeros(len(rgb), 3, height, width, dtype=torch.uint8)
         for row, picture in zip(pixels, rgb, strict=True):
             h, w, _ = picture.shape

@@ -27,12 +27,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.modeling_outputs import ModelOutput
-from transformers.utils import can_return_tuple
+from transformers.utils import PROCESSOR_NAME, can_return_tuple
 
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.pretrained import MovaPreTrainedModel
+from openmova.model.processing_mova import MovaProcessor
 from openmova.model.splicing import filled_tokens, merge_image_tokens
-from openmova.model.two_pass import TwoPassGeneration
+from openmova.model.two_pass import VISUAL_INPUTS, TwoPassGeneration
 from openmova.model.vision_mova import MovaVision
 from openmova.routing import RouterLora, RouterLoraConfig
 
@@ -74,13 +75,20 @@ class MovaOutput(ModelOutput):
 class MovaModel(MovaVision):
     """Encoders, adapter and decoder, without the language model's head.
 
-    folder: the checkpoint folder that experts and files named in the config are read from.
+    folder: the checkpoint folder that experts and files named in the config are read from. whole:
+    the model with the head, whose routing pass finds what a call of `forward` leaves out.
     """
 
     _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]
 
-    def __init__(self, config: MovaConfig, folder: Path | None = None):
+    def __init__(
+        self,
+        config: MovaConfig,
+        folder: Path | None = None,
+        whole: TwoPassGeneration | None = None,
+    ):
         super().__init__(config, folder)
+        self._whole = (whole,)  # in a tuple, as it is no part of this one
         language_model = AutoModel.from_config(config.text_config)
         self.router_lora: RouterLora | None = None
         if config.routing.lora is not None:
@@ -115,6 +123,8 @@ class MovaModel(MovaVision):
         routing: Tensor | None = None,
         question_input_ids: Tensor | None = None,
         question_attention_mask: Tensor | None = None,
+        routing_input_ids: Tensor | None = None,
+        routing_attention_mask: Tensor | None = None,
         image_tokens: Tensor | None = None,
         pooled: Tensor | None = None,
         position_ids: Tensor | None = None,
@@ -126,22 +136,34 @@ class MovaModel(MovaVision):
 
         input_ids [B, T] with N image tokens a row; attention_mask [B, T]; pixel_values,
         image_sizes, routing and question as in `image_tokens`, or image_tokens [B, N, D] made
-        before. pooled bool [B]: rows of the routing pass, which see their picture in fewer tokens,
-        so that their input_ids hold fewer, and the router's LoRA, where there is one.
+        before. Pictures may be those of the rows with image tokens alone. Of a model with a head,
+        question and routing may be left out: they are found in the prompts and by the config's
+        default_routing, with the routing prompts if these are given. pooled bool [B]: rows of the
+        routing pass, which see their picture in fewer tokens, so that their input_ids hold fewer,
+        and the router's LoRA, where there is one.
         Raises ValueError for inputs that do not fit together.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass either input_ids or inputs_embeds")
         gates = None
         if image_tokens is None and pixel_values is not None:
+            given = (
+                *(pixel_values, image_sizes, routing_input_ids, routing_attention_mask),
+                *(question_input_ids, question_attention_mask),
+            )
+            visual = dict(zip(VISUAL_INPUTS, given, strict=True))
+            (whole,) = self._whole
+            if whole is not None and input_ids is not None:
+                visual = whole.complete(visual, routing, input_ids, attention_mask)
+                if routing is None:
+                    routing = whole.find_routing(visual, input_ids)
             if routing is None:
                 raise ValueError(
                     "pixel_values need a routing: pass routing= (bool [batch, experts]), or call "
-                    "generate, which asks the router"
+                    "the model with a head, which asks the router"
                 )
-            image_tokens, gates = self.image_tokens(
-                pixel_values, image_sizes, routing, question_input_ids, question_attention_mask
-            )
+            pictures, sizes, _, _, *question = map(visual.get, VISUAL_INPUTS)
+            image_tokens, gates = self.image_tokens(pictures, sizes, routing, *question)
         if input_ids is not None:
             words = input_ids
             if image_tokens is not None:  # the image token itself need not be in the vocabulary
@@ -199,15 +221,16 @@ class MovaModel(MovaVision):
 class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, GenerationMixin):
     """The whole model: forward with loss, and `generate` that does both passes.
 
-    tokenizer: of the language model, which the routing pass decodes with; read from the checkpoint
-    folder when it is first needed, or set by hand.
+    tokenizer: of the language model, which the routing pass decodes with; processor: makes the
+    prompts of router and gate where a call has only the answer's. Both are read from the checkpoint
+    folder when they are first needed, or set by hand.
     """
 
     model: MovaModel
 
     def __init__(self, config: MovaConfig, folder: Path | None = None):
         super().__init__(config)
-        self.model = MovaModel(config, folder)
+        self.model = MovaModel(config, folder, whole=self)
         text = config.text_config
         self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
         fields = text.to_dict()
@@ -215,6 +238,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, Gener
             (change, fields[name]) for name, change in LOGIT_CHANGES.items() if fields.get(name)
         ]
         self._tokenizer: PreTrainedTokenizerBase | None = None
+        self._processor: MovaProcessor | None = None
         embeddings = self.get_input_embeddings()
         (name,) = (name for name, module in self.named_modules() if module is embeddings)
         self._tied_weights_keys = {"lm_head.weight": f"{name}.weight"}
@@ -236,6 +260,23 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, Gener
     @tokenizer.setter
     def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
+
+    @property
+    def processor(self) -> MovaProcessor:
+        """The processor that is saved with the model. Raises ValueError if there is none."""
+        if self._processor is None:
+            folder = self.model.experts.folder
+            if folder is None or not (folder / PROCESSOR_NAME).is_file():
+                raise ValueError(
+                    "the prompts of the router and the gate are made by a processor and the model "
+                    "has none: set model.processor, or pass routing= and question_input_ids="
+                )
+            self._processor = MovaProcessor.from_pretrained(folder)
+        return self._processor
+
+    @processor.setter
+    def processor(self, processor: MovaProcessor) -> None:
+        self._processor = processor
 
     def get_input_embeddings(self) -> nn.Module:
         return self.model.get_input_embeddings()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Self
 
 import torch
@@ -33,10 +34,27 @@ Conversation = Sequence[Mapping[str, Any]]
 class MovaProcessorKwargs(ProcessingKwargs, total=False):  # type: ignore[call-arg]
     """Defaults: padding on the left, as generation needs it."""
 
-    _defaults = {
-        "text_kwargs": {"padding": True, "padding_side": "left"},
-        "common_kwargs": {"return_tensors": "pt"},
-    }
+    _defaults = {"text_kwargs": {"padding_side": "left"}}
+
+
+class MovaInputs(BatchFeature):
+    """The model's inputs. Labels that a trainer puts beside them leave out the image tokens."""
+
+    image_token_id: int | None = None
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        tensor_type: str | None = None,
+        image_token_id: int | None = None,
+    ) -> None:
+        self.image_token_id = image_token_id
+        super().__init__(data, tensor_type)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name == "labels" and self.image_token_id is not None:
+            value = value.masked_fill(self["input_ids"] == self.image_token_id, IGNORED)
+        super().__setitem__(name, value)
 
 
 class MovaProcessor(ProcessorMixin):
@@ -70,6 +88,8 @@ class MovaProcessor(ProcessorMixin):
         self.descriptions = list(descriptions)
         self.question_length = question_length
         self.split_at_image = split_at_image
+        # Whatever the prompts' sides are set to: the gate reads the question's first token.
+        question_tokenizer.padding_side = question_tokenizer.truncation_side = "right"
         super().__init__(
             image_processor,
             tokenizer,
@@ -137,14 +157,14 @@ class MovaProcessor(ProcessorMixin):
         images: one picture, a list of one a row, or a list of lists with one or none a row; see
         `MovaImageProcessor`. questions: what is asked, one a row. text: the rendered prompts with
         the image token once where the picture goes; default: the chat template around the
-        questions. Without questions, the text after the image token up to the next special token
-        counts as the question. pool: descriptions for the routing prompt in place of the saved
-        ones, the same for all rows or a list a row. with_routing: whether to make the routing
-        prompt. Other options go to the tokenizer (padding is on the left by default).
+        questions. pool: descriptions for the routing prompt in place of the saved ones, the same
+        for all rows or a list a row. with_routing: whether to make the routing prompt. Other
+        options go to the tokenizer; with return_tensors, padding is the default, on the left.
 
-        Returns input_ids and attention_mask [B, T]; with pictures also pixel_values uint8
-        [B, 3, H, W], image_sizes [B, 2], question_input_ids, question_attention_mask,
-        routing_input_ids, routing_attention_mask. A row without picture gets a black pixel.
+        Returns input_ids and attention_mask, [B, T] or lists; with P pictures also tensors
+        pixel_values uint8 [P, 3, H, W] and image_sizes [P, 2]; with pictures and questions also
+        question_input_ids, question_attention_mask, routing_input_ids, routing_attention_mask.
+        Without questions the model finds these in the prompts.
         Raises ValueError for rows that do not fit together.
         """
         options = self._merge_kwargs(
@@ -165,38 +185,52 @@ class MovaProcessor(ProcessorMixin):
             options["add_special_tokens"] = False  # the template wrote them
         else:
             texts = [text] if isinstance(text, str) else list(text)
-            asked = asked or [self._question_in(prompt) for prompt in texts]
-        if not texts or len(asked) != len(texts):
+        if not texts or (asked and len(asked) != len(texts)):
             raise ValueError(
                 f"{len(texts)} texts and {len(asked)} questions do not fit: give one of each a row"
             )
         counts = [len(row) for row in rows or [[]] * len(texts)]
         self._check_places(counts, texts)
-        data = self._encode(texts, self.image_tokens, options)
+        options.setdefault("padding", tensors is not None)
+        # Else an answer that a trainer reads by itself; its prompt has the special tokens.
+        is_prompt = bool(rows or asked) or options.get("add_special_tokens", True)
+        split = self.split_at_image and is_prompt
+        data = self._encode(texts, self.image_tokens, options, split=split)
         if rows:
-            blank = torch.zeros(3, 1, 1, dtype=torch.uint8)
-            data |= self.image_processor([row[0] if row else blank for row in rows])
-            encoded = self.question_tokenizer(
-                [gate_text([question]) for question in asked],
-                padding=True,
-                truncation=True,
-                max_length=self.question_length,
-            )
-            data["question_input_ids"] = encoded["input_ids"]
-            data["question_attention_mask"] = encoded["attention_mask"]
-        if rows and with_routing:
-            pools = _pools(self.descriptions if pool is None else pool, len(asked))
-            prompts = [
-                self.render([self._turn(routing_prompt(self.instruction, descriptions, question))])
-                for descriptions, question in zip(pools, asked, strict=True)
-            ]
-            encoded = self._encode(
-                prompts,
-                self.routing_tokens,
-                {"padding": True, "padding_side": "left", "add_special_tokens": False},
-            )
-            data |= {f"routing_{name}": values for name, values in encoded.items()}
-        return BatchFeature(data, tensor_type=tensors)
+            data |= self.image_processor([row[0] for row in rows if row])
+        if rows and asked:
+            data |= self.question_inputs(asked)
+            if with_routing:
+                data |= self.routing_inputs(asked, pool)
+        return MovaInputs(data, tensors, self.image_token_id)
+
+    def question_inputs(self, questions: Sequence[str]) -> dict[str, Any]:
+        """question_input_ids and question_attention_mask [B, t]: what the gate reads."""
+        encoded = self.question_tokenizer(
+            [gate_text([question]) for question in questions],
+            padding=True,
+            truncation=True,
+            max_length=self.question_length,
+        )
+        return {f"question_{name}": encoded[name] for name in ("input_ids", "attention_mask")}
+
+    def routing_inputs(
+        self,
+        questions: Sequence[str],
+        pool: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    ) -> dict[str, Any]:
+        """routing_input_ids and routing_attention_mask [B, T]: the prompts of the routing pass."""
+        pools = _pools(self.descriptions if pool is None else pool, len(questions))
+        prompts = [
+            self.render([self._turn(routing_prompt(self.instruction, descriptions, question))])
+            for descriptions, question in zip(pools, questions, strict=True)
+        ]
+        encoded = self._encode(
+            prompts,
+            self.routing_tokens,
+            {"padding": True, "padding_side": "left", "add_special_tokens": False},
+        )
+        return {f"routing_{name}": values for name, values in encoded.items()}
 
     def render(
         self, messages: Conversation, *, add_generation_prompt: bool = True, **kwargs: Any
@@ -224,7 +258,7 @@ class MovaProcessor(ProcessorMixin):
         *,
         tokenize: bool = False,
         return_dict: bool = False,
-        return_tensors: str | None = "pt",
+        return_tensors: str | None = None,
         processor_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -264,10 +298,18 @@ class MovaProcessor(ProcessorMixin):
         return ids
 
     def _encode(
-        self, prompts: Sequence[str], tokens: int, options: Mapping[str, Any]
+        self,
+        prompts: Sequence[str],
+        tokens: int,
+        options: Mapping[str, Any],
+        *,
+        split: bool | None = None,
     ) -> dict[str, Any]:
-        """input_ids and attention_mask [B, T], with the image token as often as the model needs."""
-        if self.split_at_image:
+        """input_ids and attention_mask [B, T], with the image token as often as the model needs.
+
+        split: by the released rule; default: as the checkpoint was trained.
+        """
+        if self.split_at_image if split is None else split:
             return self._encode_split(prompts, tokens, options)
         bos = self.tokenizer.bos_token
         doubled = bos is not None and all(prompt.startswith(bos) for prompt in prompts)
@@ -326,11 +368,29 @@ class MovaProcessor(ProcessorMixin):
             return self._plain(content).strip()
         return "".join(self._plain(part["text"]) for part in content if not _is_image(part)).strip()
 
-    def _question_in(self, prompt: str) -> str:
-        question = prompt.partition(self.image_token)[2] or prompt
-        for token in self.tokenizer.all_special_tokens:
-            question = question.partition(token)[0] if token in question[1:] else question
-        return question.strip()
+    def questions_in(self, input_ids: Tensor, attention_mask: Tensor) -> list[str]:
+        """The last user's text in each prompt [B, T], whatever was answered to it.
+
+        Of a prompt that no chat template wrote, it is all of the text.
+        """
+        start, end = self._around_question()
+        questions = []
+        for ids, seen in zip(input_ids, attention_mask.bool(), strict=True):
+            words = ids[seen & (ids != self.image_token_id)]
+            text = self.tokenizer.decode(words, clean_up_tokenization_spaces=False)
+            last = text.rpartition(start)[2] if start else text
+            questions.append((last.partition(end)[0] if end else last).strip())
+        return questions
+
+    def _around_question(self) -> tuple[str, str]:
+        """What the chat template writes right before a user's text and right after it."""
+        if not self.chat_template:
+            return "", ""
+        mark = "\N{REPLACEMENT CHARACTER}"
+        turns = [{"role": role, "content": mark} for role in ("user", "assistant", "user")]
+        first, answer, later, last = self.render(turns).split(mark)
+        start = _common_start(first[::-1], later[::-1])[::-1]
+        return start.strip(), _common_start(answer, last).strip()
 
     def _check_places(self, counts: Sequence[int], texts: Sequence[str]) -> None:
         """Raises ValueError unless each text marks the places of so many pictures, one at most."""
@@ -399,6 +459,12 @@ def _pools(pool: Sequence[str] | Sequence[Sequence[str]], rows: int) -> list[lis
     return [list(descriptions) for descriptions in pool]
 
 
+def _common_start(a: str, b: str) -> str:
+    return "".join(
+        x for x, y in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
+    )
+
+
 def _is_image(part: Mapping[str, Any]) -> bool:
     return part["type"] in ("image", "image_url")
 
@@ -420,7 +486,8 @@ def _image_rows(images: Any) -> list[list[Any]]:
     if images is None:
         return []
     rows = list(images) if isinstance(images, list | tuple) else [images]
-    return [list(row) if isinstance(row, list | tuple) else [row] for row in rows]
+    rows = [row if isinstance(row, list | tuple) else [row] for row in rows]
+    return [[image for image in row if image is not None] for row in rows]
 
 
 AutoProcessor.register(MovaConfig, MovaProcessor)

@@ -66,6 +66,26 @@ def merge_image_tokens(
     return torch.where(places[..., None], picked.to(embeddings.dtype), embeddings)
 
 
+def picture_rows(pixel_values: Tensor, image_sizes: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
+    """A picture for each row, in order, and a black pixel where none is shown.
+
+    pixel_values uint8 [P, 3, h, w], image_sizes [P, 2]; shown bool [B], which rows have one.
+    Returns pixel_values [B, 3, h, w] and image_sizes [B, 2]. Raises ValueError for another number
+    of pictures than P.
+    """
+    if len(pixel_values) == len(shown):
+        return pixel_values, image_sizes
+    if len(pixel_values) != int(shown.sum()):
+        raise ValueError(
+            f"{len(pixel_values)} pictures for {int(shown.sum())} prompts with image tokens: a "
+            "prompt that was cut short may have lost its own"
+        )
+    pixels = pixel_values.new_zeros(len(shown), *pixel_values.shape[1:])
+    sizes = image_sizes.new_ones(len(shown), 2)
+    pixels[shown], sizes[shown] = pixel_values, image_sizes
+    return pixels, sizes
+
+
 def filled_tokens(image_tokens: Tensor) -> Tensor:
     """Which tokens [B, N, D] are there: bool [B, N]; all zero stands for none."""
     return (image_tokens != 0).any(dim=-1)

@@ -9,13 +9,13 @@ N image tokens, D width of the language model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     Cache,
     GenerationConfig,
@@ -28,7 +28,8 @@ from transformers import (
 
 from openmova.model.adapter import ExpertMap
 from openmova.model.configuration_mova import MovaConfig
-from openmova.model.splicing import drop_empty_tokens
+from openmova.model.processing_mova import MovaProcessor
+from openmova.model.splicing import drop_empty_tokens, picture_rows
 from openmova.model.vision_mova import NO_IMAGES, MovaVision
 from openmova.routing import (
     Routing,
@@ -37,6 +38,7 @@ from openmova.routing import (
     parse_routing,
 )
 from openmova.routing.decoding import RoutingConstraint, active_steps, letter_scores
+from openmova.routing.routing import limit_experts
 from openmova.routing.selection import ExpertSelection
 
 
@@ -79,16 +81,32 @@ class Memory(Protocol):
     ) -> RoutingResult: ...
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Without dropout, and with a cache, which layers that checkpoint gradients don't have while
+    they are trained."""
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 Timer = Callable[[str], AbstractContextManager[None]]
 """Gives a context that times a stage by its name."""
 
 
 class TwoPassGeneration(GenerationMixin):
-    """`generate` with both passes, for the model that has `model`, `config` and `tokenizer`."""
+    """`generate` with both passes, for the model that has `model`, `config`, `tokenizer` and
+    `processor`."""
 
     model: MovaVision
     config: MovaConfig
     tokenizer: PreTrainedTokenizerBase
+    processor: MovaProcessor
 
     @torch.no_grad()
     def encode_images(
@@ -255,24 +273,29 @@ class TwoPassGeneration(GenerationMixin):
         """Answer: both passes over a picture, or only the second with routing= or image_tokens=.
 
         Takes what the processor returns and every option of transformers' generate. routing bool
-        [B, E] replaces the router's choice, max_experts limits it.
-        Raises ValueError if a picture comes with neither a routing nor a routing prompt.
+        [B, E] replaces the choice of the config's default_routing, max_experts limits the router's.
+        Raises ValueError if a picture comes with neither a routing nor a routing prompt, and there
+        is no processor to make one.
         """
+        prompt = inputs if inputs is not None else kwargs.pop("input_ids", None)
         if image_tokens is None and pixel_values is not None:
-            if routing is None:
-                selections = [ExpertSelection(max_experts=max_experts)] * len(pixel_values)
-            else:
-                rows = self.model.check_routing(routing).tolist()
-                selections = [ExpertSelection(fixed=tuple(row)) for row in rows]
             given = (
                 *(pixel_values, image_sizes, routing_input_ids, routing_attention_mask),
                 *(question_input_ids, question_attention_mask),
             )
             visual = dict(zip(VISUAL_INPUTS, given, strict=True))
+            if prompt is not None:
+                visual = self.complete(visual, routing, prompt, kwargs.get("attention_mask"))
+            if routing is None:
+                pictures = visual["pixel_values"]
+                assert pictures is not None
+                selections = [self._default_selection(max_experts)] * len(pictures)
+            else:
+                rows = self.model.check_routing(routing).tolist()
+                selections = [ExpertSelection(fixed=tuple(row)) for row in rows]
             context = self.encode_images(visual, selections=selections, constrained=constrained)
             image_tokens = context.tokens
         processors = LogitsProcessorList([self._no_image_tokens(), *(logits_processor or ())])
-        prompt = inputs if inputs is not None else kwargs.pop("input_ids", None)
         shorter = prompt
         if image_tokens is not None and prompt is not None:
             mask = kwargs.get("attention_mask")
@@ -297,6 +320,61 @@ class TwoPassGeneration(GenerationMixin):
                 return sequences
             generated.sequences = sequences
         return generated
+
+    def complete(
+        self,
+        visual: Mapping[str, Tensor | None],
+        routing: Tensor | None,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+    ) -> dict[str, Tensor | None]:
+        """What a caller left out of VISUAL_INPUTS: a black pixel for each row without picture, and
+        the question and the routing prompt, where they are needed, as the prompts have them."""
+        full = dict(visual)
+        pixel_values, image_sizes, prompts, _, question, _ = map(visual.get, VISUAL_INPUTS)
+        if pixel_values is None or image_sizes is None:
+            raise ValueError(NO_IMAGES)
+        full["pixel_values"], full["image_sizes"] = picture_rows(
+            pixel_values, image_sizes, self._shows_picture(input_ids)
+        )
+        default = self.config.default_routing
+        makers = []
+        if question is None and (default != "none" if routing is None else bool(routing.any())):
+            makers.append(self.processor.question_inputs)
+        if prompts is None and routing is None and default == "router":
+            makers.append(self.processor.routing_inputs)
+        if makers:
+            mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+            questions = self.processor.questions_in(input_ids, mask)
+            for make in makers:
+                for name, ids in make(questions).items():
+                    full[name] = torch.tensor(ids, device=input_ids.device)
+        return full
+
+    @torch.no_grad()
+    def find_routing(self, visual: Mapping[str, Tensor | None], input_ids: Tensor) -> Tensor:
+        """The routing bool [B, E] where a caller gives none, as the config's default_routing has
+        it; none for rows without picture. visual: complete."""
+        selection = self._default_selection()
+        if selection.fixed is not None:
+            chosen = torch.tensor([selection.fixed], device=input_ids.device)
+        else:
+            prompts, masks = visual["routing_input_ids"], visual["routing_attention_mask"]
+            assert prompts is not None
+            with evaluating(self):
+                base_map = self.model.encode_base(visual["pixel_values"], visual["image_sizes"])
+                result = self.route(prompts, masks, base_map)
+            chosen = limit_experts(result.routing, result.scores, self.config.routing.max_experts)
+        return chosen & self._shows_picture(input_ids)[:, None]
+
+    def _shows_picture(self, input_ids: Tensor) -> Tensor:
+        """bool [B]"""
+        return (input_ids == self.config.image_token_id).any(dim=1)
+
+    def _default_selection(self, max_experts: int | None = None) -> ExpertSelection:
+        default = self.config.default_routing
+        experts = None if default == "router" else default
+        return ExpertSelection.of(experts, max_experts, self.config.expert_names)
 
     def prepare_inputs_for_generation(
         self,

@@ -84,12 +84,9 @@ def write_text(path: Path, text: str) -> None:
 def append_text(path: Path, text: str) -> None:
     """One write at the end of a file, so that several processes may share it."""
     data = text.encode()
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        if os.write(handle, data) < len(data):
+    with path.open("ab", buffering=0) as file:
+        if file.write(data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    finally:
-        os.close(handle)
 
 
 def check_output(path: Path, suffixes: Collection[str]) -> None:

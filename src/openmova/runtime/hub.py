@@ -72,10 +72,10 @@ def repository_files(repository: str) -> dict[str, int] | None:
 def wanted_files(files: Iterable[str]) -> list[str]:
     """What a checkpoint is read from: the small data files, and one set of weights."""
     names = sorted(files)
-    wanted = [name for name in names if any(fnmatch.fnmatch(name, p) for p in SMALL_FILES)]
+    small = [name for pattern in SMALL_FILES for name in fnmatch.filter(names, pattern)]
     top = [name for name in names if "/" not in name]
-    sets = [found for pattern in WEIGHTS if (found := fnmatch.filter(top, pattern))]
-    return wanted + (sets[0] if sets else [])
+    sets = (found for pattern in WEIGHTS if (found := fnmatch.filter(top, pattern)))
+    return small + next(sets, [])
 
 
 def unreachable(repository: str) -> UserError:

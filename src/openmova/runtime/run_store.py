@@ -8,13 +8,8 @@
             log.entries()                # what an earlier start wrote, without a torn last line
             log.append({"step": 1})      # whole lines, also from several processes
             log.rewind(lambda entry: entry["step"] <= 1)
-            with new_file(store.path / "table.parquet") as unfinished:    # files.py: whole or
-                ...                                                       # not at all
-            with new_folder(store.path / "final") as unfinished:
-                ...
 
-`Journal` stands on it: finished samples by key, each made once. A run whose settings are kept in
-another file compares them with `differences`.
+`Journal` stands on it: finished samples by key, each made once.
 """
 
 from __future__ import annotations
@@ -109,20 +104,17 @@ class RunStore:
 
     def settings(self) -> dict[str, Any]:
         """As `begin` noted them. Raises UserError if there are none that can be read."""
-        found: dict[str, Any] = self._record()["settings"]
-        return found
+        return self._record()["settings"]
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self) -> dict[str, dict[str, Any]]:
         try:
-            found: dict[str, Any] = json.loads(self.noted.read_text(encoding="utf-8"))
-            if all(isinstance(found[part], dict) for part in ("settings", "versions")):
-                return found
-            raise ValueError("no objects")
+            found = json.loads(self.noted.read_text(encoding="utf-8"))
+            return {part: dict(found[part].items()) for part in ("settings", "versions")}
         except FileNotFoundError as error:
             raise UserError(
                 f"{str(self.path)!r} holds no run that was begun: check --output"
             ) from error
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(
                 f"{str(self.noted)!r} can't be read: {OTHER}, or remove the folder"
             ) from error
@@ -192,15 +184,17 @@ class Journal:
         settings or versions, or one that can't be used.
         """
         journal = cls(path)
-        store = journal.store
-        if store is None:
+        if (store := journal.store) is None:
             yield journal
             return
         with store.claim():
-            # To show a finished one again needs no package of that time.
-            unfinished = journal.result is None
-            record = {"model": model}
-            store.begin(settings, record=record, program=program, same_versions=unfinished)
+            store.begin(
+                settings,
+                record={"model": model},
+                program=program,
+                # To show a finished one again needs no package of that time.
+                same_versions=journal.result is None,
+            )
             journal._read(store)
             yield journal
 
@@ -213,8 +207,7 @@ class Journal:
         """What the finished evaluation found; None while it is not finished."""
         if self.path is None or not (file := self.path / "result.json").exists():
             return None
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found
+        return dict(json.loads(file.read_text(encoding="utf-8")))
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Keep what the evaluation found."""
@@ -245,8 +238,7 @@ class Journal:
         lines were torn. Each row gets its share of the time, `seconds`. name: of the progress bar.
         """
         keys = list(items)
-        bar = tqdm(total=len(keys), desc=name, mininterval=2)
-        with bar:
+        with tqdm(total=len(keys), desc=name, mininterval=2) as bar:
             for start in range(0, len(keys), batch):
                 part = keys[start : start + batch]
                 if missing := [key for key in part if key not in self.rows]:

@@ -114,6 +114,7 @@ class Evaluation:
         inputs = processor(
             images=[[sample.image] for sample in samples],
             questions=[sample.question for sample in samples],
+            return_tensors="pt",
         ).to(model.device)
         fixed = self.collator.fixed is not None
         selections = [ExpertSelection(fixed=row.routing) for _, row in asked] if fixed else None

@@ -88,6 +88,7 @@ class MovaInVllmProcessor(BaseMultiModalProcessor[MovaInfo]):
             text=processor.image_token,
             questions=wanted.question,
             with_routing=False,
+            return_tensors="pt",
         )
         inputs["routing"] = torch.tensor([wanted.experts])
         inputs["pooled"] = torch.tensor([wanted.pooled])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openmova.evaluate.reliability import BINS, draw_reliability, reliability
+from studies.nano.reliability import BINS, draw_reliability, reliability
 
 
 def test_the_error_is_the_mean_distance_of_confidence_and_share() -> None:

@@ -1,4 +1,4 @@
-"""Windows are cut and put together again."""
+"""Windows are cut and put together again, positions resized."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openmova.errors import UserError
+from openmova.experts.clip import resize_positions
 from openmova.experts.codetr import Attention as CoDetrAttention
 from openmova.experts.codetr import Rotary
-from openmova.experts.vitdet import ChannelNorm, ViTBlock, into_windows, out_of_windows
+from openmova.experts.transformer import ChannelNorm, ViTBlock, into_windows, out_of_windows
 
-from .small import randomise
+from .oracles import randomise
 
 
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5))
@@ -50,3 +52,25 @@ def test_a_window_sees_only_itself_and_a_global_layer_everything(
     randomise(block)
     changed = (block(x, rotary) - block(other, rotary)).abs().amax(dim=-1) > 1e-6
     assert changed.sum() == reached
+
+
+def test_positions_of_another_grid_keep_the_class_row() -> None:
+    table = torch.randn(1 + 9, 4)
+    resized = resize_positions(table, 6)
+    assert resized.shape == (1 + 36, 4)
+    assert torch.equal(resized[0], table[0])
+    assert torch.equal(resize_positions(table, 3), table)
+    grey = torch.full((1 + 9, 4), 0.25)
+    torch.testing.assert_close(resize_positions(grey, 7), torch.full((1 + 49, 4), 0.25))
+
+
+def test_positions_of_half_precision_are_resized_in_float32() -> None:
+    table = torch.randn(1 + 16, 4).bfloat16()
+    expected = resize_positions(table.float(), 9).bfloat16()
+    assert torch.equal(resize_positions(table, 9), expected)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 9, 578])
+def test_a_table_that_is_no_square_is_refused(rows: int) -> None:
+    with pytest.raises(UserError, match=f"table of {rows} rows"):
+        resize_positions(torch.zeros(rows, 4), 3)
