@@ -96,7 +96,12 @@ class Model(nn.Module):
         model = AutoModelForCausalLM.from_pretrained(
             source, dtype=compute_dtype(), attn_implementation="sdpa"
         )
-        config = LoraConfig(r=16, lora_alpha=32, target_modules=TARGETS, task_type="CAUSAL_LM")
+        config = LoraConfig(
+            r=spec.LORA_RANK,
+            lora_alpha=int(spec.LORA_RANK * spec.LORA_SCALE),
+            target_modules=TARGETS,
+            task_type="CAUSAL_LM",
+        )
         self.lora: Any = get_peft_model(model, config)
         for parameter in self.lora.parameters():
             if parameter.requires_grad:
@@ -217,7 +222,7 @@ class Model(nn.Module):
 
 def compute_dtype() -> torch.dtype:
     """bfloat16 where the processor multiplies in it; elsewhere it takes fifty times as long."""
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    return torch.bfloat16 if torch.cpu.get_capabilities()["avx512_bf16"] else torch.float32
 
 
 def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -330,7 +335,9 @@ def align_kinds(model: Model, batches: Batches, rows: Rows, steps: int = 300) ->
         learnt = torch.nonzero(~held_out)[:, 0]
         chosen = learnt[torch.randint(len(learnt), (128,), generator=generator)]
         logits = SHARPNESS * (model.summary(features[chosen]) @ unit.mT)
-        each = F.cross_entropy(logits.flatten(0, 1), targets[chosen].repeat_interleave(25), weights)
+        each = F.cross_entropy(
+            logits.flatten(0, 1), targets[chosen].repeat_interleave(logits.shape[1]), weights
+        )
         mean = F.cross_entropy(logits.mean(1), targets[chosen], weights)
         length = model.summary(features[chosen]).norm(dim=-1) / words.norm(dim=1).mean()
         (mean + 0.3 * each + (length - 1).square().mean()).backward()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, patch
 
 import pytest
 import torch
@@ -180,8 +181,10 @@ def test_training_asks_the_router_as_inference_does() -> None:
     expected = route(model, inputs).routing
     assert not torch.equal(expected[0], expected[3])
     model.train().gradient_checkpointing_enable()
-    with torch.enable_grad():
+    base = Mock(wraps=model.model.encode_base)
+    with torch.enable_grad(), patch.object(model.model, "encode_base", base):
         gates = model(**inputs).gates
+    assert base.call_count == 1
     assert torch.equal((gates != 0).any(dim=1), expected)
     assert model.training and all(layer.training for layer in model.model.language_model.layers)
 

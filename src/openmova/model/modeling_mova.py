@@ -152,18 +152,22 @@ class MovaModel(MovaVision):
                 *(question_input_ids, question_attention_mask),
             )
             visual = dict(zip(VISUAL_INPUTS, given, strict=True))
+            base_map = None
             (whole,) = self._whole
             if whole is not None and input_ids is not None:
                 visual = whole.complete(visual, routing, input_ids, attention_mask)
                 if routing is None:
-                    routing = whole.find_routing(visual, input_ids)
+                    base_map = self.encode_base(visual["pixel_values"], visual["image_sizes"])
+                    routing = whole.find_routing(visual, input_ids, base_map)
             if routing is None:
                 raise ValueError(
                     "pixel_values need a routing: pass routing= (bool [batch, experts]), or call "
                     "the model with a head, which asks the router"
                 )
             pictures, sizes, _, _, *question = map(visual.get, VISUAL_INPUTS)
-            image_tokens, gates = self.image_tokens(pictures, sizes, routing, *question)
+            image_tokens, gates = self.image_tokens(
+                pictures, sizes, routing, *question, base_map=base_map
+            )
         if input_ids is not None:
             words = input_ids
             if image_tokens is not None:  # the image token itself need not be in the vocabulary

@@ -352,9 +352,11 @@ class TwoPassGeneration(GenerationMixin):
         return full
 
     @torch.no_grad()
-    def find_routing(self, visual: Mapping[str, Tensor | None], input_ids: Tensor) -> Tensor:
+    def find_routing(
+        self, visual: Mapping[str, Tensor | None], input_ids: Tensor, base_map: Tensor
+    ) -> Tensor:
         """The routing bool [B, E] where a caller gives none, as the config's default_routing has
-        it; none for rows without picture. visual: complete."""
+        it; none for rows without picture. visual: complete. base_map [B, C, H, W]."""
         selection = self._default_selection()
         if selection.fixed is not None:
             chosen = torch.tensor([selection.fixed], device=input_ids.device)
@@ -362,7 +364,6 @@ class TwoPassGeneration(GenerationMixin):
             prompts, masks = visual["routing_input_ids"], visual["routing_attention_mask"]
             assert prompts is not None
             with evaluating(self):
-                base_map = self.model.encode_base(visual["pixel_values"], visual["image_sizes"])
                 result = self.route(prompts, masks, base_map)
             chosen = limit_experts(result.routing, result.scores, self.config.routing.max_experts)
         return chosen & self._shows_picture(input_ids)[:, None]

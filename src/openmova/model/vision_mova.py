@@ -113,14 +113,17 @@ class MovaVision(MovaPreTrainedModel):
         routing: Tensor,
         question_input_ids: Tensor | None = None,
         question_attention_mask: Tensor | None = None,
+        base_map: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Image tokens [B, N, D] and gates [B, blocks, E] of pictures with a given routing.
 
         pixel_values uint8 [B, 3, h, w], image_sizes [B, 2], routing bool [B, E]; the question as
-        `fuse`. Raises ValueError if the question or the routing's width does not fit.
+        `fuse`; base_map [B, C, H, W], if it was encoded before. Raises ValueError if the question
+        or the routing's width does not fit.
         """
         routing = self.check_routing(routing)
-        base_map = self.encode_base(pixel_values, image_sizes)
+        if base_map is None:
+            base_map = self.encode_base(pixel_values, image_sizes)
         assert pixel_values is not None and image_sizes is not None
         maps = self.encode_experts(pixel_values, image_sizes, routing)
         return self.fuse(base_map, maps, routing, question_input_ids, question_attention_mask)

@@ -15,6 +15,7 @@ def kind_questions(rng: random.Random, kind: str, share: float) -> tuple[Questio
     return (Question(task="kind", question=ask(rng, "kind"), answer=kind),)
 
 
+SAME = {"photo": "photograph", "document": "page of text", "medical scan": "scan"}
 NAMES = ("photo", "drawing", "map", "chart", "document", "screenshot", "diagram", "page of text",
          "receipt", "table", "painting", "logo", "photograph", "flag", "scan")  # fmt: skip
 _EITHER = (
@@ -32,6 +33,3 @@ def either_question(rng: random.Random, kind: str) -> str:
     rng.shuffle(named)
     asked = mode.format(**dict(zip("abc", (f"a {name}" for name in named), strict=False)))
     return asked[:1].upper() + asked[1:]
-
-
-SAME = {"photo": "photograph", "document": "page of text", "medical scan": "scan"}
