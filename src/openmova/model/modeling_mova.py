@@ -164,9 +164,9 @@ class MovaModel(MovaVision):
                     "pixel_values need a routing: pass routing= (bool [batch, experts]), or call "
                     "the model with a head, which asks the router"
                 )
-            pictures, sizes, _, _, *question = map(visual.get, VISUAL_INPUTS)
+            pictures, sizes, _, _, question, mask = map(visual.get, VISUAL_INPUTS)
             image_tokens, gates = self.image_tokens(
-                pictures, sizes, routing, *question, base_map=base_map
+                pictures, sizes, routing, question, mask, base_map
             )
         if input_ids is not None:
             words = input_ids
