@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from openmova.cli import app
 from openmova.errors import UserError
+
+if TYPE_CHECKING:
+    from typer.testing import Result
 
 
 def run(*arguments: object, stdin: str = "") -> Result:
+    from typer.testing import CliRunner  # which a bare machine lacks
+
+    from openmova.cli import app
+
     return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
 
 
