@@ -44,18 +44,18 @@ from studies.nano.align import new_adapter, new_neck, project, targets_of
 from studies.nano.rows import Row, Rows, Turn, read_rows
 
 SHARES = {
-    "kind": 6.0, "object": 5.0, "location": 6.0, "neighbour": 1.5, "photos": 2.0, "places": 2.0,
-    "pairs": 2.0, "signs": 2.0, "charts": 7.0, "text_2": 4.0, "page_text": 1.0, "pages": 1.0,
-    "receipts": 1.5, "screens": 1.5, "reports": 1.5, "routing": 9.0,
+    "kind": 8.0, "object": 6.0, "location": 6.0, "neighbour": 1.5, "photos": 2.5, "places": 2.0,
+    "pairs": 2.5, "signs": 2.0, "charts": 10.0, "text_2": 3.0, "page_text": 0.4, "pages": 1.0,
+    "receipts": 1.5, "screens": 1.5, "reports": 1.0, "routing": 14.0,
 }  # fmt: skip
-"""How often a row comes from each."""
+"""How often a row comes from each; a row with the routing prompt, from each folder."""
 HELD_OUT = 40
 """Of each source, the last of its rows: for the evaluation alone."""
 TOKENS, DRAWN, LONGEST = 2000, 40, 1100
 """Of a batch, padding included; rows drawn for it; of a row."""
 BRANCHES, ROUTED = 10, 20
 """Questions of a row at most, and of a row with the routing prompt."""
-MORE_EXPERTS, FOLLOW_UP = 0.15, 0.1
+MORE_EXPERTS, FOLLOW_UP = 0.3, 0.1
 """How often a row has an expert more than its questions need; a question follows on another."""
 NOISE = 0.17
 """Of the words' embeddings, relative to their length: what the adapter leaves, cosine 0.985."""
@@ -310,7 +310,8 @@ class Batches:
         return row, self.row(row, branches, False), self.picture(row.place, rng)
 
     def _routing(self, rng: random.Random) -> tuple[Row, Encoding, Tensor]:
-        name = rng.choice(list(self._rows.routing))
+        folders = list(self._rows.routing)
+        name = rng.choices(folders, [SHARES.get(folder, 2.0) for folder in folders])[0]
         turns = rng.choices(self._rows.routing[name], k=ROUTED)
         row = Row(source="routing", place=(name, None), words={}, turns=tuple(turns))
         return row, self.row(row, [[turn] for turn in turns], True), self.picture(row.place, rng)

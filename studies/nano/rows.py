@@ -41,6 +41,22 @@ NEIGHBOURS = (
     *("person", "man", "woman", "dog", "cat", "car", "horse", "chair", "table", "giraffe", "bus"),
     *("tree", "boat", "bird", "bicycle", "player"),
 )
+NAMED = (
+    *("building", "bird", "dog", "flower", "fruit", "vehicle", "boat", "plane", "tree", "tool"),
+    *("animal", "insect", "fish", "food", "dish", "instrument", "cat", "plant", "machine", "toy"),
+    *("furniture", "weapon", "hat", "shop", "bridge", "snake", "ship", "car", "truck", "vegetable"),
+    *("monument", "church", "house", "structure", "aircraft", "monkey", "drink", "ball", "device"),
+)
+WHICH = (
+    *(
+        "What kind of {} is this?",
+        "Which {} is it?",
+        "What {} is this?",
+        "What type of {} is that?",
+    ),
+    *("What sort of {} do you see?", "Which {} is shown here?", "Which {} is this?"),
+    *("Which kind of {} is in the photo?", "what kind of {} is it", "Name the {}."),
+)
 PAPERS = ("photo", "drawing", "chart", "receipt", "invoice", "form", "letter")
 CHARTS = {
     "bar": "bar chart", "barh": "bar chart", "grouped": "bar chart", "line": "line chart",
@@ -104,7 +120,11 @@ def read_rows(data: Path) -> Rows:
         for _ in range(MADE_UP):
             text, turns = make(rng)
             place = (rng.choice(("photos", "places", "kinds")), None)
-            row = Row(source=name, place=place, words={name: text}, turns=tuple(turns))
+            (other,) = makers.keys() - {name}
+            row = Row(
+                source=name, place=place, words={name: text}, turns=tuple(turns),
+                others={other: makers[other](rng)[0]},
+            )  # fmt: skip
             answering[name].append(row)
             routing["photos"] += [(question, letters((name,))) for question, _ in turns[:2]]
     rng = random.Random("neighbour")
@@ -197,6 +217,9 @@ def _add_routing(data: Path, routing: dict[str, list[Turn]]) -> None:
                 routing[name].append(turn)
     rng = random.Random("routing")
     for _ in range(MADE_UP // 10):
+        for name in ("photos", "places", "kinds", "pairs"):
+            which = rng.choice(WHICH).format(rng.choice(NAMED))
+            routing[name].append((which, letters(("object",))))
         one = rng.choice(NEIGHBOURS)
         kind = rng.choice(("animal", "thing", "object", "vehicle", "person"))
         turns = (

@@ -84,6 +84,27 @@ THINGS = tuple((word, plural(word)) for word in (
 ))  # fmt: skip
 PLACES = ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom",
           "bottom right")  # fmt: skip
+ANYBODY = (
+    *("Is anybody there?", "Is there anyone in the picture?", "Do you see anybody?"),
+    *("Is somebody in the photo?", "Is there someone here?", "Can you see anyone?"),
+    *("Are there people?", "Are any people in the picture?", "Is there a human being?"),
+    *("Does somebody appear in this image?", "Are there any persons?", "Is someone standing here?"),
+)
+HALVES = (
+    ("left", "right", (
+        "Is the {one} on the left or on the right?", "On which side is the {one}?",
+        "Is the {one} left or right of the middle?", "Where is the {one}: left or right?",
+        "Is the {one} on the left or the right side?", "Is the {one} at the left or at the right?",
+        "On which side of the picture do you see the {one}?", "{one}: left or right?",
+    )),
+    ("top", "bottom", (
+        "Is the {one} at the top or at the bottom?", "Is the {one} in the top or bottom half?",
+        "Where is the {one}: top or bottom?", "Is the {one} near the top or the bottom?",
+        "Top or bottom: where is the {one}?", "Is the {one} in the upper or in the lower part, top"
+        " or bottom?",
+    )),
+)  # fmt: skip
+"""Two sides, and questions which of them it is."""
 Turn = tuple[str, str]
 
 
@@ -182,6 +203,7 @@ def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
     rng.shuffle(each)
     text = "\n".join([told, *each[:LISTED]]) if counts else "nothing"
     turns: list[Turn] = []
+    sides = _sides(rng, {name: own[0] for name, own in places.items() if len(own) == 1})
     for name, n in counts.items():
         one = rng.choice(OTHER_NAMES.get(name, (name,))) if rng.random() < 0.35 else name
         many = plural(one)
@@ -191,9 +213,11 @@ def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
         turns.append((ask(rng, "count", many=many), str(n)))
         turns.append((presence_question(rng, article(one), one, plural(one)), "yes"))
         turns.append((count_question(rng, many), str(n)))
+        if name == "person":
+            turns.append((rng.choice(ANYBODY), "yes"))
         if n == 1:
             turns.append((ask(rng, "where", one=name), places[name][0]))
-    turns += _sides(rng, {name: own[0] for name, own in places.items() if len(own) == 1})
+            sides += half_questions(rng, one, places[name][0])
     absent = [name for name in classes if name not in counts]
     words = class_names()[1]
     for _ in range(rng.choice((1, 1, 2))):
@@ -212,8 +236,20 @@ def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
                 (ask(rng, "is-there", a=article(kind), one=kind, many=plural(kind)), answer)
             )
             turns.append((count_question(rng, plural(kind)), str(n)))
+    if "person" not in counts and rng.random() < 0.3:
+        turns.append((rng.choice(ANYBODY), "no"))
     rng.shuffle(turns)
-    return text, turns[:6]
+    return text, [*sides[:3], *turns][:6]
+
+
+def half_questions(rng: random.Random, one: str, place: str) -> list[Turn]:
+    """In which half of the picture a thing is; none for the middle."""
+    turns = []
+    for first, second, modes in HALVES:
+        side = next((side for side in (first, second) if side in place.split()), None)
+        if side:
+            turns.append((rng.choice(modes).format(one=one), side))
+    return turns
 
 
 def neighbour_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:

@@ -73,6 +73,10 @@ def base_spec() -> dict[str, Any]:
     }
 
 
+THRESHOLD = 0.45
+"""Score from which the location expert counts a thing."""
+
+
 def expert_specs() -> list[dict[str, Any]]:
     """The pool, in the order of the letters A to E."""
     return [
@@ -84,6 +88,7 @@ def expert_specs() -> list[dict[str, Any]]:
             "width": CODE_WIDTH,
             "grid": list(GRID),
             "rows": list(ROWS[name]),
+            **({"threshold": THRESHOLD} if name == "location" else {}),
         }
         for name, texts in DESCRIPTIONS.items()
     ]
