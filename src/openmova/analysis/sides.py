@@ -57,7 +57,7 @@ def read_sides(path: Path) -> Outcomes:
     ordered = {tuple(n for n in pool if n in names): found for names, found in sides.items()}
     return Outcomes(
         source=path.name,
-        how=f"Trained from scratch for each set, seeds: {len(sides[largest])}.",
+        how=f"Trained for each set, seeds: {len(sides[largest])}.",
         pool=pool,
         domains=list(asked.values()),
         right={

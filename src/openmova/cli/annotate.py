@@ -24,6 +24,7 @@ Examples:
   openmova annotate data.json --probe base=runs/m0/final --probe ocr=runs/m1/final -o annotation
   openmova annotate data.json --model nano --output annotation --shard 3/8
   openmova annotate data.json --model nano --output annotation --ray
+  openmova annotate data.json --model nano --output annotation --combinations --dependency
   openmova annotate data.json --output annotation --merge"""
 
 
