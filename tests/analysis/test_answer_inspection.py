@@ -50,6 +50,7 @@ def test_it_holds_what_asking_gives(
     assert "<image> × 4\n" in found.prompt  # what the router read
     assert all(description in found.prompt for description in found.pool.values())
     assert found.prompt.endswith("&  is shown?<end><assistant>")
+    assert list(found.words) == ["as routed", "without text", "without location"]
     told = found.to_dict()
     assert told["routing"]["scores"]["text"] == pytest.approx(0.9)
     assert len(told["attention"]["location"][1]) == 8

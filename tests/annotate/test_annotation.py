@@ -100,6 +100,7 @@ def test_it_holds_all_losses_the_chosen_and_the_data_with_them(tmp_path: Path) -
         "experts_each": {"0": 2, "1": 1, "2": 1},
         "without_loss": 1,
         "agreement": None,
+        "dependency": None,
     }
     table = pq.read_table(folder.table).to_pydict()
     assert table["row"] == [0, 1, 2, 3]

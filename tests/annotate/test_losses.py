@@ -39,9 +39,12 @@ def record(number: int, **changes: Any) -> dict[str, Any]:
 SAMPLES = RecordList("data", [record(number) for number in range(5)], Path())
 
 
-def losses_of(*experts: str, batch: int = 8) -> list[float]:
+def losses_of(
+    *experts: str, batch: int = 8, samples: RecordList = SAMPLES, blind: bool = False
+) -> list[float]:
     collator = Collator(PROCESSOR, NAMES, chosen=experts)
-    return probe_losses(MODEL, collator, SAMPLES, range(5), bad=BadSamples(), batch=batch)
+    rows, bad = range(5), BadSamples()
+    return probe_losses(MODEL, collator, samples, rows, bad=bad, batch=batch, blind=blind)
 
 
 def test_it_is_the_loss_of_training() -> None:
@@ -57,6 +60,13 @@ def test_the_experts_change_the_loss_of_a_sample_and_its_batch_does_not() -> Non
     assert losses_of("text", batch=1) == pytest.approx(losses_of("text", batch=3), abs=1e-5)
     found = {tuple(losses_of(*experts)) for experts in ((), NAMES[:1], NAMES[1:2], NAMES)}
     assert len(found) == 4
+
+
+def test_the_blind_probe_sees_the_text_alone() -> None:
+    texts = RecordList("texts", [record(number, images=[]) for number in range(5)], Path())
+    blind = losses_of(blind=True)
+    assert blind == pytest.approx(losses_of(samples=texts), abs=1e-6)
+    assert blind != pytest.approx(losses_of(), abs=1e-3)
 
 
 def test_a_bad_sample_has_no_loss_and_is_listed_once(tmp_path: Path) -> None:

@@ -59,6 +59,23 @@ def test_shards_merge_into_what_one_process_writes(data: Path, model: Path, tmp_
     assert annotated[0].open().image is not None
 
 
+def test_dependency_is_told_and_the_check_shows_it(data: Path, model: Path, tmp_path: Path) -> None:
+    data.write_text(json.dumps(json.loads(data.read_text())[:6]))
+    folder = tmp_path / "annotation"
+    options = ("--model", model, "--combinations", "--dependency", "--output", folder)
+    told = output("annotate", data, *options)
+    assert "depends on its picture, 1 to 5: unknown: 6" in told  # untrained, it is never sure
+    assert "p, text" in told
+    assert (folder / "dependency.png").exists()
+    columns = pq.read_table(folder / "annotations.parquet").column_names
+    assert {"loss_blind", "dependency", "dependency_text", "dependency_rating"} <= set(columns)
+    records = json.loads((folder / "annotated.json").read_text())
+    records[0]["dependency"] = 0.4
+    (folder / "annotated.json").write_text(json.dumps(records))
+    shown = output("data", "check", folder / "annotated.json")
+    assert "depends on its picture, 1 to 5: 3 1, unknown 5" in shown
+
+
 @pytest.fixture
 def cluster() -> Iterator[None]:
     quiet = {"include_dashboard": False, "log_to_driver": False}
@@ -108,6 +125,7 @@ def test_a_cluster_needs_ray(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
         (("--model", "MODEL", "--probe", "text"), "names no model"),
         (("--model", "MODEL", "--probe", "text=a", "--probe", "text=b"), "given twice"),
         (("--model", "MODEL", "--shard", "3/2"), "there is no shard 3/2"),
+        (("--model", "MODEL", "--dependency"), "add --combinations"),
         (("--model", "MODEL", "--merge"), "leave out --model"),
         (("--ray", "--merge"), "leave out --model, --probe and --ray"),
         (("--model", "MODEL", "--shard", "1/2", "--margin", "0.1"), "give it with --merge"),

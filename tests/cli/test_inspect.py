@@ -39,6 +39,8 @@ def test_one_question(model: Path, picture: Path, tmp_path: Path) -> None:
     assert told["image"] == str(picture)
     assert [other["what"] for other in told["switched"]][-1] == "all experts"
     assert "What is shown?" in Page(page.read_text()).text
+    assert next(iter(told["words"])) == "as routed"
+    assert [len(grid) for grid in told["words"]["as routed"]["input"]] == [4]
     assert "the router wrote" in output(*command)
 
 
@@ -57,6 +59,15 @@ def test_a_data_set_goes_on_and_is_shown_again_without_the_model(
     assert output(*command).splitlines()[-1] == first
     assert page.read_text() == before
     assert "samples: None -> 2" in mistake(*command, "--samples", 2)
+
+
+def test_a_dump_is_written_and_nothing_else(model: Path, data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "dump.parquet"
+    options = ("--data", data, "--samples", 2, "--model", model)
+    assert "2 samples" in output("inspect", *options, "--dump", path)
+    assert path.exists()
+    assert "--dump is of a data set alone" in mistake("inspect", "--dump", path)
+    assert "end its name with .parquet" in mistake("inspect", *options, "--dump", "dump.csv")
 
 
 def test_a_data_set_without_a_page_leaves_nothing(model: Path, data: Path, tmp_path: Path) -> None:

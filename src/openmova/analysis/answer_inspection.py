@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from openmova.analysis.ablation import Names, ask_ablated, without
+from openmova.analysis.lens import Words, token_words
 from openmova.images.opening import ImageSource, load_image
 from openmova.inference.answer import Answer
 from openmova.inference.attention import watched
@@ -47,6 +48,8 @@ class Inspection:
     frames: dict[str, str]
     """Of each chosen expert: how the picture lies in its map."""
     alternatives: tuple[Alternative, ...]
+    words: dict[str, Words]
+    """What the image tokens are nearest to: "as routed", and without each chosen expert."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types: those of the answer, and what the page shows beside them."""
@@ -67,6 +70,7 @@ class Inspection:
                 }
                 for other in self.alternatives
             ],
+            "words": self.words,
         }
 
 
@@ -74,7 +78,7 @@ def inspect(
     mova: Mova, image: ImageSource, question: str, *, max_new_tokens: int = 128
 ) -> Inspection:
     """Ask one question, watch the adapter, and ask again with each chosen expert switched off, with
-    none and with all. Raises UserError as `Mova.ask` does."""
+    none and with all; read the image tokens. Raises UserError as `Mova.ask` does."""
     question = check_question(question)
     picture = load_image(image)
     # First of all, because this reads the experts' weights, which no question should be timed with.
@@ -88,6 +92,10 @@ def inspect(
         "no expert, the base encoder alone": (),
         "all experts": mova.experts,
     }
+    routed = {"as routed": answer.routing.experts}
+    switched = {what: names for what, names in asked.items() if what.startswith("without ")}
+    sets = routed | switched
+    words = token_words(mova, picture, question, list(sets.values()))
     blocks = range(len(mova.model.model.adapter.blocks))
     experts = mova.model.model.experts
     return Inspection(
@@ -102,6 +110,7 @@ def inspect(
             Alternative(what=what, experts=names, text=texts[names])
             for what, names in asked.items()
         ),
+        words=dict(zip(sets, words, strict=True)),
     )
 
 

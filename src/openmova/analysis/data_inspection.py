@@ -5,7 +5,7 @@ the gates weigh them, whom the router takes for whom, and what each encoder is w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -46,25 +46,56 @@ def inspect_data(
     and counted. journal: keeps the answers, and has those of an earlier start.
     Raises UserError if no sample is left.
     """
-    indices = evenly(len(samples), most or len(samples))
-    rows = (journal or Journal()).complete(
-        {str(index): index for index in indices},
-        partial(_rows, mova, samples, max_new_tokens),
-        batch=batch,
-        name=samples.name,
+    rows = ask_samples(
+        mova, samples, partial(_ask, mova, max_new_tokens), most=most, batch=batch, journal=journal
     )
-    left_out = [row[LEFT_OUT] for row in rows if LEFT_OUT in row]
-    if len(left_out) == len(rows):
-        why = f", such as: {left_out[0]}" if left_out else ""
-        raise UserError(f"{samples.name} has no sample that can be asked{why}: give other data")
     return {"source": samples.name, "samples": len(samples), **summary(rows, mova.experts)}
 
 
-def _rows(mova: Mova, samples: Samples, max_new_tokens: int, indices: Sequence[int]) -> list[Row]:
-    """One of each sample: that of `_row`, or why it is left out."""
+Ask = Callable[[Sequence[Sample]], list[Row]]
+"""The row of each sample. Raises UserError for one that can't be asked."""
+
+
+def ask_samples(
+    mova: Mova,
+    samples: Samples,
+    ask: Ask,
+    *,
+    most: int | None,
+    batch: int,
+    journal: Journal | None,
+    tell_seconds: Callable[[float], None] | None = None,
+) -> list[Row]:
+    """What `ask` makes of every sample, or of `most`; of one that can't be asked, the reason.
+
+    tell_seconds: is told what the rest will take, after the first batch. Raises UserError if no
+    sample is left.
+    """
+    journal = journal or Journal()
+    items = {str(index): index for index in evenly(len(samples), most or len(samples))}
+    make = partial(sample_rows, mova, samples, ask)
+    complete = partial(journal.complete, make=make, batch=batch, name=samples.name)
+    if tell_seconds is not None and (first := complete(dict(list(items.items())[:batch]))):
+        left = sum(key not in journal.rows for key in items)
+        tell_seconds(sum(row["seconds"] for row in first) / len(first) * left)
+    rows = complete(items)
+    left_out = [row[LEFT_OUT] for row in rows if LEFT_OUT in row]
+    if len(left_out) == len(rows):
+        raise nothing_asked(samples, left_out[0] if left_out else "")
+    return rows
+
+
+def nothing_asked(samples: Samples, reason: str) -> UserError:
+    """reason: why one of them can't be asked."""
+    why = f", such as: {reason}" if reason else ""
+    return UserError(f"{samples.name} has no sample that can be asked{why}: give other data")
+
+
+def sample_rows(mova: Mova, samples: Samples, ask: Ask, indices: Sequence[int]) -> list[Row]:
+    """What `ask` makes of each sample, or {LEFT_OUT: why it can't be asked}."""
     found = [_open(mova, samples, index) for index in indices]
-    asked = iter(_ask(mova, [s for s in found if isinstance(s, Sample)], max_new_tokens))
-    return [_row(s, next(asked)) if isinstance(s, Sample) else {LEFT_OUT: s} for s in found]
+    made = iter(_tried([s for s in found if isinstance(s, Sample)], ask))
+    return [next(made) if isinstance(s, Sample) else {LEFT_OUT: s} for s in found]
 
 
 def _open(mova: Mova, samples: Samples, index: int) -> Sample | str:
@@ -79,22 +110,24 @@ def _open(mova: Mova, samples: Samples, index: int) -> Sample | str:
     return "a routing instruction" if sample.routing else sample
 
 
-def _ask(mova: Mova, samples: Sequence[Sample], max_new_tokens: int) -> list[Ablation | str]:
-    """The answers of each; of a question that can't be asked, such as one that is too long, the
-    reason."""
-    pairs: list[Any] = [(sample.image, sample.question) for sample in samples]
+def _tried(samples: Sequence[Sample], ask: Ask) -> list[Row]:
+    """The rows; of a question that can't be asked, such as one that is too long, the reason."""
     try:
-        return [*ask_ablated(mova, pairs, max_new_tokens=max_new_tokens, batch=max(len(pairs), 1))]
+        return ask(samples) if samples else []
     except UserError as error:
         if len(samples) == 1:
-            return [str(error)]
-    return [found for sample in samples for found in _ask(mova, [sample], max_new_tokens)]
+            return [{LEFT_OUT: str(error)}]
+    return [row for sample in samples for row in _tried([sample], ask)]
 
 
-def _row(sample: Sample, masked: Ablation | str) -> Row:
+def _ask(mova: Mova, max_new_tokens: int, samples: Sequence[Sample]) -> list[Row]:
+    pairs: list[Any] = [(sample.image, sample.question) for sample in samples]
+    found = ask_ablated(mova, pairs, max_new_tokens=max_new_tokens, batch=len(pairs))
+    return [_row(sample, masked) for sample, masked in zip(samples, found, strict=True)]
+
+
+def _row(sample: Sample, masked: Ablation) -> Row:
     """What is kept: the gates as one {expert: weight} a block, the answers by their experts."""
-    if isinstance(masked, str):
-        return {LEFT_OUT: masked}
     told = masked.routed.to_dict()
     return {
         "id": sample.id,

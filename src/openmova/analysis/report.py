@@ -1,4 +1,4 @@
-"""The pages of `openmova inspect`: one HTML file each, with everything in it.
+"""The pages of `openmova inspect` and `openmova roles`: one HTML file each, with everything in it.
 
 No scripts, nothing fetched from anywhere (the page itself forbids it), tables for everything that
 is drawn, and a description of every picture.
@@ -45,8 +45,46 @@ def data_page(found: Mapping[str, Any], *, data: str, model: str) -> str:
     return _render("data.html", found=found, data=data, model=model)
 
 
+def roles_page(found: Mapping[str, Any], *, model: str) -> str:
+    """The page of what `roles` found; model: what the user called it, empty of retrained sides."""
+    encoders, ranks = found["overall"]["encoders"], found["ranks"]["encoders"]
+    worth = [
+        (name, of["capacity"]["value"], of["necessity"]["value"]) for name, of in encoders.items()
+    ]
+    explained = [
+        (name, of["alone"]["before"]["rank"], of["residual"])
+        for name, of in ranks.items()
+        if of["alone"]["before"] is not None
+    ]
+    return _render(
+        "roles.html",
+        command="roles",
+        found=found,
+        model=model,
+        worth=scatter(worth),
+        explained=scatter([point for point in explained if None not in point]),
+    )
+
+
+def scatter(points: Sequence[tuple[str, float, float]]) -> dict[str, Any]:
+    """Named points with the ranges of their axes, a tenth wider than the points are."""
+    ranges = []
+    for values in ([x for _, x, _ in points], [y for *_, y in points]):
+        low, high = min(values, default=0.0), max(values, default=1.0)
+        room = 0.1 * (high - low) or 0.5
+        ranges.append((low - room, high + room))
+    return {"points": points, "x": ranges[0], "y": ranges[1]}
+
+
+def number(value: float | None, form: str = "%.2f") -> str:
+    """A number as people read it, or that there is none."""
+    return "not known" if value is None else form % value
+
+
 def points(value: Mapping[str, Any]) -> str:
-    """A difference of shares in points with its interval."""
+    """A difference of shares in points with its interval; a share of it, in per cent."""
+    if value["value"] is None or None in value["ci95"]:
+        return number(value["value"])
     low, high = value["ci95"]
     return f"{100 * value['value']:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})"
 
@@ -60,7 +98,7 @@ def environment(*packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"share": percent, "points": points, "zip": zip}
+    made.filters |= {"share": percent, "points": points, "number": number, "zip": zip}
     return made
 
 
@@ -83,8 +121,9 @@ def attention_pictures(
     }
 
 
-def _render(template: str, **values: Any) -> str:
-    return environment().get_template(template).render(version=version("openmova"), **values)
+def _render(template: str, *, command: str = "inspect", **values: Any) -> str:
+    made = environment().get_template(template)
+    return made.render(command=command, version=version("openmova"), **values)
 
 
 def data_url(picture: Image.Image) -> str:

@@ -4,8 +4,10 @@ DIR/run.json              what the losses depend on; an annotation goes on only 
 DIR/losses/<shard>/       shards (annotate/shards.py)
 DIR/bad.jsonl             samples that could not be used
 DIR/annotations.parquet   row, id, loss_<probe> for every probe, experts: the chosen ones; its
-                          metadata say with which margin
-DIR/annotated.json        the data as LLaVA JSON, with `experts`
+                          metadata say with which margin; dependency, dependency_<expert> and
+                          dependency_rating, if they were asked for (dependency.py)
+DIR/annotated.json        the data as LLaVA JSON, with `experts` and `dependency`
+DIR/dependency.png        the samples that depend least and most on their pictures
 """
 
 from __future__ import annotations
@@ -24,15 +26,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from openmova.annotate.agreement import agreement
+from openmova.annotate.dependency import Dependency
 from openmova.annotate.losses import Chunk
 from openmova.annotate.selection import AnnotationSettings, chosen_experts
 from openmova.annotate.shards import Shard, ShardFolder, join_shards
+from openmova.data.contact_sheet import contact_sheet
 from openmova.data.records import write_llava
-from openmova.data.sample import Sample
+from openmova.data.sample import Sample, dependency_rating
 from openmova.data.sources import Samples
+from openmova.images.drawing import save_picture
 from openmova.runtime.files import new_file
 from openmova.runtime.run_store import RunStore
 
+SHOWN = 24
+"""Samples on the contact sheet."""
 Compute = Callable[[Sequence[Chunk]], Generator[Sequence[float]]]
 """The losses of chunks, in their order: `LocalLosses.compute`, or a cluster's (cluster.py)."""
 
@@ -46,6 +53,7 @@ class AnnotationFolder:
         self.bad = path / "bad.jsonl"
         self.table = path / "annotations.parquet"
         self.data = path / "annotated.json"
+        self.sheet = path / "dependency.png"
 
     def annotate(
         self,
@@ -93,39 +101,56 @@ class AnnotationFolder:
         """Join all shards of all probes into annotations.parquet and annotated.json.
 
         margin: see selection.py. Returns how often each expert, and each number of experts, was
-        chosen, and the `agreement` with the experts that the data had, None if it had none. Raises
-        UserError, naming rows, where losses are missing, there twice, or of other data.
+        chosen, the `agreement` with the experts that the data had, None if it had none, and the
+        summary of the `dependency`, None if it was not asked for. Raises UserError, naming rows,
+        where losses are missing, there twice, or of other data.
         """
         settings = self.settings()
         ids: list[str] = []
-        given: list[tuple[str, ...] | None] = []
+        good: dict[int, Sample] = {}  # what is annotated
         for row in range(len(samples)):
             sample = samples.get(row)
             ids.append(sample.id)
-            given.append(
-                sample.experts if isinstance(sample, Sample) and not sample.routing else None
-            )
+            if isinstance(sample, Sample) and not sample.routing:
+                good[row] = replace(sample, image=None)  # whose bytes may be many
         names = [probe.name for probe in settings.probes]
         losses = join_shards(self.losses, names, ids, self.store.settings())
         usable = [not lost.any() for lost in np.isnan(losses)]  # [samples]
+        seen = losses[:, :-1] if settings.dependency else losses  # not the blind probe's
         choose = partial(chosen_experts, pool=settings.pool, combinations=settings.combinations)
-        chosen = choose(losses, margin=margin)
+        chosen = choose(seen, margin=margin)
+        dependency = None
+        if settings.dependency:
+            dependency = Dependency.of(seen, losses[:, -1], chosen, settings.pool)
         table = {"row": pa.array(range(len(ids)), pa.int64()), "id": pa.array(ids, pa.string())}
         for name, column in zip(names, losses.T, strict=True):
             table[f"loss_{name}"] = pa.array(column, pa.float32())
         table["experts"] = pa.array([list(names) for names in chosen], pa.list_(pa.string()))
+        if dependency is not None:
+            values = [dependency.value(row) for row in range(len(ids))]
+            table["dependency"] = pa.array(values, pa.float32())
+            for name, column in zip(settings.pool, dependency.experts.T, strict=True):
+                table[f"dependency_{name}"] = pa.array(column, pa.float32(), from_pandas=True)
+            table["dependency_rating"] = pa.array(map(dependency_rating, values), pa.string())
         made_with = {"openmova": json.dumps({"margin": margin})}
         with self.store.writing():
             with new_file(self.table) as unfinished:
                 pq.write_table(pa.table(table).replace_schema_metadata(made_with), unfinished)
-            write_llava(_annotate(samples, chosen), self.data)
+            write_llava(_annotate(samples, chosen, dependency), self.data)
+        if dependency is not None:
+            rows = dependency.extremes(good, SHOWN)
+            shown = {
+                row: replace(samples[row], experts=chosen[row], dependency=dependency.value(row))
+                for row in sorted(rows)
+            }
+            save_picture(contact_sheet([shown[row] for row in rows]), self.sheet)
         each = Counter(len(names) for names in chosen)
-        rows = [row for row, experts in enumerate(given) if experts is not None and usable[row]]
+        given = {row: s.experts for row, s in good.items() if s.experts is not None and usable[row]}
         compared = None
-        if rows:
+        if given:
             compared = agreement(
-                [given[row] or () for row in rows],
-                lambda other: choose(losses[rows], margin=other),
+                list(given.values()),
+                lambda other: choose(seen[list(given)], margin=other),
                 settings.pool,
                 margin=margin,
             )
@@ -135,6 +160,7 @@ class AnnotationFolder:
             "experts_each": {str(count): each[count] for count in sorted(each)},
             "without_loss": usable.count(False),
             "agreement": compared,
+            "dependency": dependency and dependency.summary(good, settings.pool),
         }
 
 
@@ -153,9 +179,15 @@ class SampleIds(Sequence[str]):
         return self.samples.get(index).id
 
 
-def _annotate(samples: Samples, chosen: Sequence[tuple[str, ...]]) -> Iterator[Sample]:
+def _annotate(
+    samples: Samples, chosen: Sequence[tuple[str, ...]], dependency: Dependency | None
+) -> Iterator[Sample]:
     """The samples with their experts; those that can't be read are left out."""
     for row, experts in enumerate(chosen):
         sample = samples.get(row)
-        if isinstance(sample, Sample):
-            yield sample if sample.routing else replace(sample, experts=experts)
+        if not isinstance(sample, Sample):
+            continue
+        if not sample.routing:
+            value = sample.dependency if dependency is None else dependency.value(row)
+            sample = replace(sample, experts=experts, dependency=value)
+        yield sample

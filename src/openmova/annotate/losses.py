@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -55,7 +56,13 @@ class LocalLosses:
             self._processor, names, chosen=probe.experts, max_tokens=settings.max_tokens
         )
         return probe_losses(
-            self._model, collator, self.samples, rows, bad=self.bad, batch=settings.batch
+            self._model,
+            collator,
+            self.samples,
+            rows,
+            bad=self.bad,
+            batch=settings.batch,
+            blind=probe.blind,
         )
 
     def _load(self, source: str) -> None:
@@ -75,11 +82,12 @@ def probe_losses(
     *,
     bad: BadSamples,
     batch: int,
+    blind: bool = False,
 ) -> list[float]:
     """The mean loss of the answers' tokens of each sample, under the collator's choice of experts.
 
-    batch: samples computed at once. A sample that can't be used has a loss that is not a number,
-    goes into `bad`, and so will be annotated with no expert.
+    batch: samples computed at once; blind: without their pictures. A sample that can't be used has
+    a loss that is not a number, goes into `bad`, and so will be annotated with no expert.
     """
     model.eval()
     losses = [math.nan] * len(rows)
@@ -87,9 +95,10 @@ def probe_losses(
         usable: dict[int, Row] = {}
         for place in range(start, min(start + batch, len(rows))):
             try:
-                usable[place] = collator.row(samples[rows[place]].open())
-            except BadSample as sample:
-                bad.add(sample)
+                sample = samples[rows[place]].open()
+                usable[place] = collator.row(replace(sample, image=None) if blind else sample)
+            except BadSample as reason:
+                bad.add(reason)
             else:
                 bad.add_good()
         if usable:

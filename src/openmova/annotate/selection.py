@@ -28,6 +28,8 @@ from openmova.errors import UserError
 
 MOST = 3
 BASE = "base"
+BLIND = "blind"
+"""The probe that sees no picture."""
 
 
 def useful_experts(
@@ -78,22 +80,28 @@ class Probe:
     """One way to look at the data."""
 
     experts: tuple[str, ...] = ()
+    blind: bool = False
 
     @property
     def name(self) -> str:
-        """ "base", "ocr", or "ocr+chart"; a file may have it as its name."""
-        return "+".join(self.experts) or BASE
+        """ "base", "ocr", "ocr+chart" or "blind"; a file may have it as its name."""
+        return BLIND if self.blind else "+".join(self.experts) or BASE
 
 
-def probes_of(pool: Sequence[str], *, combinations: bool = False) -> tuple[Probe, ...]:
-    """The base's probe, then those of every expert; with combinations, of every set of up to three.
+def probes_of(
+    pool: Sequence[str], *, combinations: bool = False, dependency: bool = False
+) -> tuple[Probe, ...]:
+    """The base's probe, then those of every expert; with combinations, of every set of up to three;
+    for the dependency, the blind one at last.
 
-    Raises UserError if an expert has the base's name.
+    Raises UserError if an expert has the name of another probe.
     """
-    if BASE in pool:
-        raise UserError(f"an expert is called {BASE!r}, as the probe without experts is: rename it")
+    for name in (BASE, BLIND):
+        if name in pool:
+            raise UserError(f"an expert is called {name!r}, as a probe without is: rename it")
     sets = expert_sets(len(pool)) if combinations else expert_sets(len(pool), 1)
-    return (Probe(), *(Probe(experts=tuple(pool[j] for j in chosen)) for chosen in sets))
+    seeing = (Probe(), *(Probe(experts=tuple(pool[j] for j in chosen)) for chosen in sets))
+    return (*seeing, Probe(blind=True)) if dependency else seeing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +115,7 @@ class AnnotationSettings:
     models: Mapping[str, str]
     """Of every probe."""
     combinations: bool = False
+    dependency: bool = False
     batch: int = 8
     max_tokens: int = 2048
     dtype: str | None = None
@@ -114,7 +123,7 @@ class AnnotationSettings:
 
     @property
     def probes(self) -> tuple[Probe, ...]:
-        return probes_of(self.pool, combinations=self.combinations)
+        return probes_of(self.pool, combinations=self.combinations, dependency=self.dependency)
 
 
 def chosen_experts(

@@ -18,6 +18,7 @@ from openmova.cli import (
     data,
     doctor,
     experts,
+    roles,
     serve,
     train,
     ui,
@@ -69,4 +70,5 @@ app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("eval", epilog=eval_.EXAMPLES)(eval_.evaluate)
 app.command("inspect", epilog=inspect_.EXAMPLES)(inspect_.inspect)
+app.command("roles", epilog=roles.EXAMPLES)(roles.roles)
 app.command("ui", epilog=ui.EXAMPLES)(ui.ui)

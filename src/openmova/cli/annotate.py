@@ -24,6 +24,7 @@ Examples:
   openmova annotate data.json --probe base=runs/m0/final --probe ocr=runs/m1/final -o annotation
   openmova annotate data.json --model nano --output annotation --shard 3/8
   openmova annotate data.json --model nano --output annotation --ray
+  openmova annotate data.json --model nano --output annotation --combinations --dependency
   openmova annotate data.json --output annotation --merge"""
 
 
@@ -49,6 +50,13 @@ def annotate(
         bool,
         typer.Option(
             "--combinations", help="Compare sets of up to three experts, not single ones."
+        ),
+    ] = False,
+    dependency: Annotated[
+        bool,
+        typer.Option(
+            "--dependency",
+            help="With --combinations: how far each answer depends on the picture and on experts.",
         ),
     ] = False,
     shard: Annotated[
@@ -88,9 +96,14 @@ def annotate(
     chosen. DIR/annotations.parquet has all losses and the choice, DIR/annotated.json the data with
     an experts list. If DATA had such lists, their agreement with the choice is told. What was
     stopped goes on when the same command is run again.
+
+    --dependency: what the answer's probability loses without the picture (D), and without each
+    chosen expert (D_e), rated 1 to 5; unknown where the model is not sure itself.
     """
     if merge and (model is not None or probe or on_ray):
         raise UserError("--merge joins what was computed: leave out --model, --probe and --ray")
+    if dependency and not (combinations or merge):
+        raise UserError("--dependency takes an expert out of a set: add --combinations")
     if importlib.util.find_spec("pyarrow") is None:
         raise UserError('losses are kept as parquet: pip install "openmova[train]" first')
     if on_ray and importlib.util.find_spec("ray") is None:
@@ -121,6 +134,7 @@ def annotate(
             data=samples.name,
             samples=len(samples),
             combinations=combinations,
+            dependency=dependency,
             batch=batch,
             max_tokens=max_tokens,
             dtype=dtype,
@@ -150,6 +164,29 @@ def annotate(
         typer.echo(f"{found['without_loss']:,} could not be used, see {folder.bad}")
     if found["agreement"]:
         _tell_agreement(found["agreement"], margin)
+    if found["dependency"]:
+        _tell_dependency(found["dependency"], list(found["experts"]), folder.sheet)
+
+
+def _tell_dependency(found: dict[str, Any], pool: Sequence[str], sheet: Path) -> None:
+    """The ratings, the histogram, and the means by domain and expert."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from openmova.analysis.report import number
+
+    listed = ", ".join(f"{rating}: {n:,}" for rating, n in found["ratings"].items())
+    typer.echo(f"depends on its picture, 1 to 5: {listed}; extremes in {sheet}")
+    most = max((bin["n"] for bin in found["histogram"]), default=0) or 1
+    for bin in found["histogram"]:
+        if bin["n"]:
+            typer.echo(f"{bin['from']:>5} {'#' * -(-40 * bin['n'] // most)} {bin['n']:,}")
+    means = Table("domain", "samples", "D", *pool, "p, text only", "commonest answer")
+    for domain, of in found["domains"].items():
+        values = [of["dependency"]["mean"], *(of["experts"][name]["mean"] for name in pool)]
+        cells = [number(value) for value in (*values, of["text_only"])]
+        means.add_row(domain, str(of["samples"]), *cells, f"{of['commonest_answer']:.0%}")
+    Console().print(means)
 
 
 def _tell_agreement(found: dict[str, Any], margin: float) -> None:
@@ -178,7 +215,12 @@ def _parse_probes(given: Sequence[str]) -> dict[str, str]:
 
 
 def _settings(
-    named: dict[str, str], model: str | None, *, combinations: bool, **others: Any
+    named: dict[str, str],
+    model: str | None,
+    *,
+    combinations: bool,
+    dependency: bool,
+    **others: Any,
 ) -> AnnotationSettings:
     """What was asked for. Raises UserError if a probe has no model, or is none."""
     from openmova.annotate.selection import BASE, AnnotationSettings, probes_of
@@ -191,7 +233,8 @@ def _settings(
             f"which model? Give --model, or a --probe for every expert and --probe {BASE}=MODEL"
         )
     pool = tuple(MovaConfig.from_pretrained(checkpoint_folder(first)).expert_names)
-    probes = [probe.name for probe in probes_of(pool, combinations=combinations)]
+    kinds = {"combinations": combinations, "dependency": dependency}
+    probes = [probe.name for probe in probes_of(pool, **kinds)]
     if unknown := [name for name in named if name not in probes]:
         raise UserError(f"there is no probe {unknown[0]!r}: they are {', '.join(probes)}")
     models = {name: named.get(name, model) for name in probes}
@@ -199,4 +242,4 @@ def _settings(
         raise UserError(
             f"no model for {', '.join(lacking)}: give a --probe for each, or --model for all others"
         )
-    return AnnotationSettings(pool=pool, models=models, combinations=combinations, **others)  # type: ignore[arg-type]
+    return AnnotationSettings(pool=pool, models=models, **kinds, **others)  # type: ignore[arg-type]

@@ -27,6 +27,8 @@ Examples:
   openmova data check train.parquet --model path/to/checkpoint --json"""
 SHOWN = 10
 """Bad samples in the table; all are in the JSON."""
+SHEET = 24
+"""Samples on the contact sheet."""
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -64,8 +66,8 @@ def check(
 ) -> None:
     """Read every sample as training would, and tell what the data holds and what is wrong with it.
 
-    Pictures are decoded, roles checked, lengths, domains and annotated experts counted; with
-    --model also tokens.
+    Pictures are decoded, roles checked, lengths, domains, annotated experts and ratings of
+    dependency counted; with --model also tokens.
     """
     if sheet is not None:
         check_output(sheet, SUFFIXES)
@@ -91,7 +93,8 @@ def check(
             samples, indices=progress, experts=experts, measure=measure, max_tokens=max_tokens
         )
     if sheet is not None:
-        save_picture(contact_sheet(samples), sheet)
+        shown = [samples.get(index) for index in evenly(len(samples), SHEET)]
+        save_picture(contact_sheet(shown), sheet)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
@@ -134,8 +137,13 @@ def _show(report: DataReport, max_tokens: int) -> None:
     for name, quantiles in report.numbers.items():
         lengths.add_row(name, *(f"{value:,}" for value in quantiles.values()))
     Console().print(lengths)
-    counts = {"domain": report.domains, "experts each": report.experts_each}
-    for what, found in (*counts.items(), ("expert", report.experts)):
+    counts = {
+        "domain": report.domains,
+        "experts each": report.experts_each,
+        "expert": report.experts,
+        "depends on its picture, 1 to 5": report.dependency,
+    }
+    for what, found in counts.items():
         if found:
             listed = ", ".join(f"{name} {count:,}" for name, count in found.items())
             typer.echo(f"{what}: {listed}")

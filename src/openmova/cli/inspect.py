@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,13 +17,14 @@ from openmova.cli.options import (
     ImageFolder,
     MaxNewTokens,
     ModelOptions,
+    data_checksums,
     takes_model,
 )
 from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.opening import load_image
 from openmova.inference.limits import check_question
-from openmova.runtime.files import check_output, write_output
+from openmova.runtime.files import check_output, write_output, writing
 
 if TYPE_CHECKING:
     from openmova.analysis.answer_inspection import Inspection
@@ -32,6 +34,7 @@ Examples:
   openmova inspect chart.png "What value does bar L reach?" -o report.html
   openmova inspect chart.png "What value does bar L reach?" --json
   openmova inspect --data held-out.json -o report.html --samples 500
+  openmova inspect --data held-out.json --dump activations.parquet
   openmova inspect --data 'shards/*.tar' --model path/to/checkpoint --json"""
 ENDINGS = (".html", ".htm")
 KEPT = ".run"
@@ -58,6 +61,13 @@ def inspect(
             "stopped.",
         ),
     ] = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PARQUET",
+            help="Of --data: write activations, gates and routing scores, and do nothing else.",
+        ),
+    ] = None,
     images: ImageFolder = None,
     samples: Annotated[
         int | None, typer.Option(help="Of --data: ask only so many, evenly spaced.", min=1)
@@ -69,14 +79,19 @@ def inspect(
     """Show how an answer came about: routing, gates, attention, and what each expert is worth.
 
     One question: the routing prompt, the router's answer with scores, the gate weights of each
-    block, where the adapter looks in each chosen expert's map, and the answers with experts
-    switched off.
+    block, where the adapter looks in each chosen expert's map, the answers with experts switched
+    off, and the words that the image tokens are nearest to.
 
     --data: how often each expert is used and how it is weighed in each domain, annotated against
     chosen experts, the accuracy lost without each expert, and the calibration of the scores.
     """
     if output is not None:
         check_output(output, ENDINGS)
+    if dump is not None:
+        if data is None or image is not None or output is not None:
+            raise UserError("--dump is of a data set alone: give --data, and leave out the others")
+        _dump(model_options, data, images, samples, batch, dump, as_json)
+        return
     if data is None:
         if image is None or question is None:
             raise UserError("what should be inspected? Give IMAGE and QUESTION, or --data FILE")
@@ -112,6 +127,29 @@ def inspect(
         _show_many(found)
 
 
+def _dump(
+    options: ModelOptions,
+    data: str,
+    images: Path | None,
+    samples: int | None,
+    batch: int,
+    path: Path,
+    as_json: bool,
+) -> None:
+    check_output(path, (".parquet",))
+    if find_spec("pyarrow") is None:
+        raise UserError('--dump writes parquet: pip install "openmova[train]" first')
+    with status(f"opening {data}"):
+        from openmova.analysis.activations import dump_activations
+        from openmova.data.formats import read_samples
+
+        found = read_samples(data, images=images)
+    mova = options.load()
+    with writing(path.parent, "make room, or give another path"):
+        rows = dump_activations(mova, found, path, most=samples, batch=batch)
+    typer.echo(json.dumps({"samples": rows}) if as_json else f"{path}: {rows:,} samples")
+
+
 def _one(options: ModelOptions, image: str, question: str, max_new_tokens: int) -> Inspection:
     question = check_question(question)
     with silence_stderr():
@@ -130,14 +168,13 @@ def _many(
     with status(f"opening {data}"):
         from openmova.analysis.data_inspection import inspect_data
         from openmova.data.formats import read_samples
-        from openmova.runtime.run_store import Journal, fingerprint
+        from openmova.runtime.run_store import Journal
 
         samples = read_samples(data, images=settings["images"])
     noted, kept = settings, None
     if output is not None:
         kept = output.with_suffix(KEPT)
-        checksums = [fingerprint(path) for path in _files(data)]
-        noted = {**settings, "checksums": checksums, **options.settings()}
+        noted = {**settings, "checksums": data_checksums(data), **options.settings()}
     with Journal.opened(kept, noted, model=options.model) as journal:
         if (found := journal.result) is None:
             found = inspect_data(
@@ -150,14 +187,6 @@ def _many(
             )
             journal.finish(found)
     return found
-
-
-def _files(data: str) -> list[Path]:
-    """The files that the data is in; none where it is on the hub."""
-    if data.startswith(("hub:", "stream:")):
-        return []
-    path = Path(data).expanduser()
-    return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
 
 
 def _show_one(found: Inspection) -> None:

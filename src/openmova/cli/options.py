@@ -133,3 +133,15 @@ def takes_model(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def data_checksums(data: str) -> list[str]:
+    """Of the files that the data is in; none where it is on the hub. Raises UserError as
+    `fingerprint` does."""
+    from openmova.runtime.run_store import fingerprint
+
+    if data.startswith(("hub:", "stream:")):
+        return []
+    path = Path(data).expanduser()
+    files = sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
+    return [fingerprint(file) for file in files]

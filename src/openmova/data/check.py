@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from openmova.data.bad_samples import BadSample
-from openmova.data.sample import Sample, check_experts
+from openmova.data.sample import Sample, check_experts, dependency_rating
 from openmova.data.sources import Samples
 
 Measure = Callable[[Sample], tuple[int, int]]
@@ -30,7 +30,8 @@ class DataReport:
     looked_at: how many of `samples` were read; bad: of each bad one the id and the reason;
     repeated_ids: samples whose id came before; numbers: by name, the QUANTILES; over: samples
     of more than the allowed tokens, which training cuts; experts: how often each is annotated;
-    experts_each: samples by how many they are annotated with, or "not annotated".
+    experts_each: samples by how many they are annotated with, or "not annotated"; dependency:
+    samples by their rating, empty if none has one.
     """
 
     source: str
@@ -45,6 +46,7 @@ class DataReport:
     experts: dict[str, int] = field(default_factory=dict)
     experts_each: dict[str, int] = field(default_factory=dict)
     domains: dict[str, int] = field(default_factory=dict)
+    dependency: dict[str, int] = field(default_factory=dict)
 
     @property
     def bad_share(self) -> float:
@@ -73,6 +75,7 @@ def check(
     named: Counter[str] = Counter()
     each: Counter[str] = Counter()
     domains: Counter[str] = Counter()
+    ratings: Counter[str] = Counter()
     ids: set[str] = set()
     for sample in _read_ahead(samples, range(len(samples)) if indices is None else indices):
         report.looked_at += 1
@@ -90,6 +93,7 @@ def check(
         named.update(sample.experts or ())
         each["not annotated" if sample.experts is None else str(len(sample.experts))] += 1
         domains[sample.domain or "none given"] += 1
+        ratings[dependency_rating(sample.dependency)] += 1
         report.with_image += sample.image is not None
         report.routing += sample.routing
         report.repeated_ids += sample.id in ids
@@ -102,6 +106,8 @@ def check(
     report.experts = dict(named.most_common())
     report.experts_each = dict(sorted(each.items()))
     report.domains = dict(domains.most_common())
+    if set(ratings) - {dependency_rating(None)}:
+        report.dependency = dict(sorted(ratings.items()))
     return report
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 
 from PIL import Image, ImageDraw, ImageOps
 
 from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Sample
-from openmova.data.sources import Samples
 
 SIDE = 200
 """Pixels of a sample's picture, per side."""
@@ -21,13 +21,13 @@ LINES = 2
 """Of a question, and of an answer."""
 
 
-def contact_sheet(samples: Samples, *, count: int = 24, columns: int = 6) -> Image.Image:
-    """Up to `count` good samples, evenly spaced over the source: picture, question, answer, and the
-    annotated experts."""
+def contact_sheet(samples: Iterable[Sample | BadSample], *, columns: int = 6) -> Image.Image:
+    """The good samples: picture, question, answer, and how they are annotated."""
     cells = []
-    for index in evenly(len(samples), count):
+    for sample in samples:
         try:
-            cells.append(_cell(samples[index].open()))
+            if isinstance(sample, Sample):
+                cells.append(_cell(sample.open()))
         except BadSample:
             continue
     columns = max(1, min(columns, len(cells)))
@@ -59,8 +59,10 @@ def _cell(sample: Sample) -> Image.Image:
         draw.text((MARGIN, MARGIN), "no picture", fill="gray", font_size=12)
     lines = [(line, "black") for line in _wrap(sample.question)]
     lines += [(line, "mediumblue") for line in _wrap(sample.turns[1].text)]
+    annotated = [] if sample.dependency is None else [f"depends {sample.dependency:.2f}"]
     if sample.experts is not None:
-        lines += [(_wrap(", ".join(sample.experts) or "no expert")[0], "darkgreen")]
+        annotated.append(", ".join(sample.experts) or "no expert")
+    lines += [(_wrap(": ".join(annotated))[0], "darkgreen")]
     for number, (line, colour) in enumerate(lines):
         draw.text((0, SIDE + 2 + 16 * number), line, fill=colour, font_size=12)
     return cell

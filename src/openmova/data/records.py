@@ -1,9 +1,9 @@
 """A record of a data file to a `Sample` (LLaVA's `conversations` or HF's `messages`), and back.
 
-Both may have `id`, `experts` (a list of names), `domain` and `routing`. The picture is in `image`
-(LLaVA; one) or `images` (HF; a list of one), as a path, as bytes, or as the `{"bytes", "path"}` of
-HF datasets. Its marker, `<image>` in the text or `{"type": "image"}` among the parts, is taken out:
-a picture always comes first.
+Both may have `id`, `experts` (a list of names), `domain`, `routing` and `dependency` (a number from
+-1 to 1). The picture is in `image` (LLaVA; one) or `images` (HF; a list of one), as a path, as
+bytes, or as the `{"bytes", "path"}` of HF datasets. Its marker, `<image>` in the text or
+`{"type": "image"}` among the parts, is taken out: a picture always comes first.
 
 Samples are written as LLaVA JSON, which every trainer of such models reads. Paths of pictures start
 from the folder of the file; pictures that were bytes, out of a parquet file or a tar, are written
@@ -66,6 +66,7 @@ def parse_record(record: Mapping[str, Any], *, id: str, source: str, images: Pat
             domain=_field(record, "domain", lambda value: isinstance(value, str), "a text") or "",
             source=source,
             routing=bool(_field(record, "routing", lambda v: isinstance(v, bool), "true or false")),
+            dependency=_field(record, "dependency", _is_dependency, "a number from -1 to 1"),
         )
     except BadSample as bad:
         raise bad.of(id=id, source=source) from None
@@ -78,6 +79,10 @@ def _field(
     if value is not None and not fits(value):
         raise BadSample(f"its {key!r} is {_short(value)}: give {remedy}")
     return value
+
+
+def _is_dependency(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1 <= value <= 1
 
 
 def _turns(record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], bool]:
@@ -199,6 +204,8 @@ def _llava(sample: Sample, number: int, path: Path) -> dict[str, Any]:
         record["domain"] = sample.domain
     if sample.routing:
         record["routing"] = True
+    if sample.dependency is not None:
+        record["dependency"] = sample.dependency
     return record
 
 

@@ -18,6 +18,8 @@ from openmova.errors import UserError, nearest
 from openmova.images.opening import load_image
 
 Role = Literal["user", "assistant"]
+RATING_BOUNDS = (0.1, 0.3, 0.5, 0.7)
+"""Of the dependency, between the ratings 1 to 5."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,8 @@ class Sample:
     id: unique within its source, as far as the data has ids. experts: names of the annotated ones;
     () is "none helps", None is "not annotated". domain: what the statistics are kept by. source:
     the file or dataset it is from. routing: its prompt is the routing prompt and its answer names
-    experts, so the picture goes in as the pooled tokens of the routing pass.
+    experts, so the picture goes in as the pooled tokens of the routing pass. dependency: how far
+    the answer depends on the picture, -1 to 1 (annotate/dependency.py); None where nobody knows.
 
     Raises BadSample if the turns make no conversation.
     """
@@ -47,6 +50,7 @@ class Sample:
     domain: str = ""
     source: str = ""
     routing: bool = False
+    dependency: float | None = None
 
     def __post_init__(self) -> None:
         turns = self.turns
@@ -83,6 +87,13 @@ class Sample:
             return replace(self, image=load_image(self.image))
         except UserError as error:
             raise BadSample(str(error), id=self.id, source=self.source) from error
+
+
+def dependency_rating(dependency: float | None) -> str:
+    """From "1", the picture hardly matters, to "5"; "unknown"."""
+    if dependency is None:
+        return "unknown"
+    return str(1 + sum(dependency >= bound for bound in RATING_BOUNDS))
 
 
 def check_experts(sample: Sample, experts: Collection[str]) -> None:

@@ -212,14 +212,23 @@ class Mova:
         features: ImageFeatures | None = None,
     ) -> list[Answer]:
         """One answer to each conversation, greedy. features: of the picture, if there is one."""
-        selections = [selection] * len(pictures)
-        inputs = self.prepare(conversations, pictures, selections, limits)
+        inputs = self.prepare(conversations, pictures, [selection] * len(pictures), limits)
         timer.seconds["prepare"] = timer.total()
+        memory = None if features is None else FeatureMemory(self.model, [features])
+        return self.answer_inputs(inputs, pictures, selection, limits, timer, memory)
+
+    def answer_inputs(
+        self,
+        inputs: BatchFeature,
+        pictures: Sequence[Picture],
+        selection: ExpertSelection,
+        limits: GenerationLimits,
+        timer: StageTimer,
+        memory: FeatureMemory | None = None,
+    ) -> list[Answer]:
+        """The same of what `prepare` has made. memory: what is known of the pictures."""
         context = self.model.encode_images(
-            inputs,
-            selections=selections,
-            memory=None if features is None else FeatureMemory(self.model, [features]),
-            timer=timer,
+            inputs, selections=[selection] * len(pictures), memory=memory, timer=timer
         )
         ids = inputs["input_ids"]
         likely = GreedyLogProbs()
