@@ -1,9 +1,10 @@
 """A record of a data file to a `Sample` (LLaVA's `conversations` or HF's `messages`), and back.
 
-Both may have `id`, `experts` (a list of names), `domain` and `routing`. The picture is in `image`
-(LLaVA; one) or `images` (HF; a list of one), as a path, as bytes, or as the `{"bytes", "path"}` of
-HF datasets. Its marker, `<image>` in the text or `{"type": "image"}` among the parts, is taken out:
-a picture always comes first.
+Both may have `id`, `experts` (a list of names), `domain`, `routing`, `dependency` (a number from 0
+to 1) and `evidence` (a list of words). The picture is in `image` (LLaVA; one) or `images` (HF; a
+list of one), as a path, as bytes, or as the `{"bytes", "path"}` of HF datasets. Its marker,
+`<image>` in the text or `{"type": "image"}` among the parts, is taken out: a picture always comes
+first.
 
 Samples are written as LLaVA JSON, which every trainer of such models reads. Paths of pictures start
 from the folder of the file; pictures that were bytes, out of a parquet file or a tar, are written
@@ -52,12 +53,8 @@ def parse_record(record: Mapping[str, Any], *, id: str, source: str, images: Pat
         turns, marked = _turns(record)
         if marked and image is None:
             raise BadSample(f"its text has {MARKER}, but there is no image")
-        experts = _field(
-            record,
-            "experts",
-            lambda v: isinstance(v, (list, tuple)) and all(isinstance(name, str) for name in v),
-            "a list of names",
-        )
+        experts = _field(record, "experts", _is_list_of_texts, "a list of names")
+        evidence = _field(record, "evidence", _is_list_of_texts, "a list of words")
         return Sample(
             id=id,
             image=image,
@@ -66,6 +63,8 @@ def parse_record(record: Mapping[str, Any], *, id: str, source: str, images: Pat
             domain=_field(record, "domain", lambda value: isinstance(value, str), "a text") or "",
             source=source,
             routing=bool(_field(record, "routing", lambda v: isinstance(v, bool), "true or false")),
+            dependency=_field(record, "dependency", _is_share, "a number from 0 to 1"),
+            evidence=tuple(evidence or ()),
         )
     except BadSample as bad:
         raise bad.of(id=id, source=source) from None
@@ -78,6 +77,14 @@ def _field(
     if value is not None and not fits(value):
         raise BadSample(f"its {key!r} is {_short(value)}: give {remedy}")
     return value
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _turns(record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], bool]:
@@ -199,6 +206,10 @@ def _llava(sample: Sample, number: int, path: Path) -> dict[str, Any]:
         record["domain"] = sample.domain
     if sample.routing:
         record["routing"] = True
+    if sample.dependency is not None:
+        record["dependency"] = sample.dependency
+    if sample.evidence:
+        record["evidence"] = list(sample.evidence)
     return record
 
 

@@ -35,7 +35,9 @@ class Sample:
     id: unique within its source, as far as the data has ids. experts: names of the annotated ones;
     () is "none helps", None is "not annotated". domain: what the statistics are kept by. source:
     the file or dataset it is from. routing: its prompt is the routing prompt and its answer names
-    experts, so the picture goes in as the pooled tokens of the routing pass.
+    experts, so the picture goes in as the pooled tokens of the routing pass. dependency: how far
+    the answer rests on the picture, 0 to 1; None is "unknown". evidence: words that an answer which
+    rests on it names.
 
     Raises BadSample if the turns make no conversation.
     """
@@ -47,6 +49,8 @@ class Sample:
     domain: str = ""
     source: str = ""
     routing: bool = False
+    dependency: float | None = None
+    evidence: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         turns = self.turns
@@ -74,6 +78,11 @@ class Sample:
     def question(self) -> str:
         """The first user's text, which the routing is decided by."""
         return self.turns[0].text
+
+    @property
+    def solution(self) -> str:
+        """The last answer, which one that is learned by reward is compared with."""
+        return self.turns[-1].text
 
     def open(self) -> Sample:
         """The same sample with its picture decoded, upright and RGB. Raises BadSample."""
