@@ -110,6 +110,9 @@ BAD = {
     "named twice": llava(experts=["sam", "sam"]),
     "its 'id' is": llava(id=[1]),
     "its 'domain' is 5": llava(domain=5),
+    "its 'dependency' is 1.5": llava(dependency=1.5),
+    "its 'dependency' is nan": llava(dependency=float("nan")),
+    "its 'evidence' is 'bar'": llava(evidence="bar"),
     "its 'routing' is 'yes'": llava(routing="yes"),
 }
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 from openmova.evaluate.grounding import (
     Overlap,
-    box_iou,
     box_question,
     box_results,
     c_iou,
@@ -20,7 +19,7 @@ from openmova.evaluate.grounding import (
     polygon_mask,
     polygon_results,
 )
-from openmova.images.boxes import Box, Polygon
+from openmova.images.boxes import Box, Polygon, box_iou
 
 
 @pytest.mark.parametrize(

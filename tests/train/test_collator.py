@@ -85,6 +85,17 @@ def test_the_annotation_is_the_routing_unless_the_recipe_chose(
     assert row.routing == routing
 
 
+@pytest.mark.parametrize(
+    ("dependency", "weight"), [(1.0, 1.0), (0.5, 0.6), (0.0, 0.2), (None, 0.2)]
+)
+def test_a_sample_weighs_more_the_more_it_rests_on_its_picture(
+    dependency: float | None, weight: float
+) -> None:
+    one = sample("a", "b", dependency=dependency)
+    assert Collator(PROCESSOR, POOL, dependency=0.8).row(one).weight == pytest.approx(weight)
+    assert Collator(PROCESSOR, POOL).row(one).weight == 1
+
+
 def test_a_routing_instruction_sees_pooled_tokens_and_no_expert() -> None:
     asked = sample("which?", "A, B", routing=True)
     row = Collator(PROCESSOR, POOL, chosen="all").row(asked, experts=POOL)

@@ -19,8 +19,10 @@ from openmova.errors import UserError
 from openmova.experts.vit import VitEncoder
 from openmova.model.processing_mova import IGNORED
 from openmova.train import preparation
+from openmova.train.answer_loss import answer_loss
 from openmova.train.dataset import TrainDataset
-from openmova.train.loop import TrainingLoop
+from openmova.train.interrupt import Interrupt
+from openmova.train.loop import TrainingLoop, accelerator_of
 from openmova.train.preparation import prepare
 from openmova.train.run_folder import RunFolder
 from openmova.train.training import save_model
@@ -71,6 +73,29 @@ def test_a_stopped_run_ends_as_a_whole_one(tmp_path: Path, monkeypatch: pytest.M
     assert_same(whole, broken)
     assert [entry["step"] for entry in entries(broken)] == [2, 3, 4, 6, 8]
     assert_same_log(whole, broken)
+
+
+def test_a_sample_s_weight_is_that_of_its_loss(tmp_path: Path) -> None:
+    prepared = prepare(load_recipe(SMOKE, FAST))
+    loop = TrainingLoop(
+        prepared,
+        accelerator_of(prepared.recipe),
+        RunFolder(tmp_path),
+        BadSamples(),
+        interrupt=Interrupt(print),
+    )
+    batch = prepared.collator([loop.dataset[0], loop.dataset[1]])
+    with torch.no_grad():
+        each = answer_loss(prepared.model, batch).losses.sum(dim=1)
+        found = loop.compute_loss({**batch, "weights": [1.0, 0.25]})
+    torch.testing.assert_close(found, each[0] + 0.25 * each[1])
+
+
+def test_the_same_weight_for_all_is_none(tmp_path: Path) -> None:
+    """No sample has a dependency: what is unknown is 0."""
+    run(tmp_path / "uniform", "steps=2")
+    run(tmp_path / "unknown", "steps=2", "dependency=0.75")
+    assert_close(tmp_path / "uniform", tmp_path / "unknown")
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])

@@ -62,6 +62,18 @@ def test_panels_have_the_log_s_numbers(tmp_path: Path, panels: list[matplotlib.a
         assert line.get_xydata().tolist() == [[1, value], [2, value]]
 
 
+def test_panels_of_learning_by_reward(tmp_path: Path, panels: list[matplotlib.axes.Axes]) -> None:
+    entries = [
+        {"step": step, "loss": 0.0, "reward/all": 2.0 * step, "groups/without_spread": 0.5}
+        for step in (1, 2)
+    ]
+    draw_log(entries, tmp_path / "plot.png")
+    assert [p.get_title() for p in panels] == ["loss", "reward", "shares of the groups"]
+    (line,) = panels[1].get_lines()
+    assert line.get_xydata().tolist() == [[1, 2.0], [2, 4.0]]
+    assert panels[1].get_ylim()[1] > 4
+
+
 def test_logs_of_nothing_and_of_much(tmp_path: Path, panels: list[matplotlib.axes.Axes]) -> None:
     draw_log([], tmp_path / "none.png")
     assert (tmp_path / "none.png").exists()

@@ -50,6 +50,40 @@ def test_the_other_recipes_can_be_read_and_changed(name: str) -> None:
     assert recipe.stage in name.replace("qlora", "lora")
 
 
+def test_recipes_of_learning_by_reward() -> None:
+    answers = load_recipe(SMOKE.with_name("nano-grpo.yaml"))
+    assert answers.grpo is not None and answers.grpo.noise is not None
+    assert not answers.learns_routing
+    assert recipe_from_dict(yaml.safe_load(yaml.safe_dump(answers.to_dict()))) == answers
+    assert load_recipe(SMOKE.with_name("nano-routing-reward.yaml")).learns_routing
+
+
+@pytest.mark.parametrize(
+    ("grpo", "change", "message"),
+    [
+        ({"reward": {}}, {}, "grpo.reward must name at least one reward"),
+        ({"generations": 1}, {}, "grpo.generations must be 2 or more"),
+        ({"generations": 3}, {}, r"is 8 answers, and grpo.generations \(3\) does not divide it"),
+        ({"noise": {"levels": []}}, {}, "grpo.noise.levels must name at least one level"),
+        ({"noise": {"levels": [0, 2]}}, {}, "grpo.noise.levels.1 must be from 0 to 1"),
+        ({"noise": {"levels": [0, 0.2, 0.4]}}, {}, "let it be a multiple"),
+        ({"reward": {"expert": 0.1}}, {}, "name a reward beside it"),
+        ({"reward": {"exact": 1, "expert": 0.1}, "noise": {}}, {}, "without visual and grpo.noise"),
+        ({}, {"experts": "all", "max_tokens": 9}, "the stage grpo has no experts, max_tokens"),
+        ({}, {"lora": {"rank": 4}}, "the stage grpo has no lora"),
+        ({}, {"learning_rates": {"language_model": 1e-3}}, "has no learning_rates"),
+        (None, {}, "needs what its answers are worth"),
+        ({}, {"stage": "finetune"}, "no other stage has that"),
+    ],
+)
+def test_what_learning_by_reward_can_t_mean_is_refused(
+    grpo: dict[str, object] | None, change: dict[str, object], message: str
+) -> None:
+    given = None if grpo is None else {"reward": {"exact": 1}, **grpo}
+    with pytest.raises(UserError, match=message):
+        recipe_from_dict({**LEAST, "stage": "grpo", "grpo": given, **change})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -79,6 +113,7 @@ def test_the_other_recipes_can_be_read_and_changed(name: str) -> None:
         ({"stage": "lora", "lora": {"quantize": "4bits"}}, "did you mean 4bit"),
         ({"lora": {"quantize": "4bit"}}, "is for the stage lora"),
         ({"stage": "lora", "lora": {"quantize": "4bit"}, "sharding": "fsdp"}, "can't be split"),
+        ({"dependency": 1}, "dependency must be from 0 to below 1"),
         ({"random_experts": 1.5}, "random_experts must be from 0 to 1"),
         ({"gradient_checkpointing": 1}, "give true or false"),
         ({"report": ["tensorbord"]}, r"unknown report.0, 'tensorbord': did you mean tensorboard"),

@@ -1,9 +1,10 @@
 """A record of a data file to a `Sample` (LLaVA's `conversations` or HF's `messages`), and back.
 
-Both may have `id`, `experts` (a list of names), `domain`, `routing` and `dependency` (a number from
--1 to 1). The picture is in `image` (LLaVA; one) or `images` (HF; a list of one), as a path, as
-bytes, or as the `{"bytes", "path"}` of HF datasets. Its marker, `<image>` in the text or
-`{"type": "image"}` among the parts, is taken out: a picture always comes first.
+Both may have `id`, `experts` (a list of names), `domain`, `routing`, `dependency` (a number from
+-1 to 1) and `evidence` (a list of words). The picture is in `image` (LLaVA; one) or `images` (HF; a
+list of one), as a path, as bytes, or as the `{"bytes", "path"}` of HF datasets. Its marker,
+`<image>` in the text or `{"type": "image"}` among the parts, is taken out: a picture always comes
+first.
 
 Samples are written as LLaVA JSON, which every trainer of such models reads. Paths of pictures start
 from the folder of the file; pictures that were bytes, out of a parquet file or a tar, are written
@@ -52,12 +53,8 @@ def parse_record(record: Mapping[str, Any], *, id: str, source: str, images: Pat
         turns, marked = _turns(record)
         if marked and image is None:
             raise BadSample(f"its text has {MARKER}, but there is no image")
-        experts = _field(
-            record,
-            "experts",
-            lambda v: isinstance(v, (list, tuple)) and all(isinstance(name, str) for name in v),
-            "a list of names",
-        )
+        experts = _field(record, "experts", _is_list_of_texts, "a list of names")
+        evidence = _field(record, "evidence", _is_list_of_texts, "a list of words")
         return Sample(
             id=id,
             image=image,
@@ -67,6 +64,7 @@ def parse_record(record: Mapping[str, Any], *, id: str, source: str, images: Pat
             source=source,
             routing=bool(_field(record, "routing", lambda v: isinstance(v, bool), "true or false")),
             dependency=_field(record, "dependency", _is_dependency, "a number from -1 to 1"),
+            evidence=tuple(evidence or ()),
         )
     except BadSample as bad:
         raise bad.of(id=id, source=source) from None
@@ -79,6 +77,10 @@ def _field(
     if value is not None and not fits(value):
         raise BadSample(f"its {key!r} is {_short(value)}: give {remedy}")
     return value
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
 
 
 def _is_dependency(value: Any) -> bool:
@@ -206,6 +208,8 @@ def _llava(sample: Sample, number: int, path: Path) -> dict[str, Any]:
         record["routing"] = True
     if sample.dependency is not None:
         record["dependency"] = sample.dependency
+    if sample.evidence:
+        record["evidence"] = list(sample.evidence)
     return record
 
 

@@ -39,6 +39,7 @@ class Sample:
     the file or dataset it is from. routing: its prompt is the routing prompt and its answer names
     experts, so the picture goes in as the pooled tokens of the routing pass. dependency: how far
     the answer depends on the picture, -1 to 1 (annotate/dependency.py); None where nobody knows.
+    evidence: words that an answer which rests on it names.
 
     Raises BadSample if the turns make no conversation.
     """
@@ -51,6 +52,7 @@ class Sample:
     source: str = ""
     routing: bool = False
     dependency: float | None = None
+    evidence: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         turns = self.turns
@@ -78,6 +80,11 @@ class Sample:
     def question(self) -> str:
         """The first user's text, which the routing is decided by."""
         return self.turns[0].text
+
+    @property
+    def solution(self) -> str:
+        """The last answer, which one that is learned by reward is compared with."""
+        return self.turns[-1].text
 
     def open(self) -> Sample:
         """The same sample with its picture decoded, upright and RGB. Raises BadSample."""

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from openmova.images.boxes import Box, Point, Polygon, Size, boxes_in, polygons_in
+from openmova.images.boxes import Box, Point, Polygon, Size, box_iou, boxes_in, polygons_in
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -31,15 +31,6 @@ RIGHT = 0.5
 """A box is right from this IoU on (Acc@0.5)."""
 QUESTION = "Please provide the {} of the region this sentence describes: {}"
 """LLaVA-1.5's for boxes; the release states none."""
-
-
-def box_iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes; 0 where neither has an area."""
-    width = min(a.x2, b.x2) - max(a.x1, b.x1)
-    height = min(a.y2, b.y2) - max(a.y1, b.y1)
-    shared = max(width, 0.0) * max(height, 0.0)
-    union = _area(a) + _area(b) - shared
-    return shared / union if union > 0 else 0.0
 
 
 def polygon_mask(polygons: Iterable[Polygon], size: Size) -> NDArray[np.bool_]:
@@ -78,10 +69,6 @@ class Overlap:
 def c_iou(overlaps: Sequence[Overlap]) -> float:
     """All intersections over all unions: large regions count more."""
     return Overlap(sum(o.intersection for o in overlaps), sum(o.union for o in overlaps)).iou
-
-
-def _area(box: Box) -> float:
-    return (box.x2 - box.x1) * (box.y2 - box.y1)
 
 
 def _crossings(points: Sequence[Point], y: float) -> list[float]:

@@ -88,6 +88,15 @@ def box_text(box: Box, size: Size, frame: Frame = "pad", decimals: int = 2) -> s
     return f"[{', '.join(f'{number:.{decimals}f}' for number in numbers)}]"
 
 
+def box_iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes; 0 where neither has an area."""
+    width = min(a.x2, b.x2) - max(a.x1, b.x1)
+    height = min(a.y2, b.y2) - max(a.y1, b.y1)
+    shared = max(width, 0.0) * max(height, 0.0)
+    union = _area(a) + _area(b) - shared
+    return shared / union if union > 0 else 0.0
+
+
 def _lists(text: str) -> Iterator[list[float]]:
     """The lists of numbers within 0..1."""
     for match in _BRACKETS.finditer(text):
@@ -98,6 +107,10 @@ def _lists(text: str) -> Iterator[list[float]]:
                 continue
             if all(number <= 1 for number in numbers):
                 yield numbers
+
+
+def _area(box: Box) -> float:
+    return (box.x2 - box.x1) * (box.y2 - box.y1)
 
 
 def _placed(size: Size, frame: Frame) -> tuple[int, int, int, int]:

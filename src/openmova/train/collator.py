@@ -40,14 +40,17 @@ class Row:
     """Whether the picture's tokens are those of the routing pass."""
     unannotated: bool
     """Whether nobody said which experts should see it: the recipe's default did."""
+    weight: float
+    """Of its loss."""
 
 
 class Collator:
     """Makes rows of samples, and batches of rows.
 
     experts: the names of the pool. chosen: who sees a sample: "annotated", "all", "none", or names;
-    unannotated: "all" or "none", for a sample without an annotation. Raises UserError for names
-    that are not in the pool, and for a tokenizer without a chat template.
+    unannotated: "all" or "none", for a sample without an annotation. dependency: how much of a
+    sample's weight its dependency is. Raises UserError for names that are not in the pool, and for
+    a tokenizer without a chat template.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Collator:
         chosen: str | Sequence[str] = "annotated",
         unannotated: str = "none",
         max_tokens: int = 2048,
+        dependency: float = 0.0,
     ) -> None:
         if not processor.chat_template:
             raise UserError(
@@ -67,6 +71,7 @@ class Collator:
         self.processor = processor
         self.experts = tuple(experts)
         self.max_tokens = max_tokens
+        self.dependency = dependency
         self.unannotated = self._names(unannotated, "unannotated")
         self.fixed = None if chosen == "annotated" else self._names(chosen, "experts")
 
@@ -95,10 +100,12 @@ class Collator:
             routing=self._routing(sample, experts),
             pooled=sample.routing,
             unannotated=self._is_unannotated(sample) and experts is None,
+            weight=1 - self.dependency * (1 - max(sample.dependency or 0.0, 0.0)),
         )
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """The model's inputs, and of its rows `names`, `domains` and the names of `unannotated`.
+        """The model's inputs, and of its rows `names`, `domains`, `weights` and the names of
+        `unannotated`.
 
         input_ids, attention_mask and labels [B, T], padded on the right; pixel_values uint8
         [B, 3, H, W], image_sizes [B, 2]; question_input_ids and its mask [B, t]; routing bool
@@ -116,6 +123,7 @@ class Collator:
         return {
             "names": [row.name for row in rows],
             "domains": [row.domain for row in rows],
+            "weights": [row.weight for row in rows],
             "unannotated": [row.name for row in rows if row.unannotated],
             "input_ids": _pad([row.input_ids for row in rows], pad),
             "attention_mask": _pad([[1] * len(row.input_ids) for row in rows], 0),

@@ -20,6 +20,7 @@ from transformers import AutoProcessor
 from openmova.checkpoints.memory import quantized_bytes, unloaded_model, weight_bytes
 from openmova.checkpoints.sizes import find_config
 from openmova.checkpoints.tiny import tiny_mova
+from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -84,6 +85,11 @@ def estimate(
     used are among `sources`, with their faults. Raises UserError for a model that can't be found,
     and for what does not fit together.
     """
+    if recipe.grpo is not None:
+        raise UserError(
+            "a dry run counts steps on given answers, and the stage grpo samples its own: "
+            "start it with a few steps instead (steps=2)"
+        )
     model, experts, processor = _start(recipe)
     config = model.config
     collator = None if processor is None else collator_of(recipe, processor, config)

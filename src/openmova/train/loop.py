@@ -174,7 +174,10 @@ class TrainingLoop:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * share
         device, processes = self.accelerator.device, self.accelerator.num_processes
-        counts = [answer_positions(batch["labels"]).sum() for batch in batches]
+        counts = [
+            answer_positions(batch["labels"]).sum(dim=1).float() @ torch.tensor(batch["weights"])
+            for batch in batches
+        ]
         tokens: Any = self.accelerator.reduce(torch.stack(counts).sum().to(device))
         total = 0.0
         for batch in batches:
@@ -197,11 +200,12 @@ class TrainingLoop:
         return norm
 
     def compute_loss(self, batch: Batch) -> Tensor:
-        """The sum over the answers' tokens of a batch."""
+        """The sum over the answers' tokens of a batch, each with its sample's weight."""
         with self._autocast():
             found = answer_loss(self.wrapped, batch)
         self.statistics.add(batch["domains"], batch["routing"].to(found.losses.device), found)
-        return found.losses.sum()
+        weights = torch.tensor(batch["weights"], device=found.losses.device)
+        return found.losses.sum(dim=1) @ weights
 
     def _batches(self) -> Iterator[Batch]:
         """This process' batches from the next step on: those of a step lie side by side."""

@@ -1,5 +1,5 @@
-"""A run's log as one picture: losses, learning rates, evaluation, the experts' use and weights, and
-the gates of each domain."""
+"""A run's log as one picture: losses, learning rates, evaluation, the experts' use and weights, the
+gates of each domain; of the stage grpo the rewards and what became of the answers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ SIZE = (4.6, 3.1)
 COLUMNS = 3
 DOMAINS = 9
 """Most domains in the picture: those with the most samples."""
+SHARES = "shares of the groups"
+REWARD_PANELS = {
+    "reward": "reward/",
+    "reward by noise level": "reward_at_noise/",
+    SHARES: "groups/",
+    "KL": "kl/",
+    "length": "length/",
+    "experts a question": "experts_a_question/",
+}
+"""Of the stage grpo: each with the beginning of its names in the log."""
 Entry = Mapping[str, Any]
 
 
@@ -33,12 +43,14 @@ def draw_log(entries: Sequence[Entry], file: Path) -> None:
     steps = [entry for entry in entries if "loss" in entry]
     samples: Counter[str] = Counter()
     for entry in steps:
-        samples.update({name: found["samples"] for name, found in entry["domains"].items()})
+        for name, found in entry.get("domains", {}).items():
+            samples[name] += found["samples"]
     domains = [name for name, _ in samples.most_common(DOMAINS)]
     panels = [
         ("loss", _losses(entries, steps, domains)),
         ("learning rate", _with_prefix(steps, "learning_rate/")),
         ("evaluation", _evaluation(entries)),
+        *((title, _with_prefix(steps, prefix)) for title, prefix in REWARD_PANELS.items()),
         ("share of the samples", _experts(steps, "chosen")),
         ("mean weight where chosen", _experts(steps, "gate")),
         *((f"gates: {domain}", _gates(steps, domain)) for domain in domains),
@@ -74,7 +86,7 @@ def _losses(entries: Iterable[Entry], steps: Iterable[Entry], domains: Iterable[
         "held out": [(e["step"], e["eval_loss"]) for e in entries if "eval_loss" in e],
     }
     for domain in domains:
-        seen = [e for e in steps if domain in e["domains"]]
+        seen = [e for e in steps if domain in e.get("domains", {})]
         lines[domain] = [(e["step"], e["domains"][domain]["loss"]) for e in seen]
     return lines
 
@@ -107,7 +119,7 @@ def _gates(steps: Iterable[Entry], domain: str) -> Lines:
     """Each expert's mean weight over the blocks; every expert, so that it has its colour."""
     lines: Lines = {}
     for entry in steps:
-        if domain in entry["domains"]:
+        if domain in entry.get("domains", {}):
             found = entry["domains"][domain]
             for expert in found["chosen"]:
                 line = lines.setdefault(expert, [])
@@ -130,7 +142,7 @@ def _panel(axes: Axes, title: str, lines: Lines) -> None:
             linestyle="--" if main and number else "-",
             marker="." if len(points) < 20 else None,
         )
-    if title not in ("loss", "learning rate"):
+    if title not in ("loss", "learning rate", *REWARD_PANELS) or title == SHARES:
         axes.set_ylim(-0.03, 1.03)
     axes.set_title(title, fontsize=10, pad=4)
     axes.tick_params(labelsize=8)

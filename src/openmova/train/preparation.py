@@ -76,7 +76,8 @@ def prepare(recipe: TrainingRecipe) -> RunSetup:
     sharding = Sharding(model, compute) if recipe.sharding == "fsdp" and processes() > 1 else None
     trainable = stage_of(model, recipe)
     a_step = recipe.batch * recipe.accumulation * processes()
-    steps = recipe.steps or math.ceil(recipe.epochs * len(mixture) / a_step)
+    answers = 1 if recipe.grpo is None else recipe.grpo.generations
+    steps = recipe.steps or math.ceil(recipe.epochs * answers * len(mixture) / a_step)
     return RunSetup(
         recipe=recipe,
         model=model,
@@ -100,12 +101,13 @@ def collator_of(recipe: TrainingRecipe, processor: MovaProcessor, config: MovaCo
         chosen=recipe.experts,
         unannotated=recipe.unannotated,
         max_tokens=recipe.max_tokens,
+        dependency=recipe.dependency,
     )
 
 
 def give_lora(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> Lora | None:
     """Put the matrices of a stage into a model; returned are those that are to be merged."""
-    if recipe.stage == "router-lora":
+    if recipe.stage == "router-lora" or recipe.learns_routing:
         give_router_lora(model, recipe.lora)
     return Lora(model, recipe.lora) if recipe.stage == "lora" else None
 
@@ -114,7 +116,7 @@ def stage_of(model: MovaForConditionalGeneration, recipe: TrainingRecipe) -> Tra
     """Let the recipe's parts learn."""
     return set_stage(
         model,
-        recipe.stage,
+        "router-lora" if recipe.learns_routing else recipe.stage,
         learning_rate=recipe.learning_rate,
         learning_rates=recipe.learning_rates,
         weight_decay=recipe.weight_decay,

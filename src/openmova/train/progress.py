@@ -43,6 +43,8 @@ class Progress:
             self.tell("  ".join([f"{step}  held out: loss {entry['eval_loss']:.4f}", *found]))
         elif self._bar is not None:
             self._bar.set_postfix_str(f"{step}, loss {entry['loss']:.4f}")
+        elif "reward/all" in entry:
+            self.tell(f"{step}  reward {entry['reward/all']:.4f}  loss {entry['loss']:.4f}")
         else:
             self.tell(
                 f"{step}  loss {entry['loss']:.4f}  "

@@ -5,6 +5,7 @@ DIR/checkpoint-<step>/  what resuming needs, with the checksums of its files in 
 DIR/bad.jsonl           samples that could not be used
 DIR/log.jsonl           loss, gradient norm, learning rates, statistics of the domains by step
 DIR/plot.png            the log as a picture
+DIR/noise.png           of the stage grpo with noise: pictures at each level
 DIR/final/              the trained model, a checkpoint folder as any other
 """
 
@@ -82,20 +83,28 @@ class RunFolder:
 
         Older ones than `keep` go.
         """
-        target = self.path / f"{PREFIX}{step}"
+        target = self.checkpoint(step)
         if target.exists():  # a torn one
             shutil.rmtree(target)
         with new_folder(target) as unfinished:
             yield unfinished
-            files = {
-                str(file.relative_to(unfinished)): checksum(file)
-                for file in sorted(unfinished.rglob("*"))
-                if file.is_file() and not file.name.endswith(".lock")
-            }
-            seal = {"step": step, "processes": processes, "files": files}
-            write_text(unfinished / SEAL, json.dumps(seal, indent=1))
+            self.seal(unfinished, step, processes=processes)
         for old in self._checkpoints()[keep:]:
             shutil.rmtree(old)
+
+    def seal(self, checkpoint: Path, step: int, *, processes: int) -> None:
+        """Note the checksums of a checkpoint's files: it is whole."""
+        files = {
+            str(file.relative_to(checkpoint)): checksum(file)
+            for file in sorted(checkpoint.rglob("*"))
+            if file.is_file() and not file.name.endswith(".lock")
+        }
+        seal = {"step": step, "processes": processes, "files": files}
+        write_text(checkpoint / SEAL, json.dumps(seal, indent=1))
+
+    def checkpoint(self, step: int) -> Path:
+        """Where the checkpoint of a step is, or would be."""
+        return self.path / f"{PREFIX}{step}"
 
     def unfinished_checkpoint(self, step: int) -> Path:
         """What `new_checkpoint` fills, as other processes find it."""

@@ -43,10 +43,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     "probe": ("adapter", "gate", "language_model"),
     "lora": ("adapter", "gate", "lora"),
     "router-lora": ("router_lora",),
+    "grpo": ("language_model",),
 }
 """Which parts learn: the paper's two stages; the models that its routing data is made with; the
-language model by LoRA; and, as in the paper's first version, a LoRA that only the routing pass
-sees."""
+language model by LoRA; as in the paper's first version, a LoRA that only the routing pass sees; and
+the language model by reward."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from openmova.data.bad_samples import BadSamples
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -17,6 +18,9 @@ from openmova.train.progress import Progress, Tell
 from openmova.train.run_folder import RunFolder, step_of
 from openmova.train.trackers import open_trackers
 from openmova.train.training_recipe import TrainingRecipe
+
+if TYPE_CHECKING:
+    from openmova.train.grpo import RewardLoop
 
 
 def train(
@@ -58,7 +62,13 @@ def _train(
     bad = BadSamples(folder.bad, share=recipe.bad_share)
     trackers = open_trackers(recipe.report, folder.path, begun) if is_first_process() else []
     interrupt = Interrupt(tell)
-    loop = TrainingLoop(setup, accelerator, folder, bad, interrupt=interrupt, trackers=trackers)
+    loop: TrainingLoop | RewardLoop
+    if recipe.stage == "grpo":
+        from openmova.train.grpo import RewardLoop
+
+        loop = RewardLoop(setup, folder, bad, interrupt=interrupt, trackers=trackers)
+    else:
+        loop = TrainingLoop(setup, accelerator, folder, bad, interrupt=interrupt, trackers=trackers)
     progress = Progress(
         tell, begun=begun, steps=loop.steps, samples_a_step=loop.samples_a_step, bar=bar
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +25,8 @@ from openmova.runtime.yaml_config import (
     read_yaml,
 )
 from openmova.train.language_lora import LoraSettings
+from openmova.train.noise import NoiseSettings
+from openmova.train.rewards import EXPERT, VISUAL
 from openmova.train.stages import STAGES
 
 
@@ -59,10 +61,40 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GrpoSettings:
+    """Of the stage grpo: learning by reward, from answers that the model samples itself."""
+
+    reward: Annotated[Mapping[str, float], Must("name at least one reward", bool)]
+    """What an answer is worth: names of REWARDS, or "package.module:function", with a weight each.
+    With `expert`, the price of an expert, the router learns in place of the answers."""
+    generations: Annotated[int, Must("be 2 or more", lambda value: value >= 2)] = 4
+    """Answers to a question: the group that they are compared in."""
+    tokens: Count = 256
+    """Of an answer."""
+    temperature: Positive = 1.0
+    """Of the sampling."""
+    beta: Amount = 0.04
+    """Weight of the KL divergence from the start; 0 needs no second model in memory."""
+    epsilon: Positive = 0.2
+    """How far a probability may move before its gradient is clipped."""
+    tolerance: Amount = 0.05
+    """Of the reward `number`: the share of the right number that an answer may be off."""
+    noise: NoiseSettings | None = None
+    """NoisyGRPO: noise on the pictures that answers are sampled on."""
+
+
+GRPO_HAS_NO = (
+    *("experts", "unannotated", "random_experts", "dependency", "learning_rates"),
+    *("max_tokens", "sharding", "deepspeed", "workers"),
+)
+"""Keys of a recipe that mean nothing in the stage grpo."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingRecipe:
     """The choices of one run. Raises UserError for those that don't go together."""
 
-    stage: Literal["pretrain", "finetune", "probe", "lora", "router-lora"]
+    stage: Literal["pretrain", "finetune", "probe", "lora", "router-lora", "grpo"]
     """Which parts train: a name of STAGES."""
     model: str
     """The start: "nano", the folder of a checkpoint, a repository; "tiny", random weights."""
@@ -76,6 +108,10 @@ class TrainingRecipe:
     """Share of the samples that a random subset of the pool sees in place of these: for one model
     that annotates in place of all probes."""
 
+    dependency: Annotated[float, Must("be from 0 to below 1", lambda x: 0 <= x < 1)] = 0.0
+    """How much of a sample's weight in the loss is its `dependency` on the picture, 0 where that is
+    unknown; the rest is the same for all."""
+
     learning_rate: Positive
     learning_rates: Mapping[str, float] = field(default_factory=dict)
     """Of single parts, in place of learning_rate; 0 leaves a part as it is. That of `gate` is a
@@ -88,12 +124,14 @@ class TrainingRecipe:
     """Largest norm of the gradient."""
 
     lora: LoraSettings = field(default_factory=LoraSettings)
+    grpo: GrpoSettings | None = None
 
     epochs: Positive = 1.0
     steps: Count | None = None
     """In place of epochs."""
     batch: Count = 8
-    """Samples a device takes at once; a step has batch x accumulation x devices."""
+    """Samples (in the stage grpo: answers) a device takes at once; a step has batch x accumulation
+    x devices."""
     accumulation: Count = 1
     max_tokens: Count = 2048
     """Of a sample, image tokens included; what is beyond is cut."""
@@ -135,6 +173,45 @@ class TrainingRecipe:
                 "the recipe has both sharding and lora.quantize, but quantised weights can't "
                 "be split: remove one of them"
             )
+
+        if (self.stage == "grpo") != (self.grpo is not None):
+            raise UserError(
+                "the stage grpo needs what its answers are worth, and no other stage has that: "
+                "grpo: {reward: {exact: 1}}"
+            )
+        if self.grpo is not None:
+            self._check_grpo(self.grpo)
+
+    @property
+    def learns_routing(self) -> bool:
+        """Whether the router learns by reward."""
+        return self.grpo is not None and EXPERT in self.grpo.reward
+
+    def _check_grpo(self, grpo: GrpoSettings) -> None:
+        unfit = (*GRPO_HAS_NO, *(() if self.learns_routing else ("lora",)))
+        given = [f.name for f in fields(self) if f.name in unfit and not self._is_default(f)]
+        if given:
+            raise UserError(f"the stage grpo has no {', '.join(given)}: remove it from the recipe")
+        if self.batch * self.accumulation % grpo.generations:
+            raise UserError(
+                f"batch x accumulation is {self.batch * self.accumulation} answers, and "
+                f"grpo.generations ({grpo.generations}) does not divide it: change one of them"
+            )
+        rewards = set(grpo.reward) - {EXPERT}
+        if self.learns_routing and (not rewards or VISUAL in rewards or grpo.noise is not None):
+            raise UserError(
+                "grpo.reward.expert is the price of the experts of a right answer: name a reward "
+                "beside it, without visual and grpo.noise"
+            )
+        if grpo.noise is not None and grpo.generations % len(grpo.noise.levels):
+            raise UserError(
+                f"grpo.generations is {grpo.generations}, but grpo.noise has "
+                f"{len(grpo.noise.levels)} levels: let it be a multiple of them"
+            )
+
+    def _is_default(self, of: Field[Any]) -> bool:
+        default = of.default if of.default_factory is MISSING else of.default_factory()
+        return bool(getattr(self, of.name) == default)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, as they stand in a YAML file."""

@@ -1,0 +1,508 @@
+"""The stage grpo on TRL's GRPOTrainer: answers are sampled in groups, and the better ones learned.
+
+TRL samples, trains, saves and resumes; what is ours comes in between. `AnswerTrainer` asks the
+router once a group, on the clean picture, and gives this routing to every pass; it can sample on
+noisy pictures (`noise.py`). `RoutingTrainer` samples the router's answer in place of the answer,
+which is then written greedily under that routing: its reward is the router's. `RewardLoop` is what
+a run has in place of `TrainingLoop`.
+
+Shapes: B answers of a batch (Q questions x G of a group), E experts of the pool.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import torch
+from accelerate.utils import gather
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PrinterCallback, TrainerCallback
+
+from openmova.data.bad_samples import BadSample, BadSamples
+from openmova.data.mixture import Mixture
+from openmova.data.sample import Sample
+from openmova.errors import UserError
+from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.two_pass import evaluating
+from openmova.routing import expert_letters, parse_routing
+from openmova.train.evaluation import Evaluation
+from openmova.train.interrupt import Interrupt
+from openmova.train.noise import add_noise, fused_advantages, noise_sheet
+from openmova.train.preparation import TINY, RunSetup
+from openmova.train.progress import Progress
+from openmova.train.rewards import EXPERT, trl_rewards
+from openmova.train.run_folder import RunFolder
+from openmova.train.trackers import Track, tracker_names
+from openmova.train.training_recipe import GrpoSettings, TrainingRecipe
+
+try:
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+except ImportError as error:
+    raise UserError("the stage grpo needs trl: pip install 'openmova[train]'") from error
+
+LOOKED_AT = 8
+"""Samples of each source, before a run."""
+SHOWN = 4
+"""Pictures on the sheet of noisy ones."""
+LOGGED = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "entropy": "entropy",
+    "reward": "reward/all",
+    "frac_reward_zero_std": "groups/without_spread",
+    "kl": "kl/from_the_start",
+    "completions/mean_length": "length/tokens",
+}
+"""TRL's names for what a run logs, and ours."""
+
+
+class AnswerTrainer(GRPOTrainer):
+    """The language model learns to answer.
+
+    The dataset has the numbers of items of the mixture; they are opened when they are needed.
+    """
+
+    def __init__(self, setup: RunSetup, settings: GrpoSettings, bad: BadSamples, **options: Any):
+        self.mixture = setup.mixture
+        self.frozen_parts = setup.trainable
+        self.settings = settings
+        self.bad = bad
+        self.given: dict[str, Tensor] = {}
+        """What TRL does not pass on to the model: of each answer of the batch, by name."""
+        setup.model.processor = setup.processor  # a tiny model has no folder to read it from
+        super().__init__(model=setup.model, processing_class=setup.processor, **options)
+
+    @property
+    def mova(self) -> MovaForConditionalGeneration:
+        return self.accelerator.unwrap_model(self.model)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None: a run's folder says what the run was."""
+
+    def _send_telemetry(self) -> None:
+        """Nothing: no run tells anybody of itself."""
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        self.frozen_parts.eval_frozen()
+        return super()._prepare_inputs(generation_batch)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(self._opened(inputs))
+        noise = self.settings.noise
+        if noise is not None:
+            levels = gather(torch.tensor(self._levels(len(inputs)), device=self.rewards.device))
+            found = fused_advantages(
+                self.rewards.view(-1, self.settings.generations),
+                levels.view(-1, self.settings.generations),
+                noise,
+            )
+            first = self.accelerator.process_index * len(inputs)
+            output["advantages"] = found.values.flatten()[first : first + len(inputs)]
+            self._note("groups/weight_of_the_noise", found.weights)
+            for level in noise.levels:
+                chosen = self.rewards[levels == level]
+                self._note(f"reward_at_noise/{level:g}", chosen)
+        return output | self.given
+
+    def _opened(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows of a batch as TRL and the rewards read them; a group opens its picture once."""
+        samples = {number: self._sample(number) for number in {row["place"] for row in inputs}}
+        return [
+            {
+                "prompt": [{"role": turn.role, "content": turn.text} for turn in sample.turns[:-1]],
+                "images": [] if sample.image is None else [sample.image],
+                "sample": sample,
+            }
+            for sample in (samples[row["place"]] for row in inputs)
+        ]
+
+    def _sample(self, number: int) -> Sample:
+        epoch, index = divmod(number, len(self.mixture))
+        return self.mixture.sample(epoch, index, self.bad, check=self._check)
+
+    def _check(self, sample: Sample) -> None:
+        if sample.routing:
+            raise BadSample("it is a routing instruction", id=sample.id, source=sample.source)
+
+    def _levels(self, answers: int) -> list[float]:
+        """The noise of each answer."""
+        noise = self.settings.noise
+        levels = (0.0,) if noise is None else noise.levels
+        return list(levels) * (answers // len(levels))
+
+    def _generate_single_turn(
+        self,
+        prompt_ids: list[list[int]],
+        images: Any,
+        multimodal_fields: Mapping[str, Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        fields = self._sampled_from(prompt_ids, multimodal_fields)
+        return super()._generate_single_turn(prompt_ids, images, fields, *args, **kwargs)
+
+    def _sampled_from(
+        self, prompt_ids: list[list[int]], fields: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What answers are sampled from, beside the prompts; `given` is set."""
+        image = self.mova.config.image_token_id
+        shown = torch.tensor([image in ids for ids in prompt_ids])
+        experts = len(self.mova.model.experts)
+        self.given = {"routing": torch.zeros(len(prompt_ids), experts, dtype=torch.bool)}
+        if not shown.any():
+            return dict(fields)
+        pixels, sizes = fields["pixel_values"], fields["image_sizes"]
+        first = torch.arange(len(prompt_ids)) % self.settings.generations == 0
+        self.given["routing"] = self._routing(
+            [torch.tensor(ids) for ids in prompt_ids[:: self.settings.generations]],
+            pixels[first[shown]],
+            sizes[first[shown]],
+        ).repeat_interleave(self.settings.generations, dim=0)
+        levels = torch.tensor(self._levels(len(prompt_ids)))[shown].tolist()
+        question = {name: fields[name] for name in fields if name.startswith("question_")}
+        pixels = add_noise(pixels, sizes, levels)
+        return {"pixel_values": pixels, "image_sizes": sizes, **question, **self.given}
+
+    @torch.no_grad()
+    def _routing(self, prompts: list[Tensor], pixels: Tensor, sizes: Tensor) -> Tensor:
+        """bool [Q, E], as the model finds it by itself."""
+        mova = self.mova
+        masks = [torch.ones_like(ids) for ids in prompts]
+        ids, mask = (
+            pad_sequence(rows, batch_first=True, padding_side="left").to(mova.device)
+            for rows in (prompts, masks)
+        )
+        pictures = {"pixel_values": pixels.to(mova.device), "image_sizes": sizes.to(mova.device)}
+        with evaluating(mova):
+            visual = mova.complete(pictures, None, ids, mask)
+            base_map = mova.model.encode_base(visual["pixel_values"], visual["image_sizes"])
+            return mova.find_routing(visual, ids, base_map)
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
+        rewards: Tensor = super()._calculate_rewards(*args, **kwargs)
+        self.rewards = rewards @ self.reward_weights.to(rewards.device)  # of all processes
+        return rewards
+
+    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+        self.given = {name: inputs[name] for name in self.given}  # of this part of the batch
+        return super()._compute_loss(model, inputs)
+
+    def _get_per_token_logps_and_entropies(
+        self, model: nn.Module, *args: Any, **kwargs: Any
+    ) -> Any:
+        with giving(model, self.given):
+            return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+
+    def _note(self, name: str, values: Tensor) -> None:
+        """For the log: their mean."""
+        self._metrics["train"][name].append(float(values.float().mean()))
+
+
+class RoutingTrainer(AnswerTrainer):
+    """The router learns which experts are worth their price; answers stay what they were."""
+
+    def _check(self, sample: Sample) -> None:
+        super()._check(sample)
+        if sample.image is None:
+            raise BadSample("no picture to route", id=sample.id, source=sample.source)
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        """The prompts of the routing pass."""
+        _, images, fields = super()._tokenize_prompts(prompts)
+        rows = zip(fields["routing_input_ids"], fields["routing_attention_mask"], strict=True)
+        ids = [[i for i, seen in zip(*row, strict=True) if seen] for row in rows]
+        return ids, images, fields
+
+    def _sampled_from(
+        self, prompt_ids: list[list[int]], fields: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        rows, experts = len(prompt_ids), len(self.mova.model.experts)
+        self.given = {
+            "routing": torch.zeros(rows, experts, dtype=torch.bool),
+            "pooled": torch.ones(rows, dtype=torch.bool),
+        }
+        pictures = {name: fields[name] for name in ("pixel_values", "image_sizes")}
+        return {**pictures, **self.given}
+
+    def _calculate_rewards(
+        self,
+        inputs: list[dict[str, Any]],
+        prompts: list[Any],
+        completions: list[Any],
+        completion_ids_list: list[list[int]],
+    ) -> Tensor:
+        letters = expert_letters(len(self.mova.model.experts))
+        chosen = torch.zeros(len(prompts), len(letters), dtype=torch.bool)
+        for row, completion in enumerate(completions):
+            chosen[row, list(parse_routing(completion[0]["content"], letters))] = True
+        self._note("experts_a_question/all", chosen.sum(dim=1))
+        for name, column in zip(self.mova.config.expert_names, chosen.T, strict=True):
+            self._note(f"experts_a_question/{name}", column)
+        for example, experts in zip(inputs, chosen.sum(dim=1).tolist(), strict=True):
+            example["experts"] = experts
+        answers = [[{"role": "assistant", "content": t}] for t in self._answers(prompts, chosen)]
+        return super()._calculate_rewards(inputs, prompts, answers, completion_ids_list)
+
+    def _answers(self, prompts: list[Any], chosen: Tensor) -> list[str]:
+        """What is answered under each routing [B, E]; of equal ones in a group, once."""
+        keys = [(r // self.settings.generations, *c) for r, c in enumerate(chosen.tolist())]
+        row_of = {key: row for row, key in reversed(list(enumerate(keys)))}
+        rows = list(row_of.values())
+        mova = self.mova
+        inputs = self.processing_class.apply_chat_template(
+            [prompts[row] for row in rows],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        ).to(mova.device)
+        with evaluating(mova):
+            ids = mova.generate(
+                **inputs,
+                routing=chosen[rows],
+                do_sample=False,
+                max_new_tokens=self.settings.tokens,
+            )
+        new = ids[:, inputs["input_ids"].shape[1] :]
+        texts = self.processing_class.batch_decode(new, skip_special_tokens=True)
+        said = dict(zip(row_of, texts, strict=True))
+        return [said[key] for key in keys]
+
+
+@contextmanager
+def giving(model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[None]:
+    """Each forward pass of a model gets the next rows of these inputs besides its own."""
+    rows = {name: iter(tensor) for name, tensor in inputs.items()}
+
+    def give(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+        ids = kwargs["input_ids"]
+        more = {name: torch.stack(list(islice(row, len(ids)))) for name, row in rows.items()}
+        return args, {**kwargs, **{name: tensor.to(ids.device) for name, tensor in more.items()}}
+
+    hook = model.register_forward_pre_hook(give, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+class RewardLoop:
+    """A run of the stage grpo; the interface is that of `TrainingLoop`.
+
+    Raises UserError for a source of which no sample has a question and its solution.
+    """
+
+    unannotated = 0
+
+    def __init__(
+        self,
+        setup: RunSetup,
+        folder: RunFolder,
+        bad: BadSamples,
+        *,
+        interrupt: Interrupt,
+        trackers: Sequence[Track] = (),
+    ) -> None:
+        recipe, settings = setup.recipe, setup.recipe.grpo
+        assert settings is not None
+        if settings.beta and recipe.model == TINY:
+            raise UserError(
+                "grpo.beta above 0 reads the start a second time, so it needs the folder of a "
+                "checkpoint as model: train tiny without first, or set grpo.beta=0"
+            )
+        self.recipe = recipe
+        self.folder = folder
+        self.interrupt = interrupt
+        self.trackers = trackers
+        self.steps = setup.steps
+        self.part = setup.trainable.groups[0]["part"]
+        """What learns."""
+        check_solutions(setup.mixture)
+        kind = RoutingTrainer if recipe.learns_routing else AnswerTrainer
+        args = trl_config(setup, settings, folder)
+        a_step = args.per_device_train_batch_size * args.world_size * recipe.accumulation
+        self.samples_a_step = a_step
+        questions = self.steps * a_step // settings.generations
+        self.trainer = kind(
+            setup,
+            settings,
+            bad,
+            reward_funcs=trl_rewards(settings.reward, tolerance=settings.tolerance),
+            args=args,
+            train_dataset=Dataset.from_dict({"place": list(range(questions))}),
+        )
+        self.trainer.remove_callback(PrinterCallback)
+        self.evaluation = None
+        if setup.held_out is not None and recipe.evaluation is not None:
+            self.evaluation = Evaluation(
+                setup.held_out,
+                setup.collator,
+                samples=recipe.evaluation.samples,
+                batch=recipe.batch,
+                bad=BadSamples(folder.bad, share=recipe.bad_share),
+            )
+        if settings.noise is not None and args.process_index == 0:
+            with folder.writing():
+                pictures = list(islice(_pictures(setup.mixture), SHOWN))
+                noise_sheet(pictures, settings.noise.levels).save(folder.path / "noise.png")
+
+    @property
+    def step(self) -> int:
+        done: int = self.trainer.state.global_step
+        return done
+
+    def run(self, checkpoint: Any, progress: Progress) -> None:
+        """Go on from a checkpoint, or begin, to the end or until a signal asks to stop."""
+        self.trainer.add_callback(_Watch(self, progress))
+        start = None if checkpoint is None else str(checkpoint)
+        try:
+            with self.folder.writing():
+                self.trainer.train(resume_from_checkpoint=start)
+        except UserError as error:
+            raise UserError(f"{error}; {self._keep()}") from error
+        progress.close()
+
+    def log(self, numbers: Mapping[str, float], progress: Progress) -> None:
+        """To the run's log and to whoever watches."""
+        if not self.trainer.accelerator.is_main_process:
+            return
+        entry = {"step": self.step, **numbers}
+        with self.folder.writing():
+            self.folder.log.append(entry)
+        progress.show(entry)
+        for track in self.trackers:
+            track(tracker_names(numbers), self.step)
+
+    def evaluate(self) -> dict[str, float]:
+        """Of the held-out samples, on their clean pictures."""
+        assert self.evaluation is not None
+        accelerator = self.trainer.accelerator
+        mova = self.trainer.mova
+        with accelerator.autocast():
+            found = self.evaluation(mova, accelerator.process_index, accelerator.num_processes)
+        mova.train()  # as TRL left it
+        return found
+
+    def _keep(self) -> str:
+        """The state before a step that failed, as a checkpoint; says where it is."""
+        if self.step and not self.folder.checkpoint(self.step).exists():
+            self.trainer._save_checkpoint(self.trainer.model, trial=None)
+            self.seal()
+        kept = self.folder.newest()
+        return "nothing was kept" if kept is None else f"the state before it is {kept.name}"
+
+    def seal(self) -> None:
+        """The checkpoint of this step is whole."""
+        accelerator = self.trainer.accelerator
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            with self.folder.writing():
+                self.folder.seal(
+                    self.folder.checkpoint(self.step),
+                    self.step,
+                    processes=accelerator.num_processes,
+                )
+
+
+class _Watch(TrainerCallback):
+    """What a run does between TRL's steps."""
+
+    def __init__(self, loop: RewardLoop, progress: Progress) -> None:
+        self.loop = loop
+        self.progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        loop, step = self.loop, state.global_step
+        self.progress.advance()
+        if loop.interrupt.requested:
+            control.should_save = control.should_training_stop = True
+        control.should_log |= control.should_save  # a run that goes on takes the log up there
+        held_out = loop.recipe.evaluation
+        if held_out is not None and (step == loop.steps or step % held_out.steps == 0):
+            loop.log(loop.evaluate(), self.progress)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any, **kwargs: Any) -> None:
+        if "loss" not in logs:  # TRL's summary of a run
+            return
+        entry = {ours: logs[name] for name, ours in LOGGED.items() if logs.get(name) is not None}
+        entry[f"learning_rate/{self.loop.part}"] = logs["learning_rate"]
+        for name, value in logs.items():
+            if name.startswith(("reward_at_noise/", "groups/", "experts_a_question/")):
+                entry[name] = value
+            elif name.startswith("rewards/") and name.endswith("/mean"):
+                entry[f"reward/{name.removeprefix('rewards/').removesuffix('/mean')}"] = value
+        self.loop.log(entry, self.progress)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.loop.seal()
+
+
+def trl_config(setup: RunSetup, settings: GrpoSettings, folder: RunFolder) -> GRPOConfig:
+    """The recipe in TRL's words."""
+    recipe: TrainingRecipe = setup.recipe
+    tokens = settings.tokens
+    if recipe.learns_routing:
+        tokens = setup.model.config.routing.max_new_tokens
+    weights = [-w if name == EXPERT else w for name, w in settings.reward.items()]
+    return GRPOConfig(
+        output_dir=str(folder.path),
+        use_cpu=not torch.accelerator.is_available(),
+        bf16=recipe.precision == "bfloat16",
+        seed=recipe.seed,
+        max_steps=setup.steps,
+        per_device_train_batch_size=recipe.batch,
+        gradient_accumulation_steps=recipe.accumulation,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=math.ceil(recipe.warmup * setup.steps),
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.clip,
+        logging_steps=recipe.log_steps,
+        logging_nan_inf_filter=False,
+        save_steps=recipe.save_steps,
+        save_total_limit=recipe.keep,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        shuffle_dataset=False,  # the mixture's order
+        reward_weights=weights,
+        num_generations=settings.generations,
+        max_completion_length=tokens,
+        generation_kwargs={"suppress_tokens": None},  # of pictures: the model does it
+        temperature=settings.temperature,
+        beta=settings.beta,
+        epsilon=settings.epsilon,
+        loss_type="grpo",
+    )
+
+
+def check_solutions(mixture: Mixture) -> None:
+    """Raises UserError for a source whose first samples can't be used, all of them."""
+    for source in mixture.sources:
+        samples = source.samples
+        faults = [samples.get(index) for index in range(min(len(samples), LOOKED_AT))]
+        first = faults[0]
+        if isinstance(first, BadSample) and all(isinstance(f, BadSample) for f in faults):
+            raise UserError(
+                f"no sample of {samples.name} can be used ({first.reason}): the stage grpo asks a "
+                "question, and compares answers with the one that the sample ends with"
+            )
+
+
+def _pictures(mixture: Mixture) -> Iterator[Image.Image]:
+    """Of the first items."""
+    bad = BadSamples(share=1.0)
+    for index in range(min(len(mixture), LOOKED_AT)):
+        sample = mixture.sample(0, index, bad)
+        if isinstance(sample.image, Image.Image):
+            yield sample.image

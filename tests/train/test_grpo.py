@@ -1,0 +1,296 @@
+"""The stage grpo on the tiny model: what the passes see, what stops a run, what is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from data.files import write_lines
+from openmova import Mova
+from openmova.checkpoints.tiny import tiny_mova
+from openmova.data.sample import Sample
+from openmova.errors import UserError
+from openmova.model.processing_mova import MovaProcessor
+from openmova.model.two_pass import TwoPassGeneration
+from openmova.model.vision_mova import MovaVision
+from openmova.train import preparation
+from openmova.train.estimate import estimate
+from openmova.train.grpo import AnswerTrainer, RewardLoop, RoutingTrainer
+from openmova.train.training import save_model, train
+from openmova.train.training_recipe import recipe_from_dict
+from tiny import tiny_model, tiny_question_tokenizer, tiny_tokenizer
+from train.runs import assert_same, entries, weights
+
+calls: list[str] = []
+
+
+def odd(answer: str, sample: Sample) -> float:
+    """A reward with spread, of answers that know nothing."""
+    return float(len(answer) % 2)
+
+
+def breaking(answer: str, sample: Sample) -> float:
+    calls.append(answer)
+    if len(calls) == 18:  # in the third step
+        raise ZeroDivisionError("of nothing")
+    return odd(answer, sample)
+
+
+def recipe(reward: dict[str, float], grpo: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "stage": "grpo",
+        "model": "tiny",
+        "data": [{"path": "synthetic", "samples": 12}],
+        "learning_rate": 1e-2,
+        "warmup": 0,
+        "steps": 4,
+        "batch": 4,
+        "accumulation": 2,
+        "precision": "float32",
+        "save_steps": 2,
+        "log_steps": 1,
+        "grpo": {"reward": reward, "tokens": 3, "beta": 0, **grpo},
+        **changes,
+    }
+
+
+def run(output: Path, content: dict[str, Any]) -> list[str]:
+    said: list[str] = []
+    train(recipe_from_dict(content), output, resume=True, tell=said.append)
+    return said
+
+
+ODD = {f"{__name__}:odd": 1.0}
+NOISY = recipe(ODD, {"noise": {"levels": [0, 0.5]}})
+
+
+def test_a_run_that_was_stopped_ends_as_the_whole_one_and_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    evaluation = {"data": [{"path": "synthetic", "samples": 2}], "steps": 4}
+    content = {**NOISY, "evaluation": evaluation}
+    run(whole, content)
+    started = tiny_mova()[0].state_dict()
+    changed = {n for n, tensor in weights(whole).items() if not torch.equal(tensor, started[n])}
+    assert changed and all(n.startswith(("model.language_model", "lm_head")) for n in changed)
+
+    original = RewardLoop.log
+
+    def log(self: RewardLoop, *args: Any) -> None:
+        original(self, *args)
+        self.interrupt.requested = self.step == 2
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(RewardLoop, "log", log)
+        run(broken, content)
+    (broken / "checkpoint-3" / "whole.json").unlink()  # torn
+    assert "going on from checkpoint-2" in run(broken, content)
+    assert_same(whole, broken)
+    assert [e["step"] for e in entries(broken)] == [1, 2, 3, 4, 4]
+
+    held_out, last = entries(whole)[-2:]
+    assert "eval_exact" in held_out
+    assert {"reward_at_noise/0", "reward_at_noise/0.5", "length/tokens"} <= last.keys()
+    assert 0 < last["groups/weight_of_the_noise"] < 1
+    assert (whole / "noise.png").is_file()
+    assert Mova.from_pretrained(whole / "final").ask(Image.new("RGB", (20, 20)), "What?")
+
+
+def test_answers_are_sampled_under_noise_and_scored_on_the_clean_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under one routing a group, which is that of the clean picture."""
+    sampled: list[Any] = []
+    scored: list[Any] = []
+    asked: list[int] = []
+    generate, tokens = TwoPassGeneration.generate, MovaVision.image_tokens
+
+    def noted_generate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sampled.append((kwargs["pixel_values"], kwargs["routing"]))
+        return generate(self, *args, **kwargs)
+
+    def noted_tokens(self: Any, pixels: Any, sizes: Any, routing: Any, *rest: Any) -> Any:
+        scored.append((pixels, routing))
+        return tokens(self, pixels, sizes, routing, *rest)
+
+    def find_routing(self: Any, visual: Any, ids: Any, base_map: Any) -> torch.Tensor:
+        asked.append(len(base_map))
+        return torch.tensor([[True, False, True], [False, True, False]])
+
+    monkeypatch.setattr(TwoPassGeneration, "generate", noted_generate)
+    monkeypatch.setattr(TwoPassGeneration, "find_routing", find_routing)
+    monkeypatch.setattr(MovaVision, "image_tokens", noted_tokens)
+    run(tmp_path, {**NOISY, "steps": 1})
+    assert asked == [2]  # questions
+    ((pixels, routing),) = sampled
+    assert routing.tolist() == [[True, False, True]] * 4 + [[False, True, False]] * 4
+    clean = pixels[::2]  # level 0
+    assert torch.equal(clean[0], clean[1]) and not torch.equal(pixels[0], pixels[1])
+    known = {picture.numpy().tobytes(): r for picture, r in zip(clean, routing[::2], strict=True)}
+    assert len(known) == 2 and len(scored) == 2
+    for pictures, chosen in scored:
+        for picture, row in zip(pictures, chosen, strict=True):
+            assert torch.equal(known[picture.numpy().tobytes()], row)
+
+
+def test_level_0_everywhere_is_plain_grpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[list[float]] = [[]]
+    original = AnswerTrainer._generate_and_score_completions
+
+    def noted(self: AnswerTrainer, inputs: Any) -> Any:
+        output = original(self, inputs)
+        found[-1] += output["advantages"].tolist()
+        return output
+
+    monkeypatch.setattr(AnswerTrainer, "_generate_and_score_completions", noted)
+    run(tmp_path / "plain", {**recipe(ODD, {}), "steps": 2})
+    found.append([])
+    run(tmp_path / "level 0", {**recipe(ODD, {"noise": {"levels": [0]}}), "steps": 2})
+    plain, noisy = found
+    assert any(plain)
+    assert noisy == pytest.approx(plain, abs=1e-3)
+
+
+@pytest.mark.parametrize("reward", [ODD, {"exact": 1, "expert": 0.1}], ids=["answer", "routing"])
+def test_the_reference_is_the_start_and_sees_the_same(
+    tmp_path: Path, reward: dict[str, float]
+) -> None:
+    save_model(*tiny_mova(), tmp_path / "start")
+    content = recipe(reward, {"beta": 0.1}, model=str(tmp_path / "start"), steps=1)
+    run(tmp_path / "run", content)
+    assert entries(tmp_path / "run")[0]["kl/from_the_start"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_dry_run_is_refused() -> None:
+    with pytest.raises(UserError, match="the stage grpo samples its own"):
+        estimate(recipe_from_dict(NOISY))
+
+
+def test_rows_with_and_without_picture(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 30), "red").save(tmp_path / "red.png")
+    turns = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "red"}]
+    write_lines(
+        tmp_path / "d.jsonl",
+        [{"conversations": turns, "image": "red.png"}, {"conversations": turns}],
+    )
+    data = [{"path": str(tmp_path / "d.jsonl")}]
+    run(tmp_path / "run", {**NOISY, "data": data, "steps": 1})
+    assert entries(tmp_path / "run")[0]["grad_norm"] > 0
+
+
+def test_a_reward_that_raises_leaves_the_state_before_it(tmp_path: Path) -> None:
+    calls.clear()
+    content = recipe({f"{__name__}:breaking": 1}, {}, save_steps=10)
+    with pytest.raises(UserError, match=r"breaking failed on .*: of nothing; the state before it"):
+        run(tmp_path, content)
+    assert "going on from checkpoint-2" in run(tmp_path, content)
+    assert [e["step"] for e in entries(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_what_can_t_be_trained_on_is_told_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lines(tmp_path / "d.jsonl", [{"messages": [{"role": "user", "content": "What?"}]}])
+    open_data = recipe(ODD, {}, data=[{"path": str(tmp_path / "d.jsonl")}])
+    with pytest.raises(UserError, match=r"no sample of .*d.jsonl can be used .*there is no answer"):
+        run(tmp_path / "a", open_data)
+    with pytest.raises(UserError, match="beta above 0 reads the start a second time"):
+        run(tmp_path / "b", recipe(ODD, {"beta": 0.1}))
+    with pytest.raises(UserError, match="unknown reward, 'exakt'"):
+        run(tmp_path / "c", recipe({"exakt": 1}, {}))
+    model, processor = tiny_mova()
+    processor.chat_template = None
+    monkeypatch.setattr(preparation, "load_start", lambda recipe: (model, processor))
+    with pytest.raises(UserError, match="no chat template"):
+        run(tmp_path / "d", recipe(ODD, {}))
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A model of a few words, of which three are letters of experts."""
+
+    def start(recipe: Any) -> Any:
+        model, tokenizer = tiny_model(), tiny_tokenizer()
+        model.tokenizer = tokenizer
+        questions = tiny_question_tokenizer()
+        return model, MovaProcessor.from_config(model.config, tokenizer, questions, max_side=32)
+
+    monkeypatch.setattr(preparation, "load_start", start)
+    yield
+
+
+@pytest.mark.usefixtures("letters")
+def test_a_router_learns_which_expert_is_worth_its_price(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers are right where the second expert is there, and no other helps."""
+    answers: list[int] = []
+
+    def answer(self: RoutingTrainer, prompts: Any, chosen: torch.Tensor) -> list[str]:
+        answers.append(len(prompts))
+        return ["yes" if row[1] else "no" for row in chosen]
+
+    def right(answer: str, sample: Sample) -> float:
+        return float(answer == "yes")
+
+    monkeypatch.setattr(RoutingTrainer, "_answers", answer)
+    monkeypatch.setattr("openmova.train.rewards.REWARDS", {"exact": right})
+    content = recipe(
+        {"exact": 1, "expert": 0.2},
+        {"generations": 8},
+        batch=16,
+        accumulation=1,
+        steps=30,
+        learning_rate=3e-2,
+        save_steps=30,
+        lora={"rank": 4},
+    )
+    run(tmp_path, content)
+    log = entries(tmp_path)
+    assert answers == [16] * 30
+
+    def mean(name: str, part: list[dict[str, Any]]) -> float:
+        return sum(entry[name] for entry in part) / len(part)
+
+    first, last = log[:5], log[-5:]
+    assert mean("reward/all", last) > mean("reward/all", first) + 0.3
+    assert mean("experts_a_question/two", last) > 0.8
+    assert mean("experts_a_question/all", last) < mean("experts_a_question/two", last) + 0.3
+    started = tiny_model().state_dict()
+    changed = {
+        name
+        for name, tensor in weights(tmp_path).items()
+        if name not in started or not torch.equal(tensor, started[name])
+    }
+    assert changed and all(name.startswith("model.router_lora.") for name in changed)
+
+
+def test_each_routing_of_a_group_is_answered_once_greedily(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[list[list[bool]], Any]] = []
+    original = TwoPassGeneration.generate
+
+    def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if "pooled" not in kwargs:
+            seen.append((kwargs["routing"].tolist(), kwargs["do_sample"]))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(TwoPassGeneration, "generate", noted)
+    monkeypatch.setattr(
+        "openmova.train.grpo.parse_routing", lambda text, letters: {len(text) % 2, 1}
+    )
+    run(tmp_path, recipe({"exact": 1, "expert": 0.1}, {}, steps=1))
+    ((routings, sampled),) = seen
+    assert sampled is False
+    one, two = [True, True, False], [False, True, False]
+    assert 2 <= len(routings) <= 4 and all(routing in (one, two) for routing in routings)
+    log = entries(tmp_path)[0]
+    assert log["experts_a_question/all"] == pytest.approx(log["reward/expert"])
+    assert log["reward/all"] == pytest.approx(log["reward/exact"] - 0.1 * log["reward/expert"])
