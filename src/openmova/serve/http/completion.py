@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from openmova.inference.answer import Answer
+from openmova.inference.answer import Answer, Look
 from openmova.inference.engine import Engine, Event, Failure, Piece, Question, Reply, RoutingEvent
 from openmova.serve.http.metrics import Metrics
 from openmova.serve.http.protocol import (
@@ -22,7 +22,6 @@ from openmova.serve.http.protocol import (
     ChunkChoice,
     Delta,
     MovaInfo,
-    RoutingInfo,
     Usage,
 )
 
@@ -56,7 +55,7 @@ class Completion:
             replies = [event async for event in events if isinstance(event, Reply)]
         replies.sort(key=lambda reply: reply.number)
         answer = max((reply.answer for reply in replies), key=lambda a: a.timings["total"])
-        info = _routing_info(RoutingEvent(answer.routing, answer.gates))
+        info = _routing_info(answer)
         return ChatCompletion(
             **self._head,
             choices=[
@@ -146,10 +145,8 @@ def _outcome(answer: Answer, replies: Sequence[Reply]) -> dict[str, Any]:
     }
 
 
-def _routing_info(event: RoutingEvent) -> MovaInfo:
+def _routing_info(told: RoutingEvent | Answer) -> MovaInfo:
     """Routing and gates as plain JSON types."""
-    routing, names = event.routing, event.routing.experts
-    return MovaInfo(
-        routing=RoutingInfo(experts=list(names), scores=routing.scores, raw=routing.raw),
-        gates=[dict(zip(names, block, strict=True)) for block in event.gates.tolist()],
-    )
+    last = Look(told.routing, told.gates).to_dict()
+    several = [look.to_dict() for look in told.looks] if len(told.looks) > 1 else None
+    return MovaInfo.model_validate({**last, "images": several})

@@ -74,7 +74,7 @@ Strings = Annotated[
 
 
 class Turn(RequestModel):
-    role: Literal["user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant"]
     content: Content
 
 
@@ -95,7 +95,7 @@ class MovaOptions(BaseModel):
 
 
 class ChatRequest(RequestModel):
-    """A conversation about one picture, which comes with the first message."""
+    """A conversation, about pictures or about none."""
 
     model: str
     messages: list[Turn] = Field(min_length=1)
@@ -127,10 +127,7 @@ def read_request(body: bytes | str) -> ChatRequest:
         first = error.errors(include_url=False, include_input=False)[0]
         param = ".".join(str(step) for step in first["loc"]) or None
         where = f"{param}: " if param else ""
-        hint = ""
-        if param and param.endswith(".role"):
-            hint = "; put what a system message would say into the first question"
-        raise BadRequest(f"{where}{first['msg']}{hint}", param) from error
+        raise BadRequest(f"{where}{first['msg']}", param) from error
     for name, neutral in NEUTRAL.items():
         value = (request.model_extra or {}).get(name)
         if value is not None and value not in neutral:
@@ -150,12 +147,22 @@ class RoutingInfo(BaseModel):
     raw: str
 
 
+class ImageInfo(BaseModel):
+    """How one image was looked at."""
+
+    routing: RoutingInfo
+    gates: list[dict[str, float]]
+
+
 class MovaInfo(BaseModel):
     """How the answer came about; of a stream, routing and gates come first, the rest last."""
 
-    routing: RoutingInfo | None = None
+    routing: RoutingInfo | None = Field(default=None, description="For the last image.")
     gates: list[dict[str, float]] | None = Field(
         default=None, description="For each block of the adapter, the weight of each expert."
+    )
+    images: list[ImageInfo] | None = Field(
+        default=None, description="At each image, in order; of a conversation with several."
     )
     timings: dict[str, float] | None = Field(
         default=None, description="Seconds of each stage, shared with the batch, and in total."
