@@ -28,9 +28,10 @@ from openmova.inference.feature_cache import MEGABYTE, FeatureCache, FeatureMemo
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
 from openmova.inference.sampling import Sampler, Sampling
+from openmova.inference.schemas import SchemaGuide
 from openmova.inference.session import Message, Picture, Session, pictures_in
 from openmova.inference.shared_decode import SharedDecode
-from openmova.inference.text_stream import Finish, StopRules, TextStream
+from openmova.inference.text_stream import Finish, StopRules, TextStream, TokenScore
 from openmova.inference.timing import StageTimer
 from openmova.routing import Routing
 from openmova.routing.selection import ExpertSelection
@@ -67,6 +68,10 @@ class Question:
     """Whether pieces of text are wanted."""
     attention: bool = False
     """Whether it is wanted where the adapter looks."""
+    scored: int | None = None
+    """How many of the likeliest tokens are wanted beside each token; None: no scores at all."""
+    guide: SchemaGuide | None = None
+    """Of a JSON schema that the answer follows."""
 
     @cached_property
     def pictures(self) -> list[Picture]:
@@ -94,6 +99,8 @@ class Piece:
 
     number: int
     text: str
+    scores: Sequence[TokenScore] = ()
+    """Of the tokens since the last piece, if they are wanted."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,8 @@ class Reply:
     answer: Answer
     finish: Finish
     tokens: int
+    scores: Sequence[TokenScore] = ()
+    """Of the tokens that no piece told of, if they are wanted."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +190,7 @@ class Engine:
         self._closing = False
         self._last_seconds = 1.0
         end = mova.model.generation_config.eos_token_id
-        self._end = frozenset([end] if isinstance(end, int) else end or ())
+        self.end = frozenset([end] if isinstance(end, int) else end or ())
         self._thread = Thread(target=self._work, name="openmova-engine", daemon=True)
         self._thread.start()
 
@@ -401,14 +410,22 @@ class Engine:
     def _text_stream(self, ticket: Ticket, number: int) -> TextStream:
         question = ticket.question
         ending = StopRules(
-            tokens=self._end,
+            tokens=self.end,
             stops=question.stops,
             max_new_tokens=question.limits.max_new_tokens,
             deadline=ticket.deadline,
         )
         sampler = Sampler(question.sampling, number)
         tokenizer = self.mova.processor.tokenizer
-        return TextStream(tokenizer, sampler, ending, stream=question.stream)
+        guide = question.guide
+        return TextStream(
+            tokenizer,
+            sampler,
+            ending,
+            stream=question.stream,
+            scored=question.scored,
+            guide=guide and guide.copy(),
+        )
 
     def _step(self) -> None:
         self._on_batch("decode", len(self._running))
@@ -427,7 +444,7 @@ class Engine:
                 continue
             try:
                 if piece := text.piece():
-                    ticket.deliver(Piece(row.number, piece))
+                    ticket.deliver(Piece(row.number, piece, text.scores()))
                 if text.finish is not None:
                     ticket.deliver(self._reply(row, text.finish))
             except Exception as error:  # noqa: BLE001 - told to whoever asked
@@ -462,7 +479,7 @@ class Engine:
             looks=ticket.routing.looks,
             timings=timings,
         )
-        return Reply(row.number, answer, finish, len(text.ids))
+        return Reply(row.number, answer, finish, len(text.ids), text.scores())
 
 
 def _put(events: SimpleQueue[tuple[int, Event]], number: int, event: Event) -> None:

@@ -132,6 +132,22 @@ class TestTheOpenaiClient:
         assert completion.choices[0].message.content == whole.partition(stop)[0].strip()
         assert completion.choices[0].finish_reason == "stop"
 
+    def test_is_told_how_likely_each_token_was(
+        self, served: Served, mova: Mova, picture: Image.Image
+    ) -> None:
+        expected = mova.ask(picture, QUESTION, max_new_tokens=12)
+        options = {"max_tokens": 12, "logprobs": True, "top_logprobs": 2}
+        content = served.chat(asked(picture), **options).choices[0].logprobs.content
+        found = [token.logprob for token in content]
+        assert found == pytest.approx(expected.log_probs, abs=1e-4)
+        assert all(token.top_logprobs[0].token == token.token for token in content)
+        assert all(len(token.top_logprobs) == 2 for token in content)
+        assert bytes(content[0].bytes).decode() == content[0].token
+        chunks = served.chat(asked(picture), stream=True, **options)
+        told = [c.choices[0].logprobs.content for c in chunks if c.choices[0].logprobs]
+        assert [token.logprob for part in told for token in part] == found
+        assert len(told) > 3
+
     def test_lists_the_model(self, served: Served) -> None:
         (model,) = served.client().models.list().data
         assert model.id == MODEL
@@ -245,8 +261,10 @@ def pointing(url: str) -> dict[str, Any]:
         (first(stop=["a", "b", "c", "d", "e"]), "at most 4 items"),
         (first(stop=""), "at least 1 character"),
         (first(tools=[{"type": "function"}]), "tools is not supported"),
-        (first(response_format={"type": "json_object"}), "response_format is not supported"),
-        (first(logprobs=True), "logprobs is not supported"),
+        (first(response_format={"type": "json_object"}), "an answer cannot follow a JSON schema"),
+        (first(response_format={"type": "xml"}), "response_format.type: Input should be 'text'"),
+        (first(top_logprobs=2), "top_logprobs needs logprobs"),
+        (first(logprobs=True, top_logprobs=21), "less than or equal to 20"),
         (first(mova={"experts": "seven"}), "there is no expert 'seven'"),
         (first(mova={"experts": "one", "max_experts": 1}), "give only one"),
         (first(mova={"expert": "one"}), "mova.expert: Extra inputs are not permitted"),

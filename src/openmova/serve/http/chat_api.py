@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openmova.errors import UserError
 from openmova.inference.engine import Engine, Question, Unavailable
 from openmova.inference.mova import Mova
+from openmova.inference.schemas import SchemaCompiler, SchemaGuide
 from openmova.inference.session import Picture
 from openmova.serve.http.api_errors import add_error_handlers, error_info
 from openmova.serve.http.chat_request import image_sources, make_question, read_image
@@ -37,6 +38,7 @@ from openmova.serve.http.protocol import (
     ErrorAnswer,
     ModelInfo,
     ModelList,
+    ResponseFormat,
 )
 from openmova.serve.http.request_body import read_body
 from openmova.serve.http.server_options import ServerOptions
@@ -71,6 +73,8 @@ class ServerState:
             max_queue=options.max_queue,
             on_batch=self.metrics.batch,
         )
+        # Now, as a tokenizer does not stand being read while the engine uses it.
+        self.schemas = SchemaCompiler(mova.processor.tokenizer, sorted(self.engine.end))
         self.metrics.watch(self.engine, lambda: self.in_hand)
         self.info = ModelInfo(
             id=options.model, created=int(time.time()), experts=list(mova.experts)
@@ -128,7 +132,18 @@ class ServerState:
             except UserError as error:
                 where = f"messages.{number}"
                 raise BadRequest(f"{where}: {error}", where) from error
-        return make_question(request, pictures, self.options, self.mova.experts)
+        guide = await self.guide(request.response_format)
+        return make_question(request, pictures, self.options, self.mova.experts, guide)
+
+    async def guide(self, wanted: ResponseFormat | None) -> SchemaGuide | None:
+        """Of a schema that the answer is to follow, if any."""
+        schema = None if wanted is None else wanted.schema_wanted
+        if schema is None:
+            return None
+        try:
+            return await to_thread.run_sync(self.schemas.guide, schema)
+        except UserError as error:
+            raise BadRequest(f"response_format: {error}", "response_format") from error
 
     async def picture(self, source: str | bytes) -> Picture:
         """Of a URL, or of an uploaded file."""

@@ -20,6 +20,7 @@ from openmova.inference.limits import (
     check_system,
 )
 from openmova.inference.sampling import Sampling
+from openmova.inference.schemas import SchemaGuide
 from openmova.inference.session import Message, Picture, assistant_turn, system_turn, user_turn
 from openmova.routing.selection import Experts, ExpertSelection
 from openmova.serve.http.protocol import (
@@ -46,8 +47,11 @@ def make_question(
     pictures: Sequence[Sequence[Picture]],
     options: ServerOptions,
     pool: Sequence[str],
+    guide: SchemaGuide | None = None,
 ) -> Question:
     """What the engine is asked; pictures: of each message. Raises BadRequest, other UserError."""
+    if request.top_logprobs and not request.logprobs:
+        raise BadRequest("top_logprobs needs logprobs: set it to true", "top_logprobs")
     tokens = request.max_completion_tokens or request.max_tokens or options.default_tokens
     if tokens > options.max_tokens:
         raise BadRequest(f"max_tokens is {tokens}: give at most {options.max_tokens}", "max_tokens")
@@ -70,6 +74,8 @@ def make_question(
         stops=tuple(request.stop or ()),
         answers=answers,
         stream=bool(request.stream),
+        scored=(request.top_logprobs or 0) if request.logprobs else None,
+        guide=guide,
     )
 
 

@@ -21,8 +21,11 @@ from openmova.serve.http.protocol import (
     ChatCompletion,
     ChunkChoice,
     Delta,
+    LikelyToken,
+    Logprobs,
     MovaInfo,
     Usage,
+    WrittenToken,
 )
 
 Output = RoutingEvent | Piece | Reply
@@ -63,6 +66,7 @@ class Completion:
                     index=reply.number,
                     message=AnswerMessage(content=reply.answer.text),
                     finish_reason=reply.finish,
+                    logprobs=self._logprobs(reply),
                 )
                 for reply in replies
             ],
@@ -86,10 +90,19 @@ class Completion:
                 choices = [ChunkChoice(index=number, delta=opening) for number in numbers]
                 return ChatChunk(**self._head, choices=choices, mova=_routing_info(event))
             case Piece():
-                choice = ChunkChoice(index=event.number, delta=Delta(content=event.text))
+                choice = ChunkChoice(
+                    index=event.number,
+                    delta=Delta(content=event.text),
+                    logprobs=self._logprobs(event),
+                )
                 return ChatChunk(**self._head, choices=[choice])
             case Reply():
-                end = ChunkChoice(index=event.number, delta=Delta(), finish_reason=event.finish)
+                end = ChunkChoice(
+                    index=event.number,
+                    delta=Delta(),
+                    finish_reason=event.finish,
+                    logprobs=self._logprobs(event),
+                )
                 outcome = MovaInfo(**_outcome(event.answer, [event]))
                 return ChatChunk(**self._head, choices=[end], mova=outcome)
 
@@ -125,6 +138,20 @@ class Completion:
         finally:
             watcher.cancel()
             self._engine.cancel(ticket)
+
+    def _logprobs(self, event: Piece | Reply) -> Logprobs | None:
+        if self._question.scored is None:
+            return None
+        return Logprobs(
+            content=[
+                WrittenToken.of(
+                    score.text,
+                    score.log_prob,
+                    top_logprobs=[LikelyToken.of(*likely) for likely in score.likeliest],
+                )
+                for score in event.scores
+            ]
+        )
 
     def _usage(self) -> Usage:
         return Usage(

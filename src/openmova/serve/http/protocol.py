@@ -8,27 +8,25 @@ word for, in the request and in the answer; a client may ignore it.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from openmova.errors import UserError
 
 MAX_STOPS = 4
+IMPOSSIBLE = -9999.0
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
     "frequency_penalty": (0,),
     "functions": ([],),
     "function_call": ("none", "auto"),
     "logit_bias": ({},),
-    "logprobs": (False,),
     "modalities": (["text"],),
     "prediction": (),
     "presence_penalty": (0,),
-    "response_format": ({"type": "text"},),
     "tools": ([],),
     "tool_choice": ("none", "auto"),
-    "top_logprobs": (0,),
     "web_search_options": (),
 }
 """Fields of OpenAI's API that MoVA does not have, with the values that ask for nothing."""
@@ -82,6 +80,25 @@ class StreamOptions(RequestModel):
     include_usage: bool | None = None
 
 
+class JsonSchema(RequestModel):
+    schema_: dict[str, Any] = Field(default={"type": "object"}, alias="schema")
+
+
+class ResponseFormat(RequestModel):
+    """What the answer looks like."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @property
+    def schema_wanted(self) -> dict[str, Any] | None:
+        """None where any text does."""
+        if self.type == "text":
+            return None
+        named = self.json_schema if self.type == "json_schema" else None
+        return (named or JsonSchema()).schema_
+
+
 class MovaOptions(BaseModel):
     """Who decides on the experts."""
 
@@ -106,6 +123,9 @@ class ChatRequest(RequestModel):
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     n: int | None = Field(default=None, ge=1)
     stop: Annotated[Strings, Field(max_length=MAX_STOPS)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     mova: MovaOptions | None = None
@@ -176,6 +196,27 @@ class MovaInfo(BaseModel):
     )
 
 
+class LikelyToken(BaseModel):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+    @classmethod
+    def of(cls, text: str, log_prob: float, **rest: Any) -> Self:
+        """Of a token that is impossible the number that OpenAI gives, as JSON has no infinity."""
+        data = list(text.encode())
+        return cls(token=text, logprob=max(log_prob, IMPOSSIBLE), bytes=data, **rest)
+
+
+class WrittenToken(LikelyToken):
+    top_logprobs: list[LikelyToken]
+
+
+class Logprobs(BaseModel):
+    content: list[WrittenToken]
+    refusal: None = None
+
+
 class AnswerMessage(BaseModel):
     role: Literal["assistant"] = "assistant"
     content: str
@@ -186,7 +227,7 @@ class AnswerChoice(BaseModel):
     index: int
     message: AnswerMessage
     finish_reason: Literal["stop", "length"]
-    logprobs: None = None
+    logprobs: Logprobs | None = None
 
 
 class ChatCompletion(BaseModel):
@@ -208,7 +249,7 @@ class ChunkChoice(BaseModel):
     index: int
     delta: Delta
     finish_reason: Literal["stop", "length"] | None = None
-    logprobs: None = None
+    logprobs: Logprobs | None = None
 
 
 class ChatChunk(BaseModel):
