@@ -54,6 +54,19 @@ class TestByLine:
         asked = [mova.ask(path, "what is this ?", max_new_tokens=5) for path in (image, other)]
         assert result.stdout.splitlines() == [line(answer.text) for answer in asked]
 
+    def test_further_images_a_system_message_and_none_of_both(
+        self, tiny_folder: str, image: str, mova: Mova
+    ) -> None:
+        stdin = "what is this ?\n/system red cat\nhow many ?\n/add {0}\n/add {0}\nwhat red ?\n"
+        result = self.run(tiny_folder, stdin.format(image))
+        plain, told = mova.chat(), mova.chat("red cat")
+        said = [
+            plain.ask("what is this ?", max_new_tokens=5),
+            told.ask("how many ?", max_new_tokens=5),
+            told.ask("what red ?", more=[image, image], max_new_tokens=5),
+        ]
+        assert result.stdout.splitlines() == [line(answer.text) for answer in said]
+
     def test_experts_in_place_of_the_router(self, tiny_folder: str, image: str, mova: Mova) -> None:
         stdin = "/experts one,three\nwhat is this ?\n/routing\n/experts router\n"
         result = self.run(tiny_folder, stdin, image)
@@ -67,7 +80,8 @@ class TestByLine:
     @pytest.mark.parametrize(
         ("stdin", "told"),
         [
-            ("what is this ?\n", "give one with the first question"),
+            ("/add nowhere.png\n", "no file 'nowhere.png'"),
+            (f"/system {'kind ' * 20_000}\n", "the system message has 99,999 characters"),
             ("/image nowhere.png\n", "no file 'nowhere.png'"),
             ("/experts tow\n", "did you mean two"),
             ("/image\n", "is no command"),

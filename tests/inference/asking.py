@@ -44,8 +44,7 @@ def question(
     **options: Any,
 ) -> Question:
     return Question(
-        messages=[user_turn(text, has_image=True)],
-        picture=Picture.of(picture, mova.processor),
+        messages=[user_turn(text, [Picture.of(picture, mova.processor)])],
         selection=ExpertSelection.of(experts, max_experts, mova.experts),
         limits=GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds),
         sampling=Sampling(temperature=temperature, seed=seed),

@@ -26,10 +26,11 @@ IMAGE = 9
 
 
 def prompts(mova: Mova, asked: Sequence[tuple[Any, str]]) -> BatchFeature:
-    conversations = [[user_turn(text, has_image=True)] for _, text in asked]
-    shown = [Picture.of(picture, mova.processor) for picture, _ in asked]
+    conversations = [
+        [user_turn(text, [Picture.of(picture, mova.processor)])] for picture, text in asked
+    ]
     selections = [ExpertSelection()] * len(asked)
-    return mova.prepare(conversations, shown, selections, GenerationLimits(max_new_tokens=1))
+    return mova.prepare(conversations, selections, GenerationLimits(max_new_tokens=1))
 
 
 def routed(mova: Mova, known: Sequence[ImageFeatures], inputs: BatchFeature) -> RoutingResult:

@@ -28,7 +28,7 @@ def test_an_answers_prompt_is_that_of_mova_with_one_image_token(requests: Reques
     processor = tiny_mova().processor
     (picture,) = pictures(1)
     request = requests.answer(picture, ASKED, ["two"])
-    conversation = [user_turn(ASKED, has_image=True)]
+    conversation = [user_turn(ASKED, [picture])]
     options = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
     ids = processor.apply_chat_template(
         conversation, processor_kwargs={"images": [picture]}, **options

@@ -67,12 +67,12 @@ def dump_activations(
 
 def _rows(mova: Mova, samples: Sequence[Sample]) -> list[dict[str, Any]]:
     selections = [ExpertSelection()] * len(samples)
-    pictures = []
+    turns = []
     for sample in samples:
         assert isinstance(sample.image, Image.Image)
-        pictures.append(Picture.of(sample.image, mova.processor))
-    turns = [[user_turn(check_question(sample.question), has_image=True)] for sample in samples]
-    inputs = mova.prepare(turns, pictures, selections, GenerationLimits(max_new_tokens=1))
+        picture = Picture.of(sample.image, mova.processor)
+        turns.append([user_turn(check_question(sample.question), [picture])])
+    inputs = mova.prepare(turns, selections, GenerationLimits(max_new_tokens=1))
     context = mova.model.encode_images(inputs, selections=selections)
     return [
         {

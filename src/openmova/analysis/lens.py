@@ -36,10 +36,10 @@ def token_words(
     mova: Mova, image: Image.Image, question: str, sets: Sequence[Names]
 ) -> list[Words]:
     """With each of the sets of experts."""
-    picture, turn = Picture.of(image, mova.processor), user_turn(question, has_image=True)
+    turn = user_turn(question, [Picture.of(image, mova.processor)])
     selections = [ExpertSelection.of(names, None, mova.experts) for names in sets]
     limits = GenerationLimits(max_new_tokens=1)
-    inputs = mova.prepare([[turn]], [picture], selections[:1], limits)
+    inputs = mova.prepare([[turn]], selections[:1], limits)
     memory = FeatureMemory(mova.model, [ImageFeatures()])
     core, ids = mova.model.model, inputs["input_ids"]
     embeddings = mova.model.get_input_embeddings().weight  # [V, D]

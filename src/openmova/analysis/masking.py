@@ -120,10 +120,13 @@ def _ask(
 ) -> list[Row]:
     """The answers of samples that can be asked, with every set. Raises UserError as `Mova.ask`."""
     limits = GenerationLimits(max_new_tokens=max_new_tokens)
-    turns = [[user_turn(check_question(sample.question), has_image=True)] for sample in samples]
     pictures = [_picture(mova, sample) for sample in samples]
+    turns = [
+        [user_turn(check_question(sample.question), [picture])]
+        for sample, picture in zip(samples, pictures, strict=True)
+    ]
     everything = ExpertSelection.of(pool, None, mova.experts)
-    inputs = mova.prepare(turns, pictures, [everything] * len(samples), limits)
+    inputs = mova.prepare(turns, [everything] * len(samples), limits)
     known = cache.of([picture.fingerprint for picture in pictures])
     texts: list[dict[str, str]] = [{} for _ in samples]
     for names in expert_subsets(pool):
@@ -133,7 +136,7 @@ def _ask(
         else:
             selection = ExpertSelection.of(names, None, mova.experts)
         timer = StageTimer(mova.model.device)
-        answers = mova.answer_inputs(inputs, pictures, selection, limits, timer, memory)
+        answers = mova.answer_inputs(inputs, turns, selection, limits, timer, memory)
         for row, answer in zip(texts, answers, strict=True):
             row[join(names)] = answer.text
     cache.trim()
@@ -172,9 +175,9 @@ def measure_ranks(mova: Mova, samples: Sequence[Sample], pool: Names) -> dict[st
     limits = GenerationLimits(max_new_tokens=1)
     for sample in samples:
         known = ImageFeatures()
-        turn = user_turn(sample.question, has_image=True)
+        turn = user_turn(sample.question, [_picture(mova, sample)])
         everything = ExpertSelection.of(pool, None, mova.experts)
-        inputs = mova.prepare([[turn]], [_picture(mova, sample)], [everything], limits)
+        inputs = mova.prepare([[turn]], [everything], limits)
         for way, names in [*(("alone", (name,)) for name in pool), ("joint", pool)]:
             places = {name: mova.experts.index(name) for name in names}
             with ExitStack() as hooks:

@@ -32,9 +32,9 @@ def chat(
 ) -> None:
     """Talk about an image: answers appear as they are written, and see what was said before.
 
-    A conversation is about one image: another one (/image FILE) starts a new conversation. The
-    experts are chosen for every question anew. /help lists the commands; Ctrl-C stops an answer,
-    /quit or Ctrl-D end.
+    A conversation is about one image or none: another one (/image FILE) starts a new conversation,
+    unless it is shown beside (/add FILE). The experts are chosen for every question anew. /help
+    lists the commands; Ctrl-C stops an answer, /quit or Ctrl-D end.
 
     Without a terminal: one question or command a line on standard input, one answer a line.
     """

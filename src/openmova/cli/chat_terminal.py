@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from openmova.images.opening import ImageSource
     from openmova.inference.answer import Answer
     from openmova.inference.engine import Engine, Reply
+    from openmova.inference.session import Picture
     from openmova.routing.selection import ExpertSelection
 
 ROUTER = "router"
 COMMANDS = {
     "/image FILE": "talk about another image; a new conversation",
     "/experts NAMES": "use these in place of the router's choice: names with commas, all or none",
+    "/add FILE": "the next question shows this image, too; the conversation goes on",
+    "/system TEXT": "what the model is told before the conversation; a new one",
     f"/experts {ROUTER}": "let the router choose again",
     "/routing": "how the last answer came about: scores and gates of the experts",
     "/reset": "forget what was said, and keep the image",
@@ -57,11 +60,14 @@ class ChatTerminal:
 
     def open(self, image: ImageSource) -> None:
         """A new conversation, about this image."""
+        self._session.open(self._picture(image))
+        self._last = None
+
+    def _picture(self, image: ImageSource) -> Picture:
         from openmova.inference.session import Picture
 
         with silence_stderr():
-            self._session.open(Picture.of(image, self._engine.mova.processor))
-        self._last = None
+            return Picture.of(image, self._engine.mova.processor)
 
     def run_lines(self, lines: Iterable[str]) -> None:
         """Each line, until /quit; a mistake ends it. Answers are one line each."""
@@ -101,6 +107,11 @@ class ChatTerminal:
         match command, rest.strip():
             case "/image", path if path:
                 self.open(os.path.expanduser(_strip_quotes(path)))
+            case "/add", path if path:
+                self._session.show(self._picture(os.path.expanduser(_strip_quotes(path))))
+            case "/system", text:
+                self._session.instruct(text)
+                self._last = None
             case "/experts", names:
                 self._experts(names)
             case "/routing", "":

@@ -6,11 +6,35 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from openmova.images.boxes import Box, Polygon, Size, boxes_in, polygons_in
 from openmova.model.configuration_mova import MovaConfig
 from openmova.routing import Routing
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one picture was looked at."""
+
+    routing: Routing
+    gates: Tensor
+    """float32 [blocks, chosen experts]: the adapter's weights, columns as `routing.experts`."""
+
+    @classmethod
+    def none(cls, config: MovaConfig) -> Self:
+        """Where there is no picture."""
+        nobody = Routing(experts=(), scores={}, raw="")
+        return cls(nobody, torch.zeros(config.adapter.blocks, 0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; the gates as one {expert: weight} for each block."""
+        routing, names = self.routing, self.routing.experts
+        return {
+            "routing": {"experts": list(names), "scores": routing.scores, "raw": routing.raw},
+            "gates": [dict(zip(names, block, strict=True)) for block in self.gates.tolist()],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +52,10 @@ class Answer:
     """The boxes that the text gives, in pixels of the picture as `load_image` opens it."""
     polygons: tuple[Polygon, ...] = ()
     """The polygons that the text gives, likewise."""
+    looks: tuple[Look, ...] = ()
+    """At each picture of the conversation, in order."""
     routing: Routing
+    """For the last picture."""
     gates: Tensor
     """float32 [blocks, chosen experts]: the adapter's weights, columns as `routing.experts`."""
     timings: dict[str, float]
@@ -38,26 +65,30 @@ class Answer:
     def of(
         cls,
         text: str,
-        size: Size,
+        size: Size | None,
         config: MovaConfig,
         *,
         log_probs: Sequence[float],
-        routing: Routing,
-        gates: Tensor,
+        looks: Sequence[Look],
         timings: dict[str, float],
     ) -> Self:
-        """size: of the picture as it was given; config: the model's."""
-        calibration = config.confidence
-        sure = None if calibration is None else calibration.confidence(text, log_probs, routing)
+        """size: of the last picture as it was given, if there is one; config: the model's."""
+        calibration = config.confidence if looks else None
+        last = looks[-1] if looks else Look.none(config)
+        sure, is_unsure = None, False
+        if calibration:
+            sure = calibration.confidence(text, log_probs, last.routing)
+            is_unsure = sure < calibration.unsure_below
         return cls(
             text=text,
             confidence=sure,
-            is_unsure=sure is not None and sure < calibration.unsure_below,
+            is_unsure=is_unsure,
             log_probs=tuple(log_probs),
-            boxes=boxes_in(text, size, config.box_frame),
-            polygons=polygons_in(text, size, config.box_frame),
-            routing=routing,
-            gates=gates,
+            boxes=boxes_in(text, size, config.box_frame) if size else (),
+            polygons=polygons_in(text, size, config.box_frame) if size else (),
+            looks=tuple(looks),
+            routing=last.routing,
+            gates=last.gates,
             timings=timings,
         )
 
@@ -71,19 +102,13 @@ class Answer:
         A box is [x1, y1, x2, y2], a polygon a list of [x, y]. Confidence and "unsure" are there
         where the model is calibrated.
         """
-        names = self.routing.experts
         sure = {"confidence": self.confidence, "unsure": self.is_unsure}
         return {
             "answer": self.text,
             **({} if self.confidence is None else sure),
             "boxes": [list(astuple(box)) for box in self.boxes],
             "polygons": [[list(point) for point in shape.points] for shape in self.polygons],
-            "routing": {
-                "experts": list(names),
-                "scores": self.routing.scores,
-                "raw": self.routing.raw,
-            },
-            "gates": [dict(zip(names, block, strict=True)) for block in self.gates.tolist()],
+            **Look(self.routing, self.gates).to_dict(),
             "timings": self.timings,
         }
 

@@ -14,22 +14,24 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from itertools import accumulate
 from queue import SimpleQueue
 from threading import Condition, Thread
 
 from torch import Tensor
 
 from openmova.errors import UserError
-from openmova.inference.answer import Answer
+from openmova.inference.answer import Answer, Look
 from openmova.inference.attention import of_rows, watched
 from openmova.inference.feature_cache import MEGABYTE, FeatureCache, FeatureMemory
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
 from openmova.inference.sampling import Sampler, Sampling
-from openmova.inference.session import Message, Picture, Session
+from openmova.inference.schemas import SchemaGuide
+from openmova.inference.session import Message, Picture, Session, pictures_in
 from openmova.inference.shared_decode import SharedDecode
-from openmova.inference.text_stream import Finish, StopRules, TextStream
+from openmova.inference.text_stream import Finish, StopRules, TextStream, TokenScore
 from openmova.inference.timing import StageTimer
 from openmova.routing import Routing
 from openmova.routing.selection import ExpertSelection
@@ -55,8 +57,7 @@ class Question:
     """What is asked, and how. max_seconds of the limits count from the moment it is handed in."""
 
     messages: Sequence[Message]
-    """A conversation with one picture, as `Session` keeps it; the user has the last word."""
-    picture: Picture
+    """A conversation with its pictures, as `Session` keeps it; the user has the last word."""
     selection: ExpertSelection
     limits: GenerationLimits
     sampling: Sampling = GREEDY
@@ -67,13 +68,25 @@ class Question:
     """Whether pieces of text are wanted."""
     attention: bool = False
     """Whether it is wanted where the adapter looks."""
+    scored: int | None = None
+    """How many of the likeliest tokens are wanted beside each token; None: no scores at all."""
+    guide: SchemaGuide | None = None
+    """Of a JSON schema that the answer follows."""
+
+    @cached_property
+    def pictures(self) -> list[Picture]:
+        """Of the conversation, in order."""
+        return pictures_in(self.messages)
 
 
 @dataclass(frozen=True)
 class RoutingEvent:
-    """The picture was looked at: which experts, and how much of each."""
+    """The pictures were looked at: which experts, and how much of each."""
 
+    looks: Sequence[Look]
+    """At each picture of the conversation, in order."""
     routing: Routing
+    """For the last picture."""
     gates: Tensor
     """[blocks, chosen experts]"""
     attention: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
@@ -86,6 +99,8 @@ class Piece:
 
     number: int
     text: str
+    scores: Sequence[TokenScore] = ()
+    """Of the tokens since the last piece, if they are wanted."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,8 @@ class Reply:
     answer: Answer
     finish: Finish
     tokens: int
+    scores: Sequence[TokenScore] = ()
+    """Of the tokens that no piece told of, if they are wanted."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +190,7 @@ class Engine:
         self._closing = False
         self._last_seconds = 1.0
         end = mova.model.generation_config.eos_token_id
-        self._end = frozenset([end] if isinstance(end, int) else end or ())
+        self.end = frozenset([end] if isinstance(end, int) else end or ())
         self._thread = Thread(target=self._work, name="openmova-engine", daemon=True)
         self._thread.start()
 
@@ -244,10 +261,9 @@ class Engine:
         attention: bool = False,
     ) -> Generator[Event, None, None]:
         """The events of the next answer in a session, which keeps it once it is whole."""
-        picture, messages = session.ask(question)
+        messages = session.ask(question)
         asked = Question(
             messages=messages,
-            picture=picture,
             selection=selection,
             limits=limits,
             stream=True,
@@ -309,10 +325,14 @@ class Engine:
         return max(0, self.max_batch_size - len(self._running) - self._taken)
 
     def _take(self) -> list[Ticket]:
-        """What waits, in its order, as far as there are places."""
+        """What waits, in its order, as far as there are places, and for their pictures, too."""
         free = self._free()
-        admitted = []
+        admitted: list[Ticket] = []
+        pictures = 0
         while self._queue and self._queue[0].question.answers <= free:
+            pictures += len(self._queue[0].question.pictures)
+            if admitted and pictures > self.max_batch_size:
+                break
             ticket = self._queue.popleft()
             free -= ticket.question.answers
             admitted.append(ticket)
@@ -347,7 +367,7 @@ class Engine:
         """Whether the prompt leaves room; here, as a tokenizer does not stand several threads."""
         processor, question = self.mova.processor, ticket.question
         try:
-            ticket.prompt_tokens = len(processor.prompt_ids(processor.render(question.messages)))
+            ticket.prompt_tokens = len(processor.prompt_ids(self.mova.render(question.messages)))
             self.mova.check_room(ticket.prompt_tokens, question.limits)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             ticket.fail(error)
@@ -360,21 +380,17 @@ class Engine:
             messages = [question.messages for question in questions]
             # Each has its own limit of tokens; whether there is room is checked before.
             shortest = min((q.limits for q in questions), key=lambda limits: limits.max_new_tokens)
-            pictures = [question.picture for question in questions]
-            inputs = mova.prepare(messages, pictures, selections, shortest)
-        known = self.features.of([picture.fingerprint for picture in pictures])
+            inputs = mova.prepare(messages, selections, shortest)
+        known = self.features.of([p.fingerprint for q in questions for p in q.pictures])
         with ExitStack() as watching:
             attention = any(question.attention for question in questions)
             found = watching.enter_context(watched(mova.model.model.adapter)) if attention else {}
-            context = mova.model.encode_images(
-                inputs,
-                selections=selections,
-                memory=FeatureMemory(mova.model, known),
-                timer=timer,
-            )
+            pictures = [len(question.pictures) for question in questions]
+            memory = FeatureMemory(mova.model, known)
+            tokens, looks = mova.look(inputs, pictures, selections, memory, timer)
         self.features.trim()
-        chosen = [routing.experts for routing in context.routing]
-        received = of_rows(found, chosen, mova.experts) if attention else [{} for _ in tickets]
+        chosen = [look.routing.experts for looked in looks for look in looked]
+        received = of_rows(found, chosen, mova.experts) if found else [{} for _ in chosen]
         self._on_batch("look", len(tickets))
         answers = [
             _Row(ticket, number, self._text_stream(ticket, number))
@@ -382,24 +398,34 @@ class Engine:
             for number in range(ticket.question.answers)
         ]
         streams = [[row.text for row in answers if row.ticket is ticket] for ticket in tickets]
-        self._decode.join(streams, inputs["input_ids"], inputs["attention_mask"], context.tokens)
-        parts = zip(tickets, context.routing, context.row_gates(), received, strict=True)
-        for ticket, routing, gates, maps in parts:
-            ticket.routing, ticket.timer = RoutingEvent(routing, gates, maps), timer
+        self._decode.join(streams, inputs["input_ids"], inputs["attention_mask"], tokens)
+        for ticket, looked, end in zip(tickets, looks, accumulate(pictures), strict=True):
+            last = looked[-1] if looked else Look.none(mova.model.config)
+            maps = received[end - 1] if looked else {}
+            ticket.routing = RoutingEvent(looked, last.routing, last.gates, maps)
+            ticket.timer = timer
             ticket.deliver(ticket.routing)
         return answers
 
     def _text_stream(self, ticket: Ticket, number: int) -> TextStream:
         question = ticket.question
         ending = StopRules(
-            tokens=self._end,
+            tokens=self.end,
             stops=question.stops,
             max_new_tokens=question.limits.max_new_tokens,
             deadline=ticket.deadline,
         )
         sampler = Sampler(question.sampling, number)
         tokenizer = self.mova.processor.tokenizer
-        return TextStream(tokenizer, sampler, ending, stream=question.stream)
+        guide = question.guide
+        return TextStream(
+            tokenizer,
+            sampler,
+            ending,
+            stream=question.stream,
+            scored=question.scored,
+            guide=guide and guide.copy(),
+        )
 
     def _step(self) -> None:
         self._on_batch("decode", len(self._running))
@@ -418,7 +444,7 @@ class Engine:
                 continue
             try:
                 if piece := text.piece():
-                    ticket.deliver(Piece(row.number, piece))
+                    ticket.deliver(Piece(row.number, piece, text.scores()))
                 if text.finish is not None:
                     ticket.deliver(self._reply(row, text.finish))
             except Exception as error:  # noqa: BLE001 - told to whoever asked
@@ -444,16 +470,16 @@ class Engine:
             "answer": total - ticket.queue_seconds - sum(looked.values()),
             "total": total,
         }
+        pictures = ticket.question.pictures
         answer = Answer.of(
             text.text(),
-            ticket.question.picture.size,
+            pictures[-1].size if pictures else None,
             self.mova.model.config,
             log_probs=text.log_probs,
-            routing=ticket.routing.routing,
-            gates=ticket.routing.gates,
+            looks=ticket.routing.looks,
             timings=timings,
         )
-        return Reply(row.number, answer, finish, len(text.ids))
+        return Reply(row.number, answer, finish, len(text.ids), text.scores())
 
 
 def _put(events: SimpleQueue[tuple[int, Event]], number: int, event: Event) -> None:

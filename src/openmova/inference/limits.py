@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from openmova.errors import UserError
 
 MAX_CHARACTERS = 4000
+MAX_SYSTEM = 20_000
+"""Characters of a system message."""
+MAX_PICTURES = 8
+"""Of a conversation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +37,26 @@ def check_question(question: str) -> str:
     question = question.strip()
     if not question:
         raise UserError("the question is empty: ask something about the image")
-    if len(question) > MAX_CHARACTERS:
-        raise UserError(
-            f"the question has {len(question):,} characters: ask in at most {MAX_CHARACTERS:,}"
-        )
+    return _check_text(question, "question", MAX_CHARACTERS)
+
+
+def check_system(text: str) -> str:
+    """A system message without white space around it. Raises UserError as `check_question`, but for
+    an empty one."""
+    return _check_text(text.strip(), "system message", MAX_SYSTEM)
+
+
+def check_pictures(count: int) -> None:
+    """Raises UserError for more than a conversation may have."""
+    if count > MAX_PICTURES:
+        raise UserError(f"the conversation has {count} images: show at most {MAX_PICTURES}")
+
+
+def _check_text(text: str, name: str, most: int) -> str:
+    if len(text) > most:
+        raise UserError(f"the {name} has {len(text):,} characters: ask in at most {most:,}")
     try:
-        question.encode()
+        text.encode()
     except UnicodeEncodeError as error:
-        raise UserError("the question holds bytes that are no UTF-8 text: retype it") from error
-    return question
+        raise UserError(f"the {name} holds bytes that are no UTF-8 text: retype it") from error
+    return text

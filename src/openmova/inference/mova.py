@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from threading import Event, Thread
 from typing import Any, Self
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor
 from transformers import (
     AutoProcessor,
@@ -24,15 +26,16 @@ from openmova.checkpoints.loading import DAMAGED, check_options, damaged, load_m
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images.opening import ImageSource
-from openmova.inference.answer import Answer
+from openmova.inference.answer import Answer, Look
 from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
 from openmova.inference.limits import GenerationLimits, check_question
 from openmova.inference.sampling import GreedyLogProbs
-from openmova.inference.session import Message, Picture, Session, user_turn
+from openmova.inference.session import Message, Picture, Session, pictures_in, user_turn
 from openmova.inference.single_row import quicken_single_rows
 from openmova.inference.timing import StageTimer
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
+from openmova.model.splicing import tokens_of_rows
 from openmova.routing.decoding import active_steps
 from openmova.routing.selection import Experts, ExpertSelection
 
@@ -110,10 +113,10 @@ class Mova:
         """
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
         selection = ExpertSelection.of(experts, max_experts, self.experts)
-        turn = user_turn(check_question(question), has_image=True)
+        question = check_question(question)
         timer = StageTimer(self.model.device)
-        picture = Picture.of(image, self.processor)
-        return self.answer([[turn]], [picture], selection, limits, timer)[0]
+        turn = user_turn(question, [Picture.of(image, self.processor)])
+        return self.answer([[turn]], selection, limits, timer)[0]
 
     def ask_batch(
         self,
@@ -130,15 +133,17 @@ class Mova:
         batch_size: how many run together; max_seconds counts for each such batch. The other
         options as for `ask`.
         """
-        turns = [(image, user_turn(check_question(q), has_image=True)) for image, q in items]
+        asked = [(image, check_question(question)) for image, question in items]
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
         selection = ExpertSelection.of(experts, max_experts, self.experts)
         answers: list[Answer] = []
-        for start in range(0, len(turns), batch_size):
+        for start in range(0, len(asked), batch_size):
             timer = StageTimer(self.model.device)
-            part = turns[start : start + batch_size]
-            pictures = [Picture.of(image, self.processor) for image, _ in part]
-            answers += self.answer([[turn] for _, turn in part], pictures, selection, limits, timer)
+            turns = [
+                [user_turn(question, [Picture.of(image, self.processor)])]
+                for image, question in asked[start : start + batch_size]
+            ]
+            answers += self.answer(turns, selection, limits, timer)
         return answers
 
     def stream(
@@ -158,39 +163,68 @@ class Mova:
         """
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
         selection = ExpertSelection.of(experts, max_experts, self.experts)
-        turn = user_turn(check_question(question), has_image=True)
+        question = check_question(question)
         timer = StageTimer(self.model.device)
-        picture = Picture.of(image, self.processor)
-        inputs = self.prepare([[turn]], [picture], [selection], limits)
+        turn = user_turn(question, [Picture.of(image, self.processor)])
+        inputs = self.prepare([[turn]], [selection], limits)
         context = self.model.encode_images(inputs, selections=[selection])
         return self._pieces(inputs, context.tokens, limits, timer)
 
-    def chat(self) -> Chat:
-        """A conversation about a picture that remembers what was said."""
-        return Chat(self)
+    def chat(self, system: str | None = None) -> Chat:
+        """A conversation that remembers what was said. system: what the model is told before it."""
+        return Chat(self, system)
 
     def prepare(
         self,
         conversations: Sequence[Sequence[Message]],
-        pictures: Sequence[Picture],
         selections: Sequence[ExpertSelection],
         limits: GenerationLimits,
     ) -> BatchFeature:
         """The model's inputs for a batch of conversations, on its device: one processor call.
 
-        Raises UserError if the prompts leave no room for the answers.
+        Of the visual ones a row is a picture, in order. Raises UserError if the prompts leave no
+        room for the answers.
         """
         processor = self.processor
         inputs = processor(
-            images=[[picture.image] for picture in pictures],
-            text=[processor.render(messages) for messages in conversations],
-            questions=[processor.last_question(messages) for messages in conversations],
+            images=[[p.image for p in pictures_in(messages)] for messages in conversations],
+            text=[self.render(messages) for messages in conversations],
+            questions=[processor.picture_questions(messages) for messages in conversations],
             with_routing=any(selection.fixed is None for selection in selections),
             add_special_tokens=False,
             return_tensors="pt",
         )
         self.check_room(inputs["input_ids"].shape[1], limits)
         return inputs.to(self.model.device)
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The prompt of a conversation. Raises UserError if the chat template does not take it."""
+        try:
+            return self.processor.render(messages)
+        except TemplateError as error:
+            raise UserError(f"the model's chat template takes no such messages: {error}") from error
+
+    def look(
+        self,
+        inputs: BatchFeature,
+        pictures: Sequence[int],
+        selections: Sequence[ExpertSelection],
+        memory: FeatureMemory | None,
+        timer: StageTimer,
+    ) -> tuple[Tensor | None, list[list[Look]]]:
+        """The image tokens [B, M, D] of prepared conversations, and how each picture was looked at.
+
+        pictures: how many each conversation has; selections: of each conversation.
+        """
+        if not sum(pictures):
+            return None, [[] for _ in pictures]
+        each = [one for one, count in zip(selections, pictures, strict=True) for _ in range(count)]
+        context = self.model.encode_images(inputs, selections=each, memory=memory, timer=timer)
+        looks = map(Look, context.routing, context.row_gates())
+        return (
+            tokens_of_rows(context.tokens, pictures),
+            [list(islice(looks, count)) for count in pictures],
+        )
 
     def check_room(self, tokens: int, limits: GenerationLimits) -> None:
         """Raises UserError if a prompt of so many tokens leaves no room for the answer."""
@@ -205,38 +239,37 @@ class Mova:
     def answer(
         self,
         conversations: Sequence[Sequence[Message]],
-        pictures: Sequence[Picture],
         selection: ExpertSelection,
         limits: GenerationLimits,
         timer: StageTimer,
-        features: ImageFeatures | None = None,
+        features: Sequence[ImageFeatures] | None = None,
     ) -> list[Answer]:
-        """One answer to each conversation, greedy. features: of the picture, if there is one."""
-        inputs = self.prepare(conversations, pictures, [selection] * len(pictures), limits)
+        """One answer to each conversation, greedy. features: of all their pictures, in order."""
+        inputs = self.prepare(conversations, [selection] * len(conversations), limits)
         timer.seconds["prepare"] = timer.total()
-        memory = None if features is None else FeatureMemory(self.model, [features])
-        return self.answer_inputs(inputs, pictures, selection, limits, timer, memory)
+        memory = None if features is None else FeatureMemory(self.model, features)
+        return self.answer_inputs(inputs, conversations, selection, limits, timer, memory)
 
     def answer_inputs(
         self,
         inputs: BatchFeature,
-        pictures: Sequence[Picture],
+        conversations: Sequence[Sequence[Message]],
         selection: ExpertSelection,
         limits: GenerationLimits,
         timer: StageTimer,
         memory: FeatureMemory | None = None,
     ) -> list[Answer]:
         """The same of what `prepare` has made. memory: what is known of the pictures."""
-        context = self.model.encode_images(
-            inputs, selections=[selection] * len(pictures), memory=memory, timer=timer
-        )
+        selections = [selection] * len(conversations)
+        shown = [pictures_in(messages) for messages in conversations]
+        tokens, looks = self.look(inputs, list(map(len, shown)), selections, memory, timer)
         ids = inputs["input_ids"]
         likely = GreedyLogProbs()
         with timer("answer"):
             generated = self.model.generate(
                 ids,
                 attention_mask=inputs["attention_mask"],
-                image_tokens=context.tokens,
+                image_tokens=tokens,
                 logits_processor=[likely],
                 **_options(limits, timer),
             )
@@ -248,16 +281,14 @@ class Mova:
         return [
             Answer.of(
                 text.strip(),
-                picture.size,
+                pictures[-1].size if pictures else None,
                 self.model.config,
                 log_probs=row[kept].tolist(),
-                routing=routing,
-                gates=gates,
+                looks=looked,
                 timings=dict(timings),
             )
-            for text, picture, row, kept, routing, gates in zip(
-                *(texts, pictures, log_probs, active, context.routing, context.row_gates()),
-                strict=True,
+            for text, pictures, row, kept, looked in zip(
+                *(texts, shown, log_probs, active, looks), strict=True
             )
         ]
 
@@ -298,36 +329,46 @@ class Mova:
 
 
 class Chat:
-    """A conversation about one picture; every answer sees what was said before.
+    """A conversation, about pictures or about none; every answer sees what was said before.
 
-    What the encoders made of the picture is kept for its next question.
+    What the encoders made of the pictures is kept for the next question.
     """
 
-    def __init__(self, mova: Mova) -> None:
-        self.session = Session()
+    def __init__(self, mova: Mova, system: str | None = None) -> None:
+        self.session = Session(system)
         self._mova = mova
-        self._features = ImageFeatures()
+        self._system = system
+        self._features: list[ImageFeatures] = []
 
     def ask(
         self,
         question: str,
         image: ImageSource | None = None,
         *,
+        more: Sequence[ImageSource] = (),
         experts: Experts = None,
         max_experts: int | None = None,
         max_new_tokens: int = 128,
         max_seconds: float | None = None,
     ) -> Answer:
-        """Answer the next question; a picture starts a new conversation. Options as `Mova.ask`."""
-        mova, session, features = self._mova, self.session, self._features
+        """Answer the next question; a picture starts a new conversation. Options as `Mova.ask`.
+
+        more: further pictures, which this question shows. Each picture is looked at for the last
+        question before other ones were shown.
+        """
+        mova, session = self._mova, Session(self._system)
+        session.messages = self.session.messages
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
         selection = ExpertSelection.of(experts, max_experts, mova.experts)
         timer = StageTimer(mova.model.device)
         if image is not None:
-            session, features = Session(), ImageFeatures()
             session.open(Picture.of(image, mova.processor))
-        picture, messages = session.ask(question)
-        (answer,) = mova.answer([messages], [picture], selection, limits, timer, features)
+        session.show(*(Picture.of(one, mova.processor) for one in more))
+        known = self._features if session.messages else []
+        messages = session.ask(question)
+        new = len(pictures_in(messages)) - len(known)
+        features = [*known, *(ImageFeatures() for _ in range(new))]
+        (answer,) = mova.answer([messages], selection, limits, timer, features)
         session.add(messages, answer.text)
         self.session, self._features = session, features
         return answer

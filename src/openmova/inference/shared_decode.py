@@ -48,17 +48,18 @@ class SharedDecode:
         rows: Sequence[Sequence[TextStream]],
         input_ids: Tensor,
         attention_mask: Tensor,
-        image_tokens: Tensor,
+        image_tokens: Tensor | None,
     ) -> None:
         """Read prompts and write the first token of their answers.
 
-        input_ids and attention_mask [b, T], padded on the left; image_tokens [b, N, D]; rows: the
-        answers to each prompt, one or more.
+        input_ids and attention_mask [b, T], padded on the left; image_tokens [b, N, D], None if
+        no prompt shows a picture; rows: the answers to each prompt, one or more.
         """
         cache = DynamicCache()
-        input_ids, attention_mask, image_tokens = drop_empty_tokens(
-            input_ids, attention_mask, image_tokens, self.model.config.image_token_id
-        )
+        if image_tokens is not None:
+            input_ids, attention_mask, image_tokens = drop_empty_tokens(
+                input_ids, attention_mask, image_tokens, self.model.config.image_token_id
+            )
         logits = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,

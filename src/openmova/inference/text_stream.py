@@ -10,7 +10,9 @@ from typing import Literal
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from openmova.errors import UserError
 from openmova.inference.sampling import Sampler
+from openmova.inference.schemas import SchemaGuide
 
 Finish = Literal["stop", "length"]
 """At its own end or a stop string; or cut short by the number of tokens or the time."""
@@ -34,8 +36,22 @@ class StopRules:
         return self.deadline is not None and time.perf_counter() >= self.deadline
 
 
+@dataclass(frozen=True)
+class TokenScore:
+    """A token that was written, and how likely it was: the natural logarithm."""
+
+    text: str
+    log_prob: float
+    likeliest: Sequence[tuple[str, float]]
+    """Of its place; as many as were asked for."""
+
+
 class TextStream:
-    """One answer. stream: whether its text is wanted piece by piece."""
+    """One answer. stream: whether its text is wanted piece by piece.
+
+    scored: how many of the likeliest tokens are wanted beside each that is written; None: no scores
+    at all. guide: masks tokens that would leave a schema.
+    """
 
     def __init__(
         self,
@@ -44,6 +60,8 @@ class TextStream:
         stop_rules: StopRules,
         *,
         stream: bool = False,
+        scored: int | None = None,
+        guide: SchemaGuide | None = None,
     ) -> None:
         self.ids: list[int] = []
         self.log_probs: list[float] = []
@@ -53,20 +71,42 @@ class TextStream:
         self._rules = stop_rules
         self._stream = stream
         self._sent = 0
+        self._scored = scored
+        self._likeliest: list[list[tuple[int, float]]] = []
+        self._told = 0
+        self._guide = guide
+        self._error: Exception | None = None
 
     def add(self, logits: Tensor) -> None:
         """Write the next token, from logits [V]; sets `finish` if it is the last one."""
         rules = self._rules
+        if self._guide is not None:
+            try:
+                logits = self._guide.mask(logits)
+            except UserError as error:  # this answer's fault, and not that of its company
+                self._error, self.finish = error, "stop"
+                return
         token = self._sampler(logits)
         self.ids.append(token)
         self.log_probs.append(float(logits[token] - logits.logsumexp(dim=-1)))
+        if self._guide is not None:
+            self._guide.add(token)
+        if self._scored is not None:
+            best = logits.log_softmax(dim=-1).topk(min(self._scored, len(logits)))
+            pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            self._likeliest.append(list(pairs))
         if token in rules.tokens or (rules.stops and self._stop_in(self._raw()) is not None):
             self.finish = "stop"
         elif len(self.ids) >= rules.max_new_tokens or rules.is_late():
             self.finish = "length"
 
     def text(self) -> str:
-        """What is written, up to the first stop string, without white space at its ends."""
+        """What is written, up to the first stop string, without white space at its ends.
+
+        Raises UserError where the schema could not be followed.
+        """
+        if self._error is not None:
+            raise self._error
         text = self._raw()
         return text[: self._stop_in(text)].strip()
 
@@ -81,6 +121,20 @@ class TextStream:
             certain = text[: len(text) - self._held(text)].strip()
         piece, self._sent = certain[self._sent :], max(self._sent, len(certain))
         return piece
+
+    def scores(self) -> list[TokenScore]:
+        """Of the tokens since the last time, but for the model's own end; none unless wanted."""
+        first, self._told = self._told, len(self._likeliest)
+        written = zip(self.ids, self.log_probs, self._likeliest, strict=self._scored is not None)
+        return [
+            TokenScore(self._word(token), score, [(self._word(t), s) for t, s in likeliest])
+            for token, score, likeliest in list(written)[first:]
+            if token not in self._rules.tokens
+        ]
+
+    def _word(self, token: int) -> str:
+        text: str = self._tokenizer.decode([token])
+        return text
 
     def _raw(self) -> str:
         text: str = self._tokenizer.decode(self.ids, skip_special_tokens=True)

@@ -147,7 +147,7 @@ class MovaProcessor(ProcessorMixin):
         videos: None = None,
         audio: None = None,
         *,
-        questions: str | Sequence[str] | None = None,
+        questions: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
         pool: Sequence[str] | Sequence[Sequence[str]] | None = None,
         with_routing: bool = True,
         **kwargs: Any,
@@ -155,8 +155,9 @@ class MovaProcessor(ProcessorMixin):
         """Everything that `MovaForConditionalGeneration` takes.
 
         images: one picture, a list of one a row, or a list of lists with one or none a row; see
-        `MovaImageProcessor`. questions: what is asked, one a row. text: the rendered prompts with
-        the image token once where the picture goes; default: the chat template around the
+        `MovaImageProcessor`. questions: what is asked, one a row; or beside text a list a row, with
+        one for each of its pictures, of which there may be any number. text: the rendered prompts
+        with the image token once where a picture goes; default: the chat template around the
         questions. pool: descriptions for the routing prompt in place of the saved ones, the same
         for all rows or a list a row. with_routing: whether to make the routing prompt. Other
         options go to the tokenizer; with return_tensors, padding is the default, on the left.
@@ -172,7 +173,7 @@ class MovaProcessor(ProcessorMixin):
         )["text_kwargs"]
         tensors = options.pop("return_tensors", None)
         rows = _image_rows(images)
-        asked = [questions] if isinstance(questions, str) else list(questions or ())
+        asked: list[Any] = [questions] if isinstance(questions, str) else list(questions or ())
         if text is None:
             if rows and len(rows) != len(asked):
                 raise ValueError(
@@ -190,15 +191,18 @@ class MovaProcessor(ProcessorMixin):
                 f"{len(texts)} texts and {len(asked)} questions do not fit: give one of each a row"
             )
         counts = [len(row) for row in rows or [[]] * len(texts)]
-        self._check_places(counts, texts)
+        several = any(not isinstance(question, str) for question in asked)
+        self._check_places(counts, texts, [len(row) for row in asked] if several else None)
         options.setdefault("padding", tensors is not None)
         # Else an answer that a trainer reads by itself; its prompt has the special tokens.
         is_prompt = bool(rows or asked) or options.get("add_special_tokens", True)
         split = self.split_at_image and is_prompt
         data = self._encode(texts, self.image_tokens, options, split=split)
-        if rows:
-            data |= self.image_processor([row[0] for row in rows if row])
-        if rows and asked:
+        if pictures := [picture for row in rows for picture in row]:
+            data |= self.image_processor(pictures)
+        if several:
+            asked = [question for row in asked for question in row]
+        if pictures and asked:
             data |= self.question_inputs(asked)
             if with_routing:
                 data |= self.routing_inputs(asked, pool)
@@ -363,7 +367,22 @@ class MovaProcessor(ProcessorMixin):
 
     def last_question(self, messages: Conversation) -> str:
         """The text of the last user's message, for the router and the gate."""
-        content = [message["content"] for message in messages if message["role"] == "user"][-1]
+        return self._question([m["content"] for m in messages if m["role"] == "user"][-1])
+
+    def picture_questions(self, messages: Conversation) -> list[str]:
+        """Of each picture, in order, what is asked about it: the last user's text before other
+        pictures are shown."""
+        questions: list[str] = []
+        shown = 0  # pictures of the message that last showed any
+        for content in (message["content"] for message in messages if message["role"] == "user"):
+            if new := 0 if isinstance(content, str) else sum(map(_is_image, content)):
+                questions += [""] * new
+                shown = new
+            if shown:
+                questions[-shown:] = [self._question(content)] * shown
+        return questions
+
+    def _question(self, content: str | Sequence[Mapping[str, Any]]) -> str:
         if isinstance(content, str):
             return self._plain(content).strip()
         return "".join(self._plain(part["text"]) for part in content if not _is_image(part)).strip()
@@ -392,13 +411,16 @@ class MovaProcessor(ProcessorMixin):
         start = _common_start(first[::-1], later[::-1])[::-1]
         return start.strip(), _common_start(answer, last).strip()
 
-    def _check_places(self, counts: Sequence[int], texts: Sequence[str]) -> None:
-        """Raises ValueError unless each text marks the places of so many pictures, one at most."""
+    def _check_places(
+        self, counts: Sequence[int], texts: Sequence[str], asked: Sequence[int] | None
+    ) -> None:
+        """Raises ValueError unless each text marks the places of so many pictures, one at most, or
+        as many as questions are asked about them."""
         if len(counts) != len(texts):
             raise ValueError(f"{len(counts)} pictures for {len(texts)} texts: give one a row")
         for number, (count, text) in enumerate(zip(counts, texts, strict=True)):
             places = text.count(self.image_token)
-            if not count == places <= 1:
+            if count != places or (count > 1 if asked is None else count != asked[number]):
                 raise ValueError(
                     f"row {number} has {count} pictures and {places} {self.image_token!r} in "
                     "its text: give at most one picture a row, and mark its place once"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 IMAGE = "<image>"
 IMAGE_TOKEN_INDEX = -200
@@ -84,6 +84,18 @@ def picture_rows(pixel_values: Tensor, image_sizes: Tensor, shown: Tensor) -> tu
     sizes = image_sizes.new_ones(len(shown), 2)
     pixels[shown], sizes[shown] = pixel_values, image_sizes
     return pixels, sizes
+
+
+def tokens_of_rows(tokens: Tensor, counts: Sequence[int]) -> Tensor | None:
+    """The image tokens of prompts that show several pictures or none, in the order of their places.
+
+    tokens [P, N, D] of all pictures, counts: how many each prompt shows. Returns [B, M, D], zero
+    beyond a prompt's own (`drop_empty_tokens`); None without any picture.
+    """
+    if not len(tokens):
+        return None
+    rows = [part.flatten(0, 1) for part in tokens.split(list(counts))]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
 def filled_tokens(image_tokens: Tensor) -> Tensor:

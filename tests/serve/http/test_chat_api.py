@@ -18,12 +18,13 @@ from openmova import Mova
 from openmova.images.opening import ImageLimits, load_image
 from openmova.inference import session
 from openmova.serve.http import chat_api
-from serve.http.served import MODEL, QUESTION, Served, asked, png, serving
+from serve.http.served import MODEL, QUESTION, Served, asked, data_url, png, serving
 from tiny import pictures
 
 LARGE = Image.new("RGB", (200, 200))
 SAID = {"role": "assistant", "content": "a cat"}
 NEXT = {"role": "user", "content": "what red ?"}
+TOLD = {"role": "system", "content": "red cat"}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,37 @@ class TestTheOpenaiClient:
         completion = served.chat([*asked(picture), said, NEXT], max_tokens=5)
         assert completion.choices[0].message.content == second.text
 
+    def test_may_tell_a_system_message_and_show_no_image(self, served: Served, mova: Mova) -> None:
+        chat = mova.chat("red cat")
+        first = chat.ask(QUESTION, max_new_tokens=9)
+        second = chat.ask(NEXT["content"], max_new_tokens=9)
+        said = {"role": "assistant", "content": first.text}
+        for role in ("system", "developer"):
+            messages = [{**TOLD, "role": role}, {"role": "user", "content": QUESTION}, said, NEXT]
+            completion = served.chat(messages, max_tokens=9)
+            assert completion.choices[0].message.content == second.text != first.text
+        told = completion.model_extra["mova"]
+        assert told["routing"] == {"experts": [], "scores": {}, "raw": ""}
+        assert told["images"] is None
+        *_, last = served.chat(messages, max_tokens=9, stream=True)
+        assert last.choices[0].finish_reason
+
+    def test_may_show_several_images(self, served: Served, mova: Mova) -> None:
+        shown = pictures(3)
+        chat = mova.chat()
+        first = chat.ask(QUESTION, shown[0], more=[shown[1]], max_new_tokens=9)
+        second = chat.ask(NEXT["content"], more=[shown[2]], max_new_tokens=9)
+        said = {"role": "assistant", "content": first.text}
+        two = showing(*map(data_url, shown[:2]))
+        messages = [*two, said, *asked(shown[2], NEXT["content"])]
+        completion = served.chat(messages, max_tokens=9)
+        assert served.chat(two, max_tokens=9).choices[0].message.content == first.text
+        assert completion.choices[0].message.content == second.text
+        told = completion.model_extra["mova"]
+        experts = [list(look.routing.experts) for look in second.looks]
+        assert [image["routing"]["experts"] for image in told["images"]] == experts
+        assert told["routing"] == told["images"][-1]["routing"]
+
     def test_draws_several_answers_by_a_seed(self, served: Served, picture: Image.Image) -> None:
         def draw(seed: int) -> list[str | None]:
             options = {"max_tokens": 15, "n": 3, "temperature": 1.3, "top_p": 0.95}
@@ -99,6 +131,22 @@ class TestTheOpenaiClient:
         completion = served.chat(asked(picture), max_tokens=20, stop=stop)
         assert completion.choices[0].message.content == whole.partition(stop)[0].strip()
         assert completion.choices[0].finish_reason == "stop"
+
+    def test_is_told_how_likely_each_token_was(
+        self, served: Served, mova: Mova, picture: Image.Image
+    ) -> None:
+        expected = mova.ask(picture, QUESTION, max_new_tokens=12)
+        options = {"max_tokens": 12, "logprobs": True, "top_logprobs": 2}
+        content = served.chat(asked(picture), **options).choices[0].logprobs.content
+        found = [token.logprob for token in content]
+        assert found == pytest.approx(expected.log_probs, abs=1e-4)
+        assert all(token.top_logprobs[0].token == token.token for token in content)
+        assert all(len(token.top_logprobs) == 2 for token in content)
+        assert bytes(content[0].bytes).decode() == content[0].token
+        chunks = served.chat(asked(picture), stream=True, **options)
+        told = [c.choices[0].logprobs.content for c in chunks if c.choices[0].logprobs]
+        assert [token.logprob for part in told for token in part] == found
+        assert len(told) > 3
 
     def test_lists_the_model(self, served: Served) -> None:
         (model,) = served.client().models.list().data
@@ -157,9 +205,17 @@ def first(**fields: Any) -> dict[str, Any]:
     return turns(*asked(pictures(1)[0]), **fields)
 
 
+def showing(*urls: str) -> list[Any]:
+    shown = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return [{"role": "user", "content": [*shown, {"type": "text", "text": QUESTION}]}]
+
+
+def broken(data: str) -> list[Any]:
+    return showing(f"data:image/png;base64,{data}")
+
+
 def pointing(url: str) -> dict[str, Any]:
-    shown = {"type": "image_url", "image_url": {"url": url}}
-    return turns({"role": "user", "content": [shown, {"type": "text", "text": QUESTION}]})
+    return turns(*showing(url))
 
 
 @pytest.mark.parametrize(
@@ -171,12 +227,22 @@ def pointing(url: str) -> dict[str, Any]:
         (b"[]", "should be an object"),
         ({}, "model: Field required"),
         (turns(), "messages: List should have at least 1 item"),
-        (turns({"role": "system", "content": "be kind"}), "into the first question"),
-        (turns(NEXT), "the first message has 0 images"),
+        (turns(TOLD), "the last message is of the system"),
+        (turns({**TOLD, "content": "x" * 100_000}, NEXT), "the system message has 100,000"),
+        (turns(NEXT, TOLD, NEXT), "messages.1 is of the system"),
+        (
+            turns({"role": "tool", "content": "1"}, NEXT),
+            "messages.0.role: Input should be 'system'",
+        ),
+        (turns(NEXT, {**asked(LARGE)[0], "role": "assistant"}, NEXT), "only the user shows images"),
+        (
+            turns(*asked(pictures(1)[0]), SAID, *broken("aGVsbG8=")),
+            "messages.2: the image is not a picture",
+        ),
+        (turns(NEXT, SAID, *[*asked(pictures(1)[0]), SAID] * 49, NEXT), "show at most 8"),
         (turns(*asked(LARGE)), "too large"),
         (turns(*asked(pictures(1)[0]), SAID), "the last message is of the assistant"),
         (turns(*asked(pictures(1)[0]), NEXT), "messages.1 is of the user"),
-        (turns(*asked(pictures(1)[0]), SAID, *asked(pictures(1)[0])), "messages.2 has an image"),
         (turns(*asked(pictures(1)[0], " ")), "the question is empty"),
         (turns(*asked(pictures(1)[0], "what " * 2000)), "4,000"),
         (turns(*asked(pictures(1)[0], "what " * 300)), "the model has room for"),
@@ -195,8 +261,10 @@ def pointing(url: str) -> dict[str, Any]:
         (first(stop=["a", "b", "c", "d", "e"]), "at most 4 items"),
         (first(stop=""), "at least 1 character"),
         (first(tools=[{"type": "function"}]), "tools is not supported"),
-        (first(response_format={"type": "json_object"}), "response_format is not supported"),
-        (first(logprobs=True), "logprobs is not supported"),
+        (first(response_format={"type": "json_object"}), "an answer cannot follow a JSON schema"),
+        (first(response_format={"type": "xml"}), "response_format.type: Input should be 'text'"),
+        (first(top_logprobs=2), "top_logprobs needs logprobs"),
+        (first(logprobs=True, top_logprobs=21), "less than or equal to 20"),
         (first(mova={"experts": "seven"}), "there is no expert 'seven'"),
         (first(mova={"experts": "one", "max_experts": 1}), "give only one"),
         (first(mova={"expert": "one"}), "mova.expert: Extra inputs are not permitted"),

@@ -173,6 +173,12 @@ def test_a_conversation_and_a_new_one(visitor: Visitor, mova: Mova, image: Path)
     expect(visitor.conversation).not_to_contain_text(ASKED)
 
 
+def test_a_conversation_without_an_image(visitor: Visitor, mova: Mova) -> None:
+    visitor.ask(ASKED)
+    expect(visitor.answer).to_have_text(mova.chat().ask(ASKED, max_new_tokens=TOKENS).text)
+    expect(visitor.about).to_contain_text("No image was shown")
+
+
 def test_mistakes_are_told_on_the_page(visitor: Visitor, tmp_path: Path, image: Path) -> None:
     page = visitor.page
 
@@ -180,7 +186,6 @@ def test_mistakes_are_told_on_the_page(visitor: Visitor, tmp_path: Path, image: 
         visitor.ask(question)
         expect(page.get_by_text(words)).to_be_visible()
 
-    told(ASKED, "there is no image: upload or paste one")
     damaged, text = tmp_path / "damaged.png", tmp_path / "text.png"
     damaged.write_bytes(image.read_bytes()[:60])
     text.write_text("no picture")

@@ -46,6 +46,15 @@ def events(mova: Mova) -> Events:
     return event, reply
 
 
+def test_without_a_picture_no_expert_is_told_of(mova: Mova) -> None:
+    with running(mova) as engine:
+        event, *_, reply = engine.converse(Session(), ASKED, ExpertSelection(), LIMITS)
+    html = answer_html(mova, None, ASKED, event, reply.answer)
+    assert reply.answer.text in html
+    assert "No image was shown" in html
+    assert "<table" not in html
+
+
 def test_gates_and_attention_of_each_chosen_expert(mova: Mova, events: Events) -> None:
     event, _ = events
     html = answer_html(mova, SHOWN, ASKED, event)

@@ -21,20 +21,24 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from openmova.errors import UserError
 from openmova.inference.engine import Engine, Question, Unavailable
 from openmova.inference.mova import Mova
+from openmova.inference.schemas import SchemaCompiler, SchemaGuide
 from openmova.inference.session import Picture
 from openmova.serve.http.api_errors import add_error_handlers, error_info
-from openmova.serve.http.chat_request import image_url, make_question, read_image
+from openmova.serve.http.chat_request import image_sources, make_question, read_image
 from openmova.serve.http.completion import Completion
 from openmova.serve.http.metrics import Metrics
 from openmova.serve.http.protocol import (
+    BadRequest,
     ChatChunk,
     ChatCompletion,
     ChatRequest,
     ErrorAnswer,
     ModelInfo,
     ModelList,
+    ResponseFormat,
 )
 from openmova.serve.http.request_body import read_body
 from openmova.serve.http.server_options import ServerOptions
@@ -69,6 +73,8 @@ class ServerState:
             max_queue=options.max_queue,
             on_batch=self.metrics.batch,
         )
+        # Now, as a tokenizer does not stand being read while the engine uses it.
+        self.schemas = SchemaCompiler(mova.processor.tokenizer, sorted(self.engine.end))
         self.metrics.watch(self.engine, lambda: self.in_hand)
         self.info = ModelInfo(
             id=options.model, created=int(time.time()), experts=list(mova.experts)
@@ -118,17 +124,37 @@ class ServerState:
             )
 
     async def question(self, request: ChatRequest, upload: bytes | None) -> Question:
-        """Fetches the picture if it is elsewhere, and opens it in its turn."""
-        url = image_url(request.messages, upload)
-        data = await read_image(url, self.options) if upload is None else upload
-        picture = await to_thread.run_sync(
+        """Fetches the pictures that are elsewhere, and opens each in its turn."""
+        pictures: list[list[Picture]] = []
+        for number, sources in enumerate(image_sources(request.messages, upload)):
+            try:
+                pictures.append([await self.picture(source) for source in sources])
+            except UserError as error:
+                where = f"messages.{number}"
+                raise BadRequest(f"{where}: {error}", where) from error
+        guide = await self.guide(request.response_format)
+        return make_question(request, pictures, self.options, self.mova.experts, guide)
+
+    async def guide(self, wanted: ResponseFormat | None) -> SchemaGuide | None:
+        """Of a schema that the answer is to follow, if any."""
+        schema = None if wanted is None else wanted.schema_wanted
+        if schema is None:
+            return None
+        try:
+            return await to_thread.run_sync(self.schemas.guide, schema)
+        except UserError as error:
+            raise BadRequest(f"response_format: {error}", "response_format") from error
+
+    async def picture(self, source: str | bytes) -> Picture:
+        """Of a URL, or of an uploaded file."""
+        data = await read_image(source, self.options) if isinstance(source, str) else source
+        return await to_thread.run_sync(
             Picture.of,
             data,
             self.mova.processor,
             self.options.images,
             limiter=self.image_limiter,
         )
-        return make_question(request, picture, self.options, self.mova.experts)
 
 
 def create_app(mova: Mova, options: ServerOptions) -> FastAPI:
@@ -212,7 +238,7 @@ def _add_chat(app: FastAPI, state: ServerState) -> None:
         openapi_extra={"requestBody": REQUEST_BODY},
     )
     async def create_chat_completion(http_request: Request) -> Response:
-        """Answer the last question of a conversation about an image."""
+        """Answer the last question of a conversation."""
         async with AsyncExitStack() as resources:
             resources.enter_context(state.admission())
             request, upload = await read_body(http_request, state.options.body_bytes)

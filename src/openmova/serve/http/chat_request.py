@@ -1,7 +1,7 @@
-"""A chat request to a question for the engine: which turns are possible, and where its picture is.
+"""A chat request to a question for the engine: which turns are possible, and where pictures are.
 
-What `Mova.chat` does is what the server does: one picture, with the first message; questions and
-answers in turn; the last word is the user's.
+What `Mova.chat` does is what the server does: a system message in front, if any; questions, with
+pictures or without, and answers in turn; the last word is the user's.
 """
 
 from __future__ import annotations
@@ -13,9 +13,15 @@ from collections.abc import Sequence
 
 from openmova.errors import UserError
 from openmova.inference.engine import Question
-from openmova.inference.limits import GenerationLimits, check_question
+from openmova.inference.limits import (
+    GenerationLimits,
+    check_pictures,
+    check_question,
+    check_system,
+)
 from openmova.inference.sampling import Sampling
-from openmova.inference.session import Picture, assistant_turn, user_turn
+from openmova.inference.schemas import SchemaGuide
+from openmova.inference.session import Message, Picture, assistant_turn, system_turn, user_turn
 from openmova.routing.selection import Experts, ExpertSelection
 from openmova.serve.http.protocol import (
     BadRequest,
@@ -29,30 +35,35 @@ from openmova.serve.http.remote_images import fetch
 from openmova.serve.http.server_options import ServerOptions
 
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
-ALTERNATE = "messages alternate between user and assistant, and the user has the first and the last"
+SYSTEM = ("system", "developer")
+ALTERNATE = (
+    "after a system message, if any, messages alternate between user and assistant, and the user "
+    "has the first and the last"
+)
 
 
 def make_question(
-    request: ChatRequest, picture: Picture, options: ServerOptions, pool: Sequence[str]
+    request: ChatRequest,
+    pictures: Sequence[Sequence[Picture]],
+    options: ServerOptions,
+    pool: Sequence[str],
+    guide: SchemaGuide | None = None,
 ) -> Question:
-    """What the engine is asked. Raises BadRequest, or another UserError."""
+    """What the engine is asked; pictures: of each message. Raises BadRequest, other UserError."""
+    if request.top_logprobs and not request.logprobs:
+        raise BadRequest("top_logprobs needs logprobs: set it to true", "top_logprobs")
     tokens = request.max_completion_tokens or request.max_tokens or options.default_tokens
     if tokens > options.max_tokens:
         raise BadRequest(f"max_tokens is {tokens}: give at most {options.max_tokens}", "max_tokens")
     answers = request.n or 1
     if answers > options.max_batch_size:
         raise BadRequest(f"n is {answers}: give at most {options.max_batch_size}", "n")
-    texts = [_text(number, turn) for number, turn in enumerate(request.messages)]
     mova = request.mova or MovaOptions()
     experts: Experts = mova.experts
     if experts is not None and len(experts) == 1:
         (experts,) = experts  # "all" and "none" are words only where they stand alone
     return Question(
-        messages=[
-            user_turn(text, has_image=number == 0) if number % 2 == 0 else assistant_turn(text)
-            for number, text in enumerate(texts)
-        ],
-        picture=picture,
+        messages=_conversation(request.messages, pictures),
         selection=ExpertSelection.of(experts, mova.max_experts, pool),
         limits=GenerationLimits(max_new_tokens=tokens, max_seconds=options.max_seconds),
         sampling=Sampling(
@@ -63,32 +74,31 @@ def make_question(
         stops=tuple(request.stop or ()),
         answers=answers,
         stream=bool(request.stream),
+        scored=(request.top_logprobs or 0) if request.logprobs else None,
+        guide=guide,
     )
 
 
-def image_url(turns: Sequence[Turn], upload: bytes | None) -> str:
-    """Where the one picture is; empty if it was uploaded. Raises BadRequest."""
+def image_sources(turns: Sequence[Turn], upload: bytes | None) -> list[list[str | bytes]]:
+    """The URLs of each message's pictures; what was uploaded goes with the first of the user.
+
+    Raises BadRequest.
+    """
     if turns[-1].role != "user":
-        raise BadRequest(f"the last message is of the assistant: {ALTERNATE}", "messages")
-    urls = [
-        (number, part.image_url.url)
-        for number, turn in enumerate(turns)
-        for part in turn.content
-        if isinstance(part, ImagePart)
+        raise BadRequest(f"the last message is of the {turns[-1].role}: {ALTERNATE}", "messages")
+    sources: list[list[str | bytes]] = [
+        [part.image_url.url for part in turn.content if isinstance(part, ImagePart)]
+        for turn in turns
     ]
-    for number, _ in urls:
-        if number:
-            raise BadRequest(
-                f"messages.{number} has an image: a conversation is about the image of its "
-                "first message; start a new one",
-                f"messages.{number}",
-            )
-    count = len(urls) + (upload is not None)
-    if count != 1:
-        raise BadRequest(
-            f"the first message has {count} images: MoVA talks about exactly one", "messages.0"
-        )
-    return urls[0][1] if urls else ""
+    for number, turn in enumerate(turns):
+        if sources[number] and turn.role != "user":
+            where = f"messages.{number}"
+            raise BadRequest(f"{where} has an image: only the user shows images", where)
+    if upload is not None:
+        first = next(number for number, turn in enumerate(turns) if turn.role == "user")
+        sources[first].insert(0, upload)
+    check_pictures(sum(map(len, sources)))
+    return sources
 
 
 async def read_image(url: str, options: ServerOptions) -> bytes:
@@ -106,15 +116,25 @@ async def read_image(url: str, options: ServerOptions) -> bytes:
     return await fetch(url, options.images.file_bytes)
 
 
-def _text(number: int, turn: Turn) -> str:
-    """What a message says. Raises BadRequest for one out of turn, too."""
-    where = f"messages.{number}"
-    if turn.role != ("user", "assistant")[number % 2]:
-        raise BadRequest(f"{where} is of the {turn.role}: {ALTERNATE}", where)
-    text = "\n".join(part.text for part in turn.content if isinstance(part, TextPart))
-    if turn.role == "assistant":
-        return text.strip()
-    try:
-        return check_question(text)
-    except UserError as error:
-        raise BadRequest(f"{where}: {error}", where) from error
+def _conversation(turns: Sequence[Turn], pictures: Sequence[Sequence[Picture]]) -> list[Message]:
+    """Raises BadRequest for a message out of turn, or one whose text does not do."""
+    begin = next(number for number, turn in enumerate(turns) if turn.role not in SYSTEM)
+    told = check_system("\n\n".join(map(_text, turns[:begin])))
+    messages = [system_turn(told)] if told else []
+    for number, turn in enumerate(turns[begin:], start=begin):
+        where = f"messages.{number}"
+        if turn.role != ("user", "assistant")[(number - begin) % 2]:
+            raise BadRequest(f"{where} is of the {turn.role}: {ALTERNATE}", where)
+        text = _text(turn)
+        if turn.role == "assistant":
+            messages.append(assistant_turn(text.strip()))
+            continue
+        try:
+            messages.append(user_turn(check_question(text), pictures[number]))
+        except UserError as error:
+            raise BadRequest(f"{where}: {error}", where) from error
+    return messages
+
+
+def _text(turn: Turn) -> str:
+    return "\n".join(part.text for part in turn.content if isinstance(part, TextPart))

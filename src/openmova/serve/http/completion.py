@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from openmova.inference.answer import Answer
+from openmova.inference.answer import Answer, Look
 from openmova.inference.engine import Engine, Event, Failure, Piece, Question, Reply, RoutingEvent
 from openmova.serve.http.metrics import Metrics
 from openmova.serve.http.protocol import (
@@ -21,9 +21,11 @@ from openmova.serve.http.protocol import (
     ChatCompletion,
     ChunkChoice,
     Delta,
+    LikelyToken,
+    Logprobs,
     MovaInfo,
-    RoutingInfo,
     Usage,
+    WrittenToken,
 )
 
 Output = RoutingEvent | Piece | Reply
@@ -56,7 +58,7 @@ class Completion:
             replies = [event async for event in events if isinstance(event, Reply)]
         replies.sort(key=lambda reply: reply.number)
         answer = max((reply.answer for reply in replies), key=lambda a: a.timings["total"])
-        info = _routing_info(RoutingEvent(answer.routing, answer.gates))
+        info = _routing_info(answer)
         return ChatCompletion(
             **self._head,
             choices=[
@@ -64,6 +66,7 @@ class Completion:
                     index=reply.number,
                     message=AnswerMessage(content=reply.answer.text),
                     finish_reason=reply.finish,
+                    logprobs=self._logprobs(reply),
                 )
                 for reply in replies
             ],
@@ -87,10 +90,19 @@ class Completion:
                 choices = [ChunkChoice(index=number, delta=opening) for number in numbers]
                 return ChatChunk(**self._head, choices=choices, mova=_routing_info(event))
             case Piece():
-                choice = ChunkChoice(index=event.number, delta=Delta(content=event.text))
+                choice = ChunkChoice(
+                    index=event.number,
+                    delta=Delta(content=event.text),
+                    logprobs=self._logprobs(event),
+                )
                 return ChatChunk(**self._head, choices=[choice])
             case Reply():
-                end = ChunkChoice(index=event.number, delta=Delta(), finish_reason=event.finish)
+                end = ChunkChoice(
+                    index=event.number,
+                    delta=Delta(),
+                    finish_reason=event.finish,
+                    logprobs=self._logprobs(event),
+                )
                 outcome = MovaInfo(**_outcome(event.answer, [event]))
                 return ChatChunk(**self._head, choices=[end], mova=outcome)
 
@@ -127,6 +139,20 @@ class Completion:
             watcher.cancel()
             self._engine.cancel(ticket)
 
+    def _logprobs(self, event: Piece | Reply) -> Logprobs | None:
+        if self._question.scored is None:
+            return None
+        return Logprobs(
+            content=[
+                WrittenToken.of(
+                    score.text,
+                    score.log_prob,
+                    top_logprobs=[LikelyToken.of(*likely) for likely in score.likeliest],
+                )
+                for score in event.scores
+            ]
+        )
+
     def _usage(self) -> Usage:
         return Usage(
             prompt_tokens=self._prompt_tokens,
@@ -146,10 +172,8 @@ def _outcome(answer: Answer, replies: Sequence[Reply]) -> dict[str, Any]:
     }
 
 
-def _routing_info(event: RoutingEvent) -> MovaInfo:
+def _routing_info(told: RoutingEvent | Answer) -> MovaInfo:
     """Routing and gates as plain JSON types."""
-    routing, names = event.routing, event.routing.experts
-    return MovaInfo(
-        routing=RoutingInfo(experts=list(names), scores=routing.scores, raw=routing.raw),
-        gates=[dict(zip(names, block, strict=True)) for block in event.gates.tolist()],
-    )
+    last = Look(told.routing, told.gates).to_dict()
+    several = [look.to_dict() for look in told.looks] if len(told.looks) > 1 else None
+    return MovaInfo.model_validate({**last, "images": several})

@@ -8,27 +8,25 @@ word for, in the request and in the answer; a client may ignore it.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from openmova.errors import UserError
 
 MAX_STOPS = 4
+IMPOSSIBLE = -9999.0
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
     "frequency_penalty": (0,),
     "functions": ([],),
     "function_call": ("none", "auto"),
     "logit_bias": ({},),
-    "logprobs": (False,),
     "modalities": (["text"],),
     "prediction": (),
     "presence_penalty": (0,),
-    "response_format": ({"type": "text"},),
     "tools": ([],),
     "tool_choice": ("none", "auto"),
-    "top_logprobs": (0,),
     "web_search_options": (),
 }
 """Fields of OpenAI's API that MoVA does not have, with the values that ask for nothing."""
@@ -74,12 +72,31 @@ Strings = Annotated[
 
 
 class Turn(RequestModel):
-    role: Literal["user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant"]
     content: Content
 
 
 class StreamOptions(RequestModel):
     include_usage: bool | None = None
+
+
+class JsonSchema(RequestModel):
+    schema_: dict[str, Any] = Field(default={"type": "object"}, alias="schema")
+
+
+class ResponseFormat(RequestModel):
+    """What the answer looks like."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @property
+    def schema_wanted(self) -> dict[str, Any] | None:
+        """None where any text does."""
+        if self.type == "text":
+            return None
+        named = self.json_schema if self.type == "json_schema" else None
+        return (named or JsonSchema()).schema_
 
 
 class MovaOptions(BaseModel):
@@ -95,7 +112,7 @@ class MovaOptions(BaseModel):
 
 
 class ChatRequest(RequestModel):
-    """A conversation about one picture, which comes with the first message."""
+    """A conversation, about pictures or about none."""
 
     model: str
     messages: list[Turn] = Field(min_length=1)
@@ -106,6 +123,9 @@ class ChatRequest(RequestModel):
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     n: int | None = Field(default=None, ge=1)
     stop: Annotated[Strings, Field(max_length=MAX_STOPS)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     mova: MovaOptions | None = None
@@ -127,10 +147,7 @@ def read_request(body: bytes | str) -> ChatRequest:
         first = error.errors(include_url=False, include_input=False)[0]
         param = ".".join(str(step) for step in first["loc"]) or None
         where = f"{param}: " if param else ""
-        hint = ""
-        if param and param.endswith(".role"):
-            hint = "; put what a system message would say into the first question"
-        raise BadRequest(f"{where}{first['msg']}{hint}", param) from error
+        raise BadRequest(f"{where}{first['msg']}", param) from error
     for name, neutral in NEUTRAL.items():
         value = (request.model_extra or {}).get(name)
         if value is not None and value not in neutral:
@@ -150,12 +167,22 @@ class RoutingInfo(BaseModel):
     raw: str
 
 
+class ImageInfo(BaseModel):
+    """How one image was looked at."""
+
+    routing: RoutingInfo
+    gates: list[dict[str, float]]
+
+
 class MovaInfo(BaseModel):
     """How the answer came about; of a stream, routing and gates come first, the rest last."""
 
-    routing: RoutingInfo | None = None
+    routing: RoutingInfo | None = Field(default=None, description="For the last image.")
     gates: list[dict[str, float]] | None = Field(
         default=None, description="For each block of the adapter, the weight of each expert."
+    )
+    images: list[ImageInfo] | None = Field(
+        default=None, description="At each image, in order; of a conversation with several."
     )
     timings: dict[str, float] | None = Field(
         default=None, description="Seconds of each stage, shared with the batch, and in total."
@@ -169,6 +196,27 @@ class MovaInfo(BaseModel):
     )
 
 
+class LikelyToken(BaseModel):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+    @classmethod
+    def of(cls, text: str, log_prob: float, **rest: Any) -> Self:
+        """Of a token that is impossible the number that OpenAI gives, as JSON has no infinity."""
+        data = list(text.encode())
+        return cls(token=text, logprob=max(log_prob, IMPOSSIBLE), bytes=data, **rest)
+
+
+class WrittenToken(LikelyToken):
+    top_logprobs: list[LikelyToken]
+
+
+class Logprobs(BaseModel):
+    content: list[WrittenToken]
+    refusal: None = None
+
+
 class AnswerMessage(BaseModel):
     role: Literal["assistant"] = "assistant"
     content: str
@@ -179,7 +227,7 @@ class AnswerChoice(BaseModel):
     index: int
     message: AnswerMessage
     finish_reason: Literal["stop", "length"]
-    logprobs: None = None
+    logprobs: Logprobs | None = None
 
 
 class ChatCompletion(BaseModel):
@@ -201,7 +249,7 @@ class ChunkChoice(BaseModel):
     index: int
     delta: Delta
     finish_reason: Literal["stop", "length"] | None = None
-    logprobs: None = None
+    logprobs: Logprobs | None = None
 
 
 class ChatChunk(BaseModel):

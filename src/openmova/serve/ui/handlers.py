@@ -29,10 +29,10 @@ Messages = list[dict[str, str]]
 
 @dataclass
 class PageState:
-    """One visitor's conversation about the picture in the file at `path`, as Gradio keeps it."""
+    """One visitor's conversation about the picture in the file at `path`, or about none."""
 
     session: Session
-    path: str
+    path: str | None
     answers: list[Answer] = field(default_factory=list)
 
     def messages(self) -> Messages:
@@ -67,13 +67,10 @@ class PageHandlers:
     ) -> Iterator[tuple[PageState, Messages, str, str]]:
         """The state, the conversation as it grows, the emptied question, and HTML about it."""
         with error_messages():
-            if path is None:
-                raise UserError("there is no image: upload or paste one, or pick an example")
             if state is None or state.path != path:
                 state = PageState(self._session(path), path)
             messages, text, html = state.messages(), "", ""
             picture, routing = state.session.picture, None
-            assert picture is not None
             events = self._engine.converse(
                 state.session, question, self._selection(switches), self._limits, attention=True
             )
@@ -103,11 +100,9 @@ class PageHandlers:
             )
             question = next(t for role, t in reversed(state.session.turns) if role == "user")
             cards = [Card(name) for name in selections]
-            assert state.session.picture is not None
             questions = [
                 Question(
                     messages=state.session.messages[:-1],
-                    picture=state.session.picture,
                     selection=selection,
                     limits=self._limits,
                 )
@@ -150,12 +145,14 @@ class PageHandlers:
         )
         return ExpertSelection(forced=forced, forbidden=forbidden)
 
-    def _session(self, path: str) -> Session:
-        """A new conversation about the picture in this file."""
+    def _session(self, path: str | None) -> Session:
+        """A new conversation about the picture in this file, if there is one."""
+        session = Session()
+        if path is None:
+            return session
         try:
             data = Path(path).read_bytes()
         except OSError as error:
             raise UserError("the image is not kept any more: upload it again") from error
-        session = Session()
         session.open(Picture.of(data, self._mova.processor, self._images))
         return session

@@ -61,7 +61,7 @@ def build_page(handlers: PageHandlers, engine: Engine, *, model: str) -> gr.Bloc
                     render_markdown=False,
                     buttons=["copy"],
                     feedback_options=None,
-                    placeholder="Give an image, and ask about it.",
+                    placeholder="Give an image, or none, and ask.",
                 )
                 question = gr.Textbox(
                     label="Question", placeholder="What is shown?", lines=1, max_lines=4

@@ -37,13 +37,15 @@ class Card:
 
 def answer_html(
     mova: Mova,
-    picture: Picture,
+    picture: Picture | None,
     question: str,
     event: RoutingEvent,
     answer: Answer | None = None,
 ) -> str:
-    """HTML on how the answer comes about. answer: once it is whole."""
+    """HTML on how the answer comes about. picture: the last, if any; answer: once it is whole."""
     routing = event.routing
+    if picture is None:
+        return _render("answer.html", question=question, looked=False, answer=answer)
     preview = picture.image.copy()
     preview.thumbnail((PREVIEW, PREVIEW))
     experts, letters = mova.model.model.experts, expert_letters(len(mova.experts))
@@ -51,6 +53,7 @@ def answer_html(
     return _render(
         "answer.html",
         question=question,
+        looked=True,
         routing=routing,
         pool=zip(letters, mova.experts, mova.processor.descriptions, strict=True),
         gates=event.gates.tolist(),

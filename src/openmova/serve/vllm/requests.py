@@ -106,7 +106,7 @@ class Requests:
     def _request(self, image: ImageSource, text: str, **options: Any) -> dict[str, Any]:
         """The ids of the prompt, with one image token, which vLLM makes as many as are needed."""
         processor = self._processor
-        ids = processor.prompt_ids(processor.render([user_turn(text, has_image=True)]))
+        ids = processor.prompt_ids(processor.render([user_turn(text, [image])]))
         first = ids.index(processor.image_token_id)
         del ids[first + 1 : first + processor.image_tokens]
         return {
