@@ -48,6 +48,12 @@ def ask(
     max_experts: Annotated[
         int | None, typer.Option(help="At most so many of the router's choice.", min=0)
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="What its choice may cost together, 0.5s or 20G operations; the best set is taken."
+        ),
+    ] = None,
     max_new_tokens: MaxNewTokens = 128,
     max_seconds: Annotated[
         float | None, typer.Option(help="Cut an answer short after so many seconds.")
@@ -98,9 +104,14 @@ def ask(
                     question,
                     experts=experts,
                     max_experts=max_experts,
+                    budget=budget,
                     max_new_tokens=max_new_tokens,
                     max_seconds=max_seconds,
                 )
+            if budget is not None and answer.routing.left_out:
+                left_out = ", ".join(answer.routing.left_out)
+                rest = "" if answer.routing.experts else "; the base encoder answers alone"
+                typer.echo(f"openmova: the budget has no room for {left_out}{rest}", err=True)
             regions.append((question, (*answer.boxes, *answer.polygons)))
             if json_lines:
                 line = {"image": path, "question": question, **answer.to_dict()}

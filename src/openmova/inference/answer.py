@@ -82,6 +82,7 @@ class Answer:
                 "experts": list(names),
                 "scores": self.routing.scores,
                 "raw": self.routing.raw,
+                **({"left_out": list(left_out)} if (left_out := self.routing.left_out) else {}),
             },
             "gates": [dict(zip(names, block, strict=True)) for block in self.gates.tolist()],
             "timings": self.timings,

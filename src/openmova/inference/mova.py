@@ -99,17 +99,20 @@ class Mova:
         *,
         experts: Experts = None,
         max_experts: int | None = None,
+        budget: str | None = None,
         max_new_tokens: int = 128,
         max_seconds: float | None = None,
     ) -> Answer:
         """Answer one question about one picture, greedily.
 
         experts: None lets the router choose; "all", "none" or names replace it. max_experts: at
-        most so many of the router's choice, the best scored. The answer ends at its own end, after
-        max_new_tokens, or (cut short) after max_seconds.
+        most so many of the router's choice, the best scored. budget: what its choice may cost
+        together, "0.5s" or "20G" operations, of which the best set is taken; what did not run for
+        it is in `routing.left_out`. The answer ends at its own end, after max_new_tokens, or (cut
+        short) after max_seconds.
         """
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        selection = ExpertSelection.of(experts, max_experts, self.experts)
+        selection = ExpertSelection.of(experts, max_experts, self.experts, budget)
         turn = user_turn(check_question(question), has_image=True)
         timer = StageTimer(self.model.device)
         picture = Picture.of(image, self.processor)
@@ -121,6 +124,7 @@ class Mova:
         *,
         experts: Experts = None,
         max_experts: int | None = None,
+        budget: str | None = None,
         max_new_tokens: int = 128,
         max_seconds: float | None = None,
         batch_size: int = 8,
@@ -132,7 +136,7 @@ class Mova:
         """
         turns = [(image, user_turn(check_question(q), has_image=True)) for image, q in items]
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        selection = ExpertSelection.of(experts, max_experts, self.experts)
+        selection = ExpertSelection.of(experts, max_experts, self.experts, budget)
         answers: list[Answer] = []
         for start in range(0, len(turns), batch_size):
             timer = StageTimer(self.model.device)
@@ -148,6 +152,7 @@ class Mova:
         *,
         experts: Experts = None,
         max_experts: int | None = None,
+        budget: str | None = None,
         max_new_tokens: int = 128,
         max_seconds: float | None = None,
     ) -> Iterator[str]:
@@ -157,7 +162,7 @@ class Mova:
         Stops the model when the iterator is closed.
         """
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        selection = ExpertSelection.of(experts, max_experts, self.experts)
+        selection = ExpertSelection.of(experts, max_experts, self.experts, budget)
         turn = user_turn(check_question(question), has_image=True)
         timer = StageTimer(self.model.device)
         picture = Picture.of(image, self.processor)
@@ -306,13 +311,14 @@ class Chat:
         *,
         experts: Experts = None,
         max_experts: int | None = None,
+        budget: str | None = None,
         max_new_tokens: int = 128,
         max_seconds: float | None = None,
     ) -> Answer:
         """Answer the next question; a picture starts a new conversation. Options as `Mova.ask`."""
         mova, session, features = self._mova, self.session, self._features
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        selection = ExpertSelection.of(experts, max_experts, mova.experts)
+        selection = ExpertSelection.of(experts, max_experts, mova.experts, budget)
         timer = StageTimer(mova.model.device)
         if image is not None:
             session, features = Session(), ImageFeatures()

@@ -53,7 +53,7 @@ def make_question(
             for number, text in enumerate(texts)
         ],
         picture=picture,
-        selection=ExpertSelection.of(experts, mova.max_experts, pool),
+        selection=ExpertSelection.of(experts, mova.max_experts, pool, mova.budget),
         limits=GenerationLimits(max_new_tokens=tokens, max_seconds=options.max_seconds),
         sampling=Sampling(
             temperature=request.temperature or 0.0,

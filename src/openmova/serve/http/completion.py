@@ -150,6 +150,11 @@ def _routing_info(event: RoutingEvent) -> MovaInfo:
     """Routing and gates as plain JSON types."""
     routing, names = event.routing, event.routing.experts
     return MovaInfo(
-        routing=RoutingInfo(experts=list(names), scores=routing.scores, raw=routing.raw),
+        routing=RoutingInfo(
+            experts=list(names),
+            scores=routing.scores,
+            raw=routing.raw,
+            left_out=list(routing.left_out) or None,
+        ),
         gates=[dict(zip(names, block, strict=True)) for block in event.gates.tolist()],
     )
