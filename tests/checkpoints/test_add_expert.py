@@ -140,11 +140,13 @@ def test_a_graph_comes_along(model: Path, tmp_path: Path, monkeypatch: pytest.Mo
     pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
     Path("graph.onnx").write_bytes(tiny_graph())
-    add(model, write(Path("graph.yaml"), kind="onnx", path="graph.onnx", output="both"), Path("m"))
+    graph = {"kind": "onnx", "path": "graph.onnx", "output": "both", "descriptions": "Other words."}
+    add(model, write(Path("graph.yaml"), **graph), Path("m"))
     Path("graph.onnx").unlink()
     mova = Mova.from_pretrained("m", device="cpu")
     mova.ask(pictures(1)[0], QUESTION, experts="graph", max_new_tokens=1)
-    assert mova.model.config.experts[-1]["channels"] == 6
+    spec = mova.model.config.experts[-1]
+    assert (spec["channels"], spec["descriptions"]) == (6, [DESCRIPTION, "Other words."])
 
 
 def test_a_kind_of_one_s_own_needs_its_weights(model: Path, tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ def named_expert(given: str, description: str) -> EncoderEntry:
 
     given: a file with the keys of such an entry (of its spec, and source), a kind that brings its
     weights, or a source: the folder of a vision model of transformers, or a checkpoint that
-    `openmova assemble` reads. description: what the router reads. Raises UserError.
+    `openmova assemble` reads. description: what the router reads; those of the file are paraphrases
+    for its training. Raises UserError.
     """
     path = Path(given).expanduser()
     keys: dict[str, Any] = {"name": path.stem if path.suffix in FILE_ENDINGS else path.name}
@@ -55,7 +56,9 @@ def named_expert(given: str, description: str) -> EncoderEntry:
         keys["source"] = str(path)
         if optional_json(path / "config.json") and not is_own_encoder(path):
             keys["kind"] = "hf"
-    return build(EncoderEntry, encoder_entry({**keys, "descriptions": [description]}))
+    others = keys.get("descriptions") or []
+    keys["descriptions"] = [description, *([others] if isinstance(others, str) else others)]
+    return build(EncoderEntry, encoder_entry(keys))
 
 
 def plan_addition(folder: Path, entry: EncoderEntry) -> Conversion:

@@ -27,6 +27,7 @@ Examples:
   openmova ask invoice.png "What is the total?" "Who sent it?" --show-routing
   openmova ask page-1.png page-2.png page-3.png "What is the heading?"
   openmova ask chart.png "Which bar is the tallest?" --experts chart --json
+  openmova ask page.png "What is the heading?" --budget 0.5s
   openmova ask photo.jpg "Where is the dog? Give its bounding box." --draw dog.png
   openmova ask page.png - < questions.txt
   openmova ask photo.jpg "What is shown?" --model path/to/mova-8b --quantize 4bit --offload"""

@@ -29,7 +29,7 @@ from openmova.experts.cost import ExpertCost, expert_cost
 from openmova.experts.registry import build_expert
 
 EXPERTS_FOLDER = "experts"
-ADD_EXPERT = "add an expert with: openmova assemble RECIPE DST (the adapter has to be trained)"
+ADD_EXPERT = "add an expert with: openmova add-expert (the adapter has to be trained)"
 HOST = torch.device("cpu")
 _ONLY_BUILT = ContextVar("only built experts", default=False)
 
