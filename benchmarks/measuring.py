@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from openmova.train.fake_run import COUNTS, PeakMemory
+from openmova.runtime.fake_run import COUNTS, PeakMemory
 
 Ways = Mapping[str, Callable[[], Any]]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from torch.testing import assert_close
 from transformers import (
     AutoModelForCausalLM,
@@ -25,10 +26,12 @@ from transformers import (
 
 from checkpoints import public
 from commands import fault
+from experts.onnx_files import tiny_graph
 from openmova import Mova
 from openmova.checkpoints.assemble import fetch, plan_assembly
 from openmova.checkpoints.mova_specs import RELEASED_ORDER
 from openmova.checkpoints.recipe import Recipe
+from openmova.experts import KINDS
 from tiny import WORDS, pictures, tiny_question_tokenizer, tiny_tokenizer
 
 LANGUAGE_SIZES: dict[str, Any] = {
@@ -198,6 +201,37 @@ class TestFromPublicParts:
         mova = Mova.from_pretrained(tmp_path / "second", device="cpu")
         assert mova.model.config.descriptions[1] == "a small one"
         mova.ask(pictures(1)[0], "what ?", max_new_tokens=2, experts="all")
+
+    def test_a_graph_a_kind_of_one_s_own_and_an_expert_that_says_in_words(
+        self, recipe: dict[str, Any], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("onnxruntime")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setitem(KINDS, "words", "experts.words:SayingExpert")
+        Path("graph.onnx").write_bytes(tiny_graph())
+        tiny_tokenizer().backend_tokenizer.save("words.json")
+        weights = {"conv.weight": torch.ones(6, 3, 2, 2), "conv.bias": torch.ones(6)}
+        save_file(weights, "mine.safetensors")
+        experts = [
+            {"name": "graph", "kind": "onnx", "path": "graph.onnx", "output": "both"},
+            {"name": "mine", "kind": "tiny", "source": "mine.safetensors"},
+            {"name": "words", "kind": "words", "tokenizer": "words.json", "width": 8},
+        ]
+        described = [{"descriptions": "sees", **expert} for expert in experts]
+        build(recipe | {"experts": described}, Path("mova"))
+        for file in ("graph.onnx", "words.json", "mine.safetensors"):
+            Path(file).unlink()
+        mova = Mova.from_pretrained("mova", device="cpu")
+        mova.ask(pictures(1)[0], "what ?", max_new_tokens=1, experts="all")
+        pool = mova.model.model.experts
+        assert torch.equal(pool.get(1).state_dict()["conv.weight"], weights["conv.weight"])
+        assert pool.get(2).codes.table.any()
+        build(
+            recipe | {"experts": [{**described[0], "kind": None, "source": "mova"}]}, Path("again")
+        )
+        assert Path("again/graph.onnx").is_file()
+        told = refused(recipe | {"experts": [{**described[1], "source": ""}]})
+        assert "mine: the kind tiny begins with random weights" in told
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from transformers import PreTrainedTokenizerFast
 from typer.testing import Result
 
 from commands import run as run_command
+from openmova.experts.cost import ExpertCost
+from openmova.experts.pool import ExpertPool
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from terminal import COMMAND
 from tiny import pictures
 
@@ -194,6 +198,22 @@ class TestDrawing:
 )
 def test_a_mistake_is_one_line(run: Run, arguments: list[str], told: str) -> None:
     refuse(run(*arguments), told)
+
+
+def test_what_a_budget_leaves_out_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = MovaForConditionalGeneration.route
+
+    def route(*arguments: Any, **options: Any) -> Any:
+        result = original(*arguments, **options)
+        return result._replace(routing=torch.ones_like(result.routing))
+
+    cost = ExpertCost(operations=10, seconds=1.0)
+    monkeypatch.setattr(MovaForConditionalGeneration, "route", route)
+    monkeypatch.setattr(ExpertPool, "cost", lambda pool, j: cost)
+    told = run(QUESTION, "--budget", "9").stderr
+    assert "no room for one, two, three; the base encoder answers alone\n" in told
+    assert "answers alone" not in run(QUESTION, "--budget", "25").stderr
+    assert run(QUESTION, "--budget", "30").stderr == ""
 
 
 def test_other_mistakes_too(run: Run, image: str, tmp_path: Path) -> None:

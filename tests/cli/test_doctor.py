@@ -69,6 +69,18 @@ def test_float32_checkpoints_are_told_of(unread_folder: Path) -> None:
     assert report(unread_folder)["dtype"] == "float32"
 
 
+def test_what_the_experts_cost_is_told_on_demand(
+    tiny_folder: str, unread_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path / "cache"))
+    costs = report(tiny_folder, "--costs")["costs"]
+    assert list(costs) == ["one", "two", "three"]
+    assert 0 < costs["two"]["operations"] < costs["one"]["operations"]
+    assert report(tiny_folder, "--costs")["costs"] == costs  # measured once
+    assert "10^9 operations" in output("doctor", "--model", tiny_folder, "--costs")
+    assert "give --model a checkpoint" in mistake("doctor", "--model", unread_folder, "--costs")
+
+
 @pytest.mark.parametrize("name", ["nanoo", "/no/such/folder"])
 def test_a_name_that_is_nothing(name: str) -> None:
     assert "there is no model" in mistake("doctor", "--model", name)

@@ -10,7 +10,17 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
 from openmova.experts import build_expert
-from openmova.experts.token_codes import TokenCodes
+from openmova.experts.token_codes import TokenCodes, WordExpert
+
+
+class SayingExpert(WordExpert):
+    """Says the same of every picture; it has no weights but its codes."""
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        return sizes
+
+    def texts(self, view: Tensor) -> list[str]:
+        return ["red dogs"] * len(view)
 
 
 def tokenizer_file(folder: Path) -> Path:

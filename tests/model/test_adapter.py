@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter
+from openmova.model.adapter import AdapterConfig, DynamicGate, ExpertMap, MoVAdapter
 from openmova.model.layers import RotaryGrid
 
 WIDTHS = {"width": 16, "expert_channels": (6, 5, 4, 7), "text_width": 12, "output_width": 10}
@@ -80,6 +80,21 @@ def test_gates_sum_to_one_over_at_most_top_k_chosen_experts() -> None:
     torch.testing.assert_close(gates.sum(-1), torch.tensor([[1.0], [0], [1], [1]]).expand(-1, 2))
     assert not gates[(~ROUTING)[:, None].expand_as(gates)].any()
     assert ((gates > 0).sum(-1) <= CONFIG.top_k).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("experts", range(1, 13))
+def test_an_expert_more_changes_no_bit_of_the_other_gates(experts: int) -> None:
+    torch.manual_seed(experts)
+    more = DynamicGate(16, 8, experts + 1, top_k=3)
+    less = DynamicGate(16, 8, experts, top_k=3)
+    less.hidden.load_state_dict(more.hidden.state_dict())
+    less.score.load_state_dict({k: v[:-1] for k, v in more.score.state_dict().items()})
+    x, text = torch.randn(32, 5, 16), torch.randn(32, 8)
+    routing = torch.rand(32, experts) < 0.6
+    grown = more(x, text, torch.nn.functional.pad(routing, (0, 1)))
+    assert torch.equal(grown[:, :-1], less(x, text, routing))
+    assert not grown[:, -1].any()
 
 
 @torch.no_grad()

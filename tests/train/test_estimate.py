@@ -14,12 +14,12 @@ from openmova.checkpoints.sizes import planned_config
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.synthetic import SyntheticSamples
 from openmova.model.configuration_mova import MovaConfig
+from openmova.runtime.fake_run import COUNTS, PeakMemory
 from openmova.train.answer_loss import answer_positions
 from openmova.train.collator import Collator
 from openmova.train.devices import find_device, measure_device
 from openmova.train.dry_step import QUESTION, DryStep, PartOperations
 from openmova.train.estimate import Estimate, estimate
-from openmova.train.fake_run import COUNTS, PeakMemory
 from openmova.train.stages import set_stage
 from openmova.train.training_recipe import load_recipe
 from train.runs import SMOKE

@@ -15,6 +15,8 @@ MODULES = {
     "gate_text": "model.gate_text_encoder.",
     "language_model": ("model.language_model.", "lm_head."),
     "router_lora": "model.router_lora.",
+    "extractor": tuple(f"model.adapter.blocks.{block}.extractors.2." for block in (0, 1)),
+    "gate_column": tuple(f"model.adapter.blocks.{block}.gate.score." for block in (0, 1)),
 }
 
 

@@ -7,27 +7,28 @@ Parts are streamed tensor by tensor into the new folder; only the adapter is bui
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.random import fork_rng
 from transformers import PreTrainedConfig
 
 from openmova.checkpoints.conversion import Conversion, save_all
 from openmova.checkpoints.encoder_layouts import BERT
-from openmova.checkpoints.encoders import EncoderParts, read_encoder
+from openmova.checkpoints.encoders import EncoderParts, is_own_encoder, own_kind, read_encoder
 from openmova.checkpoints.language_models import (
     plain_tokenizer,
     read_generation_config,
     read_language_model,
     read_tokenizer,
 )
-from openmova.checkpoints.locate import checkpoint_folder, is_release_on_hub
+from openmova.checkpoints.locate import EMBEDDED, checkpoint_folder, is_release_on_hub
 from openmova.checkpoints.plan import Part, expert_place, join_parts
-from openmova.checkpoints.recipe import EncoderEntry, Recipe
+from openmova.checkpoints.recipe import FROM_SOURCE, EncoderEntry, Recipe
 from openmova.checkpoints.templates import TEMPLATES
 from openmova.checkpoints.tensors import Tensors
 from openmova.errors import UserError
@@ -39,6 +40,7 @@ from openmova.model.processing_mova import MovaProcessor
 from openmova.runtime import hub
 
 BASE, ADAPTER, GATE = "model.base.", "model.adapter.", "model.gate_text_encoder."
+EMBEDDING = "model.language_model.embed_tokens.weight"
 HF_CHANGES = ("descriptions", "size", "mean", "std", "select_layer")
 
 
@@ -51,24 +53,26 @@ def fetch(recipe: Recipe, *, yes: bool = False) -> Recipe:
         if is_release_on_hub(source):
             checkpoint_folder(source, yes=yes)
 
-    def here(entry: EncoderEntry) -> EncoderEntry:
-        try:
-            return replace(entry, source=str(local(entry.source, yes=yes)))
-        except UserError as error:
-            raise UserError(f"{entry.name}: {error}") from error
-
     return replace(
         recipe,
         language_model=str(local(recipe.language_model)),
         gate_text_encoder=str(local(recipe.gate_text_encoder)),
-        base=here(recipe.base),
-        experts=tuple(here(entry) for entry in recipe.experts),
+        base=fetch_encoder(recipe.base, yes=yes),
+        experts=tuple(fetch_encoder(entry, yes=yes) for entry in recipe.experts),
     )
+
+
+def fetch_encoder(entry: EncoderEntry, *, yes: bool = False) -> EncoderEntry:
+    """The same encoder with its source on this machine."""
+    try:
+        return replace(entry, source=entry.source and str(local(entry.source, yes=yes)))
+    except UserError as error:
+        raise UserError(f"{entry.name}: {error}") from error
 
 
 def local(source: str, *, yes: bool = False) -> Path:
     """A part as a file or folder here; the released MoVA of the hub is converted on the way."""
-    if is_release_on_hub(source):
+    if source == EMBEDDED or is_release_on_hub(source):
         return checkpoint_folder(source, yes=yes)
     return hub.source_path(source)
 
@@ -89,10 +93,16 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
             f"as {' or '.join(TEMPLATES)}"
         )
     text = read_encoder(text_folder, kind=BERT)
-    base = _encoder(here.base)
-    experts = [_encoder(entry) for entry in here.experts]
+    places = {place: key for key, place in language.key_map.items()}
+    embedding = language.tensors.get(places.get(EMBEDDING, ""))
+    base, *experts = (find_encoder(entry, embedding) for entry in (here.base, *here.experts))
     config = recipe_config(
-        here, language_config, base.spec, [part.spec for part in experts], text.spec
+        here,
+        language_config,
+        base.spec,
+        [part.spec for part in experts],
+        text.spec,
+        widths=[part.channels for part in (base, *experts)],
     )
     config.image_token_id = tokenizer.convert_tokens_to_ids(here.image_token)
     with fork_rng(devices=[]):
@@ -118,20 +128,35 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
         max_side=here.max_side,
     )
     generation = read_generation_config(language_folder, tokenizer, template)
+
+    def write_small_files(folder: Path) -> None:
+        for part in (base, *experts):
+            part.save_files(folder)
+        save_all(folder, config, processor, generation)
+
     conversion = Conversion(
         title="a MoVA from parts",
         plan=plan,
         about={"recipe": json.loads(json.dumps(asdict(recipe)))},
-        write_small_files=lambda folder: save_all(folder, config, processor, generation),
+        write_small_files=write_small_files,
     )
     return conversion, config
 
 
-def _encoder(entry: EncoderEntry) -> EncoderParts:
+def find_encoder(entry: EncoderEntry, embedding: Tensor | None) -> EncoderParts:
+    """Look at an encoder whose source is on this machine.
+
+    embedding: the language model's, for one that says in words. Raises UserError if it can't be
+    used.
+    """
     path = Path(entry.source)
     try:
         if entry.kind == "hf":
             return _of_transformers(entry, path)
+        if entry.kind not in FROM_SOURCE and not (entry.source and is_own_encoder(path)):
+            assert entry.kind is not None
+            weights = path if entry.source else None
+            return own_kind(weights, entry.kind, entry.name, entry.changes, embedding)
         return read_encoder(path, kind=entry.kind, name=entry.name, changes=entry.changes)
     except UserError as error:
         raise UserError(f"{entry.name}: {error}") from error
@@ -153,11 +178,13 @@ def recipe_config(
     base: dict[str, Any],
     experts: list[dict[str, Any]],
     text: Mapping[str, Any],
+    *,
+    widths: Sequence[int],
 ) -> MovaConfig:
     """The whole configuration, of the language model's, the encoders' specs and the text encoder's
-    fields; widths follow from the parts. Raises UserError where they don't fit together."""
-    with torch.device("meta"):
-        base_width, *channels = (build_expert(spec).channels for spec in (base, *experts))
+    fields. widths: the channels of base and experts. Raises UserError where they don't fit
+    together."""
+    base_width, *channels = widths
     sizes = dict(recipe.adapter)
     if "grid" not in sizes:
         if "size" not in base or "patch" not in base:

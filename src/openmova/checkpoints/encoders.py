@@ -18,11 +18,16 @@ from transformers import BertConfig, BertModel
 from openmova.checkpoints import mova_specs
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.encoder_layouts import BERT, LAYOUTS, Layout, config_sizes, unused
+from openmova.checkpoints.locate import MODEL_TYPE
+from openmova.checkpoints.memory import unloaded_expert
 from openmova.checkpoints.plan import Drop, Part
 from openmova.checkpoints.source_files import is_release, optional_json, read_json
 from openmova.checkpoints.tensors import Tensors, open_tensors
 from openmova.errors import UserError, reason
-from openmova.experts.registry import build_expert
+from openmova.experts.base import Expert
+from openmova.experts.pool import weights_file
+from openmova.experts.registry import build_expert, expert_class
+from openmova.experts.token_codes import TokenCodes
 
 SPEC_FILE = "spec.json"
 """In the folder of one converted encoder."""
@@ -40,6 +45,18 @@ class EncoderParts(Part):
     kind: str
     spec: Spec
     """Of the expert, as in config.json; of BERT the keywords of its config."""
+    folder: Path | None = None
+    """Where relative paths in the spec start; None: where the command is run."""
+
+    @property
+    def channels(self) -> int:
+        """Of the expert's map."""
+        return unloaded_expert(self.spec, self.folder).channels
+
+    def save_files(self, folder: Path) -> None:
+        """Copy the files that the spec names by relative paths."""
+        if expert_class(self.spec["kind"]).save_files is not Expert.save_files:
+            unloaded_expert(self.spec, self.folder).save_files(folder)
 
 
 def encoder_conversion(
@@ -95,7 +112,7 @@ def read_encoder(
         title = f"an encoder of openmova ({spec['kind']})"
         _check_kind(path, title, spec["kind"], kind)
         names = {key: key.removeprefix(prefix) for key in tensors if key.startswith(prefix)}
-        return _parts(title, {**spec, **given}, tensors, names)
+        return _parts(title, {**spec, **given}, tensors, names, folder=path)
     tensors = open_tensors(path)
     layout, prefix = _layout(path, tensors, kind)
     names = {k: layout.our_name(k[len(prefix) :]) for k in tensors if k.startswith(prefix)}
@@ -124,6 +141,49 @@ def read_encoder(
     return _parts(layout.title, spec | given, tensors, names, resizable=resizable)
 
 
+def is_own_encoder(path: Path) -> bool:
+    """Whether it is the folder of an encoder that was converted alone, or of a model of ours."""
+    model_type = optional_json(path / "config.json").get("model_type")
+    return (path / SPEC_FILE).is_file() or model_type == MODEL_TYPE
+
+
+def own_kind(
+    path: Path | None, kind: str, name: str, keywords: Mapping[str, Any], embedding: Tensor | None
+) -> EncoderParts:
+    """An encoder of a kind that has no public checkpoint: a graph, or one that a package offers.
+
+    path: its weights by the names of its parameters; None: those that its class gives it.
+    embedding: of the language model, for an expert that says in words. Raises UserError if the
+    class gives it random numbers.
+    """
+    spec = {"kind": kind, "name": name, **keywords}
+    title = f"an encoder of the kind {kind}"
+    if path is not None:
+        tensors = open_tensors(path)
+        return _parts(title, spec, tensors, {key: key for key in tensors})
+    twice = []
+    for seed in (0, 1):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            expert = build_expert(spec)
+        twice.append(expert.state_dict())
+    first, second = twice
+    for parameter, tensor in first.items():
+        if not torch.equal(tensor, second[parameter]):
+            raise UserError(
+                f"the kind {kind} begins with random weights ({parameter}): give the file of its "
+                "trained ones as source"
+            )
+    for codes in (module for module in expert.modules() if isinstance(module, TokenCodes)):
+        if embedding is None:
+            raise UserError(f"the kind {kind} needs a language model whose embedding is known")
+        codes.fit(embedding)
+    if kind == "onnx":  # which would be asked of the graph at every start
+        spec["channels"] = expert.channels
+    part = Part.of(Tensors(expert.state_dict(), file=kind))
+    return EncoderParts(**vars(part), title=title, kind=kind, spec=spec)
+
+
 def _own_encoder(
     path: Path, config: Mapping[str, Any], name: str | None
 ) -> tuple[Spec, Tensors, str] | None:
@@ -135,7 +195,7 @@ def _own_encoder(
             raise UserError(f"{path.name}/{SPEC_FILE} names no kind and name: convert it again")
         file = path / f"{spec['name']}.safetensors"
         return {**spec, **({"name": name} if name else {})}, open_tensors(file), ""
-    if config.get("model_type") != "openmova":
+    if config.get("model_type") != MODEL_TYPE:
         return None
     specs = {spec["name"]: spec for spec in (config["base"], *config["experts"])}
     if name not in specs:
@@ -144,7 +204,8 @@ def _own_encoder(
         )
     if specs[name] == config["base"]:
         return specs[name], open_tensors(path), "model.base."
-    return specs[name], open_tensors(path / "experts" / f"{name}.safetensors"), ""
+    file = weights_file(path, specs[name]["name"])
+    return specs[name], open_tensors(file) if file.is_file() else Tensors({}), ""
 
 
 def _layout(path: Path, tensors: Tensors, kind: str | None) -> tuple[Layout, str]:
@@ -206,10 +267,11 @@ def _parts(
     *,
     kind: str | None = None,
     resizable: list[str] | None = None,
+    folder: Path | None = None,
 ) -> EncoderParts:
     """names: source key -> our name, of the encoder's own; a key that no spec has is unknown."""
     kind = kind or spec["kind"]
-    expected = _expected(kind, spec)
+    expected = _expected(kind, spec, folder)
     key_map: dict[str, str | Drop] = {key: Drop(NOT_THE_ENCODER) for key in tensors.keys() - names}
     for key, ours in names.items():
         if ours in expected:
@@ -224,19 +286,20 @@ def _parts(
         key_map=key_map,
         expected=expected,
         resizable=resizable or [],
+        folder=folder,
     )
 
 
-def _expected(kind: str, spec: Spec) -> dict[str, Tensor]:
+def _expected(kind: str, spec: Spec, folder: Path | None) -> dict[str, Tensor]:
     """The parameters of ours that a spec asks for, without numbers.
 
     Raises UserError for a spec that describes nothing that can be built.
     """
     try:
+        if kind != BERT:
+            return unloaded_expert(spec, folder).state_dict()
         with torch.device("meta"):
-            if kind == BERT:
-                return BertModel(BertConfig(**spec), add_pooling_layer=False).state_dict()
-            return build_expert(spec).state_dict()
+            return BertModel(BertConfig(**spec), add_pooling_layer=False).state_dict()
     except (TypeError, ValueError, ZeroDivisionError, RuntimeError) as error:
         raise UserError(
             f"no encoder of the kind {kind} has these sizes: {reason(error)}"

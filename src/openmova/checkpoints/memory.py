@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -134,12 +135,14 @@ def unloaded_model(
     """
     with torch.device("meta"):
         model = MovaForConditionalGeneration(config, folder)
-    experts = []
-    for spec in config.experts:
-        device = "meta" if expert_class(spec["kind"]).on_meta else "cpu"
-        with torch.device(device), no_init_weights():
-            experts.append(build_expert(spec, folder=folder))
-    return model, experts
+    return model, [unloaded_expert(spec, folder) for spec in config.experts]
+
+
+def unloaded_expert(spec: Mapping[str, Any], folder: Path | None = None) -> Expert:
+    """One expert, as `unloaded_model` has it."""
+    device = "meta" if expert_class(spec["kind"]).on_meta else "cpu"
+    with torch.device(device), no_init_weights():
+        return build_expert(spec, folder=folder)
 
 
 def weight_bytes(

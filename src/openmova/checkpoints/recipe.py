@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from openmova.checkpoints import mova_specs
+from openmova.checkpoints.encoder_layouts import LAYOUTS
 from openmova.checkpoints.templates import TEMPLATES
 from openmova.errors import UserError
 from openmova.experts.registry import known_kinds
@@ -18,6 +19,8 @@ from openmova.model.adapter import AdapterConfig
 from openmova.routing import RoutingConfig
 from openmova.runtime.yaml_config import build, check_choice, read_yaml
 
+FROM_SOURCE = {None, "hf", *(layout.kind for layout in LAYOUTS)}
+"""Kinds whose weights are a checkpoint's; of others the spec names files, or the class has them."""
 OWN_TEMPLATE = "tokenizer"
 """The template of this name is the language model's own."""
 FOLLOWS = ("width", "expert_channels", "text_width", "output_width")
@@ -31,7 +34,7 @@ class EncoderEntry:
     name: str
     source: str
     """A file, a folder, or a repository of the hub; also a whole MoVA, for its encoder of the
-    same name."""
+    same name. May be left out, and is "" then, where the kind brings its weights."""
     kind: str | None = None
     """Of encoder; default: by the name, where the paper has one of that name, else whatever the
     source holds."""
@@ -83,13 +86,13 @@ class Recipe:
         """The recipe of plain types."""
         given = {key: value for key, value in content.items() if value is not None}
         if isinstance(given.get("base"), Mapping):
-            given["base"] = _entry({"name": "clip", **given["base"]})
+            given["base"] = encoder_entry({"name": "clip", **given["base"]})
         if isinstance(given.get("experts"), list):
-            given["experts"] = [_entry(item) for item in given["experts"]]
+            given["experts"] = [encoder_entry(item) for item in given["experts"]]
         return build(cls, given)
 
 
-def _entry(item: Any) -> Any:
+def encoder_entry(item: Any) -> Any:
     """The keys of an EncoderEntry, with the paper's kind and all other keys as `changes`."""
     if not isinstance(item, Mapping):
         return item
@@ -99,6 +102,8 @@ def _entry(item: Any) -> Any:
     known = mova_specs.CLIP if name == "clip" else mova_specs.EXPERTS.get(str(name))
     if isinstance(changes.get("descriptions"), str):
         changes["descriptions"] = [changes["descriptions"]]
+    if own.get("kind") not in FROM_SOURCE:
+        own.setdefault("source", "")
     if known is not None:
         own.setdefault("kind", known["kind"])
     elif name is not None and "descriptions" not in changes:

@@ -14,6 +14,7 @@ from transformers import AutoConfig, BertConfig, PreTrainedConfig
 from openmova.checkpoints import mova_specs
 from openmova.checkpoints.assemble import recipe_config
 from openmova.checkpoints.locate import MODEL_TYPE, checkpoint_config, checkpoint_folder
+from openmova.checkpoints.memory import unloaded_expert
 from openmova.checkpoints.recipe import EncoderEntry, Recipe
 from openmova.checkpoints.release import read_release
 from openmova.checkpoints.source_files import is_release
@@ -74,7 +75,8 @@ def planned_config(recipe: Recipe) -> MovaConfig:
         )
     experts = [_spec(entry, mova_specs.EXPERTS) for entry in recipe.experts]
     base = _spec(recipe.base, {"clip": mova_specs.CLIP})
-    config = recipe_config(recipe, language, base, experts, gate.to_dict())
+    widths = [unloaded_expert(spec).channels for spec in (base, *experts)]
+    config = recipe_config(recipe, language, base, experts, gate.to_dict(), widths=widths)
     config.image_token_id = language.vocab_size  # of a token that would be added
     return config
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from openmova.cli import (
+    add_expert,
     annotate,
     ask,
     assemble,
@@ -61,6 +62,7 @@ def openmova(
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("chat", epilog=chat.EXAMPLES)(chat.chat)
 app.command("assemble", epilog=assemble.EXAMPLES)(assemble.assemble)
+app.command("add-expert", epilog=add_expert.EXAMPLES)(add_expert.add_expert)
 app.command("experts", epilog=experts.EXAMPLES)(experts.experts)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("train", epilog=train.EXAMPLES)(train.train)

@@ -27,6 +27,7 @@ Examples:
   openmova ask invoice.png "What is the total?" "Who sent it?" --show-routing
   openmova ask page-1.png page-2.png page-3.png "What is the heading?"
   openmova ask chart.png "Which bar is the tallest?" --experts chart --json
+  openmova ask page.png "What is the heading?" --budget 0.5s
   openmova ask photo.jpg "Where is the dog? Give its bounding box." --draw dog.png
   openmova ask page.png - < questions.txt
   openmova ask photo.jpg "What is shown?" --model path/to/mova-8b --quantize 4bit --offload"""
@@ -47,6 +48,12 @@ def ask(
     experts: ExpertNames = None,
     max_experts: Annotated[
         int | None, typer.Option(help="At most so many of the router's choice.", min=0)
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="What its choice may cost together, 0.5s or 20G operations; the best set is taken."
+        ),
     ] = None,
     max_new_tokens: MaxNewTokens = 128,
     max_seconds: Annotated[
@@ -98,9 +105,14 @@ def ask(
                     question,
                     experts=experts,
                     max_experts=max_experts,
+                    budget=budget,
                     max_new_tokens=max_new_tokens,
                     max_seconds=max_seconds,
                 )
+            if budget is not None and answer.routing.left_out:
+                left_out = ", ".join(answer.routing.left_out)
+                rest = "" if answer.routing.experts else "; the base encoder answers alone"
+                typer.echo(f"openmova: the budget has no room for {left_out}{rest}", err=True)
             regions.append((question, (*answer.boxes, *answer.polygons)))
             if json_lines:
                 line = {"image": path, "question": question, **answer.to_dict()}

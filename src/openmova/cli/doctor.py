@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from openmova.cli.console import quiet_libraries, status
 from openmova.cli.options import AsJson
+from openmova.errors import UserError
 
 if TYPE_CHECKING:
     from openmova.checkpoints.memory import Needs
@@ -20,6 +22,7 @@ Examples:
   openmova doctor
   openmova doctor --model zongzhuofan/llama3-mova-8b
   openmova doctor --model recipes/mova-34b.yaml
+  openmova doctor --model nano --costs
   openmova doctor --model path/to/checkpoint --tokens 4096 --json"""
 NAMES = {"bf16": "bf16", "8bit": "8-bit", "4bit": "4-bit"}
 
@@ -35,12 +38,20 @@ def doctor(
     tokens: Annotated[
         int, typer.Option(help="Tokens of prompt and answer that are kept in mind.", min=1)
     ] = 2048,
+    costs: Annotated[
+        bool,
+        typer.Option(
+            "--costs",
+            help="Also operations and seconds of each expert for one picture, as a budget counts "
+            "them: the first time each is read and run.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Tell a model's parameters and memory, part by part, and where it fits.
 
-    Nothing is loaded. Weights and the cache of keys and values are counted; a tenth of every memory
-    is left free for what a forward pass needs besides.
+    Nothing is loaded, but with --costs. Weights and the cache of keys and values are counted; a
+    tenth of every memory is left free for what a forward pass needs besides.
     """
     with status(f"looking at {model}"):
         from openmova.checkpoints.memory import COMMON_GIB, GIB, measure
@@ -50,6 +61,7 @@ def doctor(
         config, folder = find_config(model)
         needs = measure(config, folder, tokens=tokens)
         machine = _machine()
+        known = _costs(config, folder) if costs else {}
     places = [(place, size, place != "host memory") for place, size in machine["memory"].items()]
     places += [(f"a GPU of {size} GiB", size * GIB, True) for size in COMMON_GIB]
     fits = {
@@ -57,9 +69,12 @@ def doctor(
         for place, size, gpu in places
     }
     if as_json:
-        typer.echo(json.dumps(_report(model, config, needs, machine, fits), ensure_ascii=False))
+        report = _report(model, config, needs, machine, fits)
+        typer.echo(json.dumps(report | ({"costs": known} if costs else {}), ensure_ascii=False))
     else:
         _show(model, needs, machine, fits)
+        if costs:
+            _show_costs(known)
         if str(config.dtype).endswith("float32"):
             typer.echo(
                 "This checkpoint is in float32: what is in bf16 above needs --dtype bfloat16."
@@ -89,6 +104,37 @@ def _machine() -> dict[str, Any]:
         "extras": {name: importlib.util.find_spec(name) is not None for name in packages},
         "memory": memory,
     }
+
+
+def _costs(config: MovaConfig, folder: Path | None) -> dict[str, dict[str, Any]]:
+    """Of every expert, where the model would run."""
+    from dataclasses import asdict
+
+    import torch
+
+    from openmova.experts.pool import ExpertPool
+
+    if folder is None or not (folder / "experts").is_dir():
+        raise UserError("--costs runs the experts: give --model a checkpoint that is here")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = config.dtype or torch.float32
+    return {  # a pool for each, so that one is in memory at once
+        name: asdict(ExpertPool(config.experts, folder).to(device, dtype).cost(j))
+        for j, name in enumerate(config.expert_names)
+    }
+
+
+def _show_costs(costs: Mapping[str, Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("expert", "10^9 operations", "seconds")
+    for name, cost in costs.items():
+        count = cost["operations"]
+        operations = "not counted" if count is None else f"{count / 1e9:.3g}"
+        table.add_row(name, operations, f"{cost['seconds']:.3g}")
+    table.caption = "for one picture, a page of text; what runs an ONNX graph is not counted"
+    Console().print(table)
 
 
 def _mode(mode: str, offload: bool) -> str:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.experts.base import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -145,10 +146,9 @@ class HfExpert(Expert):
             with torch.device("meta"), torch.no_grad():
                 return self._map(shapes, picture).shape[1]
         except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())  # in one line
             raise UserError(
                 f"the {shapes.config.model_type} of the hf expert {self.name!r} takes no pictures "
-                f"of {height}x{width}; correct its size ({reason})"
+                f"of {height}x{width}; correct its size ({reason(error)})"
             ) from error
 
 
@@ -235,6 +235,8 @@ def _load(folder: Path, config: PreTrainedConfig) -> PreTrainedModel:
         )
     except OSError as error:
         raise UserError(f"{folder} has no weights in safetensors; convert them first") from error
+    except (SafetensorError, RuntimeError) as error:  # RuntimeError: other shapes
+        raise UserError(f"the weights in {folder} can't be read: {reason(error)}") from error
     missing = _needed(info["missing_keys"])
     if missing:
         raise UserError(

@@ -25,10 +25,11 @@ from transformers.initialization import no_init_weights
 
 from openmova.errors import UserError
 from openmova.experts.base import Expert
+from openmova.experts.cost import ExpertCost, expert_cost
 from openmova.experts.registry import build_expert
 
 EXPERTS_FOLDER = "experts"
-ADD_EXPERT = "add an expert with: openmova assemble RECIPE DST (the adapter has to be trained)"
+ADD_EXPERT = "add an expert with: openmova add-expert (the adapter has to be trained)"
 HOST = torch.device("cpu")
 _ONLY_BUILT = ContextVar("only built experts", default=False)
 
@@ -97,6 +98,15 @@ class ExpertPool(nn.Module):
         """Where an expert is while it does not run."""
         return HOST if self._offload else self.device
 
+    def cost(self, j: int) -> ExpertCost:
+        """What expert j costs here; it is only read and run if that was never measured."""
+
+        def look(images: Tensor, sizes: Tensor) -> Tensor:
+            with self.running(j) as expert:
+                return expert_map(expert, images, sizes)
+
+        return expert_cost(look, self.specs[j], self._anchor, self.folder)
+
     @contextmanager
     def running(self, j: int) -> Iterator[Expert]:
         """Expert j on the pool's device; with offload its copy there is dropped afterwards."""
@@ -140,6 +150,8 @@ class ExpertPool(nn.Module):
             os.replace(unfinished, path)
 
     def _load(self, expert: Expert, folder: Path) -> None:
+        if not expert.state_dict():  # a graph, whose file its spec names
+            return
         path = weights_file(folder, expert.name)
         try:
             missing, unexpected = load_model(expert, path, strict=False)

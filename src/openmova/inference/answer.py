@@ -32,7 +32,12 @@ class Look:
         """Plain JSON types; the gates as one {expert: weight} for each block."""
         routing, names = self.routing, self.routing.experts
         return {
-            "routing": {"experts": list(names), "scores": routing.scores, "raw": routing.raw},
+            "routing": {
+                "experts": list(names),
+                "scores": routing.scores,
+                "raw": routing.raw,
+                **({"left_out": list(routing.left_out)} if routing.left_out else {}),
+            },
             "gates": [dict(zip(names, block, strict=True)) for block in self.gates.tolist()],
         }
 

@@ -102,17 +102,20 @@ class Mova:
         *,
         experts: Experts = None,
         max_experts: int | None = None,
+        budget: str | None = None,
         max_new_tokens: int = 128,
         max_seconds: float | None = None,
     ) -> Answer:
         """Answer one question about one picture, greedily.
 
         experts: None lets the router choose; "all", "none" or names replace it. max_experts: at
-        most so many of the router's choice, the best scored. The answer ends at its own end, after
-        max_new_tokens, or (cut short) after max_seconds.
+        most so many of the router's choice, the best scored. budget: what its choice may cost
+        together, "0.5s" or "20G" operations, of which the best set is taken; what did not run for
+        it is in `routing.left_out`. The answer ends at its own end, after max_new_tokens, or (cut
+        short) after max_seconds.
         """
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        selection = ExpertSelection.of(experts, max_experts, self.experts)
+        selection = ExpertSelection.of(experts, max_experts, self.experts, budget)
         question = check_question(question)
         timer = StageTimer(self.model.device)
         turn = user_turn(question, [Picture.of(image, self.processor)])
@@ -124,6 +127,7 @@ class Mova:
         *,
         experts: Experts = None,
         max_experts: int | None = None,
+        budget: str | None = None,
         max_new_tokens: int = 128,
         max_seconds: float | None = None,
         batch_size: int = 8,
@@ -135,7 +139,7 @@ class Mova:
         """
         asked = [(image, check_question(question)) for image, question in items]
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        selection = ExpertSelection.of(experts, max_experts, self.experts)
+        selection = ExpertSelection.of(experts, max_experts, self.experts, budget)
         answers: list[Answer] = []
         for start in range(0, len(asked), batch_size):
             timer = StageTimer(self.model.device)
@@ -153,6 +157,7 @@ class Mova:
         *,
         experts: Experts = None,
         max_experts: int | None = None,
+        budget: str | None = None,
         max_new_tokens: int = 128,
         max_seconds: float | None = None,
     ) -> Iterator[str]:
@@ -162,7 +167,7 @@ class Mova:
         Stops the model when the iterator is closed.
         """
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        selection = ExpertSelection.of(experts, max_experts, self.experts)
+        selection = ExpertSelection.of(experts, max_experts, self.experts, budget)
         question = check_question(question)
         timer = StageTimer(self.model.device)
         turn = user_turn(question, [Picture.of(image, self.processor)])
@@ -348,6 +353,7 @@ class Chat:
         more: Sequence[ImageSource] = (),
         experts: Experts = None,
         max_experts: int | None = None,
+        budget: str | None = None,
         max_new_tokens: int = 128,
         max_seconds: float | None = None,
     ) -> Answer:
@@ -359,7 +365,7 @@ class Chat:
         mova, session = self._mova, Session(self._system)
         session.messages = self.session.messages
         limits = GenerationLimits(max_new_tokens=max_new_tokens, max_seconds=max_seconds)
-        selection = ExpertSelection.of(experts, max_experts, mova.experts)
+        selection = ExpertSelection.of(experts, max_experts, mova.experts, budget)
         timer = StageTimer(mova.model.device)
         if image is not None:
             session.open(Picture.of(image, mova.processor))

@@ -33,6 +33,9 @@ from openmova.model.layers import (
 
 _MASKED = -1e6
 """Added to the logit of an expert that was not chosen: its softmax weight is exactly 0."""
+GATE_PLACES = 32
+"""A gate computes with a multiple of so many columns, those of no expert masked. The order of a sum
+in a library depends on their number: so an expert that is added changes no bit of the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +116,16 @@ class ExpertKnowledgeExtractor(nn.Module):
         return self.attention(self.query_norm(x), self.expert_norm(features), rotary)
 
 
+class GateScore(nn.Linear):
+    """A linear layer in which no column depends, to the bit, on how many others there are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, in] -> [B, out]"""
+        more = -self.out_features % GATE_PLACES
+        scores = F.linear(x, F.pad(self.weight, (0, 0, 0, more)), F.pad(self.bias, (0, more)))
+        return scores[:, : self.out_features]
+
+
 class DynamicGate(nn.Module):
     """One weight per expert and picture, from the question and the mean of the map (eq. 3)."""
 
@@ -120,7 +133,7 @@ class DynamicGate(nn.Module):
         super().__init__()
         self.top_k = min(top_k, experts)
         self.hidden = nn.Linear(text_width + width, width)
-        self.score = nn.Linear(width, experts)
+        self.score = GateScore(width, experts)
 
     def forward(self, x: Tensor, text: Tensor, routing: Tensor) -> Tensor:
         """x [B, N, C], text [B, D], routing bool [B, E] -> weights [B, E].
@@ -128,10 +141,13 @@ class DynamicGate(nn.Module):
         The weights of a row sum to 1 over at most top_k chosen experts; all 0 if it chose none.
         """
         logits = self.score(F.gelu(self.hidden(torch.cat([text, x.mean(dim=1)], dim=-1))))
-        weights = (logits.float() + (~routing).float() * _MASKED).softmax(dim=-1)
+        masked = logits.float() + (~routing).float() * _MASKED
+        places = F.pad(masked, (0, -masked.shape[1] % GATE_PLACES), value=-torch.inf)
+        weights = places.softmax(dim=-1)
         kept, chosen = weights.topk(self.top_k, dim=-1)
         kept = kept / kept.sum(dim=-1, keepdim=True) * routing.any(dim=-1, keepdim=True)
-        return torch.zeros_like(weights).scatter(-1, chosen, kept).to(x.dtype)
+        gates = torch.zeros_like(weights).scatter(-1, chosen, kept).to(x.dtype)
+        return gates[:, : routing.shape[1]]
 
 
 class AdapterBlock(nn.Module):

@@ -37,6 +37,7 @@ from openmova.routing import (
     expert_letters,
     parse_routing,
 )
+from openmova.routing.budget import Unit
 from openmova.routing.decoding import RoutingConstraint, active_steps, letter_scores
 from openmova.routing.routing import limit_experts
 from openmova.routing.selection import ExpertSelection
@@ -154,7 +155,9 @@ class TwoPassGeneration(GenerationMixin):
                     result = memory.route(asked, *router)
                 for at, row in enumerate(asked):
                     limited = selections[row].limited(self.config.routing.max_experts)
-                    chosen[row] = limited.apply(result.routing[at], result.scores[at], names)
+                    chosen[row] = limited.apply(
+                        result.routing[at], result.scores[at], names, self._expert_cost
+                    )
                     routing[row] = Routing.of(chosen[row], names, result, at)
                 known = result.tokens
         with timer("experts"):
@@ -367,6 +370,9 @@ class TwoPassGeneration(GenerationMixin):
                 result = self.route(prompts, masks, base_map)
             chosen = limit_experts(result.routing, result.scores, self.config.routing.max_experts)
         return chosen & self._shows_picture(input_ids)[:, None]
+
+    def _expert_cost(self, j: int, unit: Unit) -> float:
+        return self.model.experts.cost(j).amount(unit, self.config.expert_names[j])
 
     def _shows_picture(self, input_ids: Tensor) -> Tensor:
         """bool [B]"""

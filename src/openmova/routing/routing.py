@@ -58,6 +58,8 @@ class Routing:
     """Score of every expert of the pool, 0 to 1; empty if no router was asked."""
     raw: str
     """What the router wrote; empty if no router was asked."""
+    left_out: tuple[str, ...] = ()
+    """Experts that it named and that did not run: for the budget, or another limit."""
 
     @classmethod
     def of(
@@ -72,8 +74,12 @@ class Routing:
         if result is None:
             return cls(experts=experts, scores={}, raw="")
         scores: list[float] = result.scores[row].tolist()
+        named: list[bool] = result.routing[row].tolist()
         return cls(
-            experts=experts, scores=dict(zip(names, scores, strict=True)), raw=result.texts[row]
+            experts=experts,
+            scores=dict(zip(names, scores, strict=True)),
+            raw=result.texts[row],
+            left_out=tuple(n for n, c in zip(names, named, strict=True) if c and n not in experts),
         )
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from openmova.experts.base import Expert
 from openmova.model.adapter import ExpertMap
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.train.fake_run import OperationCount, PeakMemory, operations, replace_by_fakes
+from openmova.runtime.fake_run import OperationCount, PeakMemory, operations, replace_by_fakes
 
 QUESTION = 64
 """Tokens of the gate's question: they matter little."""

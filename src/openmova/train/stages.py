@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
-from openmova.model.adapter import DynamicGate
+from openmova.model.adapter import AdapterBlock, DynamicGate
 from openmova.train.language_lora import lora_matrices
 
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ PARTS: dict[str, Callable[[MovaForConditionalGeneration], tuple[nn.Module, ...]]
 }
 """The parts that can learn, by the names that a recipe gives them."""
 
+NEWEST: dict[str, Callable[[MovaForConditionalGeneration], tuple[nn.Module, ...]]] = {
+    "extractor": lambda model: tuple(block.extractors[-1] for block in _blocks(model)),
+    "gate_column": lambda model: tuple(block.gate.score for block in _blocks(model)),
+}
+"""The same of the pool's last expert in the adapter: all that learns in the stage expert. Of the
+gates' scores, its column alone."""
+
 GATE_SHARE = 0.1
 """Of the adapter's learning rate: that of its gates, unless a recipe names theirs. At the same rate
 they tend to give all to one expert before the others are of use (docs/training.md)."""
@@ -44,10 +52,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     "lora": ("adapter", "gate", "lora"),
     "router-lora": ("router_lora",),
     "grpo": ("language_model",),
+    "expert": tuple(NEWEST),
 }
 """Which parts learn: the paper's two stages; the models that its routing data is made with; the
-language model by LoRA; as in the paper's first version, a LoRA that only the routing pass sees; and
-the language model by reward."""
+language model by LoRA; as in the paper's first version, a LoRA that only the routing pass sees; the
+language model by reward; and an expert that was added (`openmova add-expert`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +93,11 @@ def set_stage(
     """
     model.requires_grad_(False)
     rates = {part: learning_rates.get(part, learning_rate) for part in STAGES[stage]}
-    if "gate" in rates:
-        rates["gate"] = learning_rates.get("gate", GATE_SHARE * rates["adapter"])
-    parts = {part: modules_of(model) for part, modules_of in PARTS.items()}
+    for part, whole in (("gate", "adapter"), ("gate_column", "extractor")):
+        if part in rates:
+            rates[part] = learning_rates.get(part, GATE_SHARE * rates[whole])
+    known = PARTS | NEWEST if stage == "expert" else PARTS
+    parts = {part: modules_of(model) for part, modules_of in known.items()}
     gate = {p for module in parts["gate"] for p in module.parameters()}  # are in the adapter, too
     groups: list[dict[str, Any]] = []
     frozen: list[nn.Module] = [model.model.experts]
@@ -102,11 +113,24 @@ def set_stage(
         apart = gate if part == "adapter" else ()
         # A tied head is the embedding: counted once.
         parameters = dict.fromkeys(p for m in modules for p in m.parameters() if p not in apart)
+        if part == "gate_column":
+            weight_decay = 0.0  # which would change the others' too
+            for parameter in parameters:
+                parameter.register_hook(_of_last)
         for decay, wanted in ((weight_decay, True), (0.0, False)):
             chosen = [p for p in parameters if (p.ndim > 1) == wanted]
             if chosen:
                 groups.append({"params": chosen, "part": part, "lr": rate, "weight_decay": decay})
     return TrainableParts(groups=groups, frozen=tuple(frozen))
+
+
+def _blocks(model: MovaForConditionalGeneration) -> list[AdapterBlock]:
+    return [block for block in model.model.adapter.modules() if isinstance(block, AdapterBlock)]
+
+
+def _of_last(gradient: Tensor) -> Tensor:
+    """The gradient of a gate's scores [E, ...] with that of the last expert alone."""
+    return torch.cat([torch.zeros_like(gradient[:-1]), gradient[-1:]])
 
 
 def saved_buffers(model: nn.Module) -> dict[str, Tensor]:

@@ -94,7 +94,7 @@ GRPO_HAS_NO = (
 class TrainingRecipe:
     """The choices of one run. Raises UserError for those that don't go together."""
 
-    stage: Literal["pretrain", "finetune", "probe", "lora", "router-lora", "grpo"]
+    stage: Literal["pretrain", "finetune", "probe", "lora", "router-lora", "grpo", "expert"]
     """Which parts train: a name of STAGES."""
     model: str
     """The start: "nano", the folder of a checkpoint, a repository; "tiny", random weights."""
@@ -163,6 +163,11 @@ class TrainingRecipe:
             )
         if self.deepspeed is not None and self.sharding != "none":
             raise UserError("the recipe has both sharding and deepspeed: remove one of them")
+        if self.stage == "expert" and (self.sharding != "none" or self.deepspeed is not None):
+            raise UserError(
+                "the stage expert trains one column of a gate, which can't be split: remove "
+                "sharding and deepspeed"
+            )
         if self.lora.quantize is not None and self.stage != "lora":
             raise UserError(
                 "the recipe's lora.quantize is for the stage lora: quantised weights can't "

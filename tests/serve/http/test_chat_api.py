@@ -66,6 +66,7 @@ class TestTheOpenaiClient:
             ({"experts": ["one", "three"]}, {"experts": "one,three"}),
             ({"max_experts": 0}, {"max_experts": 0}),
             ({"max_experts": 10**30}, {}),
+            ({"budget": "0"}, {"budget": "0"}),
         ],
     )
     def test_may_wish_for_experts(
@@ -267,6 +268,7 @@ def pointing(url: str) -> dict[str, Any]:
         (first(logprobs=True, top_logprobs=21), "less than or equal to 20"),
         (first(mova={"experts": "seven"}), "there is no expert 'seven'"),
         (first(mova={"experts": "one", "max_experts": 1}), "give only one"),
+        (first(mova={"budget": "fast"}), "give seconds (0.5s) or operations (20G)"),
         (first(mova={"expert": "one"}), "mova.expert: Extra inputs are not permitted"),
     ],
 )

@@ -64,7 +64,7 @@ def make_question(
         (experts,) = experts  # "all" and "none" are words only where they stand alone
     return Question(
         messages=_conversation(request.messages, pictures),
-        selection=ExpertSelection.of(experts, mova.max_experts, pool),
+        selection=ExpertSelection.of(experts, mova.max_experts, pool, mova.budget),
         limits=GenerationLimits(max_new_tokens=tokens, max_seconds=options.max_seconds),
         sampling=Sampling(
             temperature=request.temperature or 0.0,

@@ -109,6 +109,10 @@ class MovaOptions(BaseModel):
     max_experts: int | None = Field(
         default=None, ge=0, description="At most so many of the router's choice."
     )
+    budget: str | None = Field(
+        default=None,
+        description="What its choice may cost together: seconds ('0.5s') or operations ('20G').",
+    )
 
 
 class ChatRequest(RequestModel):
@@ -165,6 +169,9 @@ class RoutingInfo(BaseModel):
     experts: list[str]
     scores: dict[str, float]
     raw: str
+    left_out: list[str] | None = Field(
+        default=None, description="Named by the router, and not run for the budget or a limit."
+    )
 
 
 class ImageInfo(BaseModel):

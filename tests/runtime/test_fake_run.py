@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
-from openmova.train.fake_run import PeakMemory, operations, replace_by_fakes
+from openmova.runtime.fake_run import PeakMemory, operations, replace_by_fakes
 
 B, IN, MIDDLE, OUT = 8, 100, 400, 10
 
