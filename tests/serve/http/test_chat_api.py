@@ -96,7 +96,7 @@ class TestTheOpenaiClient:
             completion = served.chat(messages, max_tokens=9)
             assert completion.choices[0].message.content == second.text != first.text
         told = completion.model_extra["mova"]
-        assert told["routing"] == {"experts": [], "scores": {}, "raw": ""}
+        assert told["routing"] == {"experts": [], "scores": {}, "raw": "", "left_out": None}
         assert told["images"] is None
         *_, last = served.chat(messages, max_tokens=9, stream=True)
         assert last.choices[0].finish_reason
