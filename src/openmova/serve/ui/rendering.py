@@ -45,7 +45,7 @@ def answer_html(
     """HTML on how the answer comes about. picture: the last, if any; answer: once it is whole."""
     routing = event.routing
     if picture is None:
-        return _render("answer.html", question=question, looked=False, answer=answer)
+        return _render("answer.html", question=question, looked=False, answer=answer, boxes=None)
     preview = picture.image.copy()
     preview.thumbnail((PREVIEW, PREVIEW))
     experts, letters = mova.model.model.experts, expert_letters(len(mova.experts))
