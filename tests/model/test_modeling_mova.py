@@ -534,7 +534,7 @@ def test_an_expert_added_to_the_config_by_hand_is_told_with_the_command(tmp_path
         MovaForConditionalGeneration.from_pretrained(tmp_path)
     config["adapter"]["expert_channels"].append(6)
     file.write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"no weights of the expert four: .*openmova assemble"):
+    with pytest.raises(UserError, match=r"no weights of the expert four: .*openmova add-expert"):
         MovaForConditionalGeneration.from_pretrained(tmp_path)
 
 
