@@ -78,9 +78,10 @@ def where(mova: Mova) -> str:
 def stage_ways(mova: Mova, batch: int) -> tuple[list[str], Ways]:
     """The experts that were chosen for a batch of questions, and each of its stages."""
     asked = questions(batch)
-    turns = [[user_turn(question, has_image=True)] for _, question in asked]
-    shown = [Picture.of(picture, mova.processor) for picture, _ in asked]
-    inputs = mova.prepare(turns, shown, [ExpertSelection()] * batch, GenerationLimits())
+    turns = [
+        [user_turn(question, [Picture.of(picture, mova.processor)])] for picture, question in asked
+    ]
+    inputs = mova.prepare(turns, [ExpertSelection()] * batch, GenerationLimits())
     pictures = (inputs["pixel_values"], inputs["image_sizes"])
     asking = (inputs["question_input_ids"], inputs["question_attention_mask"])
     router = (inputs["routing_input_ids"], inputs["routing_attention_mask"])
@@ -250,8 +251,8 @@ def pool(arguments: argparse.Namespace) -> None:
     ways = {**pools, "none": asked(mova, "none"), "all of 7": asked(mova, "all")}
     core = mova.model.model
     selection = [ExpertSelection.of(chosen, None, mova.experts)]
-    turns, shown = [[user_turn(question, has_image=True)]], [Picture.of(picture, mova.processor)]
-    inputs = mova.prepare(turns, shown, selection, GenerationLimits())
+    turn = user_turn(question, [Picture.of(picture, mova.processor)])
+    inputs = mova.prepare([[turn]], selection, GenerationLimits())
     pictures = (inputs["pixel_values"], inputs["image_sizes"])
     asking = (inputs["question_input_ids"], inputs["question_attention_mask"])
     seen = mova.model.encode_images(inputs, selections=selection)

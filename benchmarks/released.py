@@ -56,8 +56,8 @@ def unfused() -> AbstractContextManager[Any]:
 def released(mova: Mova, script: Script, picture: Any, question: str, words: int) -> str:
     """The answer to one question, of at most so many tokens."""
     model, core = mova.model, mova.model.model
-    turns, shown = [[user_turn(question, has_image=True)]], [Picture.of(picture, mova.processor)]
-    inputs = mova.prepare(turns, shown, [ExpertSelection()], GenerationLimits())
+    turn = user_turn(question, [Picture.of(picture, mova.processor)])
+    inputs = mova.prepare([[turn]], [ExpertSelection()], GenerationLimits())
     pictures = (inputs["pixel_values"], inputs["image_sizes"])
     asking = (inputs["question_input_ids"], inputs["question_attention_mask"])
     routing = torch.zeros(1, len(mova.experts), dtype=torch.bool, device=model.device)
