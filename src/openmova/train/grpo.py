@@ -31,7 +31,6 @@ from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.two_pass import evaluating
 from openmova.routing import expert_letters, parse_routing
-from openmova.train.evaluation import Evaluation
 from openmova.train.interrupt import Interrupt
 from openmova.train.noise import add_noise, fused_advantages, noise_sheet
 from openmova.train.preparation import TINY, RunSetup
@@ -340,15 +339,7 @@ class RewardLoop:
             train_dataset=Dataset.from_dict({"place": list(range(questions))}),
         )
         self.trainer.remove_callback(PrinterCallback)
-        self.evaluation = None
-        if setup.held_out is not None and recipe.evaluation is not None:
-            self.evaluation = Evaluation(
-                setup.held_out,
-                setup.collator,
-                samples=recipe.evaluation.samples,
-                batch=recipe.batch,
-                bad=BadSamples(folder.bad, share=recipe.bad_share),
-            )
+        self.evaluation = setup.evaluation(folder.bad)
         if settings.noise is not None and args.process_index == 0:
             with folder.writing():
                 pictures = list(islice(_pictures(setup.mixture), SHOWN))

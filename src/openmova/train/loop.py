@@ -37,7 +37,6 @@ from openmova.train.answer_loss import answer_loss, answer_positions
 from openmova.train.dataset import TrainDataset
 from openmova.train.deepspeed import deepspeed_plugin
 from openmova.train.domain_statistics import DomainStatistics, Statistics, flat
-from openmova.train.evaluation import Evaluation
 from openmova.train.gate_watch import GateWatch
 from openmova.train.interrupt import Interrupt
 from openmova.train.preparation import RunSetup
@@ -102,15 +101,7 @@ class TrainingLoop:
         self.dataset = TrainDataset(
             setup.mixture, setup.collator, bad, random_experts=recipe.random_experts
         )
-        self.evaluation = None
-        if setup.held_out is not None and recipe.evaluation is not None:
-            self.evaluation = Evaluation(
-                setup.held_out,
-                setup.collator,
-                samples=recipe.evaluation.samples,
-                batch=recipe.batch,
-                bad=BadSamples(folder.bad, share=recipe.bad_share),
-            )
+        self.evaluation = setup.evaluation(folder.bad)
         self.statistics = DomainStatistics(setup.collator.experts)
         if recipe.gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from openmova.checkpoints.loading import load_model
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.checkpoints.sizes import is_recipe
 from openmova.checkpoints.tiny import tiny_mova
+from openmova.data.bad_samples import BadSamples
 from openmova.data.formats import read_samples
 from openmova.data.mixture import Mixture, WeightedSource
 from openmova.data.sources import Samples
@@ -24,6 +26,7 @@ from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
 from openmova.train.collator import Collator
+from openmova.train.evaluation import Evaluation
 from openmova.train.language_lora import Lora, give_router_lora
 from openmova.train.sharding import Sharding
 from openmova.train.stages import TrainableParts, set_stage
@@ -50,6 +53,19 @@ class RunSetup:
     dtype: torch.dtype
     """Of the weights as they were loaded, and will be stored."""
     steps: int
+
+    def evaluation(self, bad: Path) -> Evaluation | None:
+        """On the held-out samples, if there are any; bad ones are listed in the file `bad`."""
+        recipe = self.recipe
+        if self.held_out is None or recipe.evaluation is None:
+            return None
+        return Evaluation(
+            self.held_out,
+            self.collator,
+            samples=recipe.evaluation.samples,
+            batch=recipe.batch,
+            bad=BadSamples(bad, share=recipe.bad_share),
+        )
 
 
 def prepare(recipe: TrainingRecipe) -> RunSetup:
