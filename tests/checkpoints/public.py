@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from openmova.checkpoints.encoder_layouts import config_sizes
+from openmova.checkpoints.tiny import tiny_mova
 from openmova.experts import Expert, build_expert
 
 PICTURE = {
@@ -67,6 +68,15 @@ def random_weights(model: nn.Module, seed: int = 0) -> None:
         for parameter in model.parameters():
             values = torch.randn(parameter.shape, generator=random)
             parameter.copy_(0.2 * values if parameter.ndim > 1 else 0.5 + 0.1 * values)
+
+
+def save_tiny_mova(folder: Path) -> Path:
+    """A model of three experts whose adapter is not that of the start."""
+    mova, processor = tiny_mova()
+    random_weights(mova.model.adapter)
+    mova.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
 
 
 def clip() -> CLIPModel:

@@ -18,7 +18,6 @@ from commands import fault
 from experts.onnx_files import tiny_graph
 from openmova import Mova
 from openmova.checkpoints.add_expert import named_expert, plan_addition
-from openmova.checkpoints.tiny import tiny_mova
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
 from tiny import pictures, tiny_model, tiny_tokenizer
@@ -31,12 +30,7 @@ LOOK = {"kind": "hf", "size": 28, "mean": [0.5] * 3, "std": [0.5] * 3}
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of three experts whose adapter is not that of the start."""
-    folder = tmp_path_factory.mktemp("models") / "three"
-    mova, processor = tiny_mova()
-    public.random_weights(mova.model.adapter)
-    mova.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    return public.save_tiny_mova(tmp_path_factory.mktemp("models") / "three")
 
 
 @pytest.fixture(scope="module")

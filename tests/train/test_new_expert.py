@@ -25,12 +25,7 @@ FAST = ("steps=3", "batch=2", "precision=float32", "weight_decay=0.1")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "three"
-    mova, processor = tiny_mova()
-    public.random_weights(mova.model.adapter)
-    mova.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    return public.save_tiny_mova(tmp_path_factory.mktemp("models") / "three")
 
 
 @pytest.fixture(scope="module")
