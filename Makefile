@@ -2,7 +2,7 @@
 # Both install into .venv first and skip that while pyproject.toml and constraints.txt are unchanged.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format clean
+.PHONY: help demo test check docs format clean
 
 PYTHON ?=
 EXTRAS := nano,onnx
@@ -34,6 +34,9 @@ check: .venv/installed-dev  ## lint and types only
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+docs: .venv/installed-docs  ## build the documentation site into build/site; links are checked
+	.venv/bin/mkdocs build
 
 format: .venv/installed-dev  ## apply the formatter and the safe fixes
 	.venv/bin/ruff check --fix .
@@ -73,3 +76,7 @@ endef
 	@echo 'installing openmova and its development tools into .venv (a few minutes the first time)'
 	$(call INSTALL,$(EXTRAS)$(comma)dev,$(WEIGHTS) $(COMPARED) $(EVALUATED) $(SHOWN))
 	@touch .venv/installed $@
+
+.venv/installed-docs: .venv/installed-dev
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@

