@@ -141,6 +141,8 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
     chosen: list[int] = []
     while len(guesses) < 3:
         i = rng.randrange(len(names))
+        if chosen and rng.random() < 0.6:
+            i = rng.choice(_alike(chosen[0]) or [i])
         if everyday[i] in {everyday[j] for j in chosen}:
             continue
         chance = left * (rng.betavariate(2, 1.2) if not guesses else rng.betavariate(1, 3))
@@ -163,8 +165,10 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
     exact_name = re.match(r"[^:]+: (.+?) \d+%", guesses[0])
     turns = [(ask(rng, "object"), everyday[first])]
     groups = [kind for kind, ranges in GROUPS.items() if any(first in r for r in ranges)]
+    own = (everyday[first], plural(everyday[first]))
     for _ in range(2):
         kinds = rng.choice(groups) if groups else rng.choice((None, *THINGS))
+        kinds = own if exact_name and rng.random() < 0.3 else kinds
         kinds = kinds if rng.random() < 0.75 else None
         # "Which bird is it?" asks for more than "bird".
         is_exact = kinds is not None and kinds[0] == everyday[first]
@@ -188,6 +192,12 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
         turns.append((phrase, exact_name[1]))
     rng.shuffle(turns)
     return "\n".join(guesses), turns[:6]
+
+
+def _alike(one: int) -> list[int]:
+    """The smallest group that a class belongs to: what it may be mixed up with; [] for none."""
+    groups = [ranges for ranges in GROUPS.values() if any(one in r for r in ranges)]
+    return min(([i for r in ranges for i in r] for ranges in groups), key=len, default=[])
 
 
 def location_row(rng: random.Random) -> tuple[str, list[Turn]]:

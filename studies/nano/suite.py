@@ -53,7 +53,7 @@ EXPERTS = {
     "presence": {"location"},
     "count": {"location"},
     "where": {"location"},
-    "cell": {"layout", "text"},
+    "cell": {"text"},
     "part": {"layout", "text"},
     "sign": {"location", "text"},
     "neighbour": {"location", "object"},
