@@ -140,6 +140,13 @@ def read_rows(data: Path) -> Rows:
         place = (rng.choice(("photos", "places")), None)
         row = Row(source="neighbour", place=place, words=both, turns=tuple(turns))
         answering["neighbour"].append(row)
+    rng = random.Random("values")
+    answering["values"] = []
+    for _ in range(MADE_UP):
+        both, turns = said.chart_row(rng)
+        row = Row(source="values", place=("charts", None), words=both, turns=tuple(turns))
+        answering["values"].append(row)
+        routing["charts"] += [(question, letters(("text", "chart"))) for question, _ in turns[:1]]
     rng = random.Random("unknown")
     answering["unknown"] = []
     for _ in range(MADE_UP // 4):

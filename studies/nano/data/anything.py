@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 
-_WRITTEN = (
+NOUNS = (
     "mirror", "product", "disk", "company", "book", "author", "gallery", "model", "menu", "version", "package", "update", "invoice", "customer", "room", "ticket", "train", "flight", "mean", "median", "variety", "sample", "publisher", "chapter", "file", "folder", "user", "language", "country", "city", "street",
     "address", "phone number", "email address", "web address", "password", "server", "network", "device", "printer", "font", "colour", "page", "paragraph", "variable", "function", "parameter", "setting", "option", "value", "variance", "test", "coefficient", "group", "category", "brand", "price", "amount", "total", "tax",
     "discount", "order", "date", "time", "year", "month", "day", "weight", "height", "temperature", "distance", "speed", "species", "event", "museum", "hotel", "restaurant", "dish", "drink", "bank", "account", "payment", "contract", "course", "teacher", "student", "school", "team", "player", "game", "song", "film",
@@ -35,7 +35,7 @@ _UNKNOWN = (
 
 def written_question(rng: random.Random) -> str:
     """Asks for something that is written, on whatever page or screen; takes `text`."""
-    a, b = rng.sample(_WRITTEN, 2)
+    a, b = rng.sample(NOUNS, 2)
     asked = rng.choice(_READ).format(
         a=a, b=b, done=rng.choice(_DONE), which=rng.choice(_WHICH), n=rng.randint(1, 20)
     )
