@@ -317,12 +317,17 @@ def measure_charts(folder: Path) -> None:
         (chart,) = expert.read(*inputs)
         seconds.append(time.process_time() - start)
         told = Counter(charts=1, said=int(chart is not None))
+        keys = (truth["type"],)
         if truth["type"] in KIND_OF:
+            keys = (truth["library"], truth["type"], "all bars and lines")
+        if truth["type"] == "pie":
+            (values,) = truth["values"]
+            shares = [100 * value / sum(values) for value in values]
+            truth |= {"values": [shares], "range": (0, 100)}
+        if truth["type"] != "scatter":
             told += judged(chart, truth)
-            for key in (truth["library"], truth["type"], "all bars and lines"):
-                counts.setdefault(key, Counter()).update(told)
-        else:
-            counts.setdefault(truth["type"], Counter()).update(told)
+        for key in keys:
+            counts.setdefault(key, Counter()).update(told)
     for key, told in counts.items():
         values, labels = max(told["values"], 1), max(told["labels"], 1)
         print(
