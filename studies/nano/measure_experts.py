@@ -317,7 +317,7 @@ def measure_charts(folder: Path) -> None:
         (chart,) = expert.read(*inputs)
         seconds.append(time.process_time() - start)
         told = Counter(charts=1, said=int(chart is not None))
-        keys = (truth["type"],)
+        keys: tuple[str, ...] = (truth["type"],)
         if truth["type"] in KIND_OF:
             keys = (truth["library"], truth["type"], "all bars and lines")
         if truth["type"] == "pie":

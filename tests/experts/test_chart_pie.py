@@ -81,25 +81,26 @@ def test_names_stand_beside_the_slices() -> None:
     lines = [line("Oil", 0.25, 95), line("Gas", 0.65, 100), line("Sun", 0.9, 100)]
     told = read_pie(pie(), found(), lines, FakeReader())
     assert told is not None
-    names, values = told
-    assert names == ("Oil", "Gas", "Sun")
-    assert values == pytest.approx(SHARES, abs=1)
+    assert told.labels == ["Oil", "Gas", "Sun"]
+    assert told.values == pytest.approx(SHARES, abs=1)
+    assert told.span == 100
 
 
 def test_what_is_written_in_per_cent_goes_before_what_was_measured() -> None:
     lines = [line("Oil 50.4%", 0.25, 50), line("Gas (29,8 %)", 0.65, 50), line("Sun", 0.9, 100)]
     told = read_pie(pie(), found(), lines, FakeReader())
     assert told is not None
-    assert told[0] == ("Oil", "Gas", "Sun")
-    assert told[1] == pytest.approx((50.4, 29.8, 20), abs=1)
-    assert told[1][:2] == (50.4, 29.8)
+    assert told.labels == ["Oil", "Gas", "Sun"]
+    assert told.values == pytest.approx([50.4, 29.8, 20], abs=1)
+    assert told.values[:2] == [50.4, 29.8] and told.span == 10
 
 
-def test_numbers_in_the_slices_are_no_names_and_the_legend_is_read() -> None:
-    lines = [line("58", 0.25, 50), line("45", 0.65, 50), line("36", 0.9, 50)]
+def test_numbers_in_the_slices_are_their_values_and_the_legend_has_the_names() -> None:
+    lines = [line("580", 0.25, 50), line("345.25", 0.65, 50), line("236", 0.9, 50)]
     legend = {0: "Oil", 1: "Gas", 2: "Sun"}
     told = read_pie(pie(), found(), lines, FakeReader(legend))
-    assert told is not None and told[0] == ("Oil", "Gas", "Sun")
+    assert told is not None and told.labels == ["Oil", "Gas", "Sun"]
+    assert told.values == [580, 345.25, 236] and told.span == 1
 
 
 def test_a_pie_without_names_is_not_told() -> None:

@@ -127,7 +127,9 @@ class ChartExpert(FileExpert):
         lines = [line for row in self.reader.lines(view) for line in row]
         if pie is not None:
             told = read_pie(picture, pie, lines, self)
-            return None if told is None else Chart(told[0], (), (told[1],), 100.0)
+            if told is None:
+                return None
+            return Chart(tuple(told.labels), (), (tuple(told.values),), told.span)
         return read_chart(picture, lines, marks, self.recognise)
 
     def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from openmova.experts.chart_axis import number
 from openmova.experts.chart_ink import specks
 from openmova.experts.text import Line
 from openmova.experts.text_lines import Box, components
@@ -80,7 +81,12 @@ class Reader(Protocol):
         """The text beside a sample of each colour float [3], by the colour's number."""
 
 
-Told = tuple[tuple[str, ...], tuple[float, ...]]
+class Told(NamedTuple):
+    """What a pie says; span: of an axis on which its values would have as many digits."""
+
+    labels: list[str]
+    values: list[float]
+    span: float
 
 
 def find_pie(picture: Tensor) -> Pie | None:
@@ -111,10 +117,10 @@ def find_pie(picture: Tensor) -> Pie | None:
 
 
 def read_pie(picture: Tensor, pie: Pie, lines: Sequence[Line], reader: Reader) -> Told | None:
-    """Labels and per cent of the slices, in their order; None where hardly one has a label.
+    """Labels and values of the slices, in their order; None where hardly one has a label.
 
-    A slice's label stands beside it or in it, or in a legend. What is written in per cent goes
-    before what was measured.
+    A slice's label stands beside it or in it, or in a legend. Values are per cent as measured; what
+    is written goes before that, in per cent, or numbers if each slice has one.
     """
     named = _beside(pie, lines)
     if len(named) < len(pie.slices):
@@ -125,14 +131,28 @@ def read_pie(picture: Tensor, pie: Pie, lines: Sequence[Line], reader: Reader) -
         named = _beside(pie, lines)
     if len(named) < 0.8 * len(pie.slices):
         named = reader.legend(picture, lines, [one.colour for one in pie.slices])
-    written: dict[int, float] = {}
-    for line in lines:
-        number, place = PERCENT.search(line.text), _place(pie, line.box)
-        if number and place is not None:
-            written.setdefault(place, float(number[1].replace(",", ".")))
+    written = _written(
+        pie, [(line, match[1]) for line in lines if (match := PERCENT.search(line.text))]
+    )
+    inside = [line for line in lines if _away(pie, line.box) < EDGE]
+    plain = _written(pie, [(line, line.text) for line in inside])
+    if len(plain) == len(pie.slices):
+        written = plain
     kept = [i for i in range(len(pie.slices)) if i in named]
-    values = [written.get(i, 100 * pie.slices[i].share) for i in kept]
-    return (tuple(named[i] for i in kept), tuple(values)) if len(kept) > 1 else None
+    values = [written[i][0] if i in written else 100 * pie.slices[i].share for i in kept]
+    digits = max((digits for _, digits in written.values()), default=0)
+    return Told([named[i] for i in kept], values, 10.0 ** (2 - digits)) if len(kept) > 1 else None
+
+
+def _written(pie: Pie, texts: Sequence[tuple[Line, str]]) -> dict[int, tuple[float, int]]:
+    """The number that stands at each slice, and its digits behind the point."""
+    found: dict[int, tuple[float, int]] = {}
+    for line, text in texts:
+        value, place = number(text.strip()), _place(pie, line.box)
+        if value is not None and place is not None:
+            decimals = re.search(r"[.,](\d{1,2})$", text.strip())
+            found.setdefault(place, (value, len(decimals[1]) if decimals else 0))
+    return found
 
 
 def _beside(pie: Pie, lines: Sequence[Line]) -> dict[int, str]:
