@@ -189,8 +189,6 @@ class Engine:
         self._condition = Condition()
         self._closing = False
         self._last_seconds = 1.0
-        end = mova.model.generation_config.eos_token_id
-        self.end = frozenset([end] if isinstance(end, int) else end or ())
         self._thread = Thread(target=self._work, name="openmova-engine", daemon=True)
         self._thread.start()
 
@@ -285,8 +283,7 @@ class Engine:
         tickets: list[Ticket] = []
         try:
             for number, question in enumerate(questions):
-                deliver = partial(_put, events, number)
-                tickets.append(self.submit(question, deliver))
+                tickets.append(self.submit(question, partial(_put, events, number)))
             missing = sum(question.answers for question in questions)
             while missing:
                 number, event = events.get()
@@ -410,7 +407,7 @@ class Engine:
     def _text_stream(self, ticket: Ticket, number: int) -> TextStream:
         question = ticket.question
         ending = StopRules(
-            tokens=self.end,
+            tokens=self.mova.end,
             stops=question.stops,
             max_new_tokens=question.limits.max_new_tokens,
             deadline=ticket.deadline,
