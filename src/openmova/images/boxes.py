@@ -76,18 +76,6 @@ def polygons_in(text: str, size: Size, frame: Frame = "pad") -> tuple[Polygon, .
     return tuple(polygons)
 
 
-def box_text(box: Box, size: Size, frame: Frame = "pad", decimals: int = 2) -> str:
-    """A box as LLaVA-1.5 writes it: to ask about a region, or for training data."""
-    width, height, left, top = _placed(size, frame)
-    numbers = (
-        (box.x1 + left) / width,
-        (box.y1 + top) / height,
-        (box.x2 + left) / width,
-        (box.y2 + top) / height,
-    )
-    return f"[{', '.join(f'{number:.{decimals}f}' for number in numbers)}]"
-
-
 def box_iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes; 0 where neither has an area."""
     width = min(a.x2, b.x2) - max(a.x1, b.x1)
