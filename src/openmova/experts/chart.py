@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, permutations
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ from openmova.experts.lite import Lite2Encoder
 from openmova.experts.spec_files import FileExpert
 from openmova.experts.text import Line, TextExpert, without_mask
 from openmova.experts.text_lines import Box
-from openmova.experts.token_codes import WIDTH, WordOptions
+from openmova.experts.token_codes import WIDTH
 
 THRESHOLD = 0.3
 """Heat from which a peak is a mark."""
@@ -82,9 +82,7 @@ class ChartExpert(FileExpert):
 
     frame = "none"
 
-    def __init__(
-        self, *, reader: Mapping[str, Any] | None = None, **words: Unpack[WordOptions]
-    ) -> None:
+    def __init__(self, *, reader: Mapping[str, Any] | None = None, **words: Any) -> None:
         name, descriptions = words["name"], words["descriptions"]
         super().__init__(name=name, descriptions=descriptions, channels=words.get("width", WIDTH))
         self.reader = TextExpert(**words, **(reader or {}))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Unpack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +20,15 @@ from transformers.activations import ACT2FN
 from openmova.errors import UserError
 from openmova.experts.base import tokens_to_map
 from openmova.experts.transformer import (
-    attend,
+    Block,
+    SplitAttention,
     check_sizes,
     count_layers,
     make_mlp,
     prepend_class_token,
     resize_grid,
-    split_heads,
 )
-from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
+from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert
 
 NORM_EPS = 1e-5
 
@@ -45,33 +45,6 @@ class Embeddings(nn.Module):
     def forward(self, view: Tensor) -> Tensor:
         tokens = prepend_class_token(self.class_embedding, self.patch_embedding(view))
         return tokens + self.position_embedding.weight  # [B, 1 + n * n, C]
-
-
-class SelfAttention(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.q_proj = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        layers = (self.q_proj, self.k_proj, self.v_proj)
-        return self.out_proj(attend(*(split_heads(layer(x), self.heads) for layer in layers)))
-
-
-class Layer(nn.Module):
-    def __init__(self, width: int, heads: int, mlp: int) -> None:
-        super().__init__()
-        self.self_attn = SelfAttention(width, heads)
-        self.layer_norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = make_mlp(width, mlp, activation=ACT2FN["quick_gelu"])
-        self.layer_norm2 = nn.LayerNorm(width, eps=NORM_EPS)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.self_attn(self.layer_norm1(x))
-        return x + self.mlp(self.layer_norm2(x))
 
 
 class ClipEncoder(PictureExpert):
@@ -99,7 +72,7 @@ class ClipEncoder(PictureExpert):
         patch: int = 14,
         size: int = 672,
         select_layer: int = -2,
-        **picture: Unpack[PictureOptions],
+        **picture: Any,
     ) -> None:
         super().__init__(channels=width, view_size=size, **picture)
         check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
@@ -107,9 +80,17 @@ class ClipEncoder(PictureExpert):
         count = count_layers(self.name, layers, select_layer)
         self.embeddings = Embeddings(width, patch, self.grid)
         self.pre_layrnorm = nn.LayerNorm(width, eps=NORM_EPS)
-        self.encoder = nn.ModuleDict(
-            {"layers": nn.Sequential(*(Layer(width, heads, mlp) for _ in range(count)))}
+        norm = partial(nn.LayerNorm, width, eps=NORM_EPS)
+        blocks = (
+            Block(
+                norm,
+                SplitAttention(width, heads, ("q_proj", "k_proj", "v_proj", "out_proj")),
+                make_mlp(width, mlp, activation=ACT2FN["quick_gelu"]),
+                ("layer_norm1", "self_attn", "layer_norm2", "mlp"),
+            )
+            for _ in range(count)
         )
+        self.encoder = nn.ModuleDict({"layers": nn.Sequential(*blocks)})
         # The two names under which transformers switches checkpointing on, where it learns as base.
         self.gradient_checkpointing = False
         self._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)

@@ -11,7 +11,8 @@ C channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +21,14 @@ from torch.nn import functional as F
 from openmova.errors import UserError
 from openmova.experts.transformer import (
     LAYER_NORM_EPS,
-    PatchEmbedding,
-    ViTBlock,
+    Block,
     attend,
     check_sizes,
     make_neck,
     resize_grid,
     split_heads,
 )
-from openmova.experts.views import PictureExpert, PictureOptions
+from openmova.experts.views import PictureExpert
 
 OUT_NORM_EPS = 1e-5
 ROTARY_SPAN = 16
@@ -124,7 +124,7 @@ class CoDetrEncoder(PictureExpert):
         global_layers: Sequence[int] = (5, 11, 17, 23),
         neck: int = 256,
         output_grid: int = 37,
-        **picture: Unpack[PictureOptions],
+        **picture: Any,
     ) -> None:
         super().__init__(channels=neck, view_size=view_size, **picture)
         self.size, self.window, self.output_grid = size, window, output_grid
@@ -135,14 +135,15 @@ class CoDetrEncoder(PictureExpert):
                 f"the expert {self.name!r} has heads of {self.head_dim} channels, which must be a "
                 "multiple of 4: change its width or heads"
             )
-        self.patch_embed = PatchEmbedding(width, patch)
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + table**2, width))  # a class token's first
+        norm = partial(nn.LayerNorm, width, eps=LAYER_NORM_EPS)
         self.blocks = nn.ModuleList(
-            ViTBlock(
-                width,
+            Block(
+                norm,
                 Attention(width, heads),
                 SwiGlu(width, mlp),
-                None if layer in global_layers else window,
+                window=None if layer in global_layers else window,
             )
             for layer in range(layers)
         )
@@ -160,7 +161,8 @@ class CoDetrEncoder(PictureExpert):
         bilinearly without antialiasing.
         """
         enlarged = F.interpolate(view.float(), (self.size, self.size), mode="nearest")
-        x = self.patch_embed(enlarged.to(view.dtype)) + self.positions()
+        patches = self.patch_embed["proj"](enlarged.to(view.dtype))
+        x = patches.permute(0, 2, 3, 1) + self.positions()
         of_window = Rotary(self.window, self.head_dim, x.device)
         of_grid = Rotary(self.grid, self.head_dim, x.device)
         for block in self.blocks:

@@ -14,13 +14,13 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from openmova.experts.onnx_session import OnnxSession
-from openmova.experts.token_codes import WordExpert, WordOptions
+from openmova.experts.token_codes import WordExpert
 
 LISTED = 12
 """So many things get a line of their own in the text, the largest first."""
@@ -59,7 +59,7 @@ class DetectorExpert(WordExpert):
         *,
         path: str | None = None,
         threshold: float = 0.5,
-        **words: Unpack[WordOptions],
+        **words: Any,
     ) -> None:
         super().__init__(**words)
         self.threshold = threshold

@@ -8,7 +8,7 @@ Shapes: B batch, N tokens (class token first), C width, n the grid's side, h the
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from openmova.experts.transformer import (
     resize_view,
     split_heads,
 )
-from openmova.experts.views import PictureExpert, PictureOptions
+from openmova.experts.views import PictureExpert
 
 
 class Embeddings(nn.Module):
@@ -133,7 +133,7 @@ class Dinov2Encoder(PictureExpert):
         table: int = 37,
         view_size: int = 672,
         select_layer: int = -2,
-        **picture: Unpack[PictureOptions],
+        **picture: Any,
     ) -> None:
         super().__init__(channels=width, view_size=view_size, **picture)
         check_sizes(self.name, width=width, heads=heads, size=min(size, view_size), patch=patch)

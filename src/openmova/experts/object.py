@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.experts.lite import LAYOUT, ConvNorm, Lite2Encoder, convert_lite
-from openmova.experts.token_codes import WordExpert, WordOptions
+from openmova.experts.token_codes import WordExpert
 
 NAMES = Path(__file__).with_name("imagenet_names.txt")
 """Made by studies/nano/imagenet_names.py: a class a line, its name and its everyday word."""
@@ -45,7 +45,7 @@ class ObjectExpert(WordExpert):
         words: see WordExpert.
     """
 
-    def __init__(self, *, size: int = 260, **words: Unpack[WordOptions]) -> None:
+    def __init__(self, *, size: int = 260, **words: Any) -> None:
         super().__init__(**words)
         self.encoder = Lite2Encoder(name=self.name, descriptions=self.descriptions, size=size)
         self.head = ConvNorm(LAYOUT[-1][3], HIDDEN, 1)

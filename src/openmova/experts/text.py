@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from openmova.experts.base import crop, resize
 from openmova.experts.onnx_graph import weight
 from openmova.experts.onnx_session import OnnxSession
 from openmova.experts.text_lines import Box, cut_out, find_boxes, reading_order
-from openmova.experts.token_codes import WordExpert, WordOptions
+from openmova.experts.token_codes import WordExpert
 
 DETECTOR = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
 RECOGNISER = "package:rapidocr/models/PP-OCRv6_rec_small.onnx"
@@ -74,7 +74,7 @@ class TextExpert(WordExpert):
         size: int = 960,
         detector: str = DETECTOR,
         recogniser: str = RECOGNISER,
-        **words: Unpack[WordOptions],
+        **words: Any,
     ) -> None:
         super().__init__(**words)
         self.size = size

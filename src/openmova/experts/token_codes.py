@@ -13,7 +13,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Required, TypedDict
 
 import torch
 from tokenizers import Tokenizer
@@ -87,18 +86,6 @@ class TokenCodes(nn.Module):
             ids = torch.tensor(self.encode(f"{text}\n" if text else "")[: len(slots)])
             slots[: len(ids)] = self(ids.long().to(slots.device))
         return maps.mT.unflatten(2, grid)
-
-
-class WordOptions(TypedDict, total=False):
-    """What the spec of an expert that says in words has or may have."""
-
-    name: Required[str]
-    descriptions: Required[Sequence[str]]
-    tokenizer: Required[str]
-    width: int
-    grid: Sequence[int]
-    rows: Sequence[int] | None
-    folder: Path | None
 
 
 class WordExpert(FileExpert):

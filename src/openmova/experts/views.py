@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Required, TypedDict, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -28,17 +28,6 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 WEIGHT_BITS = 22
 """Pillow's precision of a weight; 8 bits of a pixel and a sign fit beside it in 32."""
-
-
-class PictureOptions(TypedDict, total=False):
-    """What every picture expert's spec has or may have."""
-
-    name: Required[str]
-    descriptions: Required[Sequence[str]]
-    mean: Sequence[float]
-    std: Sequence[float]
-    frame: Frame
-    resample: Resample
 
 
 class PictureExpert(Expert):

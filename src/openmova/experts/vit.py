@@ -7,7 +7,8 @@ Shapes: B batch, N tokens (class token first), C width, n the grid's side.
 
 from __future__ import annotations
 
-from typing import Unpack
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +17,13 @@ from openmova.experts.base import tokens_to_map
 from openmova.experts.transformer import (
     LAYER_NORM_EPS,
     Attention,
-    ViTBlock,
+    Block,
     check_sizes,
     make_mlp,
     prepend_class_token,
     resize_view,
 )
-from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
+from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert
 
 
 class VitEncoder(PictureExpert):
@@ -50,7 +51,7 @@ class VitEncoder(PictureExpert):
         patch: int = 16,
         size: int = 224,
         view_size: int = 672,
-        **picture: Unpack[PictureOptions],
+        **picture: Any,
     ) -> None:
         super().__init__(channels=width, view_size=view_size, **picture)
         check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
@@ -58,13 +59,11 @@ class VitEncoder(PictureExpert):
         self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + self.grid**2, width))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
+        norm = partial(nn.LayerNorm, width, eps=LAYER_NORM_EPS)
         self.blocks = nn.Sequential(
-            *(
-                ViTBlock(width, Attention(width, heads), make_mlp(width, mlp), window=None)
-                for _ in range(layers)
-            )
+            *(Block(norm, Attention(width, heads), make_mlp(width, mlp)) for _ in range(layers))
         )
-        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.norm = norm()
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, view_size, view_size] -> [B, width, n, n] of the tokens after the class token."""
