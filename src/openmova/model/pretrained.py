@@ -163,18 +163,17 @@ def _align(model: nn.Module) -> None:
 @contextmanager
 def _without_load_report() -> Iterator[None]:
     """Keep transformers' table of missing keys out of the log: what it says, our error says."""
+
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in record.getMessage()
+
     logger = logging.getLogger("transformers.modeling_utils")
-    silence = _NoLoadReport()
-    logger.addFilter(silence)
+    logger.addFilter(is_other)
     try:
         yield
     finally:
-        logger.removeFilter(silence)
-
-
-class _NoLoadReport(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "LOAD REPORT" not in record.getMessage()
+        logger.removeFilter(is_other)
 
 
 def _checkpoint_folder(source: Any, options: dict[str, Any]) -> Path:
