@@ -57,7 +57,6 @@ def load_model(
     device: default the GPU where there is one. dtype: default as the checkpoint says.
     quantization: a name of QUANTIZATIONS, for the language model. offload: idle experts lie in host
     memory. device_map: "auto", or a dict, in place of one device.
-    Raises UserError for what can't be, and for a damaged folder.
     """
     check_options(device=device, quantization=quantization, device_map=device_map)
     options: dict[str, Any] = {}

@@ -85,7 +85,7 @@ def measure(config: MovaConfig, folder: Path | None = None, *, tokens: int = 204
     """Count the parts of a model.
 
     folder: its checkpoint folder, if there is one; only needed for experts that don't say their
-    size without their files. Raises UserError if a file that such an expert needs is missing.
+    size without their files.
     """
     return count_parts(*unloaded_model(config, folder), folder, tokens=tokens)
 
@@ -131,7 +131,7 @@ def unloaded_model(
     """A model and all its experts, without memory for their weights.
 
     folder: see `measure`. An expert whose own code does not run so (an ONNX graph) is built in host
-    memory, uninitialised. Raises UserError if a file that an expert needs is missing.
+    memory, uninitialised.
     """
     with torch.device("meta"):
         model = MovaForConditionalGeneration(config, folder)

@@ -47,8 +47,7 @@ def auto_device_map(
 
     dtype: of the weights; quantization: a name of QUANTIZATIONS; offload: room for one expert is
     left on the first GPU, not for all. max_memory: bytes by GPU number and "cpu", default what is
-    free now. Raises UserError if the first GPU is too small for all but the language model's
-    layers, or, as quantised layers can't wait in host memory, the GPUs are for these.
+    free now.
     """
     memory: Mapping[int | str, int] = max_memory or get_max_memory()
     gpus = sorted(device for device in memory if isinstance(device, int))

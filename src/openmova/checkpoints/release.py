@@ -81,7 +81,6 @@ def release_conversion(
 
     dtype: of the floating tensors, default as they are. question_tokenizer: the folder of the
     tokenizer of the question's encoder, default the release's own or BERT's.
-    Raises UserError where config.json is of another model, or asks for what we can't do.
     """
     config, plan = read_release(source, tensors, dtype)
 

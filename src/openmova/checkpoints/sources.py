@@ -27,8 +27,7 @@ def find_conversion(
     """The conversion that a source asks for.
 
     kind, name: of one encoder, see `read_encoder`; dtype: of the floating tensors written, default
-    as they are; question_tokenizer: see `release_conversion`. Raises UserError for a source that is
-    damaged or of no known layout.
+    as they are; question_tokenizer: see `release_conversion`.
     """
     config = optional_json(source / "config.json")
     if config.get("model_type") == "openmova":

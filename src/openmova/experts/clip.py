@@ -55,8 +55,6 @@ class ClipEncoder(PictureExpert):
         size: side of the view in pixels; the position table has (size / patch)^2 + 1 rows.
         select_layer: the hidden state that becomes the map.
         picture: see PictureExpert.
-
-    Raises UserError if the sizes don't fit together.
     """
 
     on_meta = True
@@ -109,8 +107,7 @@ class ClipEncoder(PictureExpert):
 def resize_positions(table: Tensor, grid: int) -> Tensor:
     """A position table [1 + n * n, C] for a grid of another side: [1 + grid * grid, C].
 
-    The class token's row is kept, the others are resized. Raises UserError if the table's rows are
-    no class token and a square grid.
+    The class token's row is kept, the others are resized.
     """
     side = math.isqrt(max(len(table) - 1, 0))
     if side < 1 or side * side != len(table) - 1:

@@ -103,8 +103,6 @@ class CoDetrEncoder(PictureExpert):
         neck: channels of the map.
         output_grid: side of the map.
         picture: see PictureExpert.
-
-    Raises UserError if the sizes don't fit together.
     """
 
     on_meta = True

@@ -115,8 +115,6 @@ class Dinov2Encoder(PictureExpert):
         view_size: side of the view in pixels.
         select_layer: the hidden state that becomes the map.
         picture: see PictureExpert.
-
-    Raises UserError if the sizes don't fit together.
     """
 
     on_meta = True

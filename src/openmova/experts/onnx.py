@@ -62,7 +62,6 @@ class OnnxExpert(FileExpert):
         (height, width); None: as the graph fixes it. layout: of the output, a map [B, C, h, w] or
         tokens [B, N, C] in row-major order after any class tokens. channels: None asks the graph,
         by one run. providers: onnxruntime's, in order of preference.
-        Raises UserError if onnxruntime or the file is missing, or the graph is not of this kind.
         """
         if layout not in ("NCHW", "tokens") or channel_order not in ("RGB", "BGR"):
             raise UserError(

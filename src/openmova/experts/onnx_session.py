@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 class OnnxSession:
     """Runs a graph up to the tensors asked for; without any, up to its own outputs.
 
-    path, folder: of the file, as in a spec (openmova.experts.spec_files). Raises UserError if
-    onnxruntime or the file is missing, the graph has no such tensor, or it can't be run.
+    path, folder: of the file, as in a spec (openmova.experts.spec_files).
     """
 
     def __init__(

@@ -66,8 +66,6 @@ class Pix2StructEncoder(Expert):
         fill: colour that "pad" fills the square with.
         frame: "pad" centres the picture on a square; "none" leaves it as it is, and then a map of
             a picture that isn't square is not laid out as the picture is (nor is the release's).
-
-    Raises UserError if max_patches is no square number or the frame no choice.
     """
 
     on_meta = True

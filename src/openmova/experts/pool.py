@@ -67,10 +67,7 @@ class ExpertPool(nn.Module):
         return [self.names[int(j)] for j in self._modules]
 
     def get(self, j: int) -> Expert:
-        """Expert j, built and loaded on first use.
-
-        Raises UserError if the folder lacks its weights, or holds others.
-        """
+        """Expert j, built and loaded on first use."""
         built = self._modules.get(str(j))
         if not isinstance(built, Expert):
             built = self._build(j)

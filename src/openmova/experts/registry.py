@@ -69,7 +69,6 @@ def build_expert(
 
     folder: the checkpoint folder, where relative paths in the spec start.
     frozen: no gradients and always in evaluation mode; False for a base that is trained.
-    Raises UserError for an unknown kind, or a keyword that is missing or unknown.
     """
     keywords = dict(spec)
     kind = keywords.pop("kind", None)

@@ -66,8 +66,6 @@ class SamEncoder(PictureExpert):
         neck: channels of the map after the neck.
         downsample: channels of Vary's last convolution, which halves the map; None for SAM.
         picture: see PictureExpert.
-
-    Raises UserError if the sizes don't fit together.
     """
 
     on_meta = True

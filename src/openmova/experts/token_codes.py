@@ -49,10 +49,7 @@ class TokenCodes(nn.Module):
 
     @torch.no_grad()
     def fit(self, embedding: Tensor) -> None:
-        """Make the codes of a language model's input embedding [V or more, D], D at least W.
-
-        Raises UserError if it has fewer rows than the tokenizer has tokens.
-        """
+        """Make the codes of a language model's input embedding [V or more, D], D at least W."""
         if len(embedding) < len(self.table):
             raise UserError(
                 f"the embedding has {len(embedding)} rows, the tokenizer {len(self.table)} tokens: "

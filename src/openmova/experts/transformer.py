@@ -190,7 +190,7 @@ def count_layers(name: str, layers: int, select_layer: int) -> int:
     """How many of an encoder's layers its map needs.
 
     select_layer: the map's index in the list of hidden states, where 0 is the first layer's input
-    and -1 the last layer's output. Raises UserError if it isn't there.
+    and -1 the last layer's output.
     """
     if not -layers - 1 <= select_layer <= layers:
         raise UserError(

@@ -34,8 +34,6 @@ class VitEncoder(PictureExpert):
         size: the side that it looks at; the view is resized to it.
         view_size: side of the view in pixels.
         picture: see PictureExpert.
-
-    Raises UserError if the sizes don't fit together.
     """
 
     on_meta = True

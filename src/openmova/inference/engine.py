@@ -242,10 +242,7 @@ class Engine:
                 self._queue.remove(ticket)
 
     def events(self, question: Question) -> Generator[Event, None, None]:
-        """Hand in a question and yield its events; closing the iterator stops the model.
-
-        Raises UserError, Unavailable, and what went wrong in the model.
-        """
+        """Hand in a question and yield its events; closing the iterator stops the model."""
         for _, event in self._events([question]):
             yield event
 

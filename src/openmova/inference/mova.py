@@ -36,11 +36,7 @@ from openmova.routing.selection import Experts, ExpertSelection
 
 
 class Mova:
-    """A model and its processor, ready to be asked.
-
-    Raises UserError wherever the picture, the question, an expert's name or the model does not
-    do.
-    """
+    """A model and its processor, ready to be asked."""
 
     def __init__(self, model: MovaForConditionalGeneration, processor: MovaProcessor) -> None:
         self.model = model.eval()
@@ -188,8 +184,7 @@ class Mova:
     ) -> BatchFeature:
         """The model's inputs for a batch of conversations, on its device: one processor call.
 
-        Of the visual ones a row is a picture, in order. Raises UserError if the prompts leave no
-        room for the answers.
+        Of the visual ones a row is a picture, in order.
         """
         processor = self.processor
         inputs = processor(

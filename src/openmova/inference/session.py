@@ -87,10 +87,7 @@ class Session:
         return shown[-1] if shown else None
 
     def instruct(self, system: str | None) -> None:
-        """A new conversation about the same picture, in front of which the model is told this.
-
-        Raises UserError for a text that does not do.
-        """
+        """A new conversation about the same picture, in front of which the model is told this."""
         told = check_system(system or "")
         self._system = [system_turn(told)] if told else []
         self.reset()
@@ -117,10 +114,7 @@ class Session:
         return [(turn["role"], turn["content"][-1]["text"]) for turn in said]
 
     def ask(self, question: str) -> list[Message]:
-        """The conversation up to the next question; nothing is kept of it yet.
-
-        Raises UserError for a question that does not do.
-        """
+        """The conversation up to the next question; nothing is kept of it yet."""
         turn = user_turn(check_question(question), self._new)
         return [*(self.messages or self._system), turn]
 

@@ -101,10 +101,7 @@ class TextStream:
             self.finish = "length"
 
     def text(self) -> str:
-        """What is written, up to the first stop string, without white space at its ends.
-
-        Raises UserError where the schema could not be followed.
-        """
+        """What is written, up to the first stop string, without white space at its ends."""
         if self._error is not None:
             raise self._error
         text = self._raw()

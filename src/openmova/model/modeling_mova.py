@@ -105,10 +105,7 @@ class MovaModel(MovaVision):
         self.language_model.set_input_embeddings(value)
 
     def add_router_lora(self, lora: RouterLoraConfig) -> None:
-        """Give the routing pass matrices of its own, which change nothing yet.
-
-        Raises UserError if a target names no layer.
-        """
+        """Give the routing pass matrices of its own, which change nothing yet."""
         made = RouterLora(self.language_model, lora)
         self.router_lora = made.to(self.adapter.position)  # its device and dtype
         self.config.routing = replace(self.config.routing, lora=lora)

@@ -76,10 +76,7 @@ class MovaPreTrainedModel(PreTrainedModel):
     def from_pretrained(
         cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any
     ) -> Self | tuple[Self, dict[str, Any]]:
-        """Load a checkpoint folder, or a repository of the hub; experts are read when chosen.
-
-        Raises UserError that names missing or unexpected keys and tensors of other shapes.
-        """
+        """Load a checkpoint folder, or a repository of the hub; experts are read when chosen."""
         folder = _checkpoint_folder(pretrained_model_name_or_path, kwargs)
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
@@ -163,7 +160,6 @@ def _align(model: nn.Module) -> None:
 @contextmanager
 def _without_load_report() -> Iterator[None]:
     """Keep transformers' table of missing keys out of the log: what it says, our error says."""
-
 
     def is_other(record: logging.LogRecord) -> bool:
         return "LOAD REPORT" not in record.getMessage()

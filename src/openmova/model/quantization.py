@@ -73,7 +73,7 @@ def find_quantization(name: str) -> Quantization:
 def quantization_config(name: str, dtype: torch.dtype) -> BitsAndBytesConfig | TorchAoConfig:
     """What MovaForConditionalGeneration.from_pretrained takes as its quantization_config.
 
-    dtype: that the model computes in. Raises UserError as `find_quantization` does.
+    dtype: that the model computes in.
     """
     from transformers import BitsAndBytesConfig, TorchAoConfig
 

@@ -45,7 +45,7 @@ class RouterLora(nn.Module):
     """The matrices of every targeted layer, by the layer's name in the language model.
 
     It is a module of its own, so that the language model's layers and the names of its weights are
-    those of a model without. Raises UserError if a target names no layer.
+    those of a model without.
     """
 
     def __init__(self, language_model: nn.Module, config: RouterLoraConfig) -> None:

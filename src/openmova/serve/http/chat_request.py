@@ -80,10 +80,7 @@ def make_question(
 
 
 def image_sources(turns: Sequence[Turn], upload: bytes | None) -> list[list[str | bytes]]:
-    """The URLs of each message's pictures; what was uploaded goes with the first of the user.
-
-    Raises BadRequest.
-    """
+    """The URLs of each message's pictures; what was uploaded goes with the first of the user."""
     if turns[-1].role != "user":
         raise BadRequest(f"the last message is of the {turns[-1].role}: {ALTERNATE}", "messages")
     sources: list[list[str | bytes]] = [

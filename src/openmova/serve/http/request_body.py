@@ -17,10 +17,7 @@ TEXT_FIELD, IMAGE_FIELD = "request", "image"
 
 
 async def read_body(request: Request, max_bytes: int) -> tuple[ChatRequest, bytes | None]:
-    """The chat request, and the picture that came as a file beside it.
-
-    Raises BadRequest, HTTPException 413, TimeoutError, or ClientDisconnect.
-    """
+    """The chat request, and the picture that came as a file beside it."""
     size = 0
 
     async def receive() -> Message:
