@@ -104,16 +104,12 @@ class ChartExpert(FileExpert):
 
     def forward(self, view: Tensor) -> Tensor:
         """uint8 [B, 4, S, S] -> [B, width, *grid]: token codes of the chart's data."""
-        return self.reader.write([self.text(self.look(p)) for p in view]).to(view.device)
+        return self.reader.write(self.texts(view)).to(view.device)
 
-    def read(self, images: Tensor, sizes: Tensor) -> list[Chart | None]:
-        """The data of each picture, for uint8 [B, 3, H, W] and integer [B, 2]."""
-        return [self.look(picture) for picture in self.view(images, sizes)]
-
-    @staticmethod
-    def text(chart: Chart | None) -> str:
-        """In words; none for what is no chart."""
-        return "" if chart is None else chart.text
+    def texts(self, view: Tensor) -> list[str]:
+        """Of uint8 [B, 4, S, S]; empty for what is no chart."""
+        charts = map(self.look, view)
+        return ["" if chart is None else chart.text for chart in charts]
 
     def look(self, view: Tensor) -> Chart | None:
         """The data in one view uint8 [4, S, S]; the texts are read only where marks are."""

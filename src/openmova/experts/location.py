@@ -52,9 +52,6 @@ class LocationExpert(DetectorExpert):
         rows, columns = ((picture[3] > 0).any(axis).nonzero()[:, 0] for axis in (1, 0))
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
-    def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
-        return box * (max(size) / SIDE) - self._corner(size)
-
     @staticmethod
     def _corner(size: tuple[int, int]) -> Tensor:
         """Where the upper left corner of a picture is in its square, twice."""

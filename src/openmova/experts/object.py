@@ -59,10 +59,6 @@ class ObjectExpert(WordExpert):
         """Of float [B, 3, size, size]."""
         return [self.text(row) for row in self.chances(self.encoder.features(view))]
 
-    def classify(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """Probabilities of the classes [B, K], for uint8 [B, 3, H, W] and integer [B, 2]."""
-        return self.chances(self.encoder.features(self.view(images, sizes)))
-
     @staticmethod
     def text(chances: Tensor) -> str:
         """In words, of probabilities [K]: the likeliest everyday words, then their exact names."""

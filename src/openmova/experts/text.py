@@ -112,16 +112,6 @@ class TextExpert(WordExpert):
         """Of uint8 [B, 4, S, S], in reading order."""
         return [self.text(self.lines(picture)) for picture in view]
 
-    def read(self, images: Tensor, sizes: Tensor) -> list[list[list[Line]]]:
-        """The rows of lines of each picture that `view` takes, in reading order; boxes in its
-        pixels."""
-        pages = []
-        for view, size in zip(self.view(images, sizes), sizes.tolist(), strict=True):
-            scale = 1 / self._scale(size)
-            rows = self.lines(view)
-            pages.append([[line._replace(box=line.box.scaled(scale)) for line in r] for r in rows])
-        return pages
-
     @staticmethod
     def text(rows: Sequence[Sequence[Line]]) -> str:
         """Rows of lines as one text; pieces of a row that stand apart are cells of a table."""
