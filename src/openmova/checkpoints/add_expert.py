@@ -4,8 +4,6 @@ the adapter an extractor and a column of each gate, which begin as those of a fr
 All other tensors are copied as they are, so a routing without the new expert gives the same bits.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Mapping

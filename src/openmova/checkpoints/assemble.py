@@ -4,8 +4,6 @@ published, and a fresh adapter that is still to be trained (paper, section 3.1).
 Parts are streamed tensor by tensor into the new folder; only the adapter is built.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace

@@ -5,8 +5,6 @@ stopped, by whatever, leaves no folder; it starts again. The memory needed is th
 tensor.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping

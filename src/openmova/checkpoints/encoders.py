@@ -3,8 +3,6 @@
 What a checkpoint holds beside its vision encoder (text tower, decoder, heads) is left out.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

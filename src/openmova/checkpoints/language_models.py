@@ -4,8 +4,6 @@ Transformers loads it, which also renames and joins what the class has otherwise
 the checkpoint's files, mapped.
 """
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 Every choice is checked before anything is read, so that an impossible one costs no time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ values for a stated number of tokens; what a forward pass needs besides (activat
 so a tenth of a memory is left free for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

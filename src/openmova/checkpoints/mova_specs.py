@@ -4,8 +4,6 @@ Encoders: paper, table 12; views and layers as the released code has them. The d
 those of the released routing prompt, which never name a model.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 CLIP: dict[str, Any] = {

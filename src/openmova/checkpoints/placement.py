@@ -4,8 +4,6 @@ Encoders, adapter, text encoder and embeddings always share the first GPU, where
 too; only the language model's layers go further.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

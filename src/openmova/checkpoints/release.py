@@ -7,8 +7,6 @@ it. Every key is taken, or dropped for a reason; any other is an error (behaviou
 5 and 8).
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -3,8 +3,6 @@
 Of a recipe for `assemble`, the sizes of the paper's parts are known without a download.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

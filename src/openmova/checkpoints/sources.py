@@ -1,7 +1,5 @@
 """Which conversion a source asks for: of the released MoVA, or of a part to build one of."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from openmova.checkpoints.conversion import Conversion

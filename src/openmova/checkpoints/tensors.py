@@ -4,8 +4,6 @@ Files are mapped, not loaded: safetensors by its own library, PyTorch's (.bin, .
 `torch.load` with weights_only, which builds tensors and plain containers and runs nothing else.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import zipfile

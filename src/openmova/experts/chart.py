@@ -8,8 +8,6 @@ legend goes to the marks that have the colour beside it. Pies are told in per ce
 Shapes: B batch, S side of the reader's view, K kinds of marks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, permutations
 from pathlib import Path

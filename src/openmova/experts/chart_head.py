@@ -4,8 +4,6 @@ CenterNet's (arXiv 1904.07850): a map of heat for each kind of mark, whose peaks
 the offset from a cell's middle. Shapes: B batch, C features, K kinds, h w the map.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

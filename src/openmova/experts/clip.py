@@ -6,8 +6,6 @@ selected hidden state, and the last norm, are not built.
 Shapes: B batch, N tokens (class token first), C width, n the grid's side.
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Any

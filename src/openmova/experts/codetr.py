@@ -8,8 +8,6 @@ Shapes: B batch, b pictures or windows, h w a grid of patches, N = h * w, n head
 C channels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Any

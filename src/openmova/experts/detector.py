@@ -8,8 +8,6 @@ score per class, and per side of the box a distribution over distances, whose me
 Shapes: B batch, K classes, h w a grid, P = h * w its places, N boxes.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -6,8 +6,6 @@ last norm and the mask token are not built.
 Shapes: B batch, N tokens (class token first), C width, n the grid's side, h the MLP's width.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -6,8 +6,6 @@ The spec holds the whole config, so a checkpoint needs nothing beside it:
 No code of a model's repository is ever run.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -3,8 +3,6 @@
 800 x 608 px, RGB; four grids, of which the last has stride 64.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

@@ -6,8 +6,6 @@ Batch norm and ReLU6, no squeeze-excite. `convert_lite` renames the weights that
 Shapes: B batch, C channels, h w the map.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

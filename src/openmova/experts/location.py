@@ -3,8 +3,6 @@
 The file is made by studies/nano/convert_nanodet.py: 80 classes, 416 px, BGR.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

@@ -6,8 +6,6 @@ the exact one, as in "dog 93%: beagle 71%, basset 12%".
 Shapes: B batch, K classes, h w the encoder's map.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path

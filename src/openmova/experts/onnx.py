@@ -7,8 +7,6 @@ The tensor may lie inside the graph, which is then cut off after it. The weights
 file: a relative path means a file of the checkpoint folder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import isqrt
 from pathlib import Path

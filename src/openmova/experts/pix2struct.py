@@ -8,8 +8,6 @@ names are those of transformers' Pix2StructVisionModel.
 Shapes: B batch, P rows of patches, n heads, D head width, C channels.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial

@@ -7,8 +7,6 @@ lies in host memory, so that the device holds one expert at a time.
 Shapes: B batch, C channels, h w a map.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext

@@ -5,8 +5,6 @@ A spec is a plain dict, as it stands in config.json:
 Packages add kinds through the entry-point group `openmova.experts` (docs/experts.md).
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping
 from importlib.metadata import entry_points

@@ -4,8 +4,6 @@
 imported, so the packages that it would import need not be there.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from importlib.util import find_spec

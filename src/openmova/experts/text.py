@@ -7,8 +7,6 @@ text in reading order (openmova.experts.token_codes), not by their place.
 Shapes: B batch, S side of the view, L lines of one batch of the recogniser, T steps of a line.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path

@@ -8,8 +8,6 @@ A text lies in reading order and ends with a line break: row by row over the cel
 Shapes: V vocabulary, W width of a code, B batch, h w the map.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ Shapes: B batch, N tokens, C width, n heads, D head width, h w the grid of patch
 window.
 """
 
-from __future__ import annotations
-
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence

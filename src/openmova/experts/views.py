@@ -7,8 +7,6 @@ Pix2Struct takes patches of a standardised picture instead, in floats.
 Shapes: B batch, H W the padded pictures, h w one picture, P patches, p the side of a patch.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, get_args

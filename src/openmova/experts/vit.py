@@ -5,8 +5,6 @@ Parameters have timm's names, as in BiomedCLIP's checkpoint without "visual.trun
 Shapes: B batch, N tokens (class token first), C width, n the grid's side.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

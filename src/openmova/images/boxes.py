@@ -12,8 +12,6 @@ difference, rounded down, in front (behaviour 1.2). Frame "image" means fraction
 own width and height. Brackets with anything else in them are just text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Everything that can be wrong with a picture is told here, before any model sees 
 are plain libraries are opened (no PostScript, no external programs, no network).
 """
 
-from __future__ import annotations
-
 import os
 import re
 import warnings

@@ -7,8 +7,6 @@ Shapes: b pictures that chose an expert, N = H * W cells of the base map's grid,
 adapter, c channels of the expert.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial

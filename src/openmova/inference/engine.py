@@ -6,8 +6,6 @@ Then every answer gets a token, and the thread looks again at what waits. Caller
 everything by events, from that thread.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections import deque

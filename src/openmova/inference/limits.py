@@ -1,7 +1,5 @@
 """What may be asked, and how long an answer may become."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from openmova.errors import UserError

@@ -6,8 +6,6 @@ What an image token is, no id tells: only prompts of the same picture may be com
 Shapes: B rows, T places, t tokens of one prompt, L layers, H heads, d width of a head.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile

@@ -1,7 +1,5 @@
 """An answer while it is written: its tokens, the text that is certain so far, and why it ended."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

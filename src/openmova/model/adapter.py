@@ -9,8 +9,6 @@ H x W the base map's grid, N = H*W, h x w the grid of tokens given to the langua
 D the question feature's width.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

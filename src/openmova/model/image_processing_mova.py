@@ -1,7 +1,5 @@
 """MovaImageProcessor: pictures to one raw uint8 tensor; each encoder makes its own view from it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

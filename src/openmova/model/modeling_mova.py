@@ -8,8 +8,6 @@ Shapes: B batch, T tokens of the text, E experts of the pool, N image tokens, D 
 language model, V vocabulary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -4,8 +4,6 @@ The language model, the base, the adapter and the gate's text encoder are transf
 each expert has a file of its own, which the pool reads when the expert is first chosen.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -7,8 +7,6 @@ numbers of image tokens and the pool, is saved with it.
 Shapes: B batch, T tokens.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from itertools import takewhile

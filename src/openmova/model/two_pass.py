@@ -7,8 +7,6 @@ Shapes: B batch, T tokens of a prompt, C base channels, H x W the base map, E ex
 N image tokens, D width of the language model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass

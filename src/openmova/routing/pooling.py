@@ -1,7 +1,5 @@
 """Fewer image tokens for the routing pass (paper, section 3.1: the base features, downsampled)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -1,7 +1,5 @@
 """The ASGI app: OpenAI's chat completions around an engine."""
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator

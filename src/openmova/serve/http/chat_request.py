@@ -4,8 +4,6 @@ What `Mova.chat` does is what the server does: a system message in front, if any
 pictures or without, and answers in turn; the last word is the user's.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

@@ -4,8 +4,6 @@ Replicas share nothing, so that any of them may answer. Each loads the model by 
 given here.
 """
 
-from __future__ import annotations
-
 import logging
 import signal
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The body of a request, JSON or multipart, within limits of size and time."""
 
-from __future__ import annotations
-
 import asyncio
 
 from starlette.datastructures import UploadFile
