@@ -54,7 +54,9 @@ class TokenCodes(nn.Module):
                 "give an expert the tokenizer of its language model"
             )
         size = len(self.table)
-        codes = principal_components(embedding[:size], len(self.step), token_frequency(size))
+        vectors = embedding[:size].detach().double().cpu()
+        centre, directions = principal_directions(vectors, len(self.step), token_frequency(size))
+        codes = ((vectors - centre) @ directions).float()
         self.step.copy_((codes.abs().amax(0) / LEVELS).clamp(min=1e-12))
         self.table.copy_((codes / self.step).round())
 
@@ -129,17 +131,9 @@ def token_frequency(size: int) -> Tensor:
     return 1 / (torch.arange(size) + 100.0)
 
 
-def principal_components(vectors: Tensor, width: int, weights: Tensor) -> Tensor:
-    """float [V, D], weights [V] -> float32 [V, width]: the directions of most variance.
-
-    A direction points to where its largest entry is positive, so the same vectors give the same.
-    """
-    centre, directions = principal_directions(vectors, width, weights)
-    return ((vectors.detach().double().cpu() - centre) @ directions).float()
-
-
 def principal_directions(vectors: Tensor, width: int, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """The weighted mean [D] and the directions [D, width] of most variance, in float64."""
+    """Of vectors [V, D] the weighted mean [D] and the directions [D, width] of most variance, in
+    float64. A direction points to where its largest entry is positive."""
     rows = vectors.detach().double().cpu()
     shares = (weights / weights.sum()).double()[:, None]
     centre = (shares * rows).sum(0)

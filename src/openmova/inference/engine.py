@@ -278,7 +278,8 @@ class Engine:
         tickets: list[Ticket] = []
         try:
             for number, question in enumerate(questions):
-                tickets.append(self.submit(question, partial(_put, events, number)))
+                deliver = partial(lambda number, event: events.put((number, event)), number)
+                tickets.append(self.submit(question, deliver))
             missing = sum(question.answers for question in questions)
             while missing:
                 number, event = events.get()
@@ -472,7 +473,3 @@ class Engine:
             timings=timings,
         )
         return Reply(row.number, answer, finish, len(text.ids), text.scores())
-
-
-def _put(events: SimpleQueue[tuple[int, Event]], number: int, event: Event) -> None:
-    events.put((number, event))

@@ -169,9 +169,6 @@ def _letter_tokens(
     return tuple(tokens)
 
 
-def _prefixes(text: str) -> set[str]:
-    return {text[:end] for end in range(1, len(text) + 1)}
-
-
 def _substrings(text: str) -> set[str]:
-    return {part for start in range(len(text)) for part in _prefixes(text[start:])}
+    ends = range(1, len(text) + 1)
+    return {text[start:end] for end in ends for start in range(end)}
