@@ -189,8 +189,7 @@ def pool() -> list[dict[str, Any]]:
 
 def map_channels(spec: dict[str, Any]) -> int:
     """The channels of the map that an encoder of the paper gives."""
-    channels: int = spec.get("downsample") or spec.get("neck") or spec["width"]
-    return channels
+    return spec.get("downsample") or spec.get("neck") or spec["width"]
 
 
 def mova_8b() -> dict[str, Any]:

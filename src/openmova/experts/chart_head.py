@@ -59,8 +59,7 @@ class ChartHead(nn.Module):
         x = F.relu(self.squeeze(x))
         for layer in self.around:
             x = x + F.relu(layer(x))
-        out: Tensor = self.out(x)
-        return out
+        return self.out(x)
 
 
 def find_marks(output: Tensor, threshold: float) -> list[Mark]:

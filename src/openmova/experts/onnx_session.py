@@ -43,8 +43,7 @@ class OnnxSession:
         which onnxruntime can't follow otherwise."""
         if self.threads != torch.get_num_threads():
             self._session = self._start()
-        outputs: list[NDArray[Any]] = self._session.run(self.outputs, {self.inputs[0].name: array})
-        return outputs
+        return self._session.run(self.outputs, {self.inputs[0].name: array})
 
     def save_file(self, folder: Path) -> None:
         """See Expert.save_files."""
@@ -53,8 +52,7 @@ class OnnxSession:
     @property
     def threads(self) -> int:
         """That a run uses, at most."""
-        threads: int = self._session.get_session_options().intra_op_num_threads
-        return threads
+        return self._session.get_session_options().intra_op_num_threads
 
     def _start(self) -> InferenceSession:
         try:

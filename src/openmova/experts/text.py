@@ -178,5 +178,4 @@ def without_mask(view: Tensor) -> Tensor:
 
 def _input(pictures: Tensor) -> NDArray[np.float32]:
     """float [N, 3, h, w] in 0..255, RGB -> what both networks take."""
-    array: NDArray[np.float32] = (pictures.flip(1) / 127.5 - 1).numpy()
-    return array
+    return (pictures.flip(1) / 127.5 - 1).numpy()

@@ -62,8 +62,7 @@ class TokenCodes(nn.Module):
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text; a line break is one too."""
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def forward(self, ids: Tensor) -> Tensor:
         """long [...] -> codes [..., W]."""

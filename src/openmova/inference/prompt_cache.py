@@ -83,5 +83,4 @@ def begin(
 
 def _blanks(attention_mask: Tensor) -> list[int]:
     """How many places of padding each row [B, T] begins with."""
-    blanks: list[int] = (attention_mask.cumsum(dim=1) == 0).sum(dim=1).tolist()
-    return blanks
+    return (attention_mask.cumsum(dim=1) == 0).sum(dim=1).tolist()

@@ -128,12 +128,10 @@ class TextStream:
         ]
 
     def _word(self, token: int) -> str:
-        text: str = self._tokenizer.decode([token])
-        return text
+        return self._tokenizer.decode([token])
 
     def _raw(self) -> str:
-        text: str = self._tokenizer.decode(self.ids, skip_special_tokens=True)
-        return text
+        return self._tokenizer.decode(self.ids, skip_special_tokens=True)
 
     def _stop_in(self, text: str) -> int | None:
         """Where the first stop string begins."""

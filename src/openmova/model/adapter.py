@@ -288,8 +288,7 @@ class MoVAdapter(nn.Module):
         """The base map [B, C, H, W] as the first tokens [B, summary, D]."""
         assert self.config.summary_grid is not None
         pooled = F.adaptive_avg_pool2d(base, self.config.summary_grid)
-        summary: Tensor = self.summary(pooled.flatten(2).mT)
-        return summary
+        return self.summary(pooled.flatten(2).mT)
 
     def _check_complete(self, expert_maps: Mapping[int, ExpertMap], routing: Tensor) -> None:
         missing = routing.clone()

@@ -295,8 +295,7 @@ class MovaProcessor(ProcessorMixin):
         routing pass."""
         tokens = self.routing_tokens if pooled else self.image_tokens
         encoded = self._encode([prompt], tokens, {"add_special_tokens": False, "padding": False})
-        ids: list[int] = encoded["input_ids"][0]
-        return ids
+        return encoded["input_ids"][0]
 
     def _encode(
         self,
@@ -328,8 +327,7 @@ class MovaProcessor(ProcessorMixin):
         """As `_encode`, by the released rule: piece by piece, padded afterwards."""
 
         def tokenize(text: str) -> list[int]:
-            ids: list[int] = self.tokenizer(text)["input_ids"]
-            return ids
+            return self.tokenizer(text)["input_ids"]
 
         image_ids = [self.image_token_id] * tokens
         rows = [
