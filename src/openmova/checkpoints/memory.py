@@ -35,7 +35,7 @@ class Part:
     """One part of a model."""
 
     name: str
-    role: str
+    part: str
     """"language model", "router LoRA", "base", "adapter", "text encoder" or "expert"."""
     parameters: int
     bytes: dict[str, int]
@@ -53,7 +53,7 @@ class Needs:
 
     @property
     def experts(self) -> list[Part]:
-        return [part for part in self.parts if part.role == "expert"]
+        return [part for part in self.parts if part.part == "expert"]
 
     def expert_bytes(self, *, offload: bool) -> int:
         """Experts on the device at once: all of them, or with offload the largest."""
@@ -62,7 +62,7 @@ class Needs:
 
     def total(self, mode: str, *, offload: bool) -> int:
         """Bytes on the device when every expert has been used."""
-        others = sum(part.bytes[mode] for part in self.parts if part.role != "expert")
+        others = sum(part.bytes[mode] for part in self.parts if part.part != "expert")
         return others + self.expert_bytes(offload=offload) + self.cache_bytes
 
     def fitting(self, memory: int, *, offload: bool = True) -> list[tuple[str, bool]]:
@@ -108,7 +108,7 @@ def count_parts(
             for mode in MODES
         }
         count = sum(tensor.numel() for tensor in tensors if isinstance(tensor, nn.Parameter))
-        return Part(name=name or role, role=role, parameters=count, bytes=sizes)
+        return Part(name=name or role, part=role, parameters=count, bytes=sizes)
 
     language = config.text_config.model_type
     parts = [part("language model", core.language_model, model.lm_head, name=language)]
