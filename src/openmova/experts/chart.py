@@ -71,12 +71,7 @@ class Chart(NamedTuple):
 
 
 class ChartExpert(FileExpert):
-    """Head and reader.
-
-    Args:
-        reader: other keywords of the text expert that reads the labels.
-        words: see WordExpert.
-    """
+    """Head and reader; reader: keywords of the text expert that reads the labels."""
 
     frame = "none"
 

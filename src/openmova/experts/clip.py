@@ -46,14 +46,7 @@ class Embeddings(nn.Module):
 
 
 class ClipEncoder(PictureExpert):
-    """CLIP's vision transformer without its head.
-
-    Args:
-        width, layers, heads, mlp, patch: of the transformer.
-        size: side of the view in pixels; the position table has (size / patch)^2 + 1 rows.
-        select_layer: the hidden state that becomes the map.
-        picture: see PictureExpert.
-    """
+    """CLIP's vision transformer, up to the hidden state `select_layer`, which is the map."""
 
     on_meta = True
     own_mean, own_std = CLIP_MEAN, CLIP_STD

@@ -93,14 +93,9 @@ class SwiGlu(nn.Module):
 class CoDetrEncoder(PictureExpert):
     """Co-DETR's backbone with a neck; the defaults are the release's.
 
-    Args:
-        size: side of the picture that the layers see, in pixels.
-        table: side of the table of positions; for a grid of other size it is resized.
-        view_size: side of the square view in pixels.
-        window: side of a window in patches; the layers of global_layers have none.
-        neck: channels of the map.
-        output_grid: side of the map.
-        picture: see PictureExpert.
+    size: side of the picture that the layers see; table: side of the table of positions, which is
+    resized for another grid; window: side of a window in patches, but of global_layers; neck:
+    channels of the map; output_grid: its side.
     """
 
     on_meta = True

@@ -41,10 +41,7 @@ class Found(NamedTuple):
 class DetectorExpert(WordExpert):
     """A frozen detector; a subclass names its classes, heads and view.
 
-    Args:
-        path: of the graph; None: the kind's usual one.
-        threshold: score from which a thing is counted.
-        words: see WordExpert.
+    path: of the graph, None: the kind's usual one; threshold: score from which a thing is counted.
     """
 
     classes: ClassVar[tuple[str, ...]]

@@ -106,13 +106,8 @@ class Layer(nn.Module):
 class Dinov2Encoder(PictureExpert):
     """DINOv2's vision transformer without its last norm.
 
-    Args:
-        width, layers, heads, patch: of the transformer; mlp: the width inside its SwiGLU.
-        size: the largest side that it looks at; a larger view is made smaller.
-        table: side of the grid that the position table is for.
-        view_size: side of the view in pixels.
-        select_layer: the hidden state that becomes the map.
-        picture: see PictureExpert.
+    mlp: the width inside its SwiGLU; size: the largest side that it looks at, a larger view is made
+    smaller; table: side of the grid that the position table is for.
     """
 
     on_meta = True

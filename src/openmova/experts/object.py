@@ -36,12 +36,7 @@ def class_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 class ObjectExpert(WordExpert):
-    """Names of what a picture shows.
-
-    Args:
-        size: side of the square view in pixels.
-        words: see WordExpert.
-    """
+    """Names of what a picture shows."""
 
     def __init__(self, *, size: int = 260, **words: Any) -> None:
         super().__init__(**words)

@@ -56,14 +56,10 @@ class GatedMlp(nn.Module):
 class Pix2StructEncoder(Expert):
     """Pix2Struct's encoder; the defaults are Pix2Struct-large's, Deplot has the base size.
 
-    Args:
-        head_dim: channels of one head.
-        positions: how many row and column numbers have a vector; 0 marks a row that is empty.
-        patch: side of a patch in pixels.
-        max_patches: rows of the view; the map reads them as a square, so it is a square number.
-        fill: colour that "pad" fills the square with.
-        frame: "pad" centres the picture on a square; "none" leaves it as it is, and then a map of
-            a picture that isn't square is not laid out as the picture is (nor is the release's).
+    positions: how many row and column numbers have a vector, 0 marks a row that is empty;
+    max_patches: rows of the view, which the map reads as a square; fill: colour that the frame
+    "pad" fills the picture's square with. With "none" a map of a picture that isn't square is not
+    laid out as the picture is (nor is the release's).
     """
 
     on_meta = True

@@ -58,12 +58,8 @@ class GlobalAttention(GridAttention):
 class SamEncoder(PictureExpert):
     """SAM's image encoder; the defaults are SAM-huge's.
 
-    Args:
-        size: side of the square view in pixels, the only one that it takes.
-        window: side of a window in patches; the layers of global_layers have none.
-        neck: channels of the map after the neck.
-        downsample: channels of Vary's last convolution, which halves the map; None for SAM.
-        picture: see PictureExpert.
+    window: side of a window in patches, but of global_layers; neck: channels of the map;
+    downsample: those of Vary's last convolution, which halves the map, None for SAM.
     """
 
     on_meta = True

@@ -56,11 +56,8 @@ class Line(NamedTuple):
 class TextExpert(WordExpert):
     """Detector, recogniser, reading order.
 
-    Args:
-        size: longest side that a picture is brought to; a small one is only enlarged to twice its
-            own.
-        detector, recogniser: paths of the two graphs.
-        words: see WordExpert.
+    size: the longest side that a picture is brought to, but it is enlarged to twice its own at
+    most; detector, recogniser: paths of the two graphs.
     """
 
     frame = "none"

@@ -85,13 +85,10 @@ class TokenCodes(nn.Module):
 
 
 class WordExpert(FileExpert):
-    """An expert whose map carries a text in token codes.
+    """An expert whose map carries a text in token codes, a token a cell; its beginning is kept.
 
-    Args:
-        tokenizer: path of the language model's tokenizer.json.
-        width: of a token's code; the language model's own loses nothing.
-        grid: of the map; a cell takes a token, and the beginning of a longer text is kept.
-        rows: which of its rows the text may fill, from the first to before the second; None: all.
+    tokenizer: path of the language model's tokenizer.json; width: of a code; rows: of the grid
+    which the text may fill, from the first to before the second, None: all.
     """
 
     def __init__(

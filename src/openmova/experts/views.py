@@ -31,11 +31,8 @@ WEIGHT_BITS = 22
 class PictureExpert(Expert):
     """An expert that looks at one square, normalised picture.
 
-    Args:
-        view_size: side of the square in pixels.
-        mean, std: of each channel, for values from 0 to 1; None: the encoder's own.
-        frame: how a picture that isn't square becomes one, see `picture_view`.
-        resample: the filter that it is resized with, "bilinear" or "bicubic".
+    mean, std: of each channel, for values from 0 to 1, None: the encoder's own; frame, resample:
+    see `picture_view`.
     """
 
     own_mean: ClassVar[Sequence[float]] = IMAGENET_MEAN

@@ -25,14 +25,7 @@ from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert
 
 
 class VitEncoder(PictureExpert):
-    """The vision transformer with its last norm and without its head.
-
-    Args:
-        width, layers, heads, mlp, patch: of the transformer.
-        size: the side that it looks at; the view is resized to it.
-        view_size: side of the view in pixels.
-        picture: see PictureExpert.
-    """
+    """The vision transformer with its last norm, without its head; views are resized to `size`."""
 
     on_meta = True
     own_mean, own_std = CLIP_MEAN, CLIP_STD
