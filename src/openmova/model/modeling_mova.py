@@ -113,13 +113,7 @@ class MovaModel(MovaVision):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        pixel_values: Tensor | None = None,
-        image_sizes: Tensor | None = None,
         routing: Tensor | None = None,
-        question_input_ids: Tensor | None = None,
-        question_attention_mask: Tensor | None = None,
-        routing_input_ids: Tensor | None = None,
-        routing_attention_mask: Tensor | None = None,
         image_tokens: Tensor | None = None,
         pooled: Tensor | None = None,
         position_ids: Tensor | None = None,
@@ -129,24 +123,20 @@ class MovaModel(MovaVision):
     ) -> MovaModelOutput:
         """Run the decoder over text and image tokens.
 
-        input_ids [B, T] with N image tokens a row; attention_mask [B, T]; pixel_values,
-        image_sizes, routing and question as in `image_tokens`, or image_tokens [B, N, D] made
-        before. Pictures may be those of the rows with image tokens alone. Of a model with a head,
-        question and routing may be left out: they are found in the prompts and by the config's
-        default_routing, with the routing prompts if these are given. pooled bool [B]: rows of the
-        routing pass, which see their picture in fewer tokens, so that their input_ids hold fewer,
-        and the router's LoRA, where there is one.
+        input_ids [B, T] with N image tokens a row; attention_mask [B, T]; VISUAL_INPUTS by their
+        names and routing as in `image_tokens`, or image_tokens [B, N, D] made before. Pictures may
+        be those of the rows with image tokens alone. Of a model with a head, question and routing
+        may be left out: they are found in the prompts and by the config's default_routing, with the
+        routing prompts if these are given. pooled bool [B]: rows of the routing pass, which see
+        their picture in fewer tokens, so that their input_ids hold fewer, and the router's LoRA,
+        where there is one.
         Raises ValueError for inputs that do not fit together.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass either input_ids or inputs_embeds")
         gates = None
-        if image_tokens is None and pixel_values is not None:
-            given = (
-                *(pixel_values, image_sizes, routing_input_ids, routing_attention_mask),
-                *(question_input_ids, question_attention_mask),
-            )
-            visual = dict(zip(VISUAL_INPUTS, given, strict=True))
+        visual = {name: kwargs.pop(name, None) for name in VISUAL_INPUTS}
+        if image_tokens is None and visual["pixel_values"] is not None:
             base_map = None
             (whole,) = self._whole
             if whole is not None and input_ids is not None:
