@@ -3,8 +3,6 @@
 The Python surface over model and processor. Shapes: B batch, T tokens.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -172,7 +170,7 @@ class Mova:
         context = self.model.encode_images(inputs, selections=[selection])
         return self._pieces(inputs, context.tokens, limits, timer)
 
-    def chat(self, system: str | None = None) -> Chat:
+    def chat(self, system: str | None = None) -> "Chat":
         """A conversation that remembers what was said. system: what the model is told before it."""
         return Chat(self, system)
 
