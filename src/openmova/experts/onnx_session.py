@@ -1,20 +1,15 @@
 """A graph of an ONNX file in onnxruntime (the extra `onnx`), with as many threads as torch has."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
 
 from openmova.errors import UserError
 from openmova.experts.spec_files import find_file, save_file
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 
 class OnnxSession:
@@ -54,7 +49,7 @@ class OnnxSession:
         """That a run uses, at most."""
         return self._session.get_session_options().intra_op_num_threads
 
-    def _start(self) -> InferenceSession:
+    def _start(self) -> Any:
         try:
             from onnxruntime import InferenceSession, SessionOptions
             from onnxruntime.capi import onnxruntime_pybind11_state as errors

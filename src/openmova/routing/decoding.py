@@ -4,22 +4,16 @@ Both look at what a token says, not at its id: one tokenizer writes " A" with on
 with two, a third has one for ", B". Shapes: B batch, V vocabulary, E experts, T generated tokens.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from openmova.routing.prompt import NO_EXPERT, PIECES, format_routing
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _SPACES = str.maketrans("Ġ▁", "  ")
 """How byte-level and SentencePiece vocabularies write a leading space."""
