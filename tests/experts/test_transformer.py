@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +13,7 @@ from openmova.errors import UserError
 from openmova.experts.clip import resize_positions
 from openmova.experts.codetr import Attention as CoDetrAttention
 from openmova.experts.codetr import Rotary
-from openmova.experts.transformer import ChannelNorm, ViTBlock, into_windows, out_of_windows
+from openmova.experts.transformer import Block, ChannelNorm, into_windows, out_of_windows
 
 from .oracles import randomise
 
@@ -48,7 +50,8 @@ def test_a_window_sees_only_itself_and_a_global_layer_everything(
     other = x.clone()
     other[0, 0, 0] = torch.randn(16)
     attention, rotary = CoDetrAttention(16, 2), Rotary(window or 8, 8, torch.device("cpu"))
-    block = ViTBlock(16, attention, torch.nn.Identity(), window)
+    norm = partial(torch.nn.LayerNorm, 16)
+    block = Block(norm, attention, torch.nn.Identity(), window=window)
     randomise(block)
     changed = (block(x, rotary) - block(other, rotary)).abs().amax(dim=-1) > 1e-6
     assert changed.sum() == reached

@@ -198,7 +198,7 @@ class TestStream:
             raise RuntimeError("out of memory")
 
         assert "empty" in fault(mova.stream, picture, "")
-        monkeypatch.setattr(mova.model, "generate", fail)
+        monkeypatch.setattr(mova.model, "forward", fail)
         with pytest.raises(RuntimeError, match="out of memory"):
             list(mova.stream(picture, QUESTIONS[0], experts="none"))
 

@@ -160,7 +160,7 @@ def test_nano_answers_nearly_as_in_full_precision(name: str, full_answers: list[
 
 def test_mistakes_are_told_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ask = partial(fault, Mova.from_pretrained, "/no/such/folder")
-    assert "did you mean 4bit?" in ask(quantization="4bits")
+    assert "did you mean 4bit" in ask(quantization="4bits")
     assert "give only one" in ask(device="cpu", device_map="auto")
     assert "give 'auto'" in ask(device_map="all")
     assert "the device 'cuda:99' cannot be used" in ask(device="cuda:99")

@@ -8,13 +8,11 @@ legend goes to the marks that have the colour beside it. Pies are told in per ce
 Shapes: B batch, S side of the reader's view, K kinds of marks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, permutations
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,7 +35,7 @@ from openmova.experts.lite import Lite2Encoder
 from openmova.experts.spec_files import FileExpert
 from openmova.experts.text import Line, TextExpert, without_mask
 from openmova.experts.text_lines import Box
-from openmova.experts.token_codes import WIDTH, WordOptions
+from openmova.experts.token_codes import WIDTH
 
 THRESHOLD = 0.3
 """Heat from which a peak is a mark."""
@@ -73,18 +71,11 @@ class Chart(NamedTuple):
 
 
 class ChartExpert(FileExpert):
-    """Head and reader.
-
-    Args:
-        reader: other keywords of the text expert that reads the labels.
-        words: see WordExpert.
-    """
+    """Head and reader; reader: keywords of the text expert that reads the labels."""
 
     frame = "none"
 
-    def __init__(
-        self, *, reader: Mapping[str, Any] | None = None, **words: Unpack[WordOptions]
-    ) -> None:
+    def __init__(self, *, reader: Mapping[str, Any] | None = None, **words: Any) -> None:
         name, descriptions = words["name"], words["descriptions"]
         super().__init__(name=name, descriptions=descriptions, channels=words.get("width", WIDTH))
         self.reader = TextExpert(**words, **(reader or {}))
@@ -106,16 +97,12 @@ class ChartExpert(FileExpert):
 
     def forward(self, view: Tensor) -> Tensor:
         """uint8 [B, 4, S, S] -> [B, width, *grid]: token codes of the chart's data."""
-        return self.reader.write([self.text(self.look(p)) for p in view]).to(view.device)
+        return self.reader.write(self.texts(view)).to(view.device)
 
-    def read(self, images: Tensor, sizes: Tensor) -> list[Chart | None]:
-        """The data of each picture, for uint8 [B, 3, H, W] and integer [B, 2]."""
-        return [self.look(picture) for picture in self.view(images, sizes)]
-
-    @staticmethod
-    def text(chart: Chart | None) -> str:
-        """In words; none for what is no chart."""
-        return "" if chart is None else chart.text
+    def texts(self, view: Tensor) -> list[str]:
+        """Of uint8 [B, 4, S, S]; empty for what is no chart."""
+        charts = map(self.look, view)
+        return ["" if chart is None else chart.text for chart in charts]
 
     def look(self, view: Tensor) -> Chart | None:
         """The data in one view uint8 [4, S, S]; the texts are read only where marks are."""
