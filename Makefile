@@ -29,8 +29,7 @@ demo: .venv/installed  ## ask the nano model about the example images
 test: .venv/installed-dev  ## lint, types and all tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
-	.venv/bin/pytest $(SHARED)
+	.venv/bin/mypy & types=$$!; .venv/bin/pytest $(SHARED); tests=$$?; wait $$types && exit $$tests
 
 check: .venv/installed-dev  ## lint and types only
 	.venv/bin/ruff check .
