@@ -44,7 +44,7 @@ def mova() -> Mova:
 def nano() -> Mova:
     from openmova import Mova
 
-    return Mova.from_pretrained("nano")
+    return Mova.from_pretrained("nano", device="cpu")
 
 
 @pytest.fixture(scope="session")
