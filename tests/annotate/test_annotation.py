@@ -124,13 +124,6 @@ def test_experts_that_the_data_had_are_compared_with_the_choice(tmp_path: Path) 
     assert (found["best_margin"], found["best_exact"]) == (0.0, 0.5)
 
 
-def test_rows_without_losses_are_named(tmp_path: Path) -> None:
-    folder = computed(tmp_path, shard="1/2")
-    with pytest.raises(UserError, match=r"base lacks 1 of 4 rows, among them 3 \('d'\)"):
-        folder.merge(SAMPLES)
-    assert not folder.table.exists()
-
-
 def test_other_settings_are_refused_and_shown(tmp_path: Path) -> None:
     folder = computed(tmp_path)
     assert folder.settings() == SETTINGS
