@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from openmova.errors import UserError
+from openmova.runtime.files import new_folder
 from openmova.train.run_folder import RunFolder
 
 
@@ -79,11 +80,11 @@ def test_final_is_there_when_it_is_whole(tmp_path: Path) -> None:
     with (
         pytest.raises(UserError, match="is full: free some room"),
         folder.writing(),
-        folder.new_final() as unfinished,
+        new_folder(folder.final) as unfinished,
     ):
         (unfinished / "half").touch()
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not folder.final.exists()
-    with folder.new_final() as unfinished:
+    with new_folder(folder.final) as unfinished:
         (unfinished / "all").touch()
     assert [p.name for p in folder.final.iterdir()] == ["all"]
