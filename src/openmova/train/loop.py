@@ -52,20 +52,12 @@ Batch = dict[str, Any]
 
 def accelerator_of(recipe: TrainingRecipe) -> Accelerator:
     """The process' place among the others, and what adds up their gradients."""
-    plugin = None
-    if recipe.deepspeed is not None:
-        plugin = deepspeed_plugin(
-            recipe.deepspeed,
-            batch=recipe.batch,
-            accumulation=recipe.accumulation,
-            clip=recipe.clip,
-        )
     # A step without a sample that needs some expert leaves that expert's readers alone.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(
         cpu=not torch.accelerator.is_available(),
         gradient_accumulation_steps=recipe.accumulation,
-        deepspeed_plugin=plugin,
+        deepspeed_plugin=deepspeed_plugin(recipe),
         kwargs_handlers=[unused],
     )
 
