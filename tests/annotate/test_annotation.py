@@ -13,7 +13,7 @@ import pytest
 
 from openmova.annotate import shards
 from openmova.annotate.agreement import agreement
-from openmova.annotate.annotation import AnnotationFolder, SampleIds
+from openmova.annotate.annotation import AnnotationFolder
 from openmova.annotate.losses import Chunk
 from openmova.annotate.selection import AnnotationSettings
 from openmova.annotate.shards import Shard
@@ -91,7 +91,6 @@ def test_two_processes_on_one_shard_are_refused(tmp_path: Path) -> None:
 
 
 def test_it_holds_all_losses_the_chosen_and_the_data_with_them(tmp_path: Path) -> None:
-    assert list(SampleIds(SAMPLES)) == SampleIds(SAMPLES)[:] == IDS
     folder = computed(tmp_path)
     found = folder.merge(SAMPLES)
     assert found == {
