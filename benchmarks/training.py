@@ -156,15 +156,17 @@ def experts(arguments: argparse.Namespace) -> None:
 def trainer(arguments: argparse.Namespace) -> None:
     """Time the step of our trainer and of a bare loop, on the same samples."""
     from openmova.data.bad_samples import BadSamples
+    from openmova.runtime.yaml_config import build
     from openmova.train.dataset import TrainDataset
     from openmova.train.interrupt import Interrupt
     from openmova.train.loop import TrainingLoop, accelerator_of
     from openmova.train.preparation import prepare
     from openmova.train.progress import Progress
     from openmova.train.run_folder import RunFolder
-    from openmova.train.training_recipe import recipe_from_dict
+    from openmova.train.training_recipe import TrainingRecipe
 
-    recipe = recipe_from_dict(
+    recipe = build(
+        TrainingRecipe,
         {
             "stage": arguments.stage,
             "model": arguments.model,
@@ -174,7 +176,7 @@ def trainer(arguments: argparse.Namespace) -> None:
             "batch": arguments.batch,
             "precision": "float32",
             "save_steps": 10**6,
-        }
+        },
     )
 
     def bare() -> list[float]:
@@ -205,14 +207,15 @@ def trainer(arguments: argparse.Namespace) -> None:
                 ends.append(time.process_time())
 
         with tempfile.TemporaryDirectory() as folder:
+            setup, run_folder = prepare(recipe), RunFolder(Path(folder))
             loop = TrainingLoop(
-                prepare(recipe),
+                setup,
                 accelerator_of(recipe),
-                RunFolder(Path(folder)),
+                run_folder,
                 BadSamples(),
                 interrupt=Interrupt(print),
             )
-            clock = Clock(lambda line: None, begun=0, steps=loop.steps, samples_a_step=1, bar=False)
+            clock = Clock(setup, run_folder, lambda line: None, begun=0, trackers=(), bar=False)
             loop.run(None, clock)
         return [end - begun for begun, end in pairwise(ends)]
 

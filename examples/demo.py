@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from openmova.cli.console import quiet_libraries
 from openmova.evaluate.judge import judge
 
 HERE = Path(__file__).parent
+LEAST_RIGHT = 13
+"""Of the 32 questions, by the embedded model; fewer mean that something is broken."""
 
 
 def show(mova: Mova, folder: Path, console: Console) -> tuple[int, int]:
@@ -57,7 +60,9 @@ def main() -> None:
     with console.status("loading nano (the first time: assembling it in the cache)"):
         mova = Mova.from_pretrained("nano")
     console.print(f"nano is ready after {time.perf_counter() - started:.1f} s")
-    show(mova, HERE, console)
+    right, _ = show(mova, HERE, console)
+    if right < LEAST_RIGHT:
+        sys.exit(f"at least {LEAST_RIGHT} were right when nano was made: something is broken here")
 
 
 if __name__ == "__main__":

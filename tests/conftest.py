@@ -27,11 +27,24 @@ if TYPE_CHECKING:
     from openmova import Mova
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Whatever a test before it has set: the last bits depend on it."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def mova() -> Mova:
     from inference.asking import tiny_mova
 
     return tiny_mova()
+
+
+@pytest.fixture(scope="session")
+def nano() -> Mova:
+    from openmova import Mova
+
+    return Mova.from_pretrained("nano", device="cpu")
 
 
 @pytest.fixture(scope="session")

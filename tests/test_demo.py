@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import runpy
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,19 +15,14 @@ from openmova import Mova
 from tiny import pictures
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo.py"
-LEAST_RIGHT = 13
-"""Of the 32 questions, by the embedded model."""
 
 
 @pytest.fixture(scope="module")
-def show() -> Callable[[Mova, Path, Console], tuple[int, int]]:
-    found: Callable[[Mova, Path, Console], tuple[int, int]] = runpy.run_path(str(DEMO))["show"]
-    return found
+def demo() -> dict[str, Any]:
+    return runpy.run_path(str(DEMO))
 
 
-def test_answers_are_judged_and_counted(
-    show: Callable[[Mova, Path, Console], tuple[int, int]], tmp_path: Path
-) -> None:
+def test_answers_are_judged_and_counted(demo: dict[str, Any], tmp_path: Path) -> None:
     mova = tiny_mova(confidence={**CALIBRATION, "unsure_below": 1.0})
     picture, asked = tmp_path / "a.png", "what is this ?"
     pictures(1)[0].save(picture)
@@ -36,7 +31,7 @@ def test_answers_are_judged_and_counted(
     entries = [{**entry, "expected": answer.text}, {**entry, "expected": "zebra"}]
     (tmp_path / "questions.json").write_text(json.dumps(entries))
     console = Console(record=True, width=400)
-    assert show(mova, tmp_path, console) == (1, 2)
+    assert demo["show"](mova, tmp_path, console) == (1, 2)
     told = console.export_text()
     assert told.count(f"{answer.text} (unsure)") == 2
     assert "✗ zebra" in told and "1 of 2 answers are right" in told
@@ -44,9 +39,15 @@ def test_answers_are_judged_and_counted(
     assert all(name in told for name in answer.routing.experts)
 
 
-@pytest.mark.slow
-def test_the_embedded_model_answers_the_demo(
-    show: Callable[[Mova, Path, Console], tuple[int, int]],
+def test_too_few_right_answers_are_a_failure(
+    demo: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, asked = show(Mova.from_pretrained("nano"), DEMO.parent, Console())
-    assert asked == 32 and right >= LEAST_RIGHT
+    """Continuous integration runs the demo with the embedded model itself."""
+    shown = demo["main"].__globals__
+    monkeypatch.setattr(Mova, "from_pretrained", lambda name: None)
+    monkeypatch.setitem(shown, "quiet_libraries", lambda: None)
+    monkeypatch.setitem(shown, "show", lambda *_: (demo["LEAST_RIGHT"], 32))
+    demo["main"]()
+    monkeypatch.setitem(shown, "show", lambda *_: (demo["LEAST_RIGHT"] - 1, 32))
+    with pytest.raises(SystemExit, match="at least 13 were right"):
+        demo["main"]()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,3 +60,20 @@ def test_imports_point_downwards() -> None:
 def test_the_library_does_not_import_the_studies() -> None:
     found = [f.name for f in PACKAGE.rglob("*.py") if any("studies" in m for m in imports(f))]
     assert found == []
+
+
+LIGHT = """
+import sys, openmova
+assert not {"torch", "transformers"} & sys.modules.keys()
+import openmova.cli
+assert "torch" not in sys.modules
+import openmova.routing
+assert not {"transformers", "openmova.experts"} & sys.modules.keys()
+sys.modules |= dict.fromkeys(("onnx", "onnxruntime", "transformers"))  # as if they were not there
+import openmova.experts, openmova.experts.onnx
+"""
+
+
+def test_imports_bring_nothing_along_that_is_not_needed() -> None:
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    subprocess.run([sys.executable, "-c", LIGHT], check=True, env=environment)

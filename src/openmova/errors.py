@@ -12,7 +12,8 @@ INTERRUPTED = 128 + 2
 class UserError(Exception):
     """A mistake of the user; the message is one line and says what to do about it.
 
-    The command line prints it and exits with 2.
+    The command line prints it and exits with 2. Whatever reads what a user gave raises it, which
+    docstrings say only where it is not plain.
     """
 
 

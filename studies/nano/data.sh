@@ -22,3 +22,4 @@ make pages pages 600 1
 make pairs pairs 400 1
 make reports reports 300 1
 make kinds kinds 600 1
+make figures figures 500 1

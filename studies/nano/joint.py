@@ -45,8 +45,8 @@ from studies.nano.rows import Row, Rows, Turn, read_rows
 
 SHARES = {
     "kind": 8.0, "object": 6.0, "location": 6.0, "neighbour": 1.5, "photos": 2.5, "places": 2.0,
-    "pairs": 2.5, "signs": 2.0, "charts": 10.0, "text_2": 3.0, "page_text": 0.4, "pages": 1.0,
-    "receipts": 1.5, "screens": 1.5, "reports": 1.0, "routing": 14.0,
+    "pairs": 2.5, "signs": 2.0, "charts": 7.0, "values": 5.0, "text_2": 3.0, "page_text": 0.4,
+    "pages": 1.0, "receipts": 1.5, "screens": 1.5, "reports": 1.0, "unknown": 1.0, "routing": 12.0,
 }  # fmt: skip
 """How often a row comes from each; a row with the routing prompt, from each folder."""
 HELD_OUT = 40

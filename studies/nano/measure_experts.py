@@ -142,7 +142,7 @@ def measure_text(pages_per_document: int) -> None:
     rows = []
     for page in pdf_pages(pages_per_document):
         start = time.process_time()
-        (lines,) = expert.read(*batch(page.picture))
+        lines = expert.lines(expert.view(*batch(page.picture))[0])
         seconds = time.process_time() - start
         read, true = plain(expert.text(lines)), plain(page.text)
         words, wanted = Counter(read.split()), Counter(true.split())
@@ -211,7 +211,7 @@ def measure_things() -> None:
         for (package, folder), photos in PHOTOS.items():
             for name, truth in photos.items():
                 with Image.open(debian(package) / folder / name) as picture:
-                    (things,) = expert.find(*batch(picture))
+                    things = expert.things(expert.view(*batch(picture))[0])
                 found = Counter(expert.classes[thing.label] for thing in things)
                 if package == "labelme-examples":
                     found = Counter({k: n for k, n in found.items() if k in ("person", "bus")})
@@ -259,7 +259,7 @@ def measure_names() -> None:
                 cut = stamp.convert("RGBA")
             page = Image.new("RGBA", cut.size, "white")
             page.alpha_composite(cut)
-            (chances,) = expert.classify(*batch(page))
+            (chances,) = expert.chances(expert.encoder.features(expert.view(*batch(page))))
             lines = ObjectExpert.text(chances).splitlines()
             guesses = [re.split(r" \d+%", line)[0] for line in lines]
             exact = [names[i] for i in chances.topk(5).indices.tolist()]
@@ -314,15 +314,20 @@ def measure_charts(folder: Path) -> None:
         with Image.open(folder / row["image"]) as picture:
             inputs = batch(picture)
         start = time.process_time()
-        (chart,) = expert.read(*inputs)
+        chart = expert.look(expert.view(*inputs)[0])
         seconds.append(time.process_time() - start)
         told = Counter(charts=1, said=int(chart is not None))
+        keys: tuple[str, ...] = (truth["type"],)
         if truth["type"] in KIND_OF:
+            keys = (truth["library"], truth["type"], "all bars and lines")
+        if truth["type"] == "pie":
+            (values,) = truth["values"]
+            shares = [100 * value / sum(values) for value in values]
+            truth |= {"values": [shares], "range": (0, 100)}
+        if truth["type"] != "scatter":
             told += judged(chart, truth)
-            for key in (truth["library"], truth["type"], "all bars and lines"):
-                counts.setdefault(key, Counter()).update(told)
-        else:
-            counts.setdefault(truth["type"], Counter()).update(told)
+        for key in keys:
+            counts.setdefault(key, Counter()).update(told)
     for key, told in counts.items():
         values, labels = max(told["values"], 1), max(told["labels"], 1)
         print(

@@ -16,20 +16,26 @@ from openmova.checkpoints import nano_spec as spec
 from openmova.errors import UserError
 from openmova.routing import expert_letters, format_routing
 from studies.nano import said
+from studies.nano.data.anything import unknown_question, written_question
 from studies.nano.data.chart_questions import chart_questions
 from studies.nano.data.kind import either_question
 from studies.nano.data.phrases import ask
 from studies.nano.data.scenes import neighbour_question, sign_question
+from studies.nano.data.tasks import UNKNOWN
 from studies.nano.words_from_boxes import chart_values
 
 TEXTS = {"text_2": ("receipts", "screens", "signs"), "page_text": ("pages",)}
 """Folders of texts without pictures, and whose pictures stand for theirs."""
 PICTURES = (
-    *("kinds", "photos", "places", "signs", "pairs"),
+    *("kinds", "figures", "photos", "places", "signs", "pairs"),
     *("charts", "pages", "receipts", "screens", "reports"),
 )
 MADE_UP = 6000
 """Rows each of what object and location expert might say, and of routing questions."""
+UNTOLD = ("photos", "places", "kinds", "figures")
+"""Folders whose pictures are asked for what they do not tell."""
+WRITTEN = ("pages", "receipts", "screens", "reports")
+"""Folders of pictures that are read, whatever is asked for."""
 EXPERTS = spec.EXPERTS
 CHART_TASKS = ("chart-value", "chart-label", "chart-largest", "chart-smallest")
 KINDS = {
@@ -57,7 +63,7 @@ WHICH = (
     *("What sort of {} do you see?", "Which {} is shown here?", "Which {} is this?"),
     *("Which kind of {} is in the photo?", "what kind of {} is it", "Name the {}."),
 )
-PAPERS = ("photo", "drawing", "chart", "receipt", "invoice", "form", "letter")
+PAPERS = ("receipt", "invoice", "form", "letter")
 CHARTS = {
     "bar": "bar chart", "barh": "bar chart", "grouped": "bar chart", "line": "line chart",
     "lines": "line chart", "pie": "pie chart", "scatter": "scatter plot",
@@ -134,6 +140,20 @@ def read_rows(data: Path) -> Rows:
         place = (rng.choice(("photos", "places")), None)
         row = Row(source="neighbour", place=place, words=both, turns=tuple(turns))
         answering["neighbour"].append(row)
+    rng = random.Random("values")
+    answering["values"] = []
+    for _ in range(MADE_UP):
+        both, turns = said.chart_row(rng)
+        row = Row(source="values", place=("charts", None), words=both, turns=tuple(turns))
+        answering["values"].append(row)
+        routing["charts"] += [(question, letters(("text", "chart"))) for question, _ in turns[:1]]
+    rng = random.Random("unknown")
+    answering["unknown"] = []
+    for _ in range(MADE_UP // 4):
+        place = (rng.choice([name for name in UNTOLD if name in kinds]), None)
+        asked = tuple((unknown_question(rng), UNKNOWN) for _ in range(4))
+        answering["unknown"].append(Row(source="unknown", place=place, words={}, turns=asked))
+        routing[place[0]] += [(question, letters(())) for question, _ in asked[:2]]
     _add_routing(data, routing)
     return Rows(answering=answering, routing=routing, kinds=kinds)
 
@@ -174,8 +194,11 @@ def _of_pictures(folder: Path, name: str, encoded: int) -> tuple[list[Row], list
             routing += [(question, letters(key[1])) for question, _ in grouped[key][-2:]]
         if number < encoded:
             kind = told_kinds.get(picture["id"], kind_of(name, picture))
-            kinds.append(CHARTS[chart["type"]] if chart else kind)
-            grouped.setdefault((number, ()), []).extend(_kind_turns(rng, kind, chart))
+            plot = CHARTS[chart["type"]] if chart else picture.get("chart_kind")
+            kinds.append(plot or kind)
+            turns = _kind_turns(rng, kind, plot)
+            grouped.setdefault((number, ()), []).extend(turns)
+            routing += [(question, letters(())) for question, _ in turns[-2:]]
     rows = []
     for (number, experts), turns in grouped.items():
         known = {e: text for e in EXPERTS if (text := words.get(pictures[number]["id"], {}).get(e))}
@@ -195,13 +218,16 @@ def _of_pictures(folder: Path, name: str, encoded: int) -> tuple[list[Row], list
 
 def kind_of(name: str, picture: Mapping[str, Any]) -> str:
     """What kind of image a picture of a folder is."""
-    return KINDS.get(name) or (picture["domain"] if picture["domain"] in PAPERS else "document")
+    own = ("photo", "drawing", "chart", "diagram", "painting", *PAPERS)
+    return KINDS.get(name) or (picture["domain"] if picture["domain"] in own else "document")
 
 
-def _kind_turns(rng: random.Random, kind: str, chart: Mapping[str, Any] | None) -> list[Turn]:
+def _kind_turns(rng: random.Random, kind: str, plot: str | None) -> list[Turn]:
     turns = [(ask(rng, "kind"), kind), (ask(rng, "kind"), kind), (either_question(rng, kind), kind)]
-    if chart:
-        turns += [(ask(rng, "chart-kind"), CHARTS[chart["type"]]) for _ in range(2)]
+    if plot:
+        turns += [(ask(rng, "chart-kind"), plot) for _ in range(3)]
+    if kind in PAPERS:
+        turns += [(ask(rng, "paper-kind"), kind) for _ in range(2)]
     return turns
 
 
@@ -216,6 +242,8 @@ def _add_routing(data: Path, routing: dict[str, list[Turn]]) -> None:
             if name in routing:
                 routing[name].append(turn)
     rng = random.Random("routing")
+    for name in WRITTEN:
+        routing[name] += [(written_question(rng), letters(("text",))) for _ in range(MADE_UP // 4)]
     for _ in range(MADE_UP // 10):
         for name in ("photos", "places", "kinds", "pairs"):
             which = rng.choice(WHICH).format(rng.choice(NAMED))

@@ -13,9 +13,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from openmova.experts.chart_text import chart_text, number, precision
 from openmova.experts.detector import LISTED
 from openmova.experts.location import LocationExpert
 from openmova.experts.object import class_names
+from studies.nano.data.anything import NOUNS
+from studies.nano.data.chart_questions import chart_questions
 from studies.nano.data.phrases import ask
 from studies.nano.data.pictures import article, plural
 from studies.nano.data.scenes import (
@@ -141,6 +144,8 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
     chosen: list[int] = []
     while len(guesses) < 3:
         i = rng.randrange(len(names))
+        if chosen and rng.random() < 0.6:
+            i = rng.choice(_alike(chosen[0]) or [i])
         if everyday[i] in {everyday[j] for j in chosen}:
             continue
         chance = left * (rng.betavariate(2, 1.2) if not guesses else rng.betavariate(1, 3))
@@ -163,8 +168,10 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
     exact_name = re.match(r"[^:]+: (.+?) \d+%", guesses[0])
     turns = [(ask(rng, "object"), everyday[first])]
     groups = [kind for kind, ranges in GROUPS.items() if any(first in r for r in ranges)]
+    own = (everyday[first], plural(everyday[first]))
     for _ in range(2):
         kinds = rng.choice(groups) if groups else rng.choice((None, *THINGS))
+        kinds = own if exact_name and rng.random() < 0.3 else kinds
         kinds = kinds if rng.random() < 0.75 else None
         # "Which bird is it?" asks for more than "bird".
         is_exact = kinds is not None and kinds[0] == everyday[first]
@@ -188,6 +195,12 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
         turns.append((phrase, exact_name[1]))
     rng.shuffle(turns)
     return "\n".join(guesses), turns[:6]
+
+
+def _alike(one: int) -> list[int]:
+    """The smallest group that a class belongs to: what it may be mixed up with; [] for none."""
+    groups = [ranges for ranges in GROUPS.values() if any(one in r for r in ranges)]
+    return min(([i for r in ranges for i in r] for ranges in groups), key=len, default=[])
 
 
 def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
@@ -263,6 +276,60 @@ def neighbour_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
     }
     kind = "animal" if animals else rng.choice(("thing", "object"))
     return words, [(neighbour_question(rng, kind, one), other) for _ in range(3)]
+
+
+SYLLABLES = ("ka", "lo", "mi", "ter", "ran", "sol", "vic", "dan", "pe", "ru", "bel", "ton", "es",
+             "fra", "go", "hi", "nor", "qua", "ster", "wen", "yo", "zi", "al", "cor")  # fmt: skip
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def chart_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
+    """What text and chart expert might say of a chart, and questions."""
+    labels = _names(rng, rng.randint(2, 12))
+    series = _names(rng, rng.randint(2, 4)) if rng.random() < 0.4 else []
+    series = series if not set(series) & set(labels) else [f"series {i + 1}" for i in range(3)]
+    top = 10 ** rng.uniform(-1, 4)
+    low = 0.0 if rng.random() < 0.7 else top * rng.uniform(-0.5, 0.8)
+    values = [[rng.uniform(low, top) for _ in labels] for _ in series or [""]]
+    step = (top - low) / rng.randint(4, 8)
+    digits = max(precision(top - low) - 1, 0)
+    ticks = [number(low + step * i, digits) for i in range(rng.randint(3, 8))][::-1]
+    title = f"{_word(rng).capitalize()} {rng.choice(NOUNS)} by {rng.choice(NOUNS)}"
+    lines = [[title] if rng.random() < 0.7 else [], ticks + series]
+    if rng.random() < 0.6:
+        lines.append([" | ".join(labels)])
+    else:
+        lines.insert(1, labels)
+    lines.append([rng.choice(NOUNS)] if rng.random() < 0.5 else [])
+    words = {
+        "text": "\n".join(line for group in lines for line in group),
+        "chart": chart_text(labels, series, values, top - low),
+    }
+    turns = []
+    for _ in range(3):
+        turns += chart_questions(rng, labels, series, values, top - low)
+    return words, list(dict(turns).items())[:8]
+
+
+def _names(rng: random.Random, count: int) -> list[str]:
+    """As many labels or fewer, of one sort, each once."""
+    start, word = rng.randint(0, 2020), rng.choice(NOUNS)
+    sort = rng.randrange(10)
+    names = {
+        0: lambda i: str(start + i),
+        1: lambda i: MONTHS[(start + i) % 12],
+        2: lambda i: f"{word} {i + 1}",
+        3: lambda i: f"{word[0]}_{i}" if start % 2 else f"{word[0]}{i + 1}",
+        4: lambda i: chr(ord("A") + i),
+        5: lambda i: f"{_word(rng).capitalize()}{_word(rng).capitalize()}",
+        6: lambda i: f"{rng.choice(NOUNS)} {rng.choice(NOUNS)}",
+        7: lambda i: f"{rng.choice(NOUNS)}_{rng.choice(NOUNS)}",
+    }.get(sort, lambda i: _word(rng).capitalize())
+    return list(dict.fromkeys(names(i) for i in range(count)))
+
+
+def _word(rng: random.Random) -> str:
+    return "".join(rng.choices(SYLLABLES, k=rng.randint(2, 3)))
 
 
 def _sides(rng: random.Random, places: Mapping[str, str]) -> list[Turn]:

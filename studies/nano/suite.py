@@ -3,22 +3,26 @@
     openmova eval --suite nano --seed 7 --n 50 --output runs/eval
 
 The questions are in `suites/real`; the pictures are fetched from packages by name and never kept
-here. A question says its form, and the form which experts can help (`EXPERTS`). Each is answered
-three times: routed by the model itself, with the base encoder alone, and with all experts.
+here. A question says its form, and the form which experts can help (`EXPERTS`). What our generators
+make anew by the seed has rows of its own (`GENERATED`). Each question is answered three times:
+routed by the model itself, with the base encoder alone, and with all experts.
 """
 
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import compress
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +34,8 @@ from openmova.inference.mova import Mova
 from openmova.model.confidence import confidence_features
 from openmova.runtime.run_store import Journal, Row
 from studies.nano import packages
+from studies.nano.data.record import Item
+from studies.nano.data.tasks import experts
 from studies.nano.pictures import open_picture
 from studies.nano.reliability import reliability
 
@@ -37,7 +43,12 @@ SUITE = Path(__file__).parents[2] / "suites" / "real"
 GROUPS = ("object", "reading", "chart", "place", "kind", "two", "none")
 """Names of things, strings and values, charts, is there / how many / where, kind of image, what
 takes two experts, and what no expert can know."""
+GENERATED = {"papers": "receipts", "base_r": "base_r"}
+"""Rows of generated material, and the generators (studies.nano.data): receipts, invoices and forms
+with new words, and charts of base R, which nothing was trained on."""
 DEFAULT_N = 50
+DECLINED = ("missing", "unanswerable")
+"""Tasks of generated questions that have no answer."""
 LONGEST = 32
 """Tokens of an answer."""
 FIGURES = ("routed", "base_only", "all_experts", "majority", "routing_accuracy")
@@ -53,7 +64,7 @@ EXPERTS = {
     "presence": {"location"},
     "count": {"location"},
     "where": {"location"},
-    "cell": {"layout", "text"},
+    "cell": {"text"},
     "part": {"layout", "text"},
     "sign": {"location", "text"},
     "neighbour": {"location", "object"},
@@ -78,11 +89,16 @@ class Question:
     tolerance: float | None = None
     """How far a number read from a chart may be off: 5% of its axis."""
     package: str
-    place: str
+    place: str = ""
+    image: Image.Image | None = None
+    """Of a question about a generated picture; others are in their package."""
 
     @property
     def experts(self) -> set[str]:
-        return EXPERTS[self.form]
+        return EXPERTS[self.form] if self.form in EXPERTS else set(experts(self.form))
+
+    def open(self) -> Image.Image:
+        return self.image or open_picture(unpack(self.package), self.place)
 
     def is_said(self, text: str) -> bool:
         """Whether the text is a right answer; of a question that nobody can answer, none is."""
@@ -115,6 +131,33 @@ def load_questions(folder: Path = SUITE) -> list[Question]:
 def _read_table(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as opened:
         return list(csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def generate(group: str, seed: int, n: int) -> list[Question]:
+    """One question about each of `n` pictures that are made by the seed.
+
+    Raises UserError, or ImportError, where the generator lacks a program or package.
+    """
+    make = importlib.import_module(f"studies.nano.data.{GENERATED[group]}").make
+    made = []
+    for number in range(n):
+        rng = random.Random(f"suite-{group}-{seed}-{number}")
+        item: Item = make(rng)
+        asked = rng.choice(item.questions)
+        low, high = item.truth.get("chart", {}).get("range", (0, 0))
+        made.append(
+            Question(
+                picture=f"{group}/{seed}-{number}",
+                group=group,
+                form=asked.task,
+                question=asked.question,
+                answers=(asked.answer,) if asked.task not in DECLINED else (),
+                tolerance=0.05 * (high - low) if asked.task == "chart-value" else None,
+                package=group,
+                image=item.image,
+            )
+        )
+    return made
 
 
 @cache
@@ -165,7 +208,7 @@ def constant_answers(questions: Sequence[Question]) -> list[bool]:
 
 def answer(mova: Mova, mode: str, asked: list[Question]) -> Iterator[Row]:
     """What is kept of the questions of one batch."""
-    pairs = [(open_picture(unpack(q.package), q.place), q.question) for q in asked]
+    pairs = [(q.open(), q.question) for q in asked]
     given = mova.ask_batch(
         pairs, experts=MODES[mode], max_new_tokens=LONGEST, batch_size=len(pairs)
     )
@@ -190,18 +233,23 @@ def measure(load: Load, journal: Journal, options: SuiteOptions) -> dict[str, An
     """The suite's report, from the journal where it is finished.
 
     Per group and over all: routed, base_only, all_experts, majority (the best constant answer of
-    the group), routing_accuracy, each a share with its 95% Wilson interval. A question that nobody
-    can answer is right if the model doubts: by its words, or by its confidence. gain_over_base: the
-    mean over the first four groups; ece: of the routed answers' confidence, null for a model that
-    was never calibrated; seconds: of a question, for the model alone; forms, sources: routed, by
-    form and by the pictures' source. A package that can't be had is named, and its questions are
-    left out.
+    the group), routing_accuracy, each a share with its 95% Wilson interval; overall counts no
+    generated material. A question that nobody can answer is right if the model doubts: by its
+    words, or by its confidence. gain_over_base: the mean over the first four groups; ece: of the
+    routed answers' confidence, null for a model that was never calibrated; seconds: of a question,
+    for the model alone; forms, sources: routed, by form and by the pictures' source. What can't be
+    had, a package or a generator's program, is named, and its questions are left out.
     """
     if journal.result is not None:
         return journal.result
     assert options.n is not None
     drawn = draw(load_questions(), options.seed, options.n)
     missing = missing_packages(drawn)
+    for group in GENERATED:
+        try:
+            drawn += generate(group, options.seed, options.n)
+        except (UserError, ImportError) as error:
+            missing[group] = str(error)
     asked = [q for q in drawn if q.package not in missing]
     mova = load()
     list(answer(mova, "all_experts", asked[:1]))  # weights are read before anything is timed
@@ -231,7 +279,10 @@ def _figures(asked: Sequence[Question], rows: Mapping[str, list[Row]]) -> dict[s
     ]
     groups = [q.group for q in asked]
     shares = {name: _split(outcomes, groups) for name, outcomes in right.items()}
-    domains = {g: {name: shares[name][g] for name in FIGURES} for g in GROUPS if g in groups}
+    shown = [g for g in (*GROUPS, *GENERATED) if g in groups]
+    domains = {g: {name: shares[name][g] for name in FIGURES} for g in shown}
+    real = [group in GROUPS for group in groups]
+    overall = {name: Share.of([*compress(right[name], real)]).to_dict() for name in FIGURES}
     gains = [
         domains[g]["routed"]["value"] - domains[g]["base_only"]["value"]
         for g in GROUPS[:4]
@@ -239,7 +290,7 @@ def _figures(asked: Sequence[Question], rows: Mapping[str, list[Row]]) -> dict[s
     ]
     sure = [row["confidence"] for row in routed if row["confidence"] is not None]
     return {
-        "domains": {**domains, "overall": {n: Share.of(right[n]).to_dict() for n in FIGURES}},
+        "domains": {**domains, "overall": overall},
         "gain_over_base": round(sum(gains) / max(len(gains), 1), 4),
         "ece": reliability(sure, [row["right"] for row in routed])["error"] if sure else None,
         "seconds": {m: round(fmean(row["model_seconds"] for row in rows[m]), 3) for m in MODES},

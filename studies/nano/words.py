@@ -28,9 +28,7 @@ from openmova.checkpoints.nano import language_model_folder
 from openmova.checkpoints.nano_experts import CHART_HEAD, DETECTOR, write_experts
 from openmova.experts import Expert, build_expert
 from openmova.experts.chart import ChartExpert
-from openmova.experts.detector import DetectorExpert
-from openmova.experts.object import ObjectExpert
-from openmova.experts.text import TextExpert
+from openmova.experts.token_codes import WordExpert
 from openmova.images.opening import load_image
 from openmova.runtime.cache import build_once
 from openmova.runtime.run_store import JsonLines
@@ -82,15 +80,9 @@ def expert(name: str) -> Expert:
 def say(name: str, images: Tensor, sizes: Tensor) -> str:
     """What an expert says of one picture uint8 [1, 3, H, W] with its size [1, 2]."""
     built = expert(name)
-    if isinstance(built, TextExpert):
-        return built.text(built.read(images, sizes)[0])
-    if isinstance(built, ChartExpert):
-        return built.text(built.read(images, sizes)[0])
-    if isinstance(built, ObjectExpert):
-        return built.text(built.classify(images, sizes)[0])
-    assert isinstance(built, DetectorExpert)
-    height, width = sizes[0].tolist()
-    return built.text(built.find(images, sizes)[0], (height, width))
+    assert isinstance(built, WordExpert | ChartExpert)
+    (text,) = built.texts(built.view(images, sizes))
+    return text
 
 
 def write_words(folder: Path, names: Sequence[str], tell: Callable[[str], None] = print) -> None:

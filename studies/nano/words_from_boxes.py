@@ -63,6 +63,10 @@ def text_of(words: Sequence[Sequence[Any]]) -> str:
 def chart_values(chart: dict[str, Any], picture: str) -> tuple[list[list[float]], float]:
     """What the chart expert would measure, [series][label], and the span of the axis."""
     rng = random.Random(f"words-{picture}")
+    if chart["type"] == "pie":
+        (values,) = chart["values"]
+        shares = [100 * v / sum(values) + rng.gauss(0, 0.4) for v in values]
+        return [[max(share, 0.5) for share in shares]], 100.0
     low, high = chart.get("range") or (0, max(map(max, chart["values"])))
     off = OFF * (high - low)
     return [[v + rng.gauss(0, off) for v in series] for series in chart["values"]], high - low
@@ -77,7 +81,7 @@ def write_words(folder: Path, layout: int) -> None:
             if "words" in picture:  # not every library tells its boxes
                 said["text"] = text_of(picture["words"])
             chart = picture.get("chart")
-            if chart and chart["labels"] and chart["type"] not in ("pie", "scatter"):
+            if chart and chart["labels"] and chart["type"] != "scatter":
                 values, span = chart_values(chart, picture["id"])
                 said["chart"] = chart_text(chart["labels"], chart["series"], values, span)
             if number < layout:

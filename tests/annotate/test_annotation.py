@@ -13,7 +13,7 @@ import pytest
 
 from openmova.annotate import shards
 from openmova.annotate.agreement import agreement
-from openmova.annotate.annotation import AnnotationFolder, SampleIds
+from openmova.annotate.annotation import AnnotationFolder
 from openmova.annotate.losses import Chunk
 from openmova.annotate.selection import AnnotationSettings
 from openmova.annotate.shards import Shard
@@ -91,7 +91,6 @@ def test_two_processes_on_one_shard_are_refused(tmp_path: Path) -> None:
 
 
 def test_it_holds_all_losses_the_chosen_and_the_data_with_them(tmp_path: Path) -> None:
-    assert list(SampleIds(SAMPLES)) == SampleIds(SAMPLES)[:] == IDS
     folder = computed(tmp_path)
     found = folder.merge(SAMPLES)
     assert found == {
@@ -122,13 +121,6 @@ def test_experts_that_the_data_had_are_compared_with_the_choice(tmp_path: Path) 
     assert (found["samples"], found["exact"]) == (2, 0.5)
     assert found["experts"]["chart"] == {"precision": 0.0, "recall": None}
     assert (found["best_margin"], found["best_exact"]) == (0.0, 0.5)
-
-
-def test_rows_without_losses_are_named(tmp_path: Path) -> None:
-    folder = computed(tmp_path, shard="1/2")
-    with pytest.raises(UserError, match=r"base lacks 1 of 4 rows, among them 3 \('d'\)"):
-        folder.merge(SAMPLES)
-    assert not folder.table.exists()
 
 
 def test_other_settings_are_refused_and_shown(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from openmova.data.check import check
 from openmova.data.formats import read_samples
 from openmova.data.sample import dependency_rating
 from openmova.data.sources import RecordList
-from openmova.errors import UserError
 
 POOL = ("ocr", "chart")
 # p of the answer: with the base alone, ocr, chart, both; with the text alone.
@@ -96,14 +95,3 @@ def test_an_annotation_has_it_and_the_check_shows_it(tmp_path: Path) -> None:
     report = check(annotated)
     assert report.dependency == {"1": 2, "5": 1, "unknown": 1}
     assert check(samples).dependency == {}
-
-
-def test_an_expert_has_no_name_of_a_probe() -> None:
-    with pytest.raises(UserError, match="an expert is called 'blind'"):
-        probes_of(("blind",))
-
-
-@pytest.mark.parametrize("given", [1.5, "much", True])
-def test_what_is_no_dependency_is_told(given: object, tmp_path: Path) -> None:
-    sample = RecordList("data", [llava(dependency=given)], tmp_path).get(0)
-    assert "give a number from -1 to 1" in str(sample)

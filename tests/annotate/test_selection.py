@@ -123,6 +123,7 @@ def test_names_of_the_chosen_are_in_the_order_of_the_pool() -> None:
     assert chosen_experts(of_sets, POOL, combinations=True) == [("ocr", "shapes")]
 
 
-def test_an_expert_with_the_name_of_the_base_is_refused() -> None:
-    with pytest.raises(UserError, match="rename it"):
-        probes_of(("ocr", "base"))
+@pytest.mark.parametrize("name", ["base", "blind"])
+def test_an_expert_with_the_name_of_another_probe_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"an expert is called '{name}'"):
+        probes_of(("ocr", name))

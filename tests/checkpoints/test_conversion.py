@@ -19,7 +19,6 @@ from openmova.checkpoints.alignment import ALIGNMENT, align_file
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.plan import Drop, Part
 from openmova.checkpoints.tensors import Tensors, open_tensors
-from openmova.runtime.files import claim
 from tiny import tiny_model
 
 CONFIG = '{"model_type": "x"}'
@@ -146,12 +145,6 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [folder.name for folder in tmp_path.iterdir()] == ["src"]
-
-
-def test_two_conversions_do_not_write_the_same_folder(tmp_path: Path) -> None:
-    whole = conversion(tmp_path / "src")
-    with claim(tmp_path / "out.partial", "wait"):
-        assert "another run is writing into" in fault(whole.write, tmp_path / "out")
 
 
 # Compared with the source

@@ -59,7 +59,7 @@ def test_the_parts_of_mova_8b(mova: Needs) -> None:
     assert sum(part.parameters for part in mova.parts) == pytest.approx(11.6e9, rel=0.01)
     for part in mova.parts:  # only the language model has smaller forms
         same = len(set(part.bytes.values())) == 1
-        assert same == (part.role != "language model")
+        assert same == (part.part != "language model")
     # Embeddings and head, 1.05e9 parameters, keep their 16 bits.
     linear = 8_030_261_248 - 2 * 128_256 * 4096 - 65 * 4096
     others = parts["llama"].bytes["bf16"] - 2 * linear

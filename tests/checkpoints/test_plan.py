@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from commands import fault
-from openmova.checkpoints.plan import Drop, Part, Plan, expert_place, resize_table
+from openmova.checkpoints.plan import Drop, Part, Plan, expert_place
 from openmova.checkpoints.tensors import Tensors
 
 SOURCE = {
@@ -81,18 +80,6 @@ def test_large_files_are_cut_by_size() -> None:
         "experts/x.safetensors": ["w"],
     }
     assert [e.place for e in plan.entries] == list(source)
-
-
-def test_positions_are_resized_as_the_release_does() -> None:
-    table = torch.randn(1 + 4 * 4, 6).bfloat16()
-    made = resize_table(table, (1 + 8 * 8, 6))
-    grid = table[1:].float().T.view(1, 6, 4, 4)
-    wanted = F.interpolate(grid, (8, 8), mode="bicubic", align_corners=False)[0].flatten(1).T
-    assert made.dtype == torch.bfloat16 and made.shape == (65, 6)
-    assert torch.equal(made[0], table[0])
-    assert torch.equal(made[1:], wanted.bfloat16())
-    same = resize_table(table[None], (1, 17, 6))
-    assert torch.equal(same, table[None])
 
 
 def test_a_table_that_may_be_resized_may_have_another_shape() -> None:

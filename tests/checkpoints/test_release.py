@@ -19,10 +19,8 @@ from openmova import Mova
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.plan import Plan
 from openmova.checkpoints.release import plan_release, release_conversion, release_specs
-from openmova.checkpoints.release_names import released_names
 from openmova.checkpoints.source_files import source_name
 from openmova.checkpoints.tensors import Tensors, open_tensors
-from openmova.model.adapter import AdapterConfig, MoVAdapter
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 
@@ -337,15 +335,3 @@ def test_a_question_tokenizer_can_be_given(source: Path, tmp_path: Path) -> None
     convert(source, tmp_path / "out", question_tokenizer=other)
     tokenizer = Mova.from_pretrained(tmp_path / "out").processor.question_tokenizer
     assert tokenizer.convert_tokens_to_ids("other") == 9
-
-
-def test_every_parameter_of_the_adapter_has_one_released_name() -> None:
-    with torch.device("meta"):
-        state = MoVAdapter(AdapterConfig()).state_dict()
-    names = released_names(state)
-    assert len(set(names.values())) == len(state)
-    assert names["blocks.2.extractors.6.attention.k_proj.weight"] == (
-        "blocks.2.cross_attn.6.k_proj.weight"
-    )
-    with pytest.raises(KeyError, match=r"is called: blocks\.0\.norm9\.weight"):
-        released_names(["blocks.0.norm9.weight"])

@@ -111,11 +111,9 @@ class TestAnswers:
         line = json.loads(run(QUESTION, "--experts", experts, "--json").stdout)
         assert line["routing"] == {"experts": chosen, "scores": {}, "raw": ""}
 
-    def test_options_of_the_run(self, run: Run, request: pytest.FixtureRequest) -> None:
+    def test_options_of_the_run(self, run: Run) -> None:
         line = json.loads(run(QUESTION, "--max-experts", "0", "--json").stdout)
         assert line["routing"]["experts"] == []
-        threads = torch.get_num_threads()
-        request.addfinalizer(lambda: torch.set_num_threads(threads))
         where = ("--experts", "all", "--offload", "--dtype", "bfloat16")
         for count in (2, 1):
             result = run(QUESTION, *where, "--threads", str(count))

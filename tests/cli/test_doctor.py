@@ -42,7 +42,7 @@ def test_a_folder_is_told_of_without_reading_its_weights(unread_folder: Path) ->
     told = report(unread_folder, "--tokens", "100")
     needs = measure(tiny_config(), tokens=100)
     assert told["parts"] == [
-        {"name": p.name, "part": p.role, "parameters": p.parameters, "bytes": p.bytes}
+        {"name": p.name, "part": p.part, "parameters": p.parameters, "bytes": p.bytes}
         for p in needs.parts
     ]
     assert told["total_bytes"]["4bit+offload"] == needs.total("4bit", offload=True)

@@ -10,6 +10,7 @@ from typer.testing import Result
 
 from commands import mistake, run
 from openmova.inference.mova import Mova
+from openmova.train import devices
 from openmova.train.dry_step import DryStep, PartOperations
 from openmova.train.run_folder import RunFolder
 
@@ -48,11 +49,12 @@ def test_the_smoke_recipe_leaves_a_model_that_answers_and_is_left_as_it_is(tmp_p
 
 @pytest.fixture
 def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dry run that doesn't count a step, which takes seconds."""
+    """A dry run that neither counts a step nor measures this machine, which takes seconds."""
     names = ("base", "location", "language model")
     parts = [PartOperations(name=name, forward=10, backward=20) for name in names]
     monkeypatch.setattr(DryStep, "operations", lambda self, **_: parts)
     monkeypatch.setattr(DryStep, "activations", lambda self, **_: 0)
+    monkeypatch.setattr(devices, "PRODUCT", 8)
 
 
 @pytest.mark.usefixtures("uncounted")

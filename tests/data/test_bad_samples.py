@@ -53,11 +53,9 @@ def test_a_few_bad_samples_do_not_stop_a_run_more_than_the_share_do(tmp_path: Pa
             ledger.add(bad(number, "docs/train.jsonl"))
     for part in ("of 102 samples", "docs/train.jsonl", "bad.jsonl", "data check", "bad_share"):
         assert part in str(caught.value)
-    with pytest.raises(UserError, match="1 of 1 samples"):
-        BadSamples(share=0.0, warm_up=1).add(bad(0))
 
 
 def test_a_list_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot list bad samples"):
+    with pytest.raises(UserError, match="cannot write into"):
         BadSamples(tmp_path / "file" / "bad.jsonl").add(bad(0))

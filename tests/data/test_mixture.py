@@ -106,12 +106,13 @@ def test_a_bad_sample_gives_its_place_to_the_next_of_its_source() -> None:
 
 
 def test_a_check_of_the_caller_rejects_samples_too() -> None:
-    def only_even(sample: Sample) -> None:
+    def id_of_even(sample: Sample) -> str:
         if int(sample.id[1:]) % 2:
             raise BadSample("odd", id=sample.id, source=sample.source)
+        return sample.id
 
     mixed, bad = mixture((40, 1.0)), BadSamples(share=0.9)
-    ids = [mixed.sample(0, i, bad, only_even).id for i in range(40)]
+    ids = [mixed.sample(0, i, bad, id_of_even) for i in range(40)]
     assert all(int(name[1:]) % 2 == 0 for name in ids)
     assert bad.by_source["a"] == bad.bad > 0
 

@@ -112,6 +112,8 @@ BAD = {
     "its 'domain' is 5": llava(domain=5),
     "its 'dependency' is 1.5": llava(dependency=1.5),
     "its 'dependency' is nan": llava(dependency=float("nan")),
+    "its 'dependency' is 'much'": llava(dependency="much"),
+    "its 'dependency' is True": llava(dependency=True),
     "its 'evidence' is 'bar'": llava(evidence="bar"),
     "its 'routing' is 'yes'": llava(routing="yes"),
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import nn
+
 from openmova.experts import build_expert
 
-from .oracles import LAYERS, randomise
-
-TRANSFORMER = {"width": 24, "layers": LAYERS, "heads": 3, "mlp": 40, "patch": 8, "size": 40}
+TRANSFORMER = {"width": 24, "layers": 3, "heads": 3, "mlp": 40, "patch": 8, "size": 40}
 SIZES: dict[str, dict[str, Any]] = {
     "lite2": {"size": 64, "stages": [3], "neck": 16, "grid": (5, 6)},
     "clip": TRANSFORMER,
@@ -40,6 +41,15 @@ SIZES: dict[str, dict[str, Any]] = {
         "max_patches": 36,
     },
 }
+
+
+@torch.no_grad()
+def randomise(module: nn.Module) -> None:
+    """Every parameter random, so that none may be forgotten; scales near one."""
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in module.named_parameters():
+        is_scale = parameter.ndim == 1 and name.endswith(("weight", "lambda1"))
+        parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2 + is_scale)
 
 
 def small_spec(kind: str, **keywords: Any) -> dict[str, Any]:

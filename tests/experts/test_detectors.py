@@ -41,25 +41,30 @@ def test_a_map_carries_the_text_in_its_rows_and_is_the_same_in_any_batch(
     expert = word_expert(kind, tmp_path, path=path, threshold=0.05, rows=[20, 24])
     assert_batch_changes_nothing(expert)
     images, sizes = padded_batch()
-    maps = expert(expert.view(images, sizes))
+    view = expert.view(images, sizes)
+    maps = expert(view)
     assert maps.shape[1:] == (WIDTH, 24, 24)
     assert maps[:, :, :20].count_nonzero() == 0
-    for map_, things, size in zip(maps, expert.find(images, sizes), sizes.tolist(), strict=True):
-        assert read_back(expert.codes, map_) == f"{expert.text(things, tuple(size))}\n"[:96]
+    for map_, text in zip(maps, expert.texts(view), strict=True):
+        assert read_back(expert.codes, map_) == f"{text}\n"[:96]
 
 
 @pytest.mark.parametrize(("kind", "path"), KINDS)
 @pytest.mark.parametrize("size", [(60, 90), (90, 60), (50, 50)])
-def test_a_box_is_placed_where_it_lies_in_the_picture(
+def test_a_view_knows_where_the_picture_lies_in_it(
     tmp_path: Path, kind: str, path: str | None, size: tuple[int, int]
 ) -> None:
     expert = word_expert(kind, tmp_path, path=path)
     image = torch.zeros(1, 3, *size, dtype=torch.uint8)
     image[:, :, 20:40, 10:45] = 255
-    view = expert.view(image, torch.tensor([size]))[0, :3].amax(0)
-    rows, columns = ((view > 1).any(axis).nonzero()[:, 0] for axis in (1, 0))
-    box = torch.tensor([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]]).float()
-    assert expert.place(box, size)[0].tolist() == pytest.approx([10, 20, 45, 40], abs=1)
+    (view,) = expert.view(image, torch.tensor([size]))
+    left, top, right, bottom = expert.inside(view)
+    bright = view[:3, top:bottom, left:right].amax(0) > 1
+    rows, columns = (bright.any(axis).nonzero()[:, 0] for axis in (1, 0))
+    found = [columns[0] / bright.shape[1], (columns[-1] + 1) / bright.shape[1]]
+    found += [rows[0] / bright.shape[0], (rows[-1] + 1) / bright.shape[0]]
+    true = [10 / size[1], 45 / size[1], 20 / size[0], 40 / size[0]]
+    assert torch.stack(found).tolist() == pytest.approx(true, abs=0.02)
 
 
 def test_the_text_counts_and_places_the_largest_first() -> None:

@@ -50,8 +50,8 @@ def test_the_map_holds_the_names(expert: ObjectExpert) -> None:
     assert_batch_changes_nothing(expert, tolerance=1e-4)
     images, sizes = padded_batch()
     with torch.no_grad():
-        maps = expert(expert.view(images, sizes))
-        told = [expert.text(row) for row in expert.classify(images, sizes)]
+        view = expert.view(images, sizes)
+        maps, told = expert(view), expert.texts(view)
     assert maps.shape[1:] == (256, 24, 24)
     assert [read_back(expert.codes, map_) for map_ in maps] == [f"{text}\n" for text in told]
 

@@ -152,14 +152,10 @@ def test_a_graph_runs_with_as_many_threads_as_torch_has_now(graph: Path) -> None
     assert isinstance(expert, OnnxExpert)
     view = expert.view(*padded_batch())
     expected = expert(view)
-    before = torch.get_num_threads()
-    try:
-        for threads in (2, 1):
-            torch.set_num_threads(threads)
-            assert torch.equal(expert(view), expected)
-            assert expert.session.threads == threads
-    finally:
-        torch.set_num_threads(before)
+    for threads in (2, 1):
+        torch.set_num_threads(threads)
+        assert torch.equal(expert(view), expected)
+        assert expert.session.threads == threads
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from openmova.experts import build_expert
-from openmova.experts.text import TextExpert
+from openmova.experts.text import TextExpert, without_mask
 
 from .pictures import assert_batch_changes_nothing
 from .words import read_back, tokenizer_file, word_expert
@@ -57,8 +57,10 @@ def test_the_map_holds_the_lines_with_the_cells_of_a_table_in_rows(expert: TextE
 
 def test_lines_have_boxes_in_the_picture_and_scores(expert: TextExpert) -> None:
     large = receipt().resize((420 * 4, 260 * 4))  # reduced by the view
-    for page, scale in ((receipt(), 1), (large, 4)):
-        ((title, *rows),) = expert.read(*as_batch(page))
+    for page in (receipt(), large):
+        (view,) = expert.view(*as_batch(page))
+        scale = without_mask(view).shape[2] / receipt().width
+        title, *rows = expert.lines(view)
         (line,) = title
         assert line.text == RECEIPT[0]
         assert 0.9 < line.score <= 1
@@ -72,8 +74,8 @@ def test_lines_have_boxes_in_the_picture_and_scores(expert: TextExpert) -> None:
 def test_tilted_and_upward_lines_are_read(expert: TextExpert, degrees: int) -> None:
     sign = Image.new("RGB", (300, 300), "white")
     ImageDraw.Draw(sign).text((60, 130), "Exit 42", fill="black", font_size=44)
-    (rows,) = expert.read(*as_batch(sign.rotate(degrees, fillcolor="white")))
-    assert expert.text(rows) == "Exit 42"
+    view = expert.view(*as_batch(sign.rotate(degrees, fillcolor="white")))
+    assert expert.texts(view) == ["Exit 42"]
 
 
 def test_a_picture_reads_the_same_alone_and_in_a_batch(expert: TextExpert) -> None:

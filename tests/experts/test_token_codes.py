@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from openmova.errors import UserError
-from openmova.experts.token_codes import WIDTH, TokenCodes, principal_components
+from openmova.experts.token_codes import WIDTH, TokenCodes, principal_directions
 
 from .words import embedding, read_back, tokenizer_file
 
@@ -52,7 +52,8 @@ def test_codes_are_the_same_for_the_same_embedding_wherever_its_middle_is(
 
 def test_all_components_of_an_embedding_keep_its_distances() -> None:
     vectors = embedding()[:, :40]
-    components = principal_components(vectors, 40, torch.arange(1, 257))
+    centre, directions = principal_directions(vectors, 40, torch.arange(1, 257))
+    components = ((vectors - centre) @ directions).float()
     torch.testing.assert_close(
         torch.cdist(components, components), torch.cdist(vectors, vectors), atol=0.02, rtol=0.01
     )

@@ -65,56 +65,11 @@ def test_a_resized_picture_is_pillows_to_the_bit(
     )
 
 
-def test_the_window_is_the_centre_of_the_whole() -> None:
-    picture = noise(40, 70)
-    whole = resize_as_pillow(picture, (96, 168), "bicubic")
-    assert torch.equal(
-        resize_as_pillow(picture, (96, 168), "bicubic", window=(96, 96)), whole[:, :, 36:132]
-    )
-
-
-def test_pad_centres_the_picture_on_its_mean_colour() -> None:
-    white = torch.full((3, 20, 10), 255, dtype=torch.uint8)
-    view = view_of(white, 20, "pad", mean=(0.5, 0.25, 0.1), std=(1.0, 1.0, 1.0))
-    colour = torch.tensor([127 / 255 - 0.5, 63 / 255 - 0.25, 25 / 255 - 0.1])
-    torch.testing.assert_close(view[:, 7, 4], colour)
-    torch.testing.assert_close(view[:, 7, 15], colour)
-    torch.testing.assert_close(view[:, 7, 5], 1 - torch.tensor([0.5, 0.25, 0.1]))
-
-
-def test_crop_takes_the_centre_of_the_longer_side() -> None:
-    picture = noise(30, 77)
-    view = view_of(picture, 60, "crop", **PLAIN)
-    whole = by_pillow(picture, (60, 154), "bicubic").float()
-    torch.testing.assert_close(view, whole[:, :, 47:107])
-
-
-def test_corner_fills_with_zeros_on_the_right_and_below() -> None:
-    keywords = {"mean": (0.5, 0.5, 0.5), "std": (1.0, 1.0, 1.0), "resample": "bilinear"}
-    tall, wide = (view_of(noise(*size), 40, "corner", **keywords) for size in ((80, 20), (20, 80)))
-    assert not tall[:, :, 10:].any() and tall[:, :, :10].all()
-    assert not wide[:, 10:].any() and wide[:, :10].all()
-
-
 @pytest.mark.parametrize("frame", ["pad", "crop", "corner"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 600), (600, 1), (2, 3)])
 def test_any_shape_gives_a_square_view(size: tuple[int, int], frame: Frame) -> None:
     view = view_of(noise(*size), 32, frame, **PLAIN)
     assert view.shape == (3, 32, 32) and view.dtype == torch.float32 and view.isfinite().all()
-
-
-def test_patches_are_numbered_from_one_and_lie_in_rows() -> None:
-    picture = noise(40, 60)
-    (rows,) = flattened_patches(
-        picture[None], torch.tensor([[40, 60]]), patch=10, max_patches=30, frame="none"
-    )
-    assert rows.shape == (30, 2 + 300)
-    assert rows[:24, :2].tolist() == [[r, c] for r in range(1, 5) for c in range(1, 7)]
-    assert not rows[24:].any()
-    whole = picture.double()
-    standard = ((whole - whole.mean()) / whole.std(correction=0)).float()
-    second = standard[:, :10, 10:20].permute(1, 2, 0).flatten()  # 24 patches: nothing to resize
-    torch.testing.assert_close(rows[1, 2:], second)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 600), (600, 1), (7, 5)])

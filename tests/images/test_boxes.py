@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmova.images.boxes import Box, Frame, Size, box_text, boxes_in, polygons_in
+from openmova.images.boxes import Box, Frame, Size, boxes_in, polygons_in
 
 LANDSCAPE, PORTRAIT, SQUARE = (400, 200), (101, 300), (100, 100)
 sizes = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
@@ -130,8 +130,15 @@ class TestAnyText:
     ) -> None:
         x1, x2 = sorted(data.draw(st.tuples(*[st.floats(0, size[0])] * 2)))
         y1, y2 = sorted(data.draw(st.tuples(*[st.floats(0, size[1])] * 2)))
-        found = boxes_in(box_text(Box(x1, y1, x2, y2), size, frame, decimals), size, frame)
-        slack = 0.51 * 10**-decimals * max(size) + 0.01
+        side = max(size)
+        sides = size if frame == "image" else (side, side)
+        left, top = ((whole - part) // 2 for whole, part in zip(sides, size, strict=True))
+        corners = ((x1 + left, y1 + top), (x2 + left, y2 + top))
+        numbers = [
+            f"{c / s:.{decimals}f}" for at in corners for c, s in zip(at, sides, strict=True)
+        ]
+        found = boxes_in(f"[{', '.join(numbers)}]", size, frame)
+        slack = 0.51 * 10**-decimals * side + 0.01
         if not found:  # a sliver at the edge, rounded into the padding
             assert min(x2 - x1, y2 - y1) <= 2 * slack
             return

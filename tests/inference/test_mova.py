@@ -14,8 +14,7 @@ from PIL import Image
 
 from commands import fault
 from inference.asking import CALIBRATION, tiny_mova
-from openmova import Answer, Box, Mova
-from openmova.inference.feature_cache import ImageFeatures
+from openmova import Box, Mova
 from openmova.routing.selection import ExpertSelection
 from tiny import pictures
 
@@ -198,7 +197,7 @@ class TestStream:
             raise RuntimeError("out of memory")
 
         assert "empty" in fault(mova.stream, picture, "")
-        monkeypatch.setattr(mova.model, "generate", fail)
+        monkeypatch.setattr(mova.model, "forward", fail)
         with pytest.raises(RuntimeError, match="out of memory"):
             list(mova.stream(picture, QUESTIONS[0], experts="none"))
 
@@ -216,30 +215,6 @@ class TestChat:
         assert QUESTIONS[0] in prompt and QUESTIONS[1] in prompt
         chat.ask(QUESTIONS[1], picture, max_new_tokens=1)  # a new picture starts anew
         assert len(chat.session.messages) == 2
-
-    def test_looks_at_its_picture_once(
-        self, mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        base, looked = mova.model.model.encode_base, []
-
-        def counted(*pictures: Any) -> Any:
-            looked.append(pictures)
-            return base(*pictures)
-
-        def talked(*, forgetful: bool) -> list[Answer]:
-            chat, said = mova.chat(), []
-            for number, question in enumerate(QUESTIONS):
-                if forgetful:
-                    chat._features = [ImageFeatures()]
-                said.append(chat.ask(question, None if number else picture, max_new_tokens=4))
-            return said
-
-        expected = talked(forgetful=True)
-        monkeypatch.setattr(mova.model.model, "encode_base", counted)
-        for answer, wanted in zip(talked(forgetful=False), expected, strict=True):
-            assert answer.text == wanted.text
-            assert answer.routing.scores == pytest.approx(wanted.routing.scores, abs=1e-5)
-        assert len(looked) == 1
 
 
 @pytest.mark.parametrize(

@@ -212,20 +212,6 @@ def test_generate_finds_the_routing_that_route_tells() -> None:
     assert all(set(text) <= set("ABC, none") for text in result.texts)
 
 
-def test_max_experts_limits_the_routing() -> None:
-    model = ready(routing={"grid": (1, 2), "max_new_tokens": 8, "constrained": True})
-    inputs = inputs_of(model, [0, 1, 2, 3])
-
-    def chosen(most: int | None) -> Tensor:
-        selections = [ExpertSelection(max_experts=most)] * 4
-        return model.encode_images(inputs, selections=selections).chosen
-
-    free, one = chosen(None), chosen(1)
-    assert not chosen(0).any()
-    assert (one.sum(dim=1) == free.sum(dim=1).clamp(max=1)).all()
-    assert not (one & ~free).any()
-
-
 def test_a_prompt_may_show_another_pool_than_the_model_s_own() -> None:
     model = ready(routing={"grid": (1, 2), "max_new_tokens": 8, "constrained": True})
     inputs = inputs_of(model, [0, 1, 2, 3])

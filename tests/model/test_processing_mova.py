@@ -15,7 +15,7 @@ from openmova import MovaImageProcessor, MovaProcessor
 from openmova.checkpoints.templates import TEMPLATES
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
-from openmova.model.processing_mova import IGNORED, expand_placeholders
+from openmova.model.processing_mova import IGNORED
 from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer, toy_tokenizer
 
 QUESTION = "what is this ?"
@@ -254,16 +254,3 @@ def test_errors_name_the_remedy(processor: MovaProcessor, tmp_path: Path) -> Non
             call()
     with pytest.raises(UserError, match="there is no file"):
         processor(images=str(tmp_path / "none.png"), questions=QUESTION)
-
-
-def test_placeholders_become_runs() -> None:
-    out = expand_placeholders(
-        torch.tensor([[0, 7, -200, 8], [7, 8, 9, 0]]),
-        torch.tensor([[0, 1, 1, 1], [1, 1, 1, 0]]),
-        tokens=[2, 5],
-        image_token_id=4,
-        padding_side="left",
-    )
-    assert out["input_ids"].tolist() == [[7, 4, 4, 8], [0, 7, 8, 9]]
-    assert out["attention_mask"].tolist() == [[1, 1, 1, 1], [0, 1, 1, 1]]
-    assert (out["labels"] == -100).all()

@@ -95,11 +95,10 @@ def test_block_in_a_batch_and_each_sample_alone(golden: GoldenSet) -> None:
         close(alone[0], expected, golden.tolerance)
 
 
-def adapter_cases(recipe: bool) -> list[Any]:
-    return cases(sets("MoVAdapter", recipe), lambda golden: golden.spec["cases"])
-
-
-@pytest.mark.parametrize("golden, name", adapter_cases(recipe=False))
+@pytest.mark.parametrize(
+    "golden, name",
+    cases(sets("MoVAdapter", recipe=False), lambda golden: golden.spec["cases"]),
+)
 @torch.no_grad()
 def test_adapter(golden: GoldenSet, name: str) -> None:
     case = golden.spec["cases"][name]
@@ -116,9 +115,9 @@ def test_adapter(golden: GoldenSet, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("golden, name", adapter_cases(recipe=True))
+@pytest.mark.parametrize("golden", sets("MoVAdapter", recipe=True), ids=ids)
 @torch.no_grad()
-def test_adapter_made_by_recipe(golden: GoldenSet, name: str) -> None:
+def test_adapter_made_by_recipe(golden: GoldenSet) -> None:
     c = golden.config
     with torch.device("meta"):
         shapes = MoVAdapter(whole_config(c)).state_dict()
@@ -140,8 +139,8 @@ def test_adapter_made_by_recipe(golden: GoldenSet, name: str) -> None:
         "".join(f"question {j}: {text.lower()}\n\n" for j, text in enumerate(prompt))
         for prompt in golden.spec["prompts"]
     ]
-    routing = torch.tensor([golden.spec["cases"][name]]) > 0
-    check(golden, name, adapter, encoder, texts, x, routing)
+    for name, weights in golden.spec["cases"].items():
+        check(golden, name, adapter, encoder, texts, x, torch.tensor([weights]) > 0)
 
 
 def whole_config(c: Mapping[str, Any]) -> AdapterConfig:

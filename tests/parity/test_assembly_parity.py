@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.model.processing_mova import IGNORED, expand_placeholders
+from openmova.model.processing_mova import IGNORED
 from openmova.model.splicing import merge_image_tokens
 from openmova.routing import pool_tokens
 from tiny import tiny_config
 
 from .comparing import close
 from .golden import GoldenSet, cases, find
+from .placeholders import expand_placeholders
 
 pytestmark = pytest.mark.parity
 

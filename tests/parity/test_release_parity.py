@@ -20,12 +20,12 @@ from openmova.checkpoints.release_names import ADAPTER_PREFIX, released_names
 from openmova.checkpoints.tensors import Tensors
 from openmova.model.adapter import AdapterConfig, MoVAdapter
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.model.processing_mova import expand_placeholders
 from openmova.routing import gate_text, pool_tokens
 
 from .comparing import close
 from .encoders import Spec, clip, codetr, dinov2, inputs, pix2struct, sam, views, vit
 from .golden import FOLDER, GoldenSet, find, ids
+from .placeholders import expand_placeholders
 
 pytestmark = pytest.mark.parity
 

@@ -10,7 +10,6 @@ from openmova.routing import (
     INSTRUCTION,
     expert_letters,
     format_routing,
-    gate_text,
     parse_routing,
     routing_prompt,
 )
@@ -71,8 +70,3 @@ def test_the_prompt_has_one_lettered_line_for_each_expert_in_the_order_of_the_po
 def test_the_default_instruction_is_the_released_one() -> None:
     assert INSTRUCTION.startswith("You are a helpful assistant router. Based on the visual content")
     assert INSTRUCTION.endswith("If no models are selected, just answer 'none'.")
-
-
-def test_the_gate_reads_the_question_in_lower_case_without_the_image() -> None:
-    assert gate_text(["<image>\nWhat is THIS?"]) == "question 0: what is this?\n\n"
-    assert gate_text(["A <q>", "<i> B"]) == "question 0: a <q>\n\nquestion 1: <i> b\n\n"

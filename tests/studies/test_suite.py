@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import struct
+import sys
 import zlib
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,8 @@ from openmova.evaluate.suites import SuiteOptions
 from openmova.runtime.run_store import Journal
 from studies.nano import suite
 from studies.nano.calibration import read_answers
+from studies.nano.data.record import Item
+from studies.nano.data.record import Question as ItemQuestion
 from studies.nano.pictures import open_picture
 from studies.nano.rcc import read_resource, resources
 from studies.nano.suite import EXPERTS, Question, constant_answers, draw, load_questions
@@ -109,9 +114,31 @@ def test_the_best_constant_is_that_of_the_group() -> None:
     assert constant_answers(asked) == [True, True, False, False]
 
 
+def make_item(rng: random.Random) -> Item:
+    """A generated picture with one question."""
+    answer = str(rng.random())
+    asked = ItemQuestion(task="chart-value", question="How much is it?", answer=answer)
+    truth = {"chart": {"range": [0, 40]}}
+    return Item(
+        domain="chart", source="here", licence="", questions=(asked,), image=pictures(1)[0],
+        truth=truth,
+    )  # fmt: skip
+
+
+def test_generated_questions_are_the_seeds_and_allow_a_twentieth_of_the_axis(
+    asked: list[Question],
+) -> None:
+    first, again, other = (suite.generate("made", seed, 3) for seed in (1, 1, 2))
+    assert [q.answers for q in first] == [q.answers for q in again]
+    assert len({q.answers for q in (*first, *other)}) == 6
+    assert all(q.tolerance == 2 and q.experts == {"text", "chart"} for q in first)
+    assert all(q.open().size == pictures(1)[0].size for q in first)
+
+
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Question]:
-    """Four questions about a picture of ours, one of them of a package that can't be had."""
+    """Four questions about a picture of ours, one of them of a package that can't be had; of two
+    generators one can't be run."""
 
     def unpack(source: str) -> Path:
         if source == "debian:gone":
@@ -125,6 +152,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Question]:
         question(group="none", form="identity", question="Who is it?", answers=()),
         question(package="debian:gone", picture="gone/dog"),
     ]
+    monkeypatch.setattr(suite, "GENERATED", {"made": "fake", "lacking": "absent"})
+    monkeypatch.setitem(sys.modules, "studies.nano.data.fake", SimpleNamespace(make=make_item))
     monkeypatch.setattr(suite, "unpack", unpack)
     monkeypatch.setattr(suite, "load_questions", lambda: questions)
     return questions
@@ -133,7 +162,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Question]:
 def test_a_report_has_every_figure_and_a_stopped_run_goes_on(
     asked: list[Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = SuiteOptions(seed=1, n=50, batch=2)
+    options = SuiteOptions(seed=1, n=2, batch=2)
     mova = tiny_mova(confidence=CALIBRATION)
     ask_batch, batches = mova.ask_batch, list[int]()
 
@@ -148,12 +177,13 @@ def test_a_report_has_every_figure_and_a_stopped_run_goes_on(
         suite.measure(lambda: mova, journal, options)
     with Journal.opened(tmp_path / "run", {}) as journal:
         report = suite.measure(lambda: mova, journal, options)
-    assert batches == [1, 2, 1, 2, 1, 2, 1, 2, 1]
+    assert batches == [1, 2, 2, 1, 1, 1, 2, 2, 1, 2, 2, 1]
     with Journal.opened(tmp_path / "run", {}) as journal:
         assert suite.measure(lambda: pytest.fail("loaded"), journal, options) == report
-    assert (report["suite"], report["seed"], report["n"]) == ("nano", 1, 3)
+    assert (report["suite"], report["seed"], report["n"]) == ("nano", 1, 5)
+    assert report["missing"].pop("lacking").startswith("No module named")
     assert report["missing"] == {"debian:gone": "the package gone can't be had"}
-    assert list(report["domains"]) == ["object", "kind", "none", "overall"]
+    assert list(report["domains"]) == ["object", "kind", "none", "made", "overall"]
     for shares in report["domains"].values():
         assert shares.keys() == set(suite.FIGURES)
         for share in shares.values():
@@ -166,11 +196,13 @@ def test_a_report_has_every_figure_and_a_stopped_run_goes_on(
     assert "routing accuracy" in (told := console.export_text())
     assert "left out: debian:gone" in told
     rows = (tmp_path / "run" / "samples.jsonl").read_text(encoding="utf-8").splitlines()
-    assert read_answers([tmp_path / "run" / "samples.jsonl"]).features.shape == (3, 4)
-    assert len(rows) == 9
+    assert read_answers([tmp_path / "run" / "samples.jsonl"]).features.shape == (5, 4)
+    assert len(rows) == 15
 
 
-def test_a_report_counts_answers_doubts_and_experts(asked: list[Question]) -> None:
+def test_a_report_counts_answers_doubts_and_experts(
+    asked: list[Question], monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = Journal()
     said = {"routed": ("A dog.", "page"), "base_only": ("cat", "photo"), "all_experts": ("dog", "")}
     for mode, texts in said.items():
@@ -185,6 +217,7 @@ def test_a_report_counts_answers_doubts_and_experts(asked: list[Question]) -> No
             }
             journal.add({f"{mode}/{q.picture}/{q.question}": row})
     options = SuiteOptions(seed=0, n=1, batch=4)
+    monkeypatch.setattr(suite, "GENERATED", {})
     asked.pop()
     report = suite.measure(lambda: tiny_mova(), journal, options)
     value = {

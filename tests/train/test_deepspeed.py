@@ -10,6 +10,8 @@ import pytest
 
 from openmova.errors import UserError
 from openmova.train import deepspeed
+from openmova.train.training_recipe import load_recipe
+from train.runs import SMOKE
 
 
 @pytest.fixture
@@ -24,7 +26,8 @@ def written(folder: Path, **content: Any) -> Path:
 
 
 def plugin(path: Path) -> Any:
-    return deepspeed.deepspeed_plugin(str(path), batch=2, accumulation=3, clip=0.5)
+    changes = [f"deepspeed={path}", "batch=2", "accumulation=3", "clip=0.5"]
+    return deepspeed.deepspeed_plugin(load_recipe(SMOKE, changes))
 
 
 def test_the_file_is_passed_on_with_the_recipe_s_sizes(

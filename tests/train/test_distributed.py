@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,11 +11,11 @@ from safetensors.torch import load_file
 from train.runs import (
     FAST,
     HELD_OUT,
-    SMOKE,
     assert_close,
     assert_same_log,
     finish,
     run,
+    run_command,
     start,
     weights,
 )
@@ -28,13 +25,9 @@ STILL = [*FAST, *HELD_OUT, "evaluation.steps=4", "learning_rates.gate_text=0", "
 
 
 @pytest.mark.slow
-def test_two_processes_of_torchrun_equal_one_with_twice_the_accumulation(tmp_path: Path) -> None:
+def test_two_processes_equal_one_with_twice_the_accumulation(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m"]
-    command += ["openmova", "train", str(SMOKE), *STILL, "--output", str(two)]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
-    source = str(Path(__file__).parents[2] / "src")
-    subprocess.run(command, check=True, env={**environment, "PYTHONPATH": source}, timeout=300)
+    finish(start(two, STILL, processes=2, target=run_command))
     run(one, *STILL, "accumulation=2")
     assert_close(one, two)
     assert_same_log(one, two)

@@ -18,11 +18,12 @@ from openmova.errors import UserError
 from openmova.model.processing_mova import MovaProcessor
 from openmova.model.two_pass import TwoPassGeneration
 from openmova.model.vision_mova import MovaVision
+from openmova.runtime.yaml_config import build
 from openmova.train import preparation
 from openmova.train.estimate import estimate
 from openmova.train.grpo import AnswerTrainer, RewardLoop, RoutingTrainer
 from openmova.train.training import save_model, train
-from openmova.train.training_recipe import recipe_from_dict
+from openmova.train.training_recipe import TrainingRecipe
 from tiny import tiny_model, tiny_question_tokenizer, tiny_tokenizer
 from train.runs import assert_same, entries, weights
 
@@ -61,7 +62,7 @@ def recipe(reward: dict[str, float], grpo: dict[str, Any], **changes: Any) -> di
 
 def run(output: Path, content: dict[str, Any]) -> list[str]:
     said: list[str] = []
-    train(recipe_from_dict(content), output, resume=True, tell=said.append)
+    train(build(TrainingRecipe, content), output, resume=True, tell=said.append)
     return said
 
 
@@ -80,14 +81,14 @@ def test_a_run_that_was_stopped_ends_as_the_whole_one_and_answers(
     changed = {n for n, tensor in weights(whole).items() if not torch.equal(tensor, started[n])}
     assert changed and all(n.startswith(("model.language_model", "lm_head")) for n in changed)
 
-    original = RewardLoop.log
+    original = RewardLoop.on_log
 
-    def log(self: RewardLoop, *args: Any) -> None:
-        original(self, *args)
+    def on_log(self: RewardLoop, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
         self.interrupt.requested = self.step == 2
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(RewardLoop, "log", log)
+        patched.setattr(RewardLoop, "on_log", on_log)
         run(broken, content)
     (broken / "checkpoint-3" / "whole.json").unlink()  # torn
     assert "going on from checkpoint-2" in run(broken, content)
@@ -169,7 +170,7 @@ def test_the_reference_is_the_start_and_sees_the_same(
 
 def test_a_dry_run_is_refused() -> None:
     with pytest.raises(UserError, match="the stage grpo samples its own"):
-        estimate(recipe_from_dict(NOISY))
+        estimate(build(TrainingRecipe, NOISY))
 
 
 def test_rows_with_and_without_picture(tmp_path: Path) -> None:

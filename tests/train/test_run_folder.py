@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,6 @@ def checkpoints(folder: RunFolder, *steps: int, keep: int = 9) -> list[Path]:
         with folder.new_checkpoint(step, keep=keep, processes=1) as unfinished:
             (unfinished / "weights").write_bytes(bytes([step]) * 100)
     return [folder.path / f"checkpoint-{step}" for step in steps]
-
-
-def test_a_folder_is_held_by_one_run(tmp_path: Path) -> None:
-    with (
-        RunFolder(tmp_path).claim(),
-        pytest.raises(UserError, match="another run is writing"),
-        RunFolder(tmp_path).claim(),
-    ):
-        pass
-    with RunFolder(tmp_path).claim():
-        pass
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "unsealed", "{", "{}"])
@@ -72,18 +60,3 @@ def test_a_run_goes_on_with_its_own_recipe_only(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").unlink()
     with pytest.raises(UserError, match=r"has lost recipe\.yaml: give another --output"):
         folder.begin(recipe, resume=True)
-
-
-def test_final_is_there_when_it_is_whole(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    with (
-        pytest.raises(UserError, match="is full: free some room"),
-        folder.writing(),
-        folder.new_final() as unfinished,
-    ):
-        (unfinished / "half").touch()
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert not folder.final.exists()
-    with folder.new_final() as unfinished:
-        (unfinished / "all").touch()
-    assert [p.name for p in folder.final.iterdir()] == ["all"]

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from openmova.errors import UserError
-from openmova.train.training_recipe import load_recipe, recipe_from_dict
+from openmova.runtime.yaml_config import build
+from openmova.train.training_recipe import TrainingRecipe, load_recipe
 
 SMOKE = Path(__file__).parents[2] / "recipes" / "smoke.yaml"
 LEAST = {
@@ -21,7 +22,7 @@ LEAST = {
 
 def test_the_resolved_recipe_reads_as_itself() -> None:
     recipe = load_recipe(SMOKE)
-    assert recipe_from_dict(yaml.safe_load(yaml.safe_dump(recipe.to_dict()))) == recipe
+    assert build(TrainingRecipe, yaml.safe_load(yaml.safe_dump(recipe.to_dict()))) == recipe
 
 
 def test_an_override_reaches_into_lists_and_mappings() -> None:
@@ -54,7 +55,7 @@ def test_recipes_of_learning_by_reward() -> None:
     answers = load_recipe(SMOKE.with_name("nano-grpo.yaml"))
     assert answers.grpo is not None and answers.grpo.noise is not None
     assert not answers.learns_routing
-    assert recipe_from_dict(yaml.safe_load(yaml.safe_dump(answers.to_dict()))) == answers
+    assert build(TrainingRecipe, yaml.safe_load(yaml.safe_dump(answers.to_dict()))) == answers
     assert load_recipe(SMOKE.with_name("nano-routing-reward.yaml")).learns_routing
 
 
@@ -81,7 +82,7 @@ def test_what_learning_by_reward_can_t_mean_is_refused(
 ) -> None:
     given = None if grpo is None else {"reward": {"exact": 1}, **grpo}
     with pytest.raises(UserError, match=message):
-        recipe_from_dict({**LEAST, "stage": "grpo", "grpo": given, **change})
+        build(TrainingRecipe, {**LEAST, "stage": "grpo", "grpo": given, **change})
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_what_learning_by_reward_can_t_mean_is_refused(
 )
 def test_what_can_t_be_meant_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        recipe_from_dict({**LEAST, **change})
+        build(TrainingRecipe, {**LEAST, **change})
 
 
 @pytest.mark.parametrize(

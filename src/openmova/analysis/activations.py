@@ -15,16 +15,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 from tqdm import tqdm
 
-from openmova.analysis.data_inspection import LEFT_OUT, nothing_asked, sample_rows
+from openmova.analysis.data_inspection import LEFT_OUT, conversation, nothing_asked, sample_rows
 from openmova.data.contact_sheet import evenly
 from openmova.data.sample import Sample
 from openmova.data.sources import Samples
-from openmova.inference.limits import GenerationLimits, check_question
+from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
-from openmova.inference.session import Picture, user_turn
 from openmova.routing.selection import ExpertSelection
 from openmova.runtime.files import new_file
 
@@ -67,11 +65,7 @@ def dump_activations(
 
 def _rows(mova: Mova, samples: Sequence[Sample]) -> list[dict[str, Any]]:
     selections = [ExpertSelection()] * len(samples)
-    turns = []
-    for sample in samples:
-        assert isinstance(sample.image, Image.Image)
-        picture = Picture.of(sample.image, mova.processor)
-        turns.append([user_turn(check_question(sample.question), [picture])])
+    turns = [conversation(mova, sample) for sample in samples]
     inputs = mova.prepare(turns, selections, GenerationLimits(max_new_tokens=1))
     context = mova.model.encode_images(inputs, selections=selections)
     return [

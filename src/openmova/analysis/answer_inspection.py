@@ -86,16 +86,12 @@ def inspect(
         mova.ask(picture, question, max_new_tokens=1)
     (masked,) = ask_ablated(mova, [(picture, question)], max_new_tokens=max_new_tokens)
     answer, texts = masked.routed, masked.texts
-    places = {name: mova.experts.index(name) for name in answer.routing.experts}
-    asked = {
-        **{f"without {n}": without(answer.routing.experts, n) for n in answer.routing.experts},
-        "no expert, the base encoder alone": (),
-        "all experts": mova.experts,
-    }
-    routed = {"as routed": answer.routing.experts}
-    switched = {what: names for what, names in asked.items() if what.startswith("without ")}
-    sets = routed | switched
+    chosen = answer.routing.experts
+    switched = {f"without {name}": without(chosen, name) for name in chosen}
+    asked = {**switched, "no expert, the base encoder alone": (), "all experts": mova.experts}
+    sets = {"as routed": chosen, **switched}
     words = token_words(mova, picture, question, list(sets.values()))
+    places = {name: mova.experts.index(name) for name in chosen}
     blocks = range(len(mova.model.model.adapter.blocks))
     experts = mova.model.model.experts
     return Inspection(

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from PIL import Image
+
 from openmova.analysis.ablation import Ablation, ask_ablated, without
 from openmova.data.bad_samples import BadSample
 from openmova.data.contact_sheet import evenly
@@ -17,7 +19,9 @@ from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.evaluate.intervals import Difference, Share
 from openmova.inference.answer import matches
+from openmova.inference.limits import check_question
 from openmova.inference.mova import Mova
+from openmova.inference.session import Message, Picture, user_turn
 from openmova.runtime.run_store import Journal, Row
 from openmova.train.domain_statistics import NO_DOMAIN
 
@@ -108,6 +112,14 @@ def _open(mova: Mova, samples: Samples, index: int) -> Sample | str:
     if sample.image is None:
         return "without a picture"
     return "a routing instruction" if sample.routing else sample
+
+
+def conversation(mova: Mova, sample: Sample) -> list[Message]:
+    """The first question about the picture of an open sample. Raises UserError for one that can't
+    be asked."""
+    assert isinstance(sample.image, Image.Image)
+    picture = Picture.of(sample.image, mova.processor)
+    return [user_turn(check_question(sample.question), [picture])]
 
 
 def _tried(samples: Sequence[Sample], ask: Ask) -> list[Row]:

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from openmova.analysis.ablation import Names
-from openmova.analysis.data_inspection import LEFT_OUT, ask_samples
+from openmova.analysis.data_inspection import LEFT_OUT, ask_samples, conversation
 from openmova.analysis.ranks import TokenSums
 from openmova.analysis.roles import PLACES, WAYS, Outcomes, expert_subsets, join
 from openmova.data.contact_sheet import evenly
@@ -30,9 +29,9 @@ from openmova.evaluate.judge import judge
 from openmova.experts.registry import expert_class
 from openmova.inference.engine import FEATURES
 from openmova.inference.feature_cache import FeatureCache, FeatureMemory, ImageFeatures
-from openmova.inference.limits import GenerationLimits, check_question
+from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
-from openmova.inference.session import Picture, user_turn
+from openmova.inference.session import pictures_in
 from openmova.inference.timing import StageTimer
 from openmova.model.adapter import AdapterBlock, ExpertMap
 from openmova.routing.selection import ExpertSelection
@@ -120,14 +119,10 @@ def _ask(
 ) -> list[Row]:
     """The answers of samples that can be asked, with every set. Raises UserError as `Mova.ask`."""
     limits = GenerationLimits(max_new_tokens=max_new_tokens)
-    pictures = [_picture(mova, sample) for sample in samples]
-    turns = [
-        [user_turn(check_question(sample.question), [picture])]
-        for sample, picture in zip(samples, pictures, strict=True)
-    ]
+    turns = [conversation(mova, sample) for sample in samples]
     everything = ExpertSelection.of(pool, None, mova.experts)
     inputs = mova.prepare(turns, [everything] * len(samples), limits)
-    known = cache.of([picture.fingerprint for picture in pictures])
+    known = cache.of([picture.fingerprint for turn in turns for picture in pictures_in(turn)])
     texts: list[dict[str, str]] = [{} for _ in samples]
     for names in expert_subsets(pool):
         selection, memory = everything, FeatureMemory(mova.model, known)
@@ -156,12 +151,6 @@ def _is_right(row: Row, names: Names) -> bool:
     return judge(row["answers"][join(names)], [row["expected"]], question=row["question"])
 
 
-def _picture(mova: Mova, sample: Sample) -> Picture:
-    """Of a sample that is open and has one."""
-    assert isinstance(sample.image, Image.Image)
-    return Picture.of(sample.image, mova.processor)
-
-
 @torch.no_grad()
 def measure_ranks(mova: Mova, samples: Sequence[Sample], pool: Names) -> dict[str, Any]:
     """The ranks of every expert, by WAYS and PLACES (see `TokenSums.measure`), over open samples.
@@ -175,16 +164,14 @@ def measure_ranks(mova: Mova, samples: Sequence[Sample], pool: Names) -> dict[st
     limits = GenerationLimits(max_new_tokens=1)
     for sample in samples:
         known = ImageFeatures()
-        turn = user_turn(sample.question, [_picture(mova, sample)])
         everything = ExpertSelection.of(pool, None, mova.experts)
-        inputs = mova.prepare([[turn]], [everything], limits)
+        inputs = mova.prepare([conversation(mova, sample)], [everything], limits)
         for way, names in [*(("alone", (name,)) for name in pool), ("joint", pool)]:
             places = {name: mova.experts.index(name) for name in names}
             with ExitStack() as hooks:
                 for name, j in places.items():
-                    note = partial(_add, sums[name, way, "after"])
-                    handle = block.extractors[j].register_forward_hook(note)
-                    hooks.callback(handle.remove)
+                    after = sums[name, way, "after"].add_output
+                    hooks.enter_context(block.extractors[j].register_forward_hook(after))
                 mova.model.encode_images(
                     inputs,
                     selections=[ExpertSelection.of(names, None, mova.experts)],
@@ -196,11 +183,6 @@ def measure_ranks(mova: Mova, samples: Sequence[Sample], pool: Names) -> dict[st
         name: {way: {p: sums[name, way, p].measure() for p in PLACES} for way in WAYS}
         for name in pool
     }
-
-
-def _add(sums: TokenSums, module: nn.Module, given: object, output: Tensor) -> None:
-    """As a hook: output [b, N, C]."""
-    sums.add(output.flatten(0, 1))
 
 
 def expert_parameters(mova: Mova, name: str) -> int | None:

@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 TOKENS_A_CHANNEL = 10
 
@@ -38,6 +38,10 @@ class TokenSums:
         self.sums = self.sums + tokens.sum(dim=0)
         self.products = self.products + tokens.T @ tokens
         self.count += len(tokens)
+
+    def add_output(self, module: nn.Module, given: object, output: Tensor) -> None:
+        """As a forward hook: output [b, T, C]."""
+        self.add(output.flatten(0, 1))
 
     def measure(self) -> dict[str, Any]:
         """tokens, channels, and the rank of the centred tokens, None of too few."""

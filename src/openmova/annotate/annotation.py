@@ -72,7 +72,10 @@ class AnnotationFolder:
         noted = asdict(settings)
         self.store.begin(noted)
         made = ShardFolder(self.losses / shard.name)
-        ids = SampleIds(samples)
+
+        def ids(rows: range) -> list[str]:
+            return [samples.get(row).id for row in rows]
+
         with made.store.claim():
             made.store.begin(noted)
             with made.store.writing():
@@ -81,7 +84,7 @@ class AnnotationFolder:
             chunks = [
                 (probe, rows)
                 for probe in settings.probes
-                for rows in shard.chunks(len(ids))
+                for rows in shard.chunks(len(samples))
                 if (probe.name, rows.start) not in finished
             ]
             told = ""
@@ -90,7 +93,7 @@ class AnnotationFolder:
                     if probe.name != told:
                         told = probe.name
                         tell(f"{told}, shard {shard.number}/{shard.count}")
-                    made.add(probe.name, rows, ids[rows.start : rows.stop], losses)
+                    made.add(probe.name, rows, ids(rows), losses)
 
     def settings(self) -> AnnotationSettings:
         """Raises UserError if there are none that can be read."""
@@ -162,21 +165,6 @@ class AnnotationFolder:
             "agreement": compared,
             "dependency": dependency and dependency.summary(good, settings.pool),
         }
-
-
-class SampleIds(Sequence[str]):
-    """The ids of samples, each read when it is asked for."""
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[row] for row in range(*index.indices(len(self)))]
-        return self.samples.get(index).id
 
 
 def _annotate(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,33 +21,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmova.errors import UserError
-from openmova.runtime.run_store import RunStore, differences
+from openmova.runtime.run_store import JsonLines, RunStore, differences
 
 CHUNK = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """Part `number` of `count`, from 1 on. Raises UserError for one that is none."""
+    """Part `number` of `count`, from 1 on."""
 
     number: int = 1
     count: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.number <= self.count:
-            raise UserError(
-                f"there is no shard {self.number}/{self.count}: give 1/{self.count} to "
-                f"{self.count}/{self.count}"
-                if self.count >= 1
-                else f"data can't be cut into {self.count} shards: give 1/1, or more"
-            )
 
     @classmethod
     def parse(cls, text: str) -> Shard:
         """From "3/8". Raises UserError for anything else."""
         if not (found := re.fullmatch(r"(\d{1,5})/(\d{1,5})", text)):
             raise UserError(f"{text!r} is no shard: give its number and their count, such as 3/8")
-        return cls(number=int(found[1]), count=int(found[2]))
+        number, count = int(found[1]), int(found[2])
+        if not 1 <= number <= count:
+            raise UserError(f"there is no shard {number}/{count}: count from 1 to {count}")
+        return cls(number=number, count=count)
 
     @property
     def name(self) -> str:
@@ -66,7 +60,7 @@ class ShardFolder:
     def __init__(self, path: Path) -> None:
         self.name = path.name
         self.store = RunStore(path, "a shard")
-        self.lines = self.store.journal("losses.jsonl")
+        self.lines = JsonLines(path / "losses.jsonl")
 
     def add(self, probe: str, rows: range, ids: Sequence[str], losses: Sequence[float]) -> None:
         """Keep the losses of a chunk; ids: of its rows."""
@@ -74,15 +68,17 @@ class ShardFolder:
         with self.store.writing():
             self.lines.append(line)
 
-    def read(self, ids: Sequence[str]) -> Iterator[tuple[str, range, list[float]]]:
+    def read(
+        self, ids: Callable[[range], Sequence[str]]
+    ) -> Iterator[tuple[str, range, list[float]]]:
         """Of each chunk that is there: probe, rows, losses. A line that a kill has torn is not.
 
-        ids: of all rows of the data. Raises UserError for losses of other data.
+        ids: of rows of the data. Raises UserError for losses of other data.
         """
         for line in self.lines.entries():
             losses = line["losses"]
             rows = range(line["start"], line["start"] + len(losses))
-            if line["data"] != _checksum(ids[rows.start : rows.stop]):
+            if line["data"] != _checksum(ids(rows)):
                 raise UserError(
                     f"{self.name} has rows {rows.start} to {rows.stop - 1} of other data: annotate "
                     "with the data that it was made of, or remove it"
@@ -107,7 +103,7 @@ def join_shards(
                 f"{shard.name} was made with other settings ({'; '.join(changed)}): keep the "
                 "shards of one annotation"
             )
-        for probe, rows, found in shard.read(ids):
+        for probe, rows, found in shard.read(lambda rows: ids[rows.start : rows.stop]):
             at = (slice(rows.start, rows.stop), probes.index(probe))
             if (made_by[at] >= 0).any():
                 row = rows.start + int((made_by[at] >= 0).argmax())

@@ -4,8 +4,6 @@ the adapter an extractor and a column of each gate, which begin as those of a fr
 All other tensors are copied as they are, so a routing without the new expert gives the same bits.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Mapping
@@ -43,7 +41,7 @@ def named_expert(given: str, description: str) -> EncoderEntry:
     given: a file with the keys of such an entry (of its spec, and source), a kind that brings its
     weights, or a source: the folder of a vision model of transformers, or a checkpoint that
     `openmova assemble` reads. description: what the router reads; those of the file are paraphrases
-    for its training. Raises UserError.
+    for its training.
     """
     path = Path(given).expanduser()
     keys: dict[str, Any] = {"name": path.stem if path.suffix in FILE_ENDINGS else path.name}
@@ -62,11 +60,7 @@ def named_expert(given: str, description: str) -> EncoderEntry:
 
 
 def plan_addition(folder: Path, entry: EncoderEntry) -> Conversion:
-    """Look at a model's folder and at the expert to add, without reading their weights.
-
-    Raises UserError if the model has no pool or an expert of this name, its tokenizer can't write
-    the new letter, or the expert can't be used.
-    """
+    """Look at a model's folder and at the expert to add, without reading their weights."""
     old = MovaConfig.from_pretrained(folder)
     names = old.expert_names
     if not names:

@@ -6,8 +6,6 @@ leaves no holes between tensors, so here the header is filled up, and tensors th
 next one at an odd place come last.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

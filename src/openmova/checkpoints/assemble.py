@@ -4,8 +4,6 @@ published, and a fresh adapter that is still to be trained (paper, section 3.1).
 Parts are streamed tensor by tensor into the new folder; only the adapter is built.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -80,8 +78,7 @@ def local(source: str, *, yes: bool = False) -> Path:
 def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]:
     """Look at every part and join them, without reading their weights.
 
-    recipe: as it was given, for the report; here: with sources on this machine. Raises UserError
-    if a part is missing, of another kind, or does not fit.
+    recipe: as it was given, for the report; here: with sources on this machine.
     """
     language_folder, text_folder = Path(here.language_model), Path(here.gate_text_encoder)
     language_config, language = read_language_model(language_folder)
@@ -146,8 +143,7 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
 def find_encoder(entry: EncoderEntry, embedding: Tensor | None) -> EncoderParts:
     """Look at an encoder whose source is on this machine.
 
-    embedding: the language model's, for one that says in words. Raises UserError if it can't be
-    used.
+    embedding: the language model's, for one that says in words.
     """
     path = Path(entry.source)
     try:
@@ -182,8 +178,8 @@ def recipe_config(
     widths: Sequence[int],
 ) -> MovaConfig:
     """The whole configuration, of the language model's, the encoders' specs and the text encoder's
-    fields. widths: the channels of base and experts. Raises UserError where they don't fit
-    together."""
+    fields. widths: the channels of base and experts.
+    """
     base_width, *channels = widths
     sizes = dict(recipe.adapter)
     if "grid" not in sizes:

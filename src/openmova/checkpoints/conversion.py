@@ -5,8 +5,6 @@ stopped, by whatever, leaves no folder; it starts again. The memory needed is th
 tensor.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -48,11 +46,7 @@ class Conversion:
     where the source lacks some of it."""
 
     def write(self, target: Path) -> dict[str, Any]:
-        """Convert into the new folder `target`; returns the report of it.
-
-        Raises UserError if the target exists, another process is writing it, the source does not
-        fit or can't be read, or the disk is full or can't be written.
-        """
+        """Convert into the new folder `target`; returns the report of it."""
         check_target(target)
         with writing(target, NO_ROOM):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +57,7 @@ class Conversion:
         """Write everything into an empty folder.
 
         The report, conversion.json, has each tensor's source key, file, shape, dtype and SHA-256,
-        and what was dropped and why. Raises UserError as `write` does.
+        and what was dropped and why.
         """
         plan = self.plan
         plan.check()
@@ -100,8 +94,7 @@ class Conversion:
         """Compare every tensor of a converted folder with the source, which are both read again.
 
         Files and dtypes are those of the folder's report, whose checksums must agree too. Returns
-        the number of tensors. Raises UserError that names the first file and key that is missing,
-        too many, or differs.
+        the number of tensors.
         """
         self.plan.check()
         try:

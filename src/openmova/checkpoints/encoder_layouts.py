@@ -5,8 +5,6 @@ off. Sizes are those of config.json where transformers writes one, else the publ
 (mova_specs.py). A new layout of a known kind is one more entry.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence

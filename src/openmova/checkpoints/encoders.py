@@ -3,8 +3,6 @@
 What a checkpoint holds beside its vision encoder (text tower, decoder, heads) is left out.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -64,8 +62,7 @@ def encoder_conversion(
 ) -> Conversion:
     """Of an encoder alone, into a folder with spec.json, <name>.safetensors, conversion.json.
 
-    kind, name: see `read_encoder`; dtype: default as in the source. Raises UserError as
-    `read_encoder` does, and for a BERT.
+    kind, name: see `read_encoder`; dtype: default as in the source.
     """
     parts = read_encoder(source, kind=kind, name=name)
     if parts.kind == BERT:
@@ -98,7 +95,6 @@ def read_encoder(
     of this name. kind: what it has to be, as in a spec, or "bert"; default:
     whatever it is. name: of the expert; default: its kind. changes: keywords of the spec that are
     set by hand, such as size=672 for CLIP, which resizes its position table.
-    Raises UserError for a checkpoint of no known layout or of another kind.
     """
     given = dict(changes or {})
     config = optional_json(path / "config.json")
@@ -153,8 +149,7 @@ def own_kind(
     """An encoder of a kind that has no public checkpoint: a graph, or one that a package offers.
 
     path: its weights by the names of its parameters; None: those that its class gives it.
-    embedding: of the language model, for an expert that says in words. Raises UserError if the
-    class gives it random numbers.
+    embedding: of the language model, for an expert that says in words.
     """
     spec = {"kind": kind, "name": name, **keywords}
     title = f"an encoder of the kind {kind}"
@@ -291,10 +286,7 @@ def _parts(
 
 
 def _expected(kind: str, spec: Spec, folder: Path | None) -> dict[str, Tensor]:
-    """The parameters of ours that a spec asks for, without numbers.
-
-    Raises UserError for a spec that describes nothing that can be built.
-    """
+    """The parameters of ours that a spec asks for, without numbers."""
     try:
         if kind != BERT:
             return unloaded_expert(spec, folder).state_dict()

@@ -4,8 +4,6 @@ Transformers loads it, which also renames and joins what the class has otherwise
 the checkpoint's files, mapped.
 """
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +37,7 @@ TURN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
 def language_model_conversion(source: Path, *, dtype: str | None = None) -> Conversion:
     """Of a language model alone, into safetensors under its own names.
 
-    dtype: of the floating tensors, default as they are. Raises UserError as `read_language_model`.
+    dtype: of the floating tensors, default as they are.
     """
     config, part = read_language_model(source)
     plan = part.plan(dtype)
@@ -65,10 +63,7 @@ def language_model_conversion(source: Path, *, dtype: str | None = None) -> Conv
 
 
 def read_language_model(folder: Path) -> tuple[PreTrainedConfig, Part]:
-    """Find out what a folder of a causal language model holds; the places are those of a MoVA's.
-
-    Raises UserError if it is none, or one that can't be a MoVA's decoder.
-    """
+    """Find out what a folder of a causal language model holds; the places are those of a MoVA's."""
     config = _config(folder)
     with torch.device("meta"):
         head = AutoModelForCausalLM.from_config(config).get_output_embeddings()
@@ -94,10 +89,7 @@ def read_language_model(folder: Path) -> tuple[PreTrainedConfig, Part]:
 
 
 def read_tokenizer(folder: Path, image_token: str) -> PreTrainedTokenizerBase:
-    """The language model's tokenizer with an image token, and with some token to pad with.
-
-    Raises UserError if there is no tokenizer.
-    """
+    """The language model's tokenizer with an image token, and with some token to pad with."""
     tokenizer = plain_tokenizer(folder)
     if tokenizer.convert_tokens_to_ids(image_token) in (None, tokenizer.unk_token_id):
         tokenizer.add_tokens([image_token], special_tokens=True)

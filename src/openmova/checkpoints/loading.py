@@ -3,8 +3,6 @@
 Every choice is checked before anything is read, so that an impossible one costs no time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +55,6 @@ def load_model(
     device: default the GPU where there is one. dtype: default as the checkpoint says.
     quantization: a name of QUANTIZATIONS, for the language model. offload: idle experts lie in host
     memory. device_map: "auto", or a dict, in place of one device.
-    Raises UserError for what can't be, and for a damaged folder.
     """
     check_options(device=device, quantization=quantization, device_map=device_map)
     options: dict[str, Any] = {}

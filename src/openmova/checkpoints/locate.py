@@ -1,7 +1,5 @@
 """From what a user calls a model ("nano", a folder, a repository of the hub) to a local folder."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ values for a stated number of tokens; what a forward pass needs besides (activat
 so a tenth of a memory is left free for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +35,7 @@ class Part:
     """One part of a model."""
 
     name: str
-    role: str
+    part: str
     """"language model", "router LoRA", "base", "adapter", "text encoder" or "expert"."""
     parameters: int
     bytes: dict[str, int]
@@ -55,7 +53,7 @@ class Needs:
 
     @property
     def experts(self) -> list[Part]:
-        return [part for part in self.parts if part.role == "expert"]
+        return [part for part in self.parts if part.part == "expert"]
 
     def expert_bytes(self, *, offload: bool) -> int:
         """Experts on the device at once: all of them, or with offload the largest."""
@@ -64,7 +62,7 @@ class Needs:
 
     def total(self, mode: str, *, offload: bool) -> int:
         """Bytes on the device when every expert has been used."""
-        others = sum(part.bytes[mode] for part in self.parts if part.role != "expert")
+        others = sum(part.bytes[mode] for part in self.parts if part.part != "expert")
         return others + self.expert_bytes(offload=offload) + self.cache_bytes
 
     def fitting(self, memory: int, *, offload: bool = True) -> list[tuple[str, bool]]:
@@ -85,7 +83,7 @@ def measure(config: MovaConfig, folder: Path | None = None, *, tokens: int = 204
     """Count the parts of a model.
 
     folder: its checkpoint folder, if there is one; only needed for experts that don't say their
-    size without their files. Raises UserError if a file that such an expert needs is missing.
+    size without their files.
     """
     return count_parts(*unloaded_model(config, folder), folder, tokens=tokens)
 
@@ -110,7 +108,7 @@ def count_parts(
             for mode in MODES
         }
         count = sum(tensor.numel() for tensor in tensors if isinstance(tensor, nn.Parameter))
-        return Part(name=name or role, role=role, parameters=count, bytes=sizes)
+        return Part(name=name or role, part=role, parameters=count, bytes=sizes)
 
     language = config.text_config.model_type
     parts = [part("language model", core.language_model, model.lm_head, name=language)]
@@ -131,7 +129,7 @@ def unloaded_model(
     """A model and all its experts, without memory for their weights.
 
     folder: see `measure`. An expert whose own code does not run so (an ONNX graph) is built in host
-    memory, uninitialised. Raises UserError if a file that an expert needs is missing.
+    memory, uninitialised.
     """
     with torch.device("meta"):
         model = MovaForConditionalGeneration(config, folder)

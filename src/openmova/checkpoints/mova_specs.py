@@ -4,8 +4,6 @@ Encoders: paper, table 12; views and layers as the released code has them. The d
 those of the released routing prompt, which never name a model.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 CLIP: dict[str, Any] = {
@@ -191,8 +189,7 @@ def pool() -> list[dict[str, Any]]:
 
 def map_channels(spec: dict[str, Any]) -> int:
     """The channels of the map that an encoder of the paper gives."""
-    channels: int = spec.get("downsample") or spec.get("neck") or spec["width"]
-    return channels
+    return spec.get("downsample") or spec.get("neck") or spec["width"]
 
 
 def mova_8b() -> dict[str, Any]:

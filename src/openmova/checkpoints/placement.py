@@ -4,8 +4,6 @@ Encoders, adapter, text encoder and embeddings always share the first GPU, where
 too; only the language model's layers go further.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,8 +45,7 @@ def auto_device_map(
 
     dtype: of the weights; quantization: a name of QUANTIZATIONS; offload: room for one expert is
     left on the first GPU, not for all. max_memory: bytes by GPU number and "cpu", default what is
-    free now. Raises UserError if the first GPU is too small for all but the language model's
-    layers, or, as quantised layers can't wait in host memory, the GPUs are for these.
+    free now.
     """
     memory: Mapping[int | str, int] = max_memory or get_max_memory()
     gpus = sorted(device for device in memory if isinstance(device, int))

@@ -3,8 +3,6 @@
 Nothing is downloaded or opened here; every mistake that can be seen in the text is told at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path

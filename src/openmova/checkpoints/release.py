@@ -7,8 +7,6 @@ it. Every key is taken, or dropped for a reason; any other is an error (behaviou
 5 and 8).
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter
@@ -81,7 +79,6 @@ def release_conversion(
 
     dtype: of the floating tensors, default as they are. question_tokenizer: the folder of the
     tokenizer of the question's encoder, default the release's own or BERT's.
-    Raises UserError where config.json is of another model, or asks for what we can't do.
     """
     config, plan = read_release(source, tensors, dtype)
 

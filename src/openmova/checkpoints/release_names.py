@@ -5,8 +5,6 @@ checkpoint are left out, because they are recomputed (behaviour 8.3). The questi
 the release keeps inside the adapter, is MovaModel's `gate_text_encoder` here.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 

@@ -3,8 +3,6 @@
 Of a recipe for `assemble`, the sizes of the paper's parts are known without a download.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,7 @@ def find_config(model: str) -> tuple[MovaConfig, Path | None]:
 
     model: what `checkpoint_folder` takes, a folder with a config.json alone, or a recipe for
     `openmova assemble`. Of a repository nothing but the config is fetched; the release's own is
-    known. Raises UserError as `checkpoint_folder` does.
+    known.
     """
     folder = Path(model).expanduser()
     if is_recipe(model):
@@ -64,10 +62,7 @@ def is_recipe(model: str) -> bool:
 
 
 def planned_config(recipe: Recipe) -> MovaConfig:
-    """Of the model that a recipe would be assembled to; its parts need not be here.
-
-    Raises UserError for an encoder that is none of the paper's, and where a config can't be had.
-    """
+    """Of the model that a recipe would be assembled to; its parts need not be here."""
     language, gate = _config(recipe.language_model), _config(recipe.gate_text_encoder)
     if not isinstance(gate, BertConfig):
         raise UserError(

@@ -1,7 +1,5 @@
 """What a source is called, and its JSON files."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which conversion a source asks for: of the released MoVA, or of a part to build one of."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from openmova.checkpoints.conversion import Conversion
@@ -27,8 +25,7 @@ def find_conversion(
     """The conversion that a source asks for.
 
     kind, name: of one encoder, see `read_encoder`; dtype: of the floating tensors written, default
-    as they are; question_tokenizer: see `release_conversion`. Raises UserError for a source that is
-    damaged or of no known layout.
+    as they are; question_tokenizer: see `release_conversion`.
     """
     config = optional_json(source / "config.json")
     if config.get("model_type") == "openmova":

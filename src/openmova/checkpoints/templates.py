@@ -1,7 +1,5 @@
 """The released evaluation scripts' conversation templates, as chat templates."""
 
-from __future__ import annotations
-
 _RENDERING = (
     "{% if messages and messages[0]['role'] == 'system' %}"
     "{% set instruction, messages = messages[0]['content'], messages[1:] %}{% endif %}"

@@ -4,8 +4,6 @@ Files are mapped, not loaded: safetensors by its own library, PyTorch's (.bin, .
 `torch.load` with weights_only, which builds tensors and plain containers and runs nothing else.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import zipfile
@@ -70,7 +68,7 @@ def join(parts: Mapping[str, Tensors]) -> Tensors:
 def read_manifest(path: Path) -> Tensors:
     """Names and shapes that a manifest lists: `{"tensors": {name: {"shape": [...], ...}}}`.
 
-    The tensors have no values. Raises UserError for another file.
+    The tensors have no values.
     """
     try:
         state = {}
@@ -101,7 +99,6 @@ def open_tensors(path: Path) -> Tensors:
     """The tensors of a file (.safetensors, .bin, .pth, .pt) or of a folder, by their names.
 
     A folder's index says which shards there are; without one, all that are numbered are taken.
-    Raises UserError that names what is missing or damaged.
     """
     if path.is_file():
         return _open_file(path)
@@ -186,11 +183,7 @@ def _open_file(path: Path) -> Tensors:
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that torch.save wrote, mapped where it is laid out for that.
-
-    Raises UserError that names the file where it is damaged or cut short, where its pickle asks for
-    anything but tensors (nothing of it is run), and where it holds no tensors by name.
-    """
+    """The tensors of a file that torch.save wrote, mapped where it is laid out for that."""
     try:
         content = torch.load(path, map_location="cpu", mmap=_can_map(path), weights_only=True)
     except UnpicklingError as error:

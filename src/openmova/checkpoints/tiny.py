@@ -4,8 +4,6 @@ It has every part of the method, three experts named as nano's, and a tokenizer 
 no download and knows nothing.
 """
 
-from __future__ import annotations
-
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import BertTokenizer, GenerationConfig, PreTrainedTokenizerFast

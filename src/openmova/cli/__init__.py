@@ -3,8 +3,6 @@
 Commands import torch and transformers inside their functions, so that `--help` is quick.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

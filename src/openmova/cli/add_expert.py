@@ -1,7 +1,5 @@
 """openmova add-expert: a model with one expert more."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """openmova ask: questions about images."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """openmova assemble: an untrained MoVA from public parts."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """openmova chat: a conversation about an image, in the terminal."""
 
-from __future__ import annotations
-
 import sys
 from typing import Annotated
 

@@ -44,7 +44,7 @@ REMEMBERED = 1000
 class ChatTerminal:
     """A session with an engine, and its settings.
 
-    experts: as `--experts`. Raises UserError if they are not in the pool.
+    experts: as `--experts`.
     """
 
     def __init__(self, engine: Engine, *, experts: str | None, max_new_tokens: int) -> None:

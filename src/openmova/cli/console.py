@@ -1,7 +1,5 @@
 """What every command shares: errors of one line, quiet libraries, a sign of life while loading."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,8 +109,6 @@ def _machine() -> dict[str, Any]:
 
 def _costs(config: MovaConfig, folder: Path | None) -> dict[str, dict[str, Any]]:
     """Of every expert, where the model would run."""
-    from dataclasses import asdict
-
     import torch
 
     from openmova.experts.pool import ExpertPool
@@ -155,15 +154,7 @@ def _report(
         "model": model,
         "dtype": None if config.dtype is None else str(config.dtype).removeprefix("torch."),
         "parameters": sum(part.parameters for part in needs.parts),
-        "parts": [
-            {
-                "name": part.name,
-                "part": part.role,
-                "parameters": part.parameters,
-                "bytes": part.bytes,
-            }
-            for part in needs.parts
-        ],
+        "parts": [asdict(part) for part in needs.parts],
         "cache": {"tokens": needs.tokens, "bytes": needs.cache_bytes},
         "total_bytes": {_mode(*way): needs.total(way[0], offload=way[1]) for way in ways},
         "machine": machine,
@@ -182,7 +173,7 @@ def _show(
     console = Console()
     parts = Table(f"{model}: part", "parameters", *(NAMES[mode] for mode in MODES))
     for part in needs.parts:
-        label = part.name if part.name == part.role else f"{part.role}: {part.name}"
+        label = part.name if part.name == part.part else f"{part.part}: {part.name}"
         sizes = (_gib(part.bytes[mode]) for mode in MODES)
         parts.add_row(label, f"{part.parameters / 1e6:,.1f} M", *sizes)
     cache = _gib(needs.cache_bytes)

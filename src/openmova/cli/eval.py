@@ -1,7 +1,5 @@
 """openmova eval: the offline suites."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any
 

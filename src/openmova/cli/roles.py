@@ -1,7 +1,5 @@
 """openmova roles: which encoder does what, by masking a checkpoint or over retrained sides."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

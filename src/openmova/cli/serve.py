@@ -1,7 +1,5 @@
 """openmova serve: an OpenAI-compatible server."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """openmova train: a recipe to a trained model."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """openmova ui: a chat page in the browser."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 from functools import partial

@@ -11,8 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 from openmova.errors import UserError
-from openmova.runtime.files import append_text
+from openmova.runtime.files import append_text, writing
 
+KEYS = ("source", "id", "reason")
+"""In a line of the list."""
 WARM_UP = 100
 """Samples before the share of bad ones says something."""
 
@@ -34,16 +36,13 @@ class BadSample(Exception):
 class BadSamples:
     """The bad samples of a run: each is written once, as a line of JSON, into `file`.
 
-    share: of bad samples above which the run stops, looked at once `warm_up` samples were seen.
+    share: of bad samples above which the run stops, looked at once WARM_UP samples were seen.
     A file that is there already, of the run that is resumed, is continued.
     """
 
-    def __init__(
-        self, file: Path | None = None, *, share: float = 0.01, warm_up: int = WARM_UP
-    ) -> None:
+    def __init__(self, file: Path | None = None, *, share: float = 0.01) -> None:
         self.file = file
         self.share = share
-        self.warm_up = warm_up
         self.good = 0
         self.bad = 0
         self.by_source: Counter[str] = Counter()
@@ -53,19 +52,16 @@ class BadSamples:
         self.good += 1
 
     def add(self, bad: BadSample) -> None:
-        """Count it, and list it if it is new.
-
-        Raises:
-            UserError: too many are bad, or the list can't be written.
-        """
+        """Count it, and list it if it is new. Raises UserError if too many are bad, or the list
+        can't be written."""
         self.bad += 1
         self.by_source[bad.source] += 1
         key = (bad.source, bad.id, bad.reason)
         if key not in self._known:
             self._known.add(key)
-            self._write(bad)
+            self._write(key)
         seen = self.good + self.bad
-        if seen >= self.warm_up and self.bad > self.share * seen:
+        if seen >= WARM_UP and self.bad > self.share * seen:
             worst = self.by_source.most_common(1)[0][0]
             listed = f", all in {str(self.file)!r}" if self.file else ""
             raise UserError(
@@ -74,18 +70,11 @@ class BadSamples:
                 "mend the data (openmova data check FILE), or raise bad_share"
             )
 
-    def _write(self, bad: BadSample) -> None:
-        if self.file is None:
-            return
-        entry = {"source": bad.source, "id": bad.id, "reason": bad.reason}
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            append_text(self.file, json.dumps(entry) + "\n")
-        except OSError as error:
-            raise UserError(
-                f"cannot list bad samples in {str(self.file)!r} ({error.strerror}): "
-                "make room there, or choose another output folder"
-            ) from error
+    def _write(self, bad: tuple[str, str, str]) -> None:
+        if self.file is not None:
+            with writing(self.file.parent, "make room there, or give another output folder"):
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                append_text(self.file, json.dumps(dict(zip(KEYS, bad, strict=True))) + "\n")
 
 
 def _read_list(file: Path | None) -> set[tuple[str, str, str]]:
@@ -101,5 +90,5 @@ def _read_list(file: Path | None) -> set[tuple[str, str, str]]:
             entry = json.loads(line)
         except ValueError:
             continue
-        known.add((entry["source"], entry["id"], entry["reason"]))
+        known.add(tuple(entry[key] for key in KEYS))
     return known

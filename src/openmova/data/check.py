@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def check(
     domains: Counter[str] = Counter()
     ratings: Counter[str] = Counter()
     ids: set[str] = set()
-    for sample in _read_ahead(samples, range(len(samples)) if indices is None else indices):
+    for sample in _read(samples, range(len(samples)) if indices is None else indices):
         report.looked_at += 1
         try:
             if isinstance(sample, BadSample):
@@ -111,18 +112,14 @@ def check(
     return report
 
 
-def _read_ahead(samples: Samples, indices: Iterable[int]) -> Iterator[Sample | BadSample]:
-    """The samples with their pictures, which are decoded on all cores, some samples ahead. The
-    records are read here, for a stream has one reader."""
+def _read(samples: Samples, indices: Iterable[int]) -> Iterator[Sample | BadSample]:
+    """The samples with their pictures, which are decoded on all cores, some at once. The records
+    are read here, for a stream has one reader."""
     threads = os.cpu_count() or 1
-    queue: deque[Future[Sample | BadSample]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for index in indices:
-            queue.append(pool.submit(_opened, samples.get(index)))
-            if len(queue) > 2 * threads:
-                yield queue.popleft().result()
-        for future in queue:
-            yield future.result()
+        places = iter(indices)
+        while records := [samples.get(index) for index in islice(places, 2 * threads)]:
+            yield from pool.map(_opened, records)
 
 
 def _opened(sample: Sample | BadSample) -> Sample | BadSample:

@@ -36,9 +36,7 @@ def read_samples(
 
     format: json, jsonl, parquet, tar or saved; default: told from the ending. images: the folder
     that relative paths of pictures start from; default: the folder of the data.
-
-    Raises:
-        UserError: it is missing, can't be read, or is in no known format.
+    Raises UserError if it is missing, can't be read, or is in no known format.
     """
     if str(path).startswith(("hub:", "stream:")):
         return read_hub(str(path), Path(images or "."))

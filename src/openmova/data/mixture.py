@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -74,26 +75,22 @@ class Mixture:
         epoch: int,
         index: int,
         bad: BadSamples,
-        check: Callable[[Sample], None] | None = None,
-    ) -> Sample:
-        """Item `index` of the epoch with its picture decoded. A bad sample, also one for which
-        `check` raises BadSample, goes into `bad`, and the next draw of its source takes its place.
-
-        Raises:
-            UserError: too many are bad.
+        make: Callable[[Sample], Any] = lambda sample: sample,
+    ) -> Any:
+        """What `make` makes of item `index` of the epoch, with its picture decoded. A bad sample,
+        also one for which `make` raises BadSample, goes into `bad`, and the next draw of its source
+        takes its place. Raises UserError if too many are bad.
         """
         number, _ = self.place(epoch, index)
         samples = self.sources[number].samples
         for later in range(len(samples)):
             try:
-                sample = samples[self.place(epoch, index, later)[1]].open()
-                if check is not None:
-                    check(sample)
+                made = make(samples[self.place(epoch, index, later)[1]].open())
             except BadSample as error:
                 bad.add(error)
             else:
                 bad.add_good()
-                return sample
+                return made
         raise UserError(f"{samples.name} has no sample that can be used: openmova data check it")
 
 

@@ -200,17 +200,14 @@ def _llava(sample: Sample, number: int, path: Path) -> dict[str, Any]:
         {"from": LLAVA_ROLES[turn.role], "value": (marker if place == 0 else "") + turn.text}
         for place, turn in enumerate(sample.turns)
     ]
-    if sample.experts is not None:
-        record["experts"] = list(sample.experts)
-    if sample.domain:
-        record["domain"] = sample.domain
-    if sample.routing:
-        record["routing"] = True
-    if sample.dependency is not None:
-        record["dependency"] = sample.dependency
-    if sample.evidence:
-        record["evidence"] = list(sample.evidence)
-    return record
+    more = {
+        "experts": sample.experts,
+        "domain": sample.domain or None,
+        "routing": sample.routing or None,
+        "dependency": sample.dependency,
+        "evidence": sample.evidence or None,
+    }
+    return record | {key: value for key, value in more.items() if value is not None}
 
 
 def _relative(image: Path | bytes | Image.Image, number: int, path: Path) -> str:

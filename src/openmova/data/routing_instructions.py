@@ -55,10 +55,7 @@ def routing_instructions(
     """Up to `count` routing instructions, of annotated samples with a picture drawn by `seed`.
 
     They are in the order of the data, and the same sample gives the same instruction whatever the
-    count. Bad samples go into `bad`.
-
-    Raises:
-        UserError: no sample is annotated, or too many are bad.
+    count. Bad samples go into `bad`. Raises UserError for too many, and if no sample is annotated.
     """
     places = np.random.default_rng([seed, len(samples)]).permutation(len(samples))
     augmentation = augmentation or Augmentation()

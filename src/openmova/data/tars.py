@@ -77,8 +77,7 @@ class TarShards(Samples):
 def shard_index(shard: Path) -> Index:
     """Where the samples of a shard lie; from the cache, if the file is as it was then.
 
-    Raises:
-        UserError: it can't be read, or is no tar that can be read in any order.
+    Raises UserError if it can't be read, or is no tar that can be read in any order.
     """
     try:
         stat = shard.stat()

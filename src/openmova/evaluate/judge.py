@@ -91,13 +91,11 @@ def judge(
     tolerance: float | None = None,
     name: bool = False,
 ) -> bool:
-    """Whether the answer says one of the expected ones.
+    """Whether the answer says one of the expected ones: the right answer and the accepted others.
 
-    Args:
-        expected: the right answer and the accepted others.
-        question: its numbers may be repeated in the answer.
-        tolerance: how far a number may be off; the first expected answer is then a number.
-        name: the answer is a thing's name; as a part of another thing's it does not count.
+    question: its numbers may be repeated in the answer. tolerance: how far a number may be off; the
+    first expected answer is then a number. name: the answer is a thing's name; as a part of another
+    thing's it does not count.
     """
     if tolerance is None:
         return any(_says(said, wanted, question, name) for wanted in expected)

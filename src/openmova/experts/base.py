@@ -7,8 +7,6 @@ device, and every row is treated from its own crop, so a row gets the same view 
 Shapes: B batch, H W the padded picture, h w a map, C channels.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -2,18 +2,17 @@
 
 The head (openmova.experts.chart_head) finds tops of bars and points of lines; the text expert's
 reader finds the texts, of which the value axis, the labels and the legend are made. A name in the
-legend goes to the marks that have the colour beside it. Pies and scatter plots are not told.
+legend goes to the marks that have the colour beside it. Pies are told in per cent
+(openmova.experts.chart_pie), scatter plots not at all.
 
 Shapes: B batch, S side of the reader's view, K kinds of marks.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, permutations
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,12 +29,13 @@ from openmova.experts.chart_axis import (
 )
 from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, find_marks
 from openmova.experts.chart_ink import is_doubtful, specks, unread
+from openmova.experts.chart_pie import find_pie, read_pie
 from openmova.experts.chart_text import chart_text
 from openmova.experts.lite import Lite2Encoder
 from openmova.experts.spec_files import FileExpert
 from openmova.experts.text import Line, TextExpert, without_mask
 from openmova.experts.text_lines import Box
-from openmova.experts.token_codes import WIDTH, WordOptions
+from openmova.experts.token_codes import WIDTH
 
 THRESHOLD = 0.3
 """Heat from which a peak is a mark."""
@@ -71,18 +71,11 @@ class Chart(NamedTuple):
 
 
 class ChartExpert(FileExpert):
-    """Head and reader.
-
-    Args:
-        reader: other keywords of the text expert that reads the labels.
-        words: see WordExpert.
-    """
+    """Head and reader; reader: keywords of the text expert that reads the labels."""
 
     frame = "none"
 
-    def __init__(
-        self, *, reader: Mapping[str, Any] | None = None, **words: Unpack[WordOptions]
-    ) -> None:
+    def __init__(self, *, reader: Mapping[str, Any] | None = None, **words: Any) -> None:
         name, descriptions = words["name"], words["descriptions"]
         super().__init__(name=name, descriptions=descriptions, channels=words.get("width", WIDTH))
         self.reader = TextExpert(**words, **(reader or {}))
@@ -104,29 +97,37 @@ class ChartExpert(FileExpert):
 
     def forward(self, view: Tensor) -> Tensor:
         """uint8 [B, 4, S, S] -> [B, width, *grid]: token codes of the chart's data."""
-        return self.reader.write([self.text(self.look(p)) for p in view]).to(view.device)
+        return self.reader.write(self.texts(view)).to(view.device)
 
-    def read(self, images: Tensor, sizes: Tensor) -> list[Chart | None]:
-        """The data of each picture, for uint8 [B, 3, H, W] and integer [B, 2]."""
-        return [self.look(picture) for picture in self.view(images, sizes)]
-
-    @staticmethod
-    def text(chart: Chart | None) -> str:
-        """In words; none for what is no chart."""
-        return "" if chart is None else chart.text
+    def texts(self, view: Tensor) -> list[str]:
+        """Of uint8 [B, 4, S, S]; empty for what is no chart."""
+        charts = map(self.look, view)
+        return ["" if chart is None else chart.text for chart in charts]
 
     def look(self, view: Tensor) -> Chart | None:
         """The data in one view uint8 [4, S, S]; the texts are read only where marks are."""
         picture = without_mask(view)
-        marks = self.marks(picture)
-        if len(marks) < LEAST:
+        pie = find_pie(picture)
+        marks = [] if pie else self.marks(picture)
+        if pie is None and len(marks) < LEAST:
             return None
         lines = [line for row in self.reader.lines(view) for line in row]
+        if pie is not None:
+            told = read_pie(picture, pie, lines, self)
+            if told is None:
+                return None
+            return Chart(tuple(told.labels), (), (tuple(told.values),), told.span)
         return read_chart(picture, lines, marks, self.recognise)
 
     def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
         """What is written in boxes of a picture uint8 [3, h, w]."""
         return list(self.reader.recognise(picture.float().cpu(), boxes))
+
+    def legend(
+        self, picture: Tensor, lines: Sequence[Line], colours: Sequence[Tensor]
+    ) -> dict[int, str]:
+        """The text beside a sample of each colour float [3], by the colour's number."""
+        return _legend(picture, lines, colours)
 
     def marks(self, picture: Tensor) -> list[Mark]:
         """The marks of a picture uint8 [3, h, w], in its pixels."""
@@ -205,7 +206,9 @@ def _read_kind(
         used = {label.text for label in labels}
         if kind == "point":
             _fill(series, groups)
-        names = _legend(picture, [x for x in rest if x.text not in used and not is_tilted(x)], seen)
+        free = [x for x in rest if x.text not in used and not is_tilted(x)]
+        named = _legend(picture, free, [torch.stack(list(one)).median(0).values for one in seen])
+        names = tuple(named.get(k, f"series {k + 1}") for k in range(len(series)))
     rows = tuple(
         tuple(None if mark is None else axis.value(mark.y if upwards else mark.x) for mark in one)
         for one in series
@@ -308,12 +311,9 @@ def _patch(picture: Tensor, x: float, y: float, across: int, down: int) -> Tenso
     return picture[:, rows, columns].float().flatten(1)
 
 
-def _legend(
-    picture: Tensor, lines: Sequence[Line], seen: Sequence[Sequence[Tensor]]
-) -> tuple[str, ...]:
-    """A name for each series: the text with most of its colour, and least of the others', beside
-    it; "series 1" and so on where there is none."""
-    colours = torch.stack([torch.stack(list(one)).median(0).values for one in seen])  # [series, 3]
+def _legend(picture: Tensor, lines: Sequence[Line], of_series: Sequence[Tensor]) -> dict[int, str]:
+    """By the number of a colour the text with most of it, and least of the others', beside it."""
+    colours = torch.stack(list(of_series))  # [series, 3]
 
     def score(line: Line, *, left: bool) -> Tensor:
         """For each series, pixels of its colour minus those of others, on one side of a text."""
@@ -322,18 +322,17 @@ def _legend(
         x = before - reach / 2 if left else behind + reach  # the sample may lie in a box's left end
         patch = _patch(picture, x, line.box.y, reach, round(0.4 * line.box.height))
         near, whose = (patch.T[:, None] - colours).norm(dim=2).min(1)
-        counts = torch.bincount(whose[near < ALIKE], minlength=len(seen)).float()
+        counts = torch.bincount(whose[near < ALIKE], minlength=len(colours)).float()
         return 2 * counts - counts.sum()
 
     ways: list[dict[int, str]] = []
     for left in (True, False):  # all samples are on one side of their texts
         scores = [score(line, left=left) for line in lines]
-        table = torch.stack(scores) if scores else torch.zeros(1, len(seen))  # [lines, series]
+        table = torch.stack(scores) if scores else torch.zeros(1, len(colours))  # [lines, series]
         names: dict[int, str] = {}
         while table.max() > SWATCH:
-            i, k = divmod(int(table.argmax()), len(seen))
+            i, k = divmod(int(table.argmax()), len(colours))
             names[k] = lines[i].text
             table[i], table[:, k] = 0, 0
         ways.append(names)
-    named = max(ways, key=len)
-    return tuple(named.get(k, f"series {k + 1}") for k in range(len(seen)))
+    return max(ways, key=len)

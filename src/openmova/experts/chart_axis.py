@@ -3,8 +3,6 @@
 Coordinates are pixels of the picture, y downwards.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ CenterNet's (arXiv 1904.07850): a map of heat for each kind of mark, whose peaks
 the offset from a cell's middle. Shapes: B batch, C features, K kinds, h w the map.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -61,8 +59,7 @@ class ChartHead(nn.Module):
         x = F.relu(self.squeeze(x))
         for layer in self.around:
             x = x + F.relu(layer(x))
-        out: Tensor = self.out(x)
-        return out
+        return self.out(x)
 
 
 def find_marks(output: Tensor, threshold: float) -> list[Mark]:

@@ -3,8 +3,6 @@
 They are found as specks of ink of a text's height. Coordinates are pixels of the picture.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

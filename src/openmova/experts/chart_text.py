@@ -1,7 +1,5 @@
 """A chart's data in words: how many marks, the largest and the smallest, then label by label."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

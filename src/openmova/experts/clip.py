@@ -6,11 +6,9 @@ selected hidden state, and the last norm, are not built.
 Shapes: B batch, N tokens (class token first), C width, n the grid's side.
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
-from typing import Unpack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +18,15 @@ from transformers.activations import ACT2FN
 from openmova.errors import UserError
 from openmova.experts.base import tokens_to_map
 from openmova.experts.transformer import (
-    attend,
+    Block,
+    SplitAttention,
     check_sizes,
     count_layers,
     make_mlp,
     prepend_class_token,
     resize_grid,
-    split_heads,
 )
-from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
+from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert
 
 NORM_EPS = 1e-5
 
@@ -47,44 +45,8 @@ class Embeddings(nn.Module):
         return tokens + self.position_embedding.weight  # [B, 1 + n * n, C]
 
 
-class SelfAttention(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.q_proj = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        layers = (self.q_proj, self.k_proj, self.v_proj)
-        return self.out_proj(attend(*(split_heads(layer(x), self.heads) for layer in layers)))
-
-
-class Layer(nn.Module):
-    def __init__(self, width: int, heads: int, mlp: int) -> None:
-        super().__init__()
-        self.self_attn = SelfAttention(width, heads)
-        self.layer_norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = make_mlp(width, mlp, activation=ACT2FN["quick_gelu"])
-        self.layer_norm2 = nn.LayerNorm(width, eps=NORM_EPS)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.self_attn(self.layer_norm1(x))
-        return x + self.mlp(self.layer_norm2(x))
-
-
 class ClipEncoder(PictureExpert):
-    """CLIP's vision transformer without its head.
-
-    Args:
-        width, layers, heads, mlp, patch: of the transformer.
-        size: side of the view in pixels; the position table has (size / patch)^2 + 1 rows.
-        select_layer: the hidden state that becomes the map.
-        picture: see PictureExpert.
-
-    Raises UserError if the sizes don't fit together.
-    """
+    """CLIP's vision transformer, up to the hidden state `select_layer`, which is the map."""
 
     on_meta = True
     own_mean, own_std = CLIP_MEAN, CLIP_STD
@@ -99,7 +61,7 @@ class ClipEncoder(PictureExpert):
         patch: int = 14,
         size: int = 672,
         select_layer: int = -2,
-        **picture: Unpack[PictureOptions],
+        **picture: Any,
     ) -> None:
         super().__init__(channels=width, view_size=size, **picture)
         check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
@@ -107,9 +69,17 @@ class ClipEncoder(PictureExpert):
         count = count_layers(self.name, layers, select_layer)
         self.embeddings = Embeddings(width, patch, self.grid)
         self.pre_layrnorm = nn.LayerNorm(width, eps=NORM_EPS)
-        self.encoder = nn.ModuleDict(
-            {"layers": nn.Sequential(*(Layer(width, heads, mlp) for _ in range(count)))}
+        norm = partial(nn.LayerNorm, width, eps=NORM_EPS)
+        blocks = (
+            Block(
+                norm,
+                SplitAttention(width, heads, ("q_proj", "k_proj", "v_proj", "out_proj")),
+                make_mlp(width, mlp, activation=ACT2FN["quick_gelu"]),
+                ("layer_norm1", "self_attn", "layer_norm2", "mlp"),
+            )
+            for _ in range(count)
         )
+        self.encoder = nn.ModuleDict({"layers": nn.Sequential(*blocks)})
         # The two names under which transformers switches checkpointing on, where it learns as base.
         self.gradient_checkpointing = False
         self._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
@@ -128,8 +98,7 @@ class ClipEncoder(PictureExpert):
 def resize_positions(table: Tensor, grid: int) -> Tensor:
     """A position table [1 + n * n, C] for a grid of another side: [1 + grid * grid, C].
 
-    The class token's row is kept, the others are resized. Raises UserError if the table's rows are
-    no class token and a square grid.
+    The class token's row is kept, the others are resized.
     """
     side = math.isqrt(max(len(table) - 1, 0))
     if side < 1 or side * side != len(table) - 1:

@@ -8,10 +8,9 @@ Shapes: B batch, b pictures or windows, h w a grid of patches, N = h * w, n head
 C channels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Unpack
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +19,14 @@ from torch.nn import functional as F
 from openmova.errors import UserError
 from openmova.experts.transformer import (
     LAYER_NORM_EPS,
-    PatchEmbedding,
-    ViTBlock,
+    Block,
     attend,
     check_sizes,
     make_neck,
     resize_grid,
     split_heads,
 )
-from openmova.experts.views import PictureExpert, PictureOptions
+from openmova.experts.views import PictureExpert
 
 OUT_NORM_EPS = 1e-5
 ROTARY_SPAN = 16
@@ -95,16 +93,9 @@ class SwiGlu(nn.Module):
 class CoDetrEncoder(PictureExpert):
     """Co-DETR's backbone with a neck; the defaults are the release's.
 
-    Args:
-        size: side of the picture that the layers see, in pixels.
-        table: side of the table of positions; for a grid of other size it is resized.
-        view_size: side of the square view in pixels.
-        window: side of a window in patches; the layers of global_layers have none.
-        neck: channels of the map.
-        output_grid: side of the map.
-        picture: see PictureExpert.
-
-    Raises UserError if the sizes don't fit together.
+    size: side of the picture that the layers see; table: side of the table of positions, which is
+    resized for another grid; window: side of a window in patches, but of global_layers; neck:
+    channels of the map; output_grid: its side.
     """
 
     on_meta = True
@@ -124,7 +115,7 @@ class CoDetrEncoder(PictureExpert):
         global_layers: Sequence[int] = (5, 11, 17, 23),
         neck: int = 256,
         output_grid: int = 37,
-        **picture: Unpack[PictureOptions],
+        **picture: Any,
     ) -> None:
         super().__init__(channels=neck, view_size=view_size, **picture)
         self.size, self.window, self.output_grid = size, window, output_grid
@@ -135,14 +126,15 @@ class CoDetrEncoder(PictureExpert):
                 f"the expert {self.name!r} has heads of {self.head_dim} channels, which must be a "
                 "multiple of 4: change its width or heads"
             )
-        self.patch_embed = PatchEmbedding(width, patch)
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + table**2, width))  # a class token's first
+        norm = partial(nn.LayerNorm, width, eps=LAYER_NORM_EPS)
         self.blocks = nn.ModuleList(
-            ViTBlock(
-                width,
+            Block(
+                norm,
                 Attention(width, heads),
                 SwiGlu(width, mlp),
-                None if layer in global_layers else window,
+                window=None if layer in global_layers else window,
             )
             for layer in range(layers)
         )
@@ -160,7 +152,8 @@ class CoDetrEncoder(PictureExpert):
         bilinearly without antialiasing.
         """
         enlarged = F.interpolate(view.float(), (self.size, self.size), mode="nearest")
-        x = self.patch_embed(enlarged.to(view.dtype)) + self.positions()
+        patches = self.patch_embed["proj"](enlarged.to(view.dtype))
+        x = patches.permute(0, 2, 3, 1) + self.positions()
         of_window = Rotary(self.window, self.head_dim, x.device)
         of_grid = Rotary(self.grid, self.head_dim, x.device)
         for block in self.blocks:

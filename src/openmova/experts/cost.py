@@ -4,8 +4,6 @@ Measured once, by running it, and remembered in the cache folder for experts of 
 same device, in the same numbers and with as many threads.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

@@ -8,19 +8,16 @@ score per class, and per side of the box a distribution over distances, whose me
 Shapes: B batch, K classes, h w a grid, P = h * w its places, N boxes.
 """
 
-from __future__ import annotations
-
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from openmova.experts.onnx_session import OnnxSession
-from openmova.experts.token_codes import WordExpert, WordOptions
+from openmova.experts.token_codes import WordExpert
 
 LISTED = 12
 """So many things get a line of their own in the text, the largest first."""
@@ -44,10 +41,7 @@ class Found(NamedTuple):
 class DetectorExpert(WordExpert):
     """A frozen detector; a subclass names its classes, heads and view.
 
-    Args:
-        path: of the graph; None: the kind's usual one.
-        threshold: score from which a thing is counted.
-        words: see WordExpert.
+    path: of the graph, None: the kind's usual one; threshold: score from which a thing is counted.
     """
 
     classes: ClassVar[tuple[str, ...]]
@@ -59,7 +53,7 @@ class DetectorExpert(WordExpert):
         *,
         path: str | None = None,
         threshold: float = 0.5,
-        **words: Unpack[WordOptions],
+        **words: Any,
     ) -> None:
         super().__init__(**words)
         self.threshold = threshold
@@ -74,36 +68,24 @@ class DetectorExpert(WordExpert):
         """Left, top, right, bottom of where the picture lies in its view [channels, h, w]."""
         return 0, 0, picture.shape[-1], picture.shape[-2]
 
-    @abstractmethod
-    def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
-        """Boxes [N, 4] of the view -> of the picture with this height and width."""
+    def things(self, view: Tensor) -> list[Found]:
+        """What is in one view float [3 or more, h, w]; boxes in pixels of the picture's part."""
+        left, top, right, bottom = self.inside(view)
+        return [
+            thing._replace(
+                box=clip((x0 - left, y0 - top, x1 - left, y1 - top), right - left, bottom - top)
+            )
+            for thing in find_things(self._run(view), self.threshold)
+            for x0, y0, x1, y1 in [thing.box]
+        ]
 
     def texts(self, view: Tensor) -> list[str]:
         """Of float [B, 3 or more, h, w]."""
         texts = []
         for picture in view:
-            levels = self._run(picture)
             left, top, right, bottom = self.inside(picture)
-            width, height = right - left, bottom - top
-            things = [
-                thing._replace(box=clip((x0 - left, y0 - top, x1 - left, y1 - top), width, height))
-                for thing in find_things(levels, self.threshold)
-                for x0, y0, x1, y1 in [thing.box]
-            ]
-            texts.append(self.text(things, (height, width)))
+            texts.append(self.text(self.things(picture), (bottom - top, right - left)))
         return texts
-
-    def find(self, images: Tensor, sizes: Tensor) -> list[list[Found]]:
-        """What is in each of the pictures that `view` takes; boxes in its pixels."""
-        found = []
-        for view, (height, width) in zip(self.view(images, sizes), sizes.tolist(), strict=True):
-            things = find_things(self._run(view), self.threshold)
-            boxes = torch.tensor([thing.box for thing in things]).view(-1, 4)
-            placed = [
-                clip(box, width, height) for box in self.place(boxes, (height, width)).tolist()
-            ]
-            found.append([t._replace(box=b) for t, b in zip(things, placed, strict=True)])
-        return found
 
     def text(self, things: Sequence[Found], size: tuple[int, int]) -> str:
         """In words: "2 dog, 1 person", then a line a thing, the largest first: "dog top left".

@@ -6,9 +6,7 @@ last norm and the mask token are not built.
 Shapes: B batch, N tokens (class token first), C width, n the grid's side, h the MLP's width.
 """
 
-from __future__ import annotations
-
-from typing import Unpack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +23,7 @@ from openmova.experts.transformer import (
     resize_view,
     split_heads,
 )
-from openmova.experts.views import PictureExpert, PictureOptions
+from openmova.experts.views import PictureExpert
 
 
 class Embeddings(nn.Module):
@@ -108,15 +106,8 @@ class Layer(nn.Module):
 class Dinov2Encoder(PictureExpert):
     """DINOv2's vision transformer without its last norm.
 
-    Args:
-        width, layers, heads, patch: of the transformer; mlp: the width inside its SwiGLU.
-        size: the largest side that it looks at; a larger view is made smaller.
-        table: side of the grid that the position table is for.
-        view_size: side of the view in pixels.
-        select_layer: the hidden state that becomes the map.
-        picture: see PictureExpert.
-
-    Raises UserError if the sizes don't fit together.
+    mlp: the width inside its SwiGLU; size: the largest side that it looks at, a larger view is made
+    smaller; table: side of the grid that the position table is for.
     """
 
     on_meta = True
@@ -133,7 +124,7 @@ class Dinov2Encoder(PictureExpert):
         table: int = 37,
         view_size: int = 672,
         select_layer: int = -2,
-        **picture: Unpack[PictureOptions],
+        **picture: Any,
     ) -> None:
         super().__init__(channels=width, view_size=view_size, **picture)
         check_sizes(self.name, width=width, heads=heads, size=min(size, view_size), patch=patch)

@@ -6,8 +6,6 @@ The spec holds the whole config, so a checkpoint needs nothing beside it:
 No code of a model's repository is ever run.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,7 +53,7 @@ class HfExpert(Expert):
         (height, width); None: the config's image_size. select_layer: index into hidden_states;
         None: the last hidden state. channels: None asks the model, without computing anything.
         source: a folder with the weights in safetensors, read once, when a new model is assembled;
-        None: random weights. Raises UserError if the config is of no vision model, or no file.
+        None: random weights.
         """
         super().__init__(name=name, descriptions=descriptions, channels=channels or 0)
         self.mean, self.std, self.select_layer = tuple(mean), tuple(std), select_layer
@@ -165,7 +163,6 @@ def hf_spec(
     """The spec of an expert from a folder with config.json (and preprocessor_config.json).
 
     The folder becomes the spec's "source". What is not given is read from the two files.
-    Raises UserError if a file is missing or has not what is needed.
     """
     folder = find_file(str(source))
     config = _vision_config(str(source), None, name).to_dict()

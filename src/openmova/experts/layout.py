@@ -3,8 +3,6 @@
 800 x 608 px, RGB; four grids, of which the last has stride 64.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch
@@ -33,7 +31,3 @@ class LayoutExpert(DetectorExpert):
         """See Expert.view. Returns float32 [B, 3, 800, 608]."""
         pages = [resize(p, (HEIGHT, WIDTH), mode="bilinear") for p in crop(images, sizes)]
         return normalize(torch.stack(pages), IMAGENET_MEAN, IMAGENET_STD)
-
-    def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
-        height, width = size
-        return box * torch.tensor([width / WIDTH, height / HEIGHT] * 2)

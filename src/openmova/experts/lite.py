@@ -6,8 +6,6 @@ Batch norm and ReLU6, no squeeze-excite. `convert_lite` renames the weights that
 Shapes: B batch, C channels, h w the map.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 
@@ -71,12 +69,9 @@ class InvertedResidual(nn.Module):
 class Lite2Encoder(Expert):
     """EfficientNet-Lite2 without its classifier.
 
-    Args:
-        size: side of the square view in pixels; the map of the last stage has stride 32.
-        stages: whose maps are given, side by side at the grid of the first of them: 3 has stride 8,
-            4 and 5 stride 16, 6 and 7 stride 32. None: the last one.
-        neck: width of a 1x1 projection (with layer norm) of the map; None leaves its channels.
-        grid: the map is resized bilinearly to it, where given.
+    stages: whose maps are given, side by side at the grid of the first of them: 3 has stride 8, 4
+    and 5 stride 16, 6 and 7 stride 32; None: the last one. neck: width of a 1x1 projection (with
+    layer norm) of the map, where given; grid: the map is resized bilinearly to it.
     """
 
     on_meta = True

@@ -3,8 +3,6 @@
 The file is made by studies/nano/convert_nanodet.py: 80 classes, 416 px, BGR.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch
@@ -51,9 +49,6 @@ class LocationExpert(DetectorExpert):
     def inside(self, picture: Tensor) -> tuple[int, int, int, int]:
         rows, columns = ((picture[3] > 0).any(axis).nonzero()[:, 0] for axis in (1, 0))
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-    def place(self, box: Tensor, size: tuple[int, int]) -> Tensor:
-        return box * (max(size) / SIDE) - self._corner(size)
 
     @staticmethod
     def _corner(size: tuple[int, int]) -> Tensor:

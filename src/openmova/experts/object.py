@@ -6,18 +6,16 @@ the exact one, as in "dog 93%: beagle 71%, basset 12%".
 Shapes: B batch, K classes, h w the encoder's map.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.experts.lite import LAYOUT, ConvNorm, Lite2Encoder, convert_lite
-from openmova.experts.token_codes import WordExpert, WordOptions
+from openmova.experts.token_codes import WordExpert
 
 NAMES = Path(__file__).with_name("imagenet_names.txt")
 """Made by studies/nano/imagenet_names.py: a class a line, its name and its everyday word."""
@@ -38,14 +36,9 @@ def class_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 class ObjectExpert(WordExpert):
-    """Names of what a picture shows.
+    """Names of what a picture shows."""
 
-    Args:
-        size: side of the square view in pixels.
-        words: see WordExpert.
-    """
-
-    def __init__(self, *, size: int = 260, **words: Unpack[WordOptions]) -> None:
+    def __init__(self, *, size: int = 260, **words: Any) -> None:
         super().__init__(**words)
         self.encoder = Lite2Encoder(name=self.name, descriptions=self.descriptions, size=size)
         self.head = ConvNorm(LAYOUT[-1][3], HIDDEN, 1)
@@ -58,10 +51,6 @@ class ObjectExpert(WordExpert):
     def texts(self, view: Tensor) -> list[str]:
         """Of float [B, 3, size, size]."""
         return [self.text(row) for row in self.chances(self.encoder.features(view))]
-
-    def classify(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """Probabilities of the classes [B, K], for uint8 [B, 3, H, W] and integer [B, 2]."""
-        return self.chances(self.encoder.features(self.view(images, sizes)))
 
     @staticmethod
     def text(chances: Tensor) -> str:

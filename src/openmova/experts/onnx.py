@@ -7,8 +7,6 @@ The tensor may lie inside the graph, which is then cut off after it. The weights
 file: a relative path means a file of the checkpoint folder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import isqrt
 from pathlib import Path
@@ -62,7 +60,6 @@ class OnnxExpert(FileExpert):
         (height, width); None: as the graph fixes it. layout: of the output, a map [B, C, h, w] or
         tokens [B, N, C] in row-major order after any class tokens. channels: None asks the graph,
         by one run. providers: onnxruntime's, in order of preference.
-        Raises UserError if onnxruntime or the file is missing, or the graph is not of this kind.
         """
         if layout not in ("NCHW", "tokens") or channel_order not in ("RGB", "BGR"):
             raise UserError(

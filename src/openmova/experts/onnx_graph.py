@@ -1,7 +1,5 @@
 """Names the tensors of an ONNX graph, cuts a graph off after some of them, reads its weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from google.protobuf.message import DecodeError

@@ -1,11 +1,9 @@
 """A graph of an ONNX file in onnxruntime (the extra `onnx`), with as many threads as torch has."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -13,15 +11,11 @@ from numpy.typing import NDArray
 from openmova.errors import UserError
 from openmova.experts.spec_files import find_file, save_file
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
 
 class OnnxSession:
     """Runs a graph up to the tensors asked for; without any, up to its own outputs.
 
-    path, folder: of the file, as in a spec (openmova.experts.spec_files). Raises UserError if
-    onnxruntime or the file is missing, the graph has no such tensor, or it can't be run.
+    path, folder: of the file, as in a spec (openmova.experts.spec_files).
     """
 
     def __init__(
@@ -44,8 +38,7 @@ class OnnxSession:
         which onnxruntime can't follow otherwise."""
         if self.threads != torch.get_num_threads():
             self._session = self._start()
-        outputs: list[NDArray[Any]] = self._session.run(self.outputs, {self.inputs[0].name: array})
-        return outputs
+        return self._session.run(self.outputs, {self.inputs[0].name: array})
 
     def save_file(self, folder: Path) -> None:
         """See Expert.save_files."""
@@ -54,10 +47,9 @@ class OnnxSession:
     @property
     def threads(self) -> int:
         """That a run uses, at most."""
-        threads: int = self._session.get_session_options().intra_op_num_threads
-        return threads
+        return self._session.get_session_options().intra_op_num_threads
 
-    def _start(self) -> InferenceSession:
+    def _start(self) -> Any:
         try:
             from onnxruntime import InferenceSession, SessionOptions
             from onnxruntime.capi import onnxruntime_pybind11_state as errors

@@ -8,10 +8,9 @@ names are those of transformers' Pix2StructVisionModel.
 Shapes: B batch, P rows of patches, n heads, D head width, C channels.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 
 from openmova.errors import UserError
 from openmova.experts.base import Expert
-from openmova.experts.transformer import attend, split_heads
+from openmova.experts.transformer import Block, SplitAttention
 from openmova.experts.views import check_choice, flattened_patches
 
 RMS_NORM_EPS = 1e-6
@@ -43,24 +42,6 @@ class Embeddings(nn.Module):
         return tokens + self.row_embedder(rows) + self.column_embedder(columns)
 
 
-class Attention(nn.Module):
-    """Self-attention whose logits are not scaled; the heads need not add up to the width."""
-
-    def __init__(self, width: int, heads: int, head_dim: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, heads * head_dim, bias=False)
-        self.key = nn.Linear(width, heads * head_dim, bias=False)
-        self.value = nn.Linear(width, heads * head_dim, bias=False)
-        self.output = nn.Linear(heads * head_dim, width, bias=False)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x [B, P, C], mask additive [B, 1, 1, P] -> [B, P, C]."""
-        layers = (self.query, self.key, self.value)
-        q, k, v = (split_heads(layer(x), self.heads) for layer in layers)
-        return self.output(attend(q, k, v, attn_mask=mask, scale=1.0))
-
-
 class GatedMlp(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -72,32 +53,13 @@ class GatedMlp(nn.Module):
         return self.wo(F.gelu(self.wi_0(x), approximate="tanh") * self.wi_1(x))
 
 
-class Layer(nn.Module):
-    def __init__(self, width: int, heads: int, head_dim: int, mlp: int) -> None:
-        super().__init__()
-        self.pre_attention_layer_norm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
-        self.attention = Attention(width, heads, head_dim)
-        self.pre_mlp_layer_norm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
-        self.mlp = GatedMlp(width, mlp)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = x + self.attention(self.pre_attention_layer_norm(x), mask)
-        return x + self.mlp(self.pre_mlp_layer_norm(x))
-
-
 class Pix2StructEncoder(Expert):
     """Pix2Struct's encoder; the defaults are Pix2Struct-large's, Deplot has the base size.
 
-    Args:
-        head_dim: channels of one head.
-        positions: how many row and column numbers have a vector; 0 marks a row that is empty.
-        patch: side of a patch in pixels.
-        max_patches: rows of the view; the map reads them as a square, so it is a square number.
-        fill: colour that "pad" fills the square with.
-        frame: "pad" centres the picture on a square; "none" leaves it as it is, and then a map of
-            a picture that isn't square is not laid out as the picture is (nor is the release's).
-
-    Raises UserError if max_patches is no square number or the frame no choice.
+    positions: how many row and column numbers have a vector, 0 marks a row that is empty;
+    max_patches: rows of the view, which the map reads as a square; fill: colour that the frame
+    "pad" fills the picture's square with. With "none" a map of a picture that isn't square is not
+    laid out as the picture is (nor is the release's).
     """
 
     on_meta = True
@@ -130,9 +92,19 @@ class Pix2StructEncoder(Expert):
         self.frame: PatchFrame = frame
         self.side = side
         self.embeddings = Embeddings(width, patch, positions)
-        blocks = (Layer(width, heads, head_dim, mlp) for _ in range(layers))
+        norm = partial(nn.RMSNorm, width, eps=RMS_NORM_EPS)
+        names, inner = ("query", "key", "value", "output"), heads * head_dim
+        blocks = (
+            Block(
+                norm,
+                SplitAttention(width, heads, names, inner=inner, bias=False, scale=1.0),
+                GatedMlp(width, mlp),
+                ("pre_attention_layer_norm", "attention", "pre_mlp_layer_norm", "mlp"),
+            )
+            for _ in range(layers)
+        )
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(blocks)})
-        self.layernorm = nn.RMSNorm(width, eps=RMS_NORM_EPS)
+        self.layernorm = norm()
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, max_patches, 2 + 3 * patch * patch]."""

@@ -7,9 +7,6 @@ lies in host memory, so that the device holds one expert at a time.
 Shapes: B batch, C channels, h w a map.
 """
 
-from __future__ import annotations
-
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -27,6 +24,7 @@ from openmova.errors import UserError
 from openmova.experts.base import Expert
 from openmova.experts.cost import ExpertCost, expert_cost
 from openmova.experts.registry import build_expert
+from openmova.runtime.files import new_file
 
 EXPERTS_FOLDER = "experts"
 ADD_EXPERT = "add an expert with: openmova add-expert (the adapter has to be trained)"
@@ -67,10 +65,7 @@ class ExpertPool(nn.Module):
         return [self.names[int(j)] for j in self._modules]
 
     def get(self, j: int) -> Expert:
-        """Expert j, built and loaded on first use.
-
-        Raises UserError if the folder lacks its weights, or holds others.
-        """
+        """Expert j, built and loaded on first use."""
         built = self._modules.get(str(j))
         if not isinstance(built, Expert):
             built = self._build(j)
@@ -144,10 +139,8 @@ class ExpertPool(nn.Module):
         for j in range(len(self)):
             expert = self.get(j)
             expert.save_files(folder)
-            path = weights_file(folder, expert.name)
-            unfinished = path.with_suffix(".tmp")
-            save_model(expert, str(unfinished), metadata={"format": "pt"})
-            os.replace(unfinished, path)
+            with new_file(weights_file(folder, expert.name)) as unfinished:
+                save_model(expert, str(unfinished), metadata={"format": "pt"})
 
     def _load(self, expert: Expert, folder: Path) -> None:
         if not expert.state_dict():  # a graph, whose file its spec names

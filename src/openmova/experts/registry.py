@@ -5,8 +5,6 @@ A spec is a plain dict, as it stands in config.json:
 Packages add kinds through the entry-point group `openmova.experts` (docs/experts.md).
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping
 from importlib.metadata import entry_points
@@ -69,7 +67,6 @@ def build_expert(
 
     folder: the checkpoint folder, where relative paths in the spec start.
     frozen: no gradients and always in evaluation mode; False for a base that is trained.
-    Raises UserError for an unknown kind, or a keyword that is missing or unknown.
     """
     keywords = dict(spec)
     kind = keywords.pop("kind", None)

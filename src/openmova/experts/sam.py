@@ -10,23 +10,22 @@ Shapes: B batch, b pictures or windows, h w a grid of patches, N = h * w, n head
 C channels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Unpack
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from openmova.experts.transformer import (
+    LAYER_NORM_EPS,
     Attention,
-    PatchEmbedding,
-    ViTBlock,
+    Block,
     check_sizes,
     make_mlp,
     make_neck,
 )
-from openmova.experts.views import PictureExpert, PictureOptions
+from openmova.experts.views import PictureExpert
 
 
 class GridAttention(Attention):
@@ -59,14 +58,8 @@ class GlobalAttention(GridAttention):
 class SamEncoder(PictureExpert):
     """SAM's image encoder; the defaults are SAM-huge's.
 
-    Args:
-        size: side of the square view in pixels, the only one that it takes.
-        window: side of a window in patches; the layers of global_layers have none.
-        neck: channels of the map after the neck.
-        downsample: channels of Vary's last convolution, which halves the map; None for SAM.
-        picture: see PictureExpert.
-
-    Raises UserError if the sizes don't fit together.
+    window: side of a window in patches, but of global_layers; neck: channels of the map;
+    downsample: those of Vary's last convolution, which halves the map, None for SAM.
     """
 
     on_meta = True
@@ -84,24 +77,22 @@ class SamEncoder(PictureExpert):
         global_layers: Sequence[int] = (7, 15, 23, 31),
         neck: int = 256,
         downsample: int | None = None,
-        **picture: Unpack[PictureOptions],
+        **picture: Any,
     ) -> None:
         super().__init__(channels=downsample or neck, view_size=size, **picture)
         check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
         grid = size // patch
-        self.patch_embed = PatchEmbedding(width, patch)
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))
-        self.blocks = nn.ModuleList()
+        norm = partial(nn.LayerNorm, width, eps=LAYER_NORM_EPS)
+        blocks = []
         for layer in range(layers):
             whole = layer in global_layers
-            attention = (
-                GlobalAttention(width, heads, grid)
-                if whole
-                else GridAttention(width, heads, window)
-            )
-            layers_of_mlp = make_mlp(width, mlp, ("lin1", "lin2"))
-            block = ViTBlock(width, attention, layers_of_mlp, None if whole else window)
-            self.blocks.append(block)
+            attention = GlobalAttention if whole else GridAttention
+            attn = attention(width, heads, grid if whole else window)
+            mlp_ = make_mlp(width, mlp, ("lin1", "lin2"))
+            blocks.append(Block(norm, attn, mlp_, window=None if whole else window))
+        self.blocks = nn.Sequential(*blocks)
         self.neck = make_neck(width, neck)
         self.net_2: nn.Module = nn.Identity()
         if downsample is not None:
@@ -109,7 +100,6 @@ class SamEncoder(PictureExpert):
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, size, size] -> [B, channels, h, w], with h = size / patch, or half of it."""
-        x = self.patch_embed(view) + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
+        patches = self.patch_embed["proj"](view).permute(0, 2, 3, 1)  # [B, h, w, C]
+        x = self.blocks(patches + self.pos_embed)
         return self.net_2(self.neck(x.permute(0, 3, 1, 2)))

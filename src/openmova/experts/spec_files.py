@@ -4,8 +4,6 @@
 imported, so the packages that it would import need not be there.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -35,10 +33,7 @@ class FileExpert(Expert):
 
 
 def find_file(path: str, folder: Path | None = None) -> Path:
-    """The file or folder that a spec names; a relative path starts in `folder`, or where we are.
-
-    Raises UserError if it is not there, or if the path climbs out of its start with "..".
-    """
+    """The file or folder that a spec names; a relative path starts in `folder`, or where we are."""
     start, _, inside = path.removeprefix(PACKAGE).partition("/")
     if ".." in Path(path).parts:
         raise UserError(f"the path {path!r} of an expert must not climb with '..'")

@@ -7,12 +7,10 @@ text in reading order (openmova.experts.token_codes), not by their place.
 Shapes: B batch, S side of the view, L lines of one batch of the recogniser, T steps of a line.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +21,7 @@ from openmova.experts.base import crop, resize
 from openmova.experts.onnx_graph import weight
 from openmova.experts.onnx_session import OnnxSession
 from openmova.experts.text_lines import Box, cut_out, find_boxes, reading_order
-from openmova.experts.token_codes import WordExpert, WordOptions
+from openmova.experts.token_codes import WordExpert
 
 DETECTOR = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
 RECOGNISER = "package:rapidocr/models/PP-OCRv6_rec_small.onnx"
@@ -58,11 +56,8 @@ class Line(NamedTuple):
 class TextExpert(WordExpert):
     """Detector, recogniser, reading order.
 
-    Args:
-        size: longest side that a picture is brought to; a small one is only enlarged to twice its
-            own.
-        detector, recogniser: paths of the two graphs.
-        words: see WordExpert.
+    size: the longest side that a picture is brought to, but it is enlarged to twice its own at
+    most; detector, recogniser: paths of the two graphs.
     """
 
     frame = "none"
@@ -74,7 +69,7 @@ class TextExpert(WordExpert):
         size: int = 960,
         detector: str = DETECTOR,
         recogniser: str = RECOGNISER,
-        **words: Unpack[WordOptions],
+        **words: Any,
     ) -> None:
         super().__init__(**words)
         self.size = size
@@ -111,16 +106,6 @@ class TextExpert(WordExpert):
     def texts(self, view: Tensor) -> list[str]:
         """Of uint8 [B, 4, S, S], in reading order."""
         return [self.text(self.lines(picture)) for picture in view]
-
-    def read(self, images: Tensor, sizes: Tensor) -> list[list[list[Line]]]:
-        """The rows of lines of each picture that `view` takes, in reading order; boxes in its
-        pixels."""
-        pages = []
-        for view, size in zip(self.view(images, sizes), sizes.tolist(), strict=True):
-            scale = 1 / self._scale(size)
-            rows = self.lines(view)
-            pages.append([[line._replace(box=line.box.scaled(scale)) for line in r] for r in rows])
-        return pages
 
     @staticmethod
     def text(rows: Sequence[Sequence[Line]]) -> str:
@@ -190,5 +175,4 @@ def without_mask(view: Tensor) -> Tensor:
 
 def _input(pictures: Tensor) -> NDArray[np.float32]:
     """float [N, 3, h, w] in 0..255, RGB -> what both networks take."""
-    array: NDArray[np.float32] = (pictures.flip(1) / 127.5 - 1).numpy()
-    return array
+    return (pictures.flip(1) / 127.5 - 1).numpy()

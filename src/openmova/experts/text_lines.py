@@ -4,8 +4,6 @@ Coordinates are pixels of the picture; x grows to the right, y downwards, as doe
 line. Differentiable binarization (arXiv 1911.08947, section 3.4) says how a map becomes boxes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -50,7 +48,7 @@ class Box(NamedTuple):
         down = (self.width * sin + self.height * cos) / 2
         return self.x - across, self.y - down, self.x + across, self.y + down
 
-    def scaled(self, across: float, down: float | None = None) -> Box:
+    def scaled(self, across: float, down: float | None = None) -> "Box":
         """The same box in a picture of another size; of nearly the same proportions."""
         down = across if down is None else down
         x, y, width, height, angle = self

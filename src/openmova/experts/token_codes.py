@@ -8,12 +8,9 @@ A text lies in reading order and ends with a line break: row by row over the cel
 Shapes: V vocabulary, W width of a code, B batch, h w the map.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Required, TypedDict
 
 import torch
 from tokenizers import Tokenizer
@@ -50,24 +47,22 @@ class TokenCodes(nn.Module):
 
     @torch.no_grad()
     def fit(self, embedding: Tensor) -> None:
-        """Make the codes of a language model's input embedding [V or more, D], D at least W.
-
-        Raises UserError if it has fewer rows than the tokenizer has tokens.
-        """
+        """Make the codes of a language model's input embedding [V or more, D], D at least W."""
         if len(embedding) < len(self.table):
             raise UserError(
                 f"the embedding has {len(embedding)} rows, the tokenizer {len(self.table)} tokens: "
                 "give an expert the tokenizer of its language model"
             )
         size = len(self.table)
-        codes = principal_components(embedding[:size], len(self.step), token_frequency(size))
+        vectors = embedding[:size].detach().double().cpu()
+        centre, directions = principal_directions(vectors, len(self.step), token_frequency(size))
+        codes = ((vectors - centre) @ directions).float()
         self.step.copy_((codes.abs().amax(0) / LEVELS).clamp(min=1e-12))
         self.table.copy_((codes / self.step).round())
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text; a line break is one too."""
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def forward(self, ids: Tensor) -> Tensor:
         """long [...] -> codes [..., W]."""
@@ -89,26 +84,11 @@ class TokenCodes(nn.Module):
         return maps.mT.unflatten(2, grid)
 
 
-class WordOptions(TypedDict, total=False):
-    """What the spec of an expert that says in words has or may have."""
-
-    name: Required[str]
-    descriptions: Required[Sequence[str]]
-    tokenizer: Required[str]
-    width: int
-    grid: Sequence[int]
-    rows: Sequence[int] | None
-    folder: Path | None
-
-
 class WordExpert(FileExpert):
-    """An expert whose map carries a text in token codes.
+    """An expert whose map carries a text in token codes, a token a cell; its beginning is kept.
 
-    Args:
-        tokenizer: path of the language model's tokenizer.json.
-        width: of a token's code; the language model's own loses nothing.
-        grid: of the map; a cell takes a token, and the beginning of a longer text is kept.
-        rows: which of its rows the text may fill, from the first to before the second; None: all.
+    tokenizer: path of the language model's tokenizer.json; width: of a code; rows: of the grid
+    which the text may fill, from the first to before the second, None: all.
     """
 
     def __init__(
@@ -147,17 +127,9 @@ def token_frequency(size: int) -> Tensor:
     return 1 / (torch.arange(size) + 100.0)
 
 
-def principal_components(vectors: Tensor, width: int, weights: Tensor) -> Tensor:
-    """float [V, D], weights [V] -> float32 [V, width]: the directions of most variance.
-
-    A direction points to where its largest entry is positive, so the same vectors give the same.
-    """
-    centre, directions = principal_directions(vectors, width, weights)
-    return ((vectors.detach().double().cpu() - centre) @ directions).float()
-
-
 def principal_directions(vectors: Tensor, width: int, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """The weighted mean [D] and the directions [D, width] of most variance, in float64."""
+    """Of vectors [V, D] the weighted mean [D] and the directions [D, width] of most variance, in
+    float64. A direction points to where its largest entry is positive."""
     rows = vectors.detach().double().cpu()
     shares = (weights / weights.sum()).double()[:, None]
     centre = (shares * rows).sum(0)

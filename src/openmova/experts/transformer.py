@@ -5,10 +5,9 @@ Shapes: B batch, N tokens, C width, n heads, D head width, h w the grid of patch
 window.
 """
 
-from __future__ import annotations
-
 import math
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -50,6 +49,36 @@ class Attention(nn.Module):
         return None
 
 
+class SplitAttention(nn.Module):
+    """Self-attention that projects queries, keys and values one by one.
+
+    names: of these layers and of the output's in the checkpoint; inner: of all heads together,
+    default the width; scale: of the logits, default that of their width.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        names: Sequence[str],
+        *,
+        inner: int | None = None,
+        bias: bool = True,
+        scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, scale
+        for name in names[:3]:
+            self.add_module(name, nn.Linear(width, inner or width, bias=bias))
+        self.add_module(names[3], nn.Linear(inner or width, width, bias=bias))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x [B, N, C], mask additive, as of the logits [B, n, N, N] -> [B, N, C]."""
+        *layers, output = self.children()
+        q, k, v = (split_heads(layer(x), self.heads) for layer in layers)
+        return output(attend(q, k, v, attn_mask=mask, scale=self.scale))
+
+
 def make_mlp(
     width: int,
     hidden: int,
@@ -80,18 +109,6 @@ def resize_grid(table: Tensor, grid: int, scale: float | None = None) -> Tensor:
     return resized[0].flatten(1).T.to(table.dtype)
 
 
-class PatchEmbedding(nn.Module):
-    """The picture cut into patches, channels last."""
-
-    def __init__(self, width: int, patch: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, width, kernel_size=patch, stride=patch)
-
-    def forward(self, view: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, h, w, C]."""
-        return self.proj(view).permute(0, 2, 3, 1)
-
-
 class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of a map [B, C, h, w]."""
 
@@ -99,30 +116,38 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class ViTBlock(nn.Module):
-    """One layer; window None lets every patch of a picture see every other.
+class Block(nn.Module):
+    """One layer: attention and MLP, each behind a norm and beside a residual path.
 
-    attention takes [b, h, w, C] of windows or pictures, and what `forward` is given beside x.
+    norm: makes one; names: of norm, attention, norm and MLP in the checkpoint. Attention takes
+    tokens, or [b, h, w, C] of windows or pictures, and what `forward` is given beside x. window:
+    its side; None lets every patch of a picture see every other.
     """
 
-    def __init__(self, width: int, attention: nn.Module, mlp: nn.Module, window: int | None):
+    def __init__(
+        self,
+        norm: Callable[[], nn.Module],
+        attention: nn.Module,
+        mlp: nn.Module,
+        names: Sequence[str] = ("norm1", "attn", "norm2", "mlp"),
+        window: int | None = None,
+    ) -> None:
         super().__init__()
         self.window = window
-        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.attn = attention
-        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.mlp = mlp
+        for name, part in zip(names, (norm(), attention, norm(), mlp), strict=True):
+            self.add_module(name, part)
 
     def forward(self, x: Tensor, *beside: Any) -> Tensor:
-        """[B, h, w, C] -> the same."""
-        y = self.norm1(x)
+        """[B, N, C] or [B, h, w, C] -> the same."""
+        attention_norm, attention, mlp_norm, mlp = self.children()
+        y = attention_norm(x)
         if self.window is None:
-            y = self.attn(y, *beside)
+            y = attention(y, *beside)
         else:
             _, h, w, _ = y.shape
-            y = out_of_windows(self.attn(into_windows(y, self.window), *beside), (h, w))
+            y = out_of_windows(attention(into_windows(y, self.window), *beside), (h, w))
         x = x + y
-        return x + self.mlp(self.norm2(x))
+        return x + mlp(mlp_norm(x))
 
 
 def make_neck(inputs: int, outputs: int, activation: nn.Module | None = None) -> nn.Sequential:
@@ -163,7 +188,7 @@ def count_layers(name: str, layers: int, select_layer: int) -> int:
     """How many of an encoder's layers its map needs.
 
     select_layer: the map's index in the list of hidden states, where 0 is the first layer's input
-    and -1 the last layer's output. Raises UserError if it isn't there.
+    and -1 the last layer's output.
     """
     if not -layers - 1 <= select_layer <= layers:
         raise UserError(

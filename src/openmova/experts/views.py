@@ -7,11 +7,9 @@ Pix2Struct takes patches of a standardised picture instead, in floats.
 Shapes: B batch, H W the padded pictures, h w one picture, P patches, p the side of a patch.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Required, TypedDict, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -30,25 +28,11 @@ WEIGHT_BITS = 22
 """Pillow's precision of a weight; 8 bits of a pixel and a sign fit beside it in 32."""
 
 
-class PictureOptions(TypedDict, total=False):
-    """What every picture expert's spec has or may have."""
-
-    name: Required[str]
-    descriptions: Required[Sequence[str]]
-    mean: Sequence[float]
-    std: Sequence[float]
-    frame: Frame
-    resample: Resample
-
-
 class PictureExpert(Expert):
     """An expert that looks at one square, normalised picture.
 
-    Args:
-        view_size: side of the square in pixels.
-        mean, std: of each channel, for values from 0 to 1; None: the encoder's own.
-        frame: how a picture that isn't square becomes one, see `picture_view`.
-        resample: the filter that it is resized with, "bilinear" or "bicubic".
+    mean, std: of each channel, for values from 0 to 1, None: the encoder's own; frame, resample:
+    see `picture_view`.
     """
 
     own_mean: ClassVar[Sequence[float]] = IMAGENET_MEAN

@@ -5,9 +5,8 @@ Parameters have timm's names, as in BiomedCLIP's checkpoint without "visual.trun
 Shapes: B batch, N tokens (class token first), C width, n the grid's side.
 """
 
-from __future__ import annotations
-
-from typing import Unpack
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,26 +15,17 @@ from openmova.experts.base import tokens_to_map
 from openmova.experts.transformer import (
     LAYER_NORM_EPS,
     Attention,
-    ViTBlock,
+    Block,
     check_sizes,
     make_mlp,
     prepend_class_token,
     resize_view,
 )
-from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert, PictureOptions
+from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert
 
 
 class VitEncoder(PictureExpert):
-    """The vision transformer with its last norm and without its head.
-
-    Args:
-        width, layers, heads, mlp, patch: of the transformer.
-        size: the side that it looks at; the view is resized to it.
-        view_size: side of the view in pixels.
-        picture: see PictureExpert.
-
-    Raises UserError if the sizes don't fit together.
-    """
+    """The vision transformer with its last norm, without its head; views are resized to `size`."""
 
     on_meta = True
     own_mean, own_std = CLIP_MEAN, CLIP_STD
@@ -50,7 +40,7 @@ class VitEncoder(PictureExpert):
         patch: int = 16,
         size: int = 224,
         view_size: int = 672,
-        **picture: Unpack[PictureOptions],
+        **picture: Any,
     ) -> None:
         super().__init__(channels=width, view_size=view_size, **picture)
         check_sizes(self.name, width=width, heads=heads, size=size, patch=patch)
@@ -58,13 +48,11 @@ class VitEncoder(PictureExpert):
         self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + self.grid**2, width))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
+        norm = partial(nn.LayerNorm, width, eps=LAYER_NORM_EPS)
         self.blocks = nn.Sequential(
-            *(
-                ViTBlock(width, Attention(width, heads), make_mlp(width, mlp), window=None)
-                for _ in range(layers)
-            )
+            *(Block(norm, Attention(width, heads), make_mlp(width, mlp)) for _ in range(layers))
         )
-        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.norm = norm()
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, view_size, view_size] -> [B, width, n, n] of the tokens after the class token."""

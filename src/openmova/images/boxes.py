@@ -12,8 +12,6 @@ difference, rounded down, in front (behaviour 1.2). Frame "image" means fraction
 own width and height. Brackets with anything else in them are just text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -74,18 +72,6 @@ def polygons_in(text: str, size: Size, frame: Frame = "pad") -> tuple[Polygon, .
             if len(points) > 2:
                 polygons.append(Polygon(tuple(points)))
     return tuple(polygons)
-
-
-def box_text(box: Box, size: Size, frame: Frame = "pad", decimals: int = 2) -> str:
-    """A box as LLaVA-1.5 writes it: to ask about a region, or for training data."""
-    width, height, left, top = _placed(size, frame)
-    numbers = (
-        (box.x1 + left) / width,
-        (box.y1 + top) / height,
-        (box.x2 + left) / width,
-        (box.y2 + top) / height,
-    )
-    return f"[{', '.join(f'{number:.{decimals}f}' for number in numbers)}]"
 
 
 def box_iou(a: Box, b: Box) -> float:

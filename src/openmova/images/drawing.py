@@ -1,7 +1,5 @@
 """Boxes and polygons drawn on a picture, and the picture written to a file, with Pillow alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BytesIO

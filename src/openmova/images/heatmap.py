@@ -3,8 +3,6 @@
 Shapes: H x W the grid of the weights, w x h the picture.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 from torch import Tensor

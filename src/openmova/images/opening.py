@@ -5,8 +5,6 @@ Everything that can be wrong with a picture is told here, before any model sees 
 are plain libraries are opened (no PostScript, no external programs, no network).
 """
 
-from __future__ import annotations
-
 import os
 import re
 import warnings
@@ -102,7 +100,7 @@ def _read(
         data, name = source, "the image"
     elif isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
-        name = _quoted(path)
+        name = repr(path if len(path) <= 120 else f"{path[:120]}...")  # on one line
         if re.match(r"[a-z][a-z0-9+.-]*://|data:", path, re.IGNORECASE):
             raise UserError(f"{name} is a URL: download it and give the file's path")
         try:
@@ -167,11 +165,6 @@ def _too_large(name: str, limits: ImageLimits, size: str = "") -> UserError:
 
 def _damaged(name: str) -> UserError:
     return UserError(f"{name} is damaged or cut off: save or download it again")
-
-
-def _quoted(path: str, length: int = 120) -> str:
-    """The path as one line of text, whatever characters it holds."""
-    return repr(path if len(path) <= length else f"{path[:length]}...")
 
 
 def _upright(image: Image.Image) -> Image.Image:

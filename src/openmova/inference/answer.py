@@ -1,7 +1,5 @@
 """Answer: what the model said to one question, and how it came to it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Self

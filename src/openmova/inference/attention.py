@@ -7,15 +7,15 @@ Shapes: b pictures that chose an expert, N = H * W cells of the base map's grid,
 adapter, c channels of the expert.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from openmova.model.adapter import AdapterBlock, ExpertKnowledgeExtractor, MoVAdapter
+from openmova.model.adapter import MoVAdapter
 from openmova.model.layers import RotaryAttention, RotaryGrid
 
 Attention = dict[tuple[int, int], Tensor]
@@ -30,13 +30,24 @@ def watched(adapter: MoVAdapter) -> Iterator[Attention]:
     What an earlier pass noted for the same block and expert is replaced.
     """
     found: Attention = {}
-    with ExitStack() as hooks:
-        for i, block in enumerate(adapter.blocks):
-            assert isinstance(block, AdapterBlock)
-            for j, extractor in enumerate(block.extractors):
-                assert isinstance(extractor, ExpertKnowledgeExtractor)
-                hooks.enter_context(_noting(extractor.attention, (i, j), found))
+
+    def note(place: tuple[int, int], module: nn.Module, given: tuple[Any, ...], _: Tensor) -> None:
+        assert isinstance(module, RotaryAttention)
+        x, value, rotary = given
+        received = attention_received(module, x, value, rotary)
+        found[place] = received.unflatten(1, rotary.grid).cpu()
+
+    blocks: Any = adapter.blocks
+    hooks = [
+        extractor.attention.register_forward_hook(partial(note, (i, j)))
+        for i, block in enumerate(blocks)
+        for j, extractor in enumerate(block.extractors)
+    ]
+    try:
         yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def of_rows(
@@ -68,18 +79,3 @@ def attention_received(
         for q_h, k_h in zip(q.unbind(1), k.unbind(1), strict=True)
     ]
     return torch.stack(heads).mean(dim=0)
-
-
-@contextmanager
-def _noting(attention: nn.Module, place: tuple[int, int], found: Attention) -> Iterator[None]:
-    def note(module: nn.Module, given: tuple[Tensor, Tensor, RotaryGrid], output: Tensor) -> None:
-        x, value, rotary = given
-        assert isinstance(module, RotaryAttention)
-        received = attention_received(module, x, value, rotary)
-        found[place] = received.unflatten(1, rotary.grid).cpu()
-
-    handle = attention.register_forward_hook(note)
-    try:
-        yield
-    finally:
-        handle.remove()

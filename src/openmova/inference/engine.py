@@ -6,8 +6,6 @@ Then every answer gets a token, and the thread looks again at what waits. Caller
 everything by events, from that thread.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections import deque
@@ -189,8 +187,6 @@ class Engine:
         self._condition = Condition()
         self._closing = False
         self._last_seconds = 1.0
-        end = mova.model.generation_config.eos_token_id
-        self.end = frozenset([end] if isinstance(end, int) else end or ())
         self._thread = Thread(target=self._work, name="openmova-engine", daemon=True)
         self._thread.start()
 
@@ -244,10 +240,7 @@ class Engine:
                 self._queue.remove(ticket)
 
     def events(self, question: Question) -> Generator[Event, None, None]:
-        """Hand in a question and yield its events; closing the iterator stops the model.
-
-        Raises UserError, Unavailable, and what went wrong in the model.
-        """
+        """Hand in a question and yield its events; closing the iterator stops the model."""
         for _, event in self._events([question]):
             yield event
 
@@ -285,7 +278,7 @@ class Engine:
         tickets: list[Ticket] = []
         try:
             for number, question in enumerate(questions):
-                deliver = partial(_put, events, number)
+                deliver = partial(lambda number, event: events.put((number, event)), number)
                 tickets.append(self.submit(question, deliver))
             missing = sum(question.answers for question in questions)
             while missing:
@@ -410,7 +403,7 @@ class Engine:
     def _text_stream(self, ticket: Ticket, number: int) -> TextStream:
         question = ticket.question
         ending = StopRules(
-            tokens=self.end,
+            tokens=self.mova.end,
             stops=question.stops,
             max_new_tokens=question.limits.max_new_tokens,
             deadline=ticket.deadline,
@@ -480,7 +473,3 @@ class Engine:
             timings=timings,
         )
         return Reply(row.number, answer, finish, len(text.ids), text.scores())
-
-
-def _put(events: SimpleQueue[tuple[int, Event]], number: int, event: Event) -> None:
-    events.put((number, event))

@@ -6,8 +6,6 @@ has to say that it is the same one, and it may be another client that asks.
 Shapes: C channels and h x w grid of a map.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field

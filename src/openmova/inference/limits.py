@@ -1,7 +1,5 @@
 """What may be asked, and how long an answer may become."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from openmova.errors import UserError
@@ -28,10 +26,7 @@ class GenerationLimits:
 
 
 def check_question(question: str) -> str:
-    """The question without white space around it.
-
-    Raises UserError if it is no text, empty, over MAX_CHARACTERS, or holds bytes that are no text.
-    """
+    """The question without white space around it."""
     if not isinstance(question, str):
         raise UserError(f"a question is a text, not {type(question).__name__}: ask one at a time")
     question = question.strip()

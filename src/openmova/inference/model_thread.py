@@ -5,8 +5,6 @@ once these are more than cores, workers sleep between two operations in place of
 the main thread's workers beside the engine's, nano's answers took 1.6 times as long on two cores.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread

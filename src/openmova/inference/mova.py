@@ -3,24 +3,15 @@
 The Python surface over model and processor. Shapes: B batch, T tokens.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from threading import Event, Thread
 from typing import Any, Self
 
 import torch
 from jinja2 import TemplateError
 from torch import Tensor
-from transformers import (
-    AutoProcessor,
-    BatchFeature,
-    StoppingCriteria,
-    StoppingCriteriaList,
-    TextIteratorStreamer,
-)
+from transformers import AutoProcessor, BatchFeature
 
 from openmova.checkpoints.loading import DAMAGED, check_options, damaged, load_model
 from openmova.checkpoints.locate import checkpoint_folder
@@ -29,9 +20,11 @@ from openmova.images.opening import ImageSource
 from openmova.inference.answer import Answer, Look
 from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
 from openmova.inference.limits import GenerationLimits, check_question
-from openmova.inference.sampling import GreedyLogProbs
+from openmova.inference.sampling import GreedyLogProbs, Sampler, Sampling
 from openmova.inference.session import Message, Picture, Session, pictures_in, user_turn
+from openmova.inference.shared_decode import SharedDecode
 from openmova.inference.single_row import quicken_single_rows
+from openmova.inference.text_stream import StopRules, TextStream
 from openmova.inference.timing import StageTimer
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
@@ -41,11 +34,7 @@ from openmova.routing.selection import Experts, ExpertSelection
 
 
 class Mova:
-    """A model and its processor, ready to be asked.
-
-    Raises UserError wherever the picture, the question, an expert's name or the model does not
-    do.
-    """
+    """A model and its processor, ready to be asked."""
 
     def __init__(self, model: MovaForConditionalGeneration, processor: MovaProcessor) -> None:
         self.model = model.eval()
@@ -94,6 +83,12 @@ class Mova:
     def experts(self) -> tuple[str, ...]:
         """The names of the pool, in the order of their letters."""
         return tuple(self.model.config.expert_names)
+
+    @property
+    def end(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        end = self.model.generation_config.eos_token_id
+        return frozenset([end] if isinstance(end, int) else end or ())
 
     def ask(
         self,
@@ -175,7 +170,7 @@ class Mova:
         context = self.model.encode_images(inputs, selections=[selection])
         return self._pieces(inputs, context.tokens, limits, timer)
 
-    def chat(self, system: str | None = None) -> Chat:
+    def chat(self, system: str | None = None) -> "Chat":
         """A conversation that remembers what was said. system: what the model is told before it."""
         return Chat(self, system)
 
@@ -187,8 +182,7 @@ class Mova:
     ) -> BatchFeature:
         """The model's inputs for a batch of conversations, on its device: one processor call.
 
-        Of the visual ones a row is a picture, in order. Raises UserError if the prompts leave no
-        room for the answers.
+        Of the visual ones a row is a picture, in order.
         """
         processor = self.processor
         inputs = processor(
@@ -271,16 +265,20 @@ class Mova:
         ids = inputs["input_ids"]
         likely = GreedyLogProbs()
         with timer("answer"):
+            seconds = limits.max_seconds
             generated = self.model.generate(
                 ids,
                 attention_mask=inputs["attention_mask"],
                 image_tokens=tokens,
                 logits_processor=[likely],
-                **_options(limits, timer),
+                max_new_tokens=limits.max_new_tokens,
+                max_time=None if seconds is None else max(seconds - timer.total(), 0.0),
+                do_sample=False,
+                num_beams=1,
             )
             written = generated[:, ids.shape[1] :]
             texts = self.processor.tokenizer.batch_decode(written, skip_special_tokens=True)
-            active = active_steps(written, self.model.generation_config.eos_token_id or [])
+            active = active_steps(written, self.end)
             log_probs = torch.stack(likely.steps, dim=1)  # [B, T]
         timings = {**timer.seconds, "total": timer.total()}
         return [
@@ -300,37 +298,21 @@ class Mova:
     def _pieces(
         self, inputs: BatchFeature, tokens: Tensor, limits: GenerationLimits, timer: StageTimer
     ) -> Iterator[str]:
-        """Generate in a thread; hand over its pieces, and its error if there was one."""
-        streamer = TextIteratorStreamer(
-            self.processor.tokenizer, skip_prompt=True, skip_special_tokens=True
+        seconds = limits.max_seconds
+        rules = StopRules(
+            tokens=self.end,
+            max_new_tokens=limits.max_new_tokens,
+            deadline=None if seconds is None else timer.started + seconds,
         )
-        stop = _Stop()
-        failures: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                self.model.generate(
-                    inputs["input_ids"],
-                    attention_mask=inputs["attention_mask"],
-                    image_tokens=tokens,
-                    streamer=streamer,
-                    stopping_criteria=StoppingCriteriaList([stop]),
-                    **_options(limits, timer),
-                )
-            except BaseException as error:  # noqa: BLE001 - raised again by the reader
-                failures.append(error)
-            finally:
-                streamer.end()
-
-        thread = Thread(target=run, daemon=True)
-        thread.start()
-        try:
-            yield from _strip(streamer)
-        finally:
-            stop.asked.set()
-            thread.join()
-        if failures:
-            raise failures[0]
+        text = TextStream(self.processor.tokenizer, Sampler(Sampling()), rules, stream=True)
+        decode = SharedDecode(self.model)
+        decode.join([[text]], inputs["input_ids"], inputs["attention_mask"], tokens)
+        while True:
+            if piece := text.piece():
+                yield piece
+            if text.finish is not None:
+                return
+            decode.step()
 
 
 class Chat:
@@ -378,33 +360,3 @@ class Chat:
         session.add(messages, answer.text)
         self.session, self._features = session, features
         return answer
-
-
-class _Stop(StoppingCriteria):
-    """Ends generation when the reader of a stream has gone."""
-
-    def __init__(self) -> None:
-        self.asked = Event()
-
-    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
-        return torch.full((len(input_ids),), self.asked.is_set(), device=input_ids.device)
-
-
-def _options(limits: GenerationLimits, timer: StageTimer) -> dict[str, Any]:
-    """Of transformers' generate: greedy, within the limits."""
-    options: dict[str, Any] = {"max_new_tokens": limits.max_new_tokens}
-    if limits.max_seconds is not None:
-        options["max_time"] = max(limits.max_seconds - timer.total(), 0.0)
-    return {**options, "do_sample": False, "num_beams": 1}
-
-
-def _strip(pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces without white space at the two ends of the whole; empty pieces are left out."""
-    begun, held = False, ""
-    for piece in pieces:
-        text = held + piece if begun else piece.lstrip()
-        kept = text.rstrip()
-        if kept:
-            yield kept
-            begun = True
-        held = text[len(kept) :]

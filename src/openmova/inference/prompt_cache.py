@@ -6,8 +6,6 @@ What an image token is, no id tells: only prompts of the same picture may be com
 Shapes: B rows, T places, t tokens of one prompt, L layers, H heads, d width of a head.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -85,5 +83,4 @@ def begin(
 
 def _blanks(attention_mask: Tensor) -> list[int]:
     """How many places of padding each row [B, T] begins with."""
-    blanks: list[int] = (attention_mask.cumsum(dim=1) == 0).sum(dim=1).tolist()
-    return blanks
+    return (attention_mask.cumsum(dim=1) == 0).sum(dim=1).tolist()

@@ -3,8 +3,6 @@
 Every row draws from its own generator, so that it gets the same answer in any company.
 """
 
-from __future__ import annotations
-
 import math
 import secrets
 from dataclasses import dataclass

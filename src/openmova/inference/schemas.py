@@ -3,8 +3,6 @@
 Shapes: V vocabulary.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -33,10 +31,7 @@ class SchemaGuide:
         return type(self)(self._matcher.deep_copy())
 
     def mask(self, logits: Tensor) -> Tensor:
-        """Logits [V], minus infinity for tokens that would leave the schema.
-
-        Raises UserError where the schema is too complex to be followed.
-        """
+        """Logits [V], minus infinity for tokens that would leave the schema."""
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         if error := self._matcher.get_error():
             raise UserError(f"the schema cannot be followed: {_first_line(error)}")

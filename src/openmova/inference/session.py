@@ -3,13 +3,11 @@
 Python's `Mova.chat`, the terminal, the page and the server all keep their conversations in one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Self
 
 from PIL import Image
 
@@ -38,12 +36,6 @@ def assistant_turn(text: str) -> Message:
     return {"role": "assistant", "content": [{"type": "text", "text": text}]}
 
 
-def pictures_in(messages: Sequence[Message]) -> list[Picture]:
-    """The pictures of a conversation, in order."""
-    parts = [part for message in messages for part in message["content"]]
-    return [part["image"] for part in parts if part["type"] == "image"]
-
-
 @dataclass(kw_only=True)
 class Picture:
     """A picture that is talked about, opened once."""
@@ -62,10 +54,16 @@ class Picture:
     @classmethod
     def of(
         cls, source: ImageSource, processor: MovaProcessor, limits: ImageLimits = DEFAULT_LIMITS
-    ) -> Picture:
+    ) -> Self:
         """Raises UserError for what is no picture, or one beyond the limits."""
         image = load_image(source, limits)
         return cls(image=processor.image_processor.picture(image), size=image.size)
+
+
+def pictures_in(messages: Sequence[Message]) -> list[Picture]:
+    """The pictures of a conversation, in order."""
+    parts = [part for message in messages for part in message["content"]]
+    return [part["image"] for part in parts if part["type"] == "image"]
 
 
 class Session:
@@ -87,10 +85,7 @@ class Session:
         return shown[-1] if shown else None
 
     def instruct(self, system: str | None) -> None:
-        """A new conversation about the same picture, in front of which the model is told this.
-
-        Raises UserError for a text that does not do.
-        """
+        """A new conversation about the same picture, in front of which the model is told this."""
         told = check_system(system or "")
         self._system = [system_turn(told)] if told else []
         self.reset()
@@ -117,10 +112,7 @@ class Session:
         return [(turn["role"], turn["content"][-1]["text"]) for turn in said]
 
     def ask(self, question: str) -> list[Message]:
-        """The conversation up to the next question; nothing is kept of it yet.
-
-        Raises UserError for a question that does not do.
-        """
+        """The conversation up to the next question; nothing is kept of it yet."""
         turn = user_turn(check_question(question), self._new)
         return [*(self.messages or self._system), turn]
 

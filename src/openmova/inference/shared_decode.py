@@ -7,9 +7,8 @@ part of the cache along, and padding that nobody needs any more goes too.
 Shapes: B rows, P places of the cache, V vocabulary, N image tokens, D width.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -70,7 +69,7 @@ class SharedDecode:
         ).logits[:, -1]  # [b, V]
         prompt = [number for number, answers in enumerate(rows) for _ in answers]
         index = torch.tensor(prompt, device=input_ids.device)
-        new = SharedDecode(self.model)
+        new = type(self)(self.model)
         new.rows = [row for answers in rows for row in answers]
         new._prompts = [input_ids[i][attention_mask[i].bool()] for i in prompt]
         new._cache, new._mask = cache, attention_mask
@@ -120,7 +119,7 @@ class SharedDecode:
             layer.keys = layer.keys[here, :, unused:]
             layer.values = layer.values[here, :, unused:]
 
-    def _append(self, new: SharedDecode) -> None:
+    def _append(self, new: Self) -> None:
         """Lay other rows beside these."""
         if self.rows:
             places = max(self._mask.shape[1], new._mask.shape[1])

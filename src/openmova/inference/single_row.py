@@ -5,8 +5,6 @@ Reading the weights is all the work there is, and torch's product of one row rea
 weight each, as one batch, read 24 GB/s. The sums are the same but for the order of their terms.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

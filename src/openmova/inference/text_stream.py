@@ -1,7 +1,5 @@
 """An answer while it is written: its tokens, the text that is certain so far, and why it ended."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -101,10 +99,7 @@ class TextStream:
             self.finish = "length"
 
     def text(self) -> str:
-        """What is written, up to the first stop string, without white space at its ends.
-
-        Raises UserError where the schema could not be followed.
-        """
+        """What is written, up to the first stop string, without white space at its ends."""
         if self._error is not None:
             raise self._error
         text = self._raw()
@@ -133,12 +128,10 @@ class TextStream:
         ]
 
     def _word(self, token: int) -> str:
-        text: str = self._tokenizer.decode([token])
-        return text
+        return self._tokenizer.decode([token])
 
     def _raw(self) -> str:
-        text: str = self._tokenizer.decode(self.ids, skip_special_tokens=True)
-        return text
+        return self._tokenizer.decode(self.ids, skip_special_tokens=True)
 
     def _stop_in(self, text: str) -> int | None:
         """Where the first stop string begins."""

@@ -1,7 +1,5 @@
 """Seconds of the stages of an answer."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -9,8 +9,6 @@ H x W the base map's grid, N = H*W, h x w the grid of tokens given to the langua
 D the question feature's width.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -290,8 +288,7 @@ class MoVAdapter(nn.Module):
         """The base map [B, C, H, W] as the first tokens [B, summary, D]."""
         assert self.config.summary_grid is not None
         pooled = F.adaptive_avg_pool2d(base, self.config.summary_grid)
-        summary: Tensor = self.summary(pooled.flatten(2).mT)
-        return summary
+        return self.summary(pooled.flatten(2).mT)
 
     def _check_complete(self, expert_maps: Mapping[int, ExpertMap], routing: Tensor) -> None:
         missing = routing.clone()

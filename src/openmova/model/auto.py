@@ -6,8 +6,6 @@ as soon as somebody imports transformers' Auto classes. "As soon as" means after
 import, because transformers imports its Auto classes in the midst of its other modules.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ The model's own probabilities tell right answers from wrong ones but are too hig
 was fitted on held-out answers makes shares of them (Platt 1999; Guo et al. 2017).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -35,7 +35,6 @@ class MovaConfig(PreTrainedConfig):
     confidence: how an answer's confidence comes about; None: the model was never calibrated.
 
     Dicts become the dataclass or config that they describe; `to_dict` gives dicts again.
-    Raises UserError where parts are missing or do not fit together.
     """
 
     model_type = "openmova"

@@ -1,7 +1,5 @@
 """MovaImageProcessor: pictures to one raw uint8 tensor; each encoder makes its own view from it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +35,7 @@ class MovaImageProcessor(BaseImageProcessor):
         """pixel_values uint8 [B, 3, H, W] and image_sizes long [B, 2] (height, width of each).
 
         images: paths, URLs, bytes, PIL images, uint8 arrays or tensors [3, h, w] or [h, w, 3];
-        one or a (nested) list. Raises UserError for what is no picture.
+        one or a (nested) list.
         """
         rows = images if isinstance(images, list | tuple) else [images]
         flat = [one for row in rows for one in (row if isinstance(row, list | tuple) else [row])]

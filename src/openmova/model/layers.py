@@ -3,8 +3,6 @@
 Shapes: b pictures, C and c channels, N = H * W cells of a grid.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -8,8 +8,6 @@ Shapes: B batch, T tokens of the text, E experts of the pool, N image tokens, D 
 language model, V vocabulary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,10 +103,7 @@ class MovaModel(MovaVision):
         self.language_model.set_input_embeddings(value)
 
     def add_router_lora(self, lora: RouterLoraConfig) -> None:
-        """Give the routing pass matrices of its own, which change nothing yet.
-
-        Raises UserError if a target names no layer.
-        """
+        """Give the routing pass matrices of its own, which change nothing yet."""
         made = RouterLora(self.language_model, lora)
         self.router_lora = made.to(self.adapter.position)  # its device and dtype
         self.config.routing = replace(self.config.routing, lora=lora)
@@ -118,13 +113,7 @@ class MovaModel(MovaVision):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        pixel_values: Tensor | None = None,
-        image_sizes: Tensor | None = None,
         routing: Tensor | None = None,
-        question_input_ids: Tensor | None = None,
-        question_attention_mask: Tensor | None = None,
-        routing_input_ids: Tensor | None = None,
-        routing_attention_mask: Tensor | None = None,
         image_tokens: Tensor | None = None,
         pooled: Tensor | None = None,
         position_ids: Tensor | None = None,
@@ -134,24 +123,20 @@ class MovaModel(MovaVision):
     ) -> MovaModelOutput:
         """Run the decoder over text and image tokens.
 
-        input_ids [B, T] with N image tokens a row; attention_mask [B, T]; pixel_values,
-        image_sizes, routing and question as in `image_tokens`, or image_tokens [B, N, D] made
-        before. Pictures may be those of the rows with image tokens alone. Of a model with a head,
-        question and routing may be left out: they are found in the prompts and by the config's
-        default_routing, with the routing prompts if these are given. pooled bool [B]: rows of the
-        routing pass, which see their picture in fewer tokens, so that their input_ids hold fewer,
-        and the router's LoRA, where there is one.
+        input_ids [B, T] with N image tokens a row; attention_mask [B, T]; VISUAL_INPUTS by their
+        names and routing as in `image_tokens`, or image_tokens [B, N, D] made before. Pictures may
+        be those of the rows with image tokens alone. Of a model with a head, question and routing
+        may be left out: they are found in the prompts and by the config's default_routing, with the
+        routing prompts if these are given. pooled bool [B]: rows of the routing pass, which see
+        their picture in fewer tokens, so that their input_ids hold fewer, and the router's LoRA,
+        where there is one.
         Raises ValueError for inputs that do not fit together.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass either input_ids or inputs_embeds")
         gates = None
-        if image_tokens is None and pixel_values is not None:
-            given = (
-                *(pixel_values, image_sizes, routing_input_ids, routing_attention_mask),
-                *(question_input_ids, question_attention_mask),
-            )
-            visual = dict(zip(VISUAL_INPUTS, given, strict=True))
+        visual = {name: kwargs.pop(name, None) for name in VISUAL_INPUTS}
+        if image_tokens is None and visual["pixel_values"] is not None:
             base_map = None
             (whole,) = self._whole
             if whole is not None and input_ids is not None:

@@ -4,8 +4,6 @@ The language model, the base, the adapter and the gate's text encoder are transf
 each expert has a file of its own, which the pool reads when the expert is first chosen.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -76,10 +74,7 @@ class MovaPreTrainedModel(PreTrainedModel):
     def from_pretrained(
         cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any
     ) -> Self | tuple[Self, dict[str, Any]]:
-        """Load a checkpoint folder, or a repository of the hub; experts are read when chosen.
-
-        Raises UserError that names missing or unexpected keys and tensors of other shapes.
-        """
+        """Load a checkpoint folder, or a repository of the hub; experts are read when chosen."""
         folder = _checkpoint_folder(pretrained_model_name_or_path, kwargs)
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
@@ -163,18 +158,16 @@ def _align(model: nn.Module) -> None:
 @contextmanager
 def _without_load_report() -> Iterator[None]:
     """Keep transformers' table of missing keys out of the log: what it says, our error says."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in record.getMessage()
+
     logger = logging.getLogger("transformers.modeling_utils")
-    silence = _NoLoadReport()
-    logger.addFilter(silence)
+    logger.addFilter(is_other)
     try:
         yield
     finally:
-        logger.removeFilter(silence)
-
-
-class _NoLoadReport(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "LOAD REPORT" not in record.getMessage()
+        logger.removeFilter(is_other)
 
 
 def _checkpoint_folder(source: Any, options: dict[str, Any]) -> Path:

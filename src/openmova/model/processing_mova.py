@@ -7,14 +7,11 @@ numbers of image tokens and the pool, is saved with it.
 Shapes: B batch, T tokens.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs
@@ -298,8 +295,7 @@ class MovaProcessor(ProcessorMixin):
         routing pass."""
         tokens = self.routing_tokens if pooled else self.image_tokens
         encoded = self._encode([prompt], tokens, {"add_special_tokens": False, "padding": False})
-        ids: list[int] = encoded["input_ids"][0]
-        return ids
+        return encoded["input_ids"][0]
 
     def _encode(
         self,
@@ -331,8 +327,7 @@ class MovaProcessor(ProcessorMixin):
         """As `_encode`, by the released rule: piece by piece, padded afterwards."""
 
         def tokenize(text: str) -> list[int]:
-            ids: list[int] = self.tokenizer(text)["input_ids"]
-            return ids
+            return self.tokenizer(text)["input_ids"]
 
         image_ids = [self.image_token_id] * tokens
         rows = [
@@ -425,50 +420,6 @@ class MovaProcessor(ProcessorMixin):
                     f"row {number} has {count} pictures and {places} {self.image_token!r} in "
                     "its text: give at most one picture a row, and mark its place once"
                 )
-
-
-def expand_placeholders(
-    input_ids: Tensor,
-    attention_mask: Tensor | None = None,
-    labels: Tensor | None = None,
-    *,
-    tokens: Sequence[int],
-    image_token_id: int,
-    placeholder: int = -200,
-    max_length: int | None = None,
-    padding_side: str = "right",
-    pad_token_id: int = 0,
-) -> dict[str, Tensor]:
-    """Make room for the image tokens in ids that mark a picture with one placeholder.
-
-    input_ids, attention_mask, labels [B, t]; tokens: image tokens of a picture, for each row.
-    Padding is taken off, every placeholder becomes a run of image_token_id, a row is cut on the
-    right to max_length, and padded again on padding_side. Labels are IGNORED on both.
-    Returns input_ids, attention_mask and labels [B, T], all three.
-    """
-    rows = []
-    for i, ids in enumerate(input_ids):
-        real = torch.ones_like(ids, dtype=torch.bool)
-        if attention_mask is not None:
-            real = attention_mask[i].bool()
-        targets = torch.full_like(ids, IGNORED) if labels is None else labels[i]
-        is_image = ids[real] == placeholder
-        repeats = torch.where(is_image, tokens[i], 1)
-        ids = ids[real].masked_fill(is_image, image_token_id).repeat_interleave(repeats)
-        targets = targets[real].masked_fill(is_image, IGNORED).repeat_interleave(repeats)
-        rows.append((ids[:max_length], targets[:max_length]))
-    longest = max(len(ids) for ids, _ in rows)
-    expanded = {
-        "input_ids": input_ids.new_full((len(rows), longest), pad_token_id),
-        "attention_mask": input_ids.new_zeros(len(rows), longest),
-        "labels": input_ids.new_full((len(rows), longest), IGNORED),
-    }
-    for i, (ids, targets) in enumerate(rows):
-        at = slice(longest - len(ids), None) if padding_side == "left" else slice(len(ids))
-        expanded["input_ids"][i, at] = ids
-        expanded["attention_mask"][i, at] = 1
-        expanded["labels"][i, at] = targets
-    return expanded
 
 
 def _pools(pool: Sequence[str] | Sequence[Sequence[str]], rows: int) -> list[list[str]]:

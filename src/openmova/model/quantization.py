@@ -7,7 +7,6 @@ extras of the installation.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import logging
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from openmova.errors import UserError
+from openmova.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, TorchAoConfig
@@ -56,11 +55,7 @@ QUANTIZATIONS = {
 def find_quantization(name: str) -> Quantization:
     """The way of that name. Raises UserError if there is none, or its package is not installed."""
     if name not in QUANTIZATIONS:
-        near = difflib.get_close_matches(name.lower(), QUANTIZATIONS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UserError(
-            f"there is no quantization {name!r}: {hint}Give one of {', '.join(QUANTIZATIONS)}"
-        )
+        raise UserError(f"there is no quantization {name!r}: {nearest(name, QUANTIZATIONS)}")
     found = QUANTIZATIONS[name]
     if importlib.util.find_spec(found.package) is None:
         raise UserError(
@@ -73,7 +68,7 @@ def find_quantization(name: str) -> Quantization:
 def quantization_config(name: str, dtype: torch.dtype) -> BitsAndBytesConfig | TorchAoConfig:
     """What MovaForConditionalGeneration.from_pretrained takes as its quantization_config.
 
-    dtype: that the model computes in. Raises UserError as `find_quantization` does.
+    dtype: that the model computes in.
     """
     from transformers import BitsAndBytesConfig, TorchAoConfig
 

@@ -4,8 +4,6 @@
 processor uses it where `split_at_image` is set.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

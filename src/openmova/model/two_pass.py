@@ -7,8 +7,6 @@ Shapes: B batch, T tokens of a prompt, C base channels, H x W the base map, E ex
 N image tokens, D width of the language model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -260,13 +258,7 @@ class TwoPassGeneration(GenerationMixin):
         inputs: Tensor | None = None,
         generation_config: GenerationConfig | None = None,
         *,
-        pixel_values: Tensor | None = None,
-        image_sizes: Tensor | None = None,
         routing: Tensor | None = None,
-        routing_input_ids: Tensor | None = None,
-        routing_attention_mask: Tensor | None = None,
-        question_input_ids: Tensor | None = None,
-        question_attention_mask: Tensor | None = None,
         image_tokens: Tensor | None = None,
         max_experts: int | None = None,
         constrained: bool | None = None,
@@ -281,18 +273,13 @@ class TwoPassGeneration(GenerationMixin):
         is no processor to make one.
         """
         prompt = inputs if inputs is not None else kwargs.pop("input_ids", None)
-        if image_tokens is None and pixel_values is not None:
-            given = (
-                *(pixel_values, image_sizes, routing_input_ids, routing_attention_mask),
-                *(question_input_ids, question_attention_mask),
-            )
-            visual = dict(zip(VISUAL_INPUTS, given, strict=True))
+        visual = {name: kwargs.pop(name, None) for name in VISUAL_INPUTS}
+        if image_tokens is None and visual["pixel_values"] is not None:
             if prompt is not None:
                 visual = self.complete(visual, routing, prompt, kwargs.get("attention_mask"))
             if routing is None:
-                pictures = visual["pixel_values"]
-                assert pictures is not None
-                selections = [self._default_selection(max_experts)] * len(pictures)
+                count = len(visual["pixel_values"])
+                selections = [self._default_selection(max_experts)] * count
             else:
                 rows = self.model.check_routing(routing).tolist()
                 selections = [ExpertSelection(fixed=tuple(row)) for row in rows]

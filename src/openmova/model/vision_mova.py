@@ -7,8 +7,6 @@ Shapes: B batch, C base channels, H x W the base map, E experts of the pool, N i
 of the language model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

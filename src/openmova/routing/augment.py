@@ -6,8 +6,6 @@ how it is described, and whether it is there at all then differs from sample to 
 text tells which one fits. So a pool that was never seen can be routed over (table 10).
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence

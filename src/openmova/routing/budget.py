@@ -3,8 +3,6 @@
 The best is the set with the greatest sum of scores (a knapsack, solved exactly).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,23 +4,17 @@ Both look at what a token says, not at its id: one tokenizer writes " A" with on
 with two, a third has one for ", B". Shapes: B batch, V vocabulary, E experts, T generated tokens.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from itertools import combinations
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
-from openmova.routing.prompt import NO_EXPERT, PIECES
+from openmova.routing.prompt import NO_EXPERT, PIECES, format_routing
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-SEPARATOR = ", "
 _SPACES = str.maketrans("Ġ▁", "  ")
 """How byte-level and SentencePiece vocabularies write a leading space."""
 
@@ -80,11 +74,11 @@ class RoutingConstraint(LogitsProcessor):
         self.letters = tuple(letters)
         self.eos_token_ids = _id_list(eos_token_ids)
         self.prompt_length = prompt_length
-        self._order = {letter: index for index, letter in enumerate(self.letters)}
         self._texts = _answer_tokens(tokenizer, len(tokenizer), self.letters)
+        self._answers, self._beginnings = _answers(self.letters)
         self._next: dict[str, list[int]] = {}
         for answer in (NO_EXPERT, *self.letters):
-            if not self._spellable(answer):
+            if not self._leads_on("", answer):
                 raise ValueError(
                     f"the tokenizer has no tokens to spell the routing answer {answer!r}; "
                     "turn constrained decoding off (routing.constrained: false)"
@@ -104,59 +98,28 @@ class RoutingConstraint(LogitsProcessor):
             return self.eos_token_ids
         text = "".join(self._texts[token] for token in ids)
         if text not in self._next:
-            ends = self.eos_token_ids if self._is_answer(text) else []
+            ends = self.eos_token_ids if text.removeprefix(" ") in self._answers else []
             self._next[text] = ends + [
                 token for token, more in self._texts.items() if self._leads_on(text + more)
             ]
         return self._next[text]
 
-    def _leads_on(self, text: str) -> bool:
-        """Whether tokens exist that make an answer of this beginning."""
-        if self._is_answer(text):
+    def _leads_on(self, text: str, answer: str | None = None) -> bool:
+        """Whether tokens exist that make an answer, or this one, of this beginning."""
+        written = text.removeprefix(" ")
+        if written in (self._answers if answer is None else (answer,)):
             return True
-        if not self._is_beginning(text):
+        if written not in self._beginnings if answer is None else not answer.startswith(written):
             return False
-        return any(self._leads_on(text + more) for more in self._texts.values())
+        return any(self._leads_on(text + more, answer) for more in self._texts.values())
 
-    def _is_beginning(self, text: str) -> bool:
-        text = text.removeprefix(" ")
-        if NO_EXPERT.startswith(text):
-            return True
-        *whole, last = text.split(SEPARATOR)
-        if len(whole) >= PIECES:
-            return False
-        before = self._last_of(whole)
-        if before is None:
-            return False
-        if last.endswith(","):
-            here = self._last_of([*whole, last[:-1]])
-            return here is not None and here + 1 < len(self.letters) and len(whole) + 1 < PIECES
-        return any(letter.startswith(last) for letter in self.letters[before + 1 :])
 
-    def _is_answer(self, text: str) -> bool:
-        text = text.removeprefix(" ")
-        if text == NO_EXPERT:
-            return True
-        pieces = text.split(SEPARATOR)
-        return len(pieces) <= PIECES and self._last_of(pieces) is not None
-
-    def _last_of(self, pieces: list[str]) -> int | None:
-        """Index of the last of these letters, -1 without any; None if they don't ascend."""
-        last = -1
-        for piece in pieces:
-            index = self._order.get(piece, -1)
-            if index <= last:
-                return None
-            last = index
-        return last
-
-    def _spellable(self, answer: str, text: str = "") -> bool:
-        return text.removeprefix(" ") == answer or any(
-            self._spellable(answer, text + more)
-            for more in self._texts.values()
-            if answer.startswith((text + more).removeprefix(" "))
-            and len(text + more) <= len(answer) + 1
-        )
+@lru_cache(maxsize=8)
+def _answers(letters: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Every answer of these letters, and every beginning of one."""
+    chosen = (c for n in range(PIECES + 1) for c in combinations(range(len(letters)), n))
+    answers = frozenset(format_routing(experts, letters) for experts in chosen)
+    return answers, frozenset(answer[:end] for answer in answers for end in range(len(answer)))
 
 
 def _id_list(ids: int | Iterable[int]) -> list[int]:
@@ -200,9 +163,6 @@ def _letter_tokens(
     return tuple(tokens)
 
 
-def _prefixes(text: str) -> set[str]:
-    return {text[:end] for end in range(1, len(text) + 1)}
-
-
 def _substrings(text: str) -> set[str]:
-    return {part for start in range(len(text)) for part in _prefixes(text[start:])}
+    ends = range(1, len(text) + 1)
+    return {text[start:end] for end in ends for start in range(end)}

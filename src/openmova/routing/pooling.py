@@ -1,7 +1,5 @@
 """Fewer image tokens for the routing pass (paper, section 3.1: the base features, downsampled)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -10,13 +8,8 @@ def pool_tokens(tokens: Tensor, from_grid: tuple[int, int], to_grid: tuple[int, 
     """Average image tokens over a coarser grid, adaptively.
 
     tokens: [B, h * w, D] in row-major order of from_grid (h, w). Returns [B, h' * w', D] in
-    row-major order of to_grid (h', w'). Raises ValueError if the tokens don't fill from_grid.
+    row-major order of to_grid (h', w').
     """
-    if tokens.shape[1] != from_grid[0] * from_grid[1]:
-        raise ValueError(
-            f"{tokens.shape[1]} image tokens don't fill a grid of {from_grid[0]}x{from_grid[1]}; "
-            "from_grid must be the adapter's token_grid"
-        )
     if from_grid == to_grid:
         return tokens
     grid = tokens.transpose(1, 2).unflatten(2, from_grid)  # [B, D, h, w]

@@ -8,8 +8,6 @@ three comma-separated pieces, and choose every expert whose letter occurs anywhe
 "The Answer is D." chooses A and D, and lower case or "none" choose nothing.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from string import ascii_uppercase

@@ -7,8 +7,6 @@ routing pass see the matrices.
 Shapes: B batch, b rows of the routing pass, T tokens, r rank.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -41,11 +39,26 @@ class RouterLoraConfig:
             raise ValueError(f"routing.lora.rank must be 1 or more, not {self.rank}")
 
 
+class Branch(nn.Module):
+    """scale * up(down(x)) beside one linear layer; zero at the start."""
+
+    def __init__(self, layer: nn.Linear, rank: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.down = nn.Parameter(torch.empty(rank, layer.in_features))
+        self.up = nn.Parameter(torch.zeros(layer.out_features, rank))
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, T, in] -> [b, T, out]"""
+        return F.linear(F.linear(x, self.down), self.up) * self.scale
+
+
 class RouterLora(nn.Module):
     """The matrices of every targeted layer, by the layer's name in the language model.
 
     It is a module of its own, so that the language model's layers and the names of its weights are
-    those of a model without. Raises UserError if a target names no layer.
+    those of a model without.
     """
 
     def __init__(self, language_model: nn.Module, config: RouterLoraConfig) -> None:
@@ -90,21 +103,6 @@ class RouterLora(nn.Module):
             return output
         rows = rows.to(output.device)
         return output.index_add(0, rows, branch(inputs[0][rows]).to(output))
-
-
-class Branch(nn.Module):
-    """scale * up(down(x)) beside one linear layer; zero at the start."""
-
-    def __init__(self, layer: nn.Linear, rank: int, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-        self.down = nn.Parameter(torch.empty(rank, layer.in_features))
-        self.up = nn.Parameter(torch.zeros(layer.out_features, rank))
-        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[b, T, in] -> [b, T, out]"""
-        return F.linear(F.linear(x, self.down), self.up) * self.scale
 
 
 def _layers(language_model: nn.Module, targets: tuple[str, ...]) -> Iterator[tuple[str, nn.Linear]]:

@@ -3,8 +3,6 @@
 Shapes: E experts of the pool.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -31,10 +31,8 @@ def build_once(name: str, build: Callable[[Path], None], needs_bytes: int) -> Pa
     """The cached folder `name`; `build` fills it (an empty folder at first) if it is not there yet.
 
     Safe when several processes start at once and when a builder is killed. What `build` depends on
-    (versions, sizes) belongs into `name`: an entry is never rebuilt.
-
-    Raises:
-        UserError: the cache folder cannot be written, or `needs_bytes` do not fit on its disk.
+    (versions, sizes) belongs into `name`: an entry is never rebuilt. Raises UserError if the cache
+    folder cannot be written, or `needs_bytes` do not fit on its disk.
     """
     entry = cache_dir() / name
     if entry.is_dir():

@@ -4,7 +4,7 @@
     with store.claim():                  # this process alone; a second one is told so
         store.begin({"seed": 7})         # noted in run.json; the folder of another seed is refused
         with store.writing():            # a full disk and the like, as a UserError
-            log = store.journal("log.jsonl")
+            log = JsonLines(store.path / "log.jsonl")
             log.entries()                # what an earlier start wrote, without a torn last line
             log.append({"step": 1})      # whole lines, also from several processes
             log.rewind(lambda entry: entry["step"] <= 1)
@@ -59,9 +59,6 @@ class RunStore:
     def writing(self) -> AbstractContextManager[None]:
         """What goes wrong while writing into the folder, as a UserError."""
         return writing(self.path, NO_ROOM)
-
-    def journal(self, name: str) -> JsonLines:
-        return JsonLines(self.path / name)
 
     def begin(
         self,
@@ -219,9 +216,8 @@ class Journal:
         """Keep finished samples, by key; they are on their way to the disk when this returns."""
         if self.store is not None:
             with self.store.writing():
-                self.store.journal(SAMPLES).append(
-                    *({"sample": key, **row} for key, row in rows.items())
-                )
+                lines = ({"sample": key, **row} for key, row in rows.items())
+                JsonLines(self.store.path / SAMPLES).append(*lines)
         self.rows.update(rows)
 
     def complete(
@@ -251,7 +247,7 @@ class Journal:
         return [self.rows[key] for key in keys]
 
     def _read(self, store: RunStore) -> None:
-        samples = store.journal(SAMPLES)
+        samples = JsonLines(store.path / SAMPLES)
         with store.writing():
             samples.rewind()
             entries = samples.entries()

@@ -5,8 +5,10 @@ Shapes: B batch, T tokens, t tokens of the gate's question, E experts of the poo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -90,6 +92,7 @@ class Collator:
             )
         image = sample.image
         assert image is None or isinstance(image, Image.Image)
+        routing, unannotated = self._routing(sample, experts)
         return Row(
             name=f"{sample.source}:{sample.id}",
             domain=sample.domain,
@@ -97,9 +100,9 @@ class Collator:
             input_ids=ids,
             labels=labels,
             question=gate_text([turn.text for turn in sample.turns if turn.role == "user"]),
-            routing=self._routing(sample, experts),
+            routing=routing,
             pooled=sample.routing,
-            unannotated=self._is_unannotated(sample) and experts is None,
+            unannotated=unannotated,
             weight=1 - self.dependency * (1 - max(sample.dependency or 0.0, 0.0)),
         )
 
@@ -142,31 +145,30 @@ class Collator:
         ids of the conversation up to there stop agreeing with those of the whole.
         """
         messages = _messages(sample)
-        text = self._render(messages, opening=False)
-        ids = self._ids(text, sample)
+        render = partial(self.processor.render, add_generation_prompt=False)
+        encode = partial(self.processor.prompt_ids, pooled=sample.routing)
+        text = render(messages)
+        ids = encode(text)
         labels = [IGNORED] * len(ids)
         for number, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            before = self._render(messages[:number], opening=True)
-            through = self._render(messages[: number + 1], opening=False).rstrip()
+            before = self.processor.render(messages[:number])
+            through = render(messages[: number + 1]).rstrip()
             if not (text.startswith(through) and through.startswith(before)):
                 raise UserError(
                     "the chat template writes an answered turn differently from an open one, so "
                     "nobody knows where an answer begins: give the checkpoint another template"
                 )
-            start = _common_length(self._ids(before, sample), ids)
-            end = _common_length(self._ids(through, sample), ids)
+            start, end = (_common_length(encode(part), ids) for part in (before, through))
             labels[start:end] = ids[start:end]
         return ids, labels
 
-    def _render(self, messages: Sequence[Mapping[str, Any]], *, opening: bool) -> str:
-        return self.processor.render(messages, add_generation_prompt=opening)
-
-    def _ids(self, text: str, sample: Sample) -> list[int]:
-        return self.processor.prompt_ids(text, pooled=sample.routing)
-
-    def _routing(self, sample: Sample, experts: Sequence[str] | None) -> tuple[bool, ...]:
+    def _routing(
+        self, sample: Sample, experts: Sequence[str] | None
+    ) -> tuple[tuple[bool, ...], bool]:
+        """Who sees the sample, and whether nobody but the recipe's default said so."""
+        unannotated = False
         if sample.routing or sample.image is None:
             chosen: Sequence[str] = ()  # the routing pass sees the base only
         elif experts is not None:
@@ -174,16 +176,11 @@ class Collator:
         elif self.fixed is not None:
             chosen = self.fixed
         elif sample.experts is None:
-            chosen = self.unannotated
+            chosen, unannotated = self.unannotated, True
         else:
             chosen = sample.experts
-            where = f"the annotation of sample {sample.id!r}"
-            self._check(chosen, f"{where} ({sample.source})" if sample.source else where)
-        return tuple(name in chosen for name in self.experts)
-
-    def _is_unannotated(self, sample: Sample) -> bool:
-        wants = self.fixed is None and sample.image is not None and not sample.routing
-        return wants and sample.experts is None
+            self._check(chosen, f"the annotation of sample {sample.id!r} ({sample.source})")
+        return tuple(name in chosen for name in self.experts), unannotated
 
     def _names(self, choice: str | Sequence[str], where: str) -> tuple[str, ...]:
         if isinstance(choice, str):
@@ -213,10 +210,7 @@ def _messages(sample: Sample) -> list[dict[str, Any]]:
 
 def _common_length(left: Sequence[int], right: Sequence[int]) -> int:
     """How many ids two sequences have in common at the beginning."""
-    for count, (a, b) in enumerate(zip(left, right, strict=False)):
-        if a != b:
-            return count
-    return min(len(left), len(right))
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))))
 
 
 def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:

@@ -9,7 +9,6 @@ from torch.utils.data import Dataset
 
 from openmova.data.bad_samples import BadSamples
 from openmova.data.mixture import Mixture
-from openmova.data.sample import Sample
 from openmova.train.collator import Collator, Row
 
 
@@ -34,16 +33,13 @@ class TrainDataset(Dataset[Row]):
 
     def __getitem__(self, index: int) -> Row:
         epoch, place = divmod(index, len(self.mixture))
-        rows: list[Row] = []
         experts = random_subset(
             self.collator.experts, share=self.random_experts, seed=self.mixture.seed, place=index
         )
-
-        def encode(sample: Sample) -> None:
-            rows.append(self.collator.row(sample, experts))
-
-        self.mixture.sample(epoch, place, self.bad, check=encode)
-        return rows[-1]
+        row: Row = self.mixture.sample(
+            epoch, place, self.bad, lambda sample: self.collator.row(sample, experts)
+        )
+        return row
 
 
 def random_subset(

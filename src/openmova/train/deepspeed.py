@@ -9,15 +9,18 @@ from pathlib import Path
 from accelerate import DeepSpeedPlugin
 
 from openmova.errors import UserError
+from openmova.train.training_recipe import TrainingRecipe
 
 
-def deepspeed_plugin(path: str, *, batch: int, accumulation: int, clip: float) -> DeepSpeedPlugin:
-    """What the file says, with the sizes of the recipe.
+def deepspeed_plugin(recipe: TrainingRecipe) -> DeepSpeedPlugin | None:
+    """What the recipe's file says, if it names one, with the sizes of the recipe.
 
     Raises UserError without DeepSpeed, for a file that is no configuration, and for one that
     decides what the recipe decides, or cuts single weights into pieces (its stage 3), which a
     checkpoint of ours could not be made of.
     """
+    if (path := recipe.deepspeed) is None:
+        return None
     if find_spec("deepspeed") is None:
         raise UserError(
             "the recipe's deepspeed needs DeepSpeed: pip install deepspeed, or take sharding: fsdp"
@@ -34,8 +37,8 @@ def deepspeed_plugin(path: str, *, batch: int, accumulation: int, clip: float) -
     if stage == 3:
         raise UserError(f"{path!r} asks for stage 3: take stage 2, or the recipe's sharding: fsdp")
     sizes = {
-        "train_micro_batch_size_per_gpu": batch,
-        "gradient_accumulation_steps": accumulation,
-        "gradient_clipping": clip,
+        "train_micro_batch_size_per_gpu": recipe.batch,
+        "gradient_accumulation_steps": recipe.accumulation,
+        "gradient_clipping": recipe.clip,
     }
     return DeepSpeedPlugin(hf_ds_config={**content, **sizes, "train_batch_size": "auto"})

@@ -3,11 +3,10 @@ states: memory, and the products of matrices in bfloat16 that it does in a secon
 
 from __future__ import annotations
 
-import difflib
 import time
 from typing import NamedTuple
 
-from openmova.errors import UserError
+from openmova.errors import UserError, nearest
 
 GIB = 2**30
 PRODUCT = 1024
@@ -40,9 +39,7 @@ DEVICES = {
 def find_device(name: str) -> Device:
     """The device of that name. Raises UserError, with the nearest names, if there is none."""
     if name not in DEVICES:
-        near = difflib.get_close_matches(name.lower(), DEVICES, n=2)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(DEVICES)}"
-        raise UserError(f"there is no device {name!r}: {hint}")
+        raise UserError(f"there is no device {name!r}: {nearest(name, DEVICES)}")
     return DEVICES[name]
 
 

@@ -6,6 +6,7 @@ Shapes: B samples of a batch, T tokens, E experts of the pool.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -63,16 +64,14 @@ class DomainStatistics:
 
     def collect(self) -> Statistics:
         """What was added in all processes; called in each of them. Begins anew."""
-        sums: dict[str, Tensor] = {}
+        sums: dict[str, Any] = defaultdict(float)
         for domains, table in self._batches:
             for domain, row in zip(domains, table.double().cpu(), strict=True):
-                row = torch.cat([row.new_ones(1), row])
-                sums[domain] = sums[domain] + row if domain in sums else row
+                sums[domain] += torch.cat([row.new_ones(1), row])
         self._batches = []
-        total: dict[str, Tensor] = {}
-        for own in gather_object([sums]):
-            for domain, row in own.items():
-                total[domain] = total[domain] + row if domain in total else row
+        total: dict[str, Any] = defaultdict(float)
+        for domain, row in (pair for own in gather_object([dict(sums)]) for pair in own.items()):
+            total[domain] += row
         whole = torch.stack(list(total.values())).sum(dim=0)
         described = {d or NO_DOMAIN: self._domain(total[d]) for d in sorted(total)}
         return Statistics(float(whole[2] / whole[1]), described, self._use(whole))

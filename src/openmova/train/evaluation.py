@@ -6,8 +6,7 @@ model is asked as a user would ask it: the router chooses, only these experts ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,7 +60,8 @@ class Evaluation:
         """
         found: list[SampleResult] = []
         model.eval()
-        with _same_random_numbers():
+        devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+        with torch.random.fork_rng(devices):  # training goes on as without an evaluation
             mine = range(part, self.count, parts)
             for start in range(0, len(mine), self.batch):
                 found += self._results(model, mine[start : start + self.batch])
@@ -85,12 +85,10 @@ class Evaluation:
         return results
 
     def _open(self, place: int) -> tuple[Sample, Row]:
-        rows: list[Row] = []
-
-        def encode(sample: Sample) -> None:
-            rows.append(self.collator.row(sample))
-
-        return self.mixture.sample(0, place, self.bad, check=encode), rows[-1]
+        opened: tuple[Sample, Row] = self.mixture.sample(
+            0, place, self.bad, lambda sample: (sample, self.collator.row(sample))
+        )
+        return opened
 
     def _is_asked(self, sample: Sample) -> bool:
         """Questions about pictures, with a short answer; of a conversation the first."""
@@ -141,14 +139,6 @@ class Evaluation:
             matches(text, sample.turns[1].text) for text, sample in zip(texts, samples, strict=True)
         ]
         return zip(exact, routed, strict=True)
-
-
-@contextmanager
-def _same_random_numbers() -> Iterator[None]:
-    """Training goes on with those that it would have had."""
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices):
-        yield
 
 
 def _summary(found: Sequence[SampleResult]) -> dict[str, float]:

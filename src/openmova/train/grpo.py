@@ -12,14 +12,13 @@ Shapes: B answers of a batch (Q questions x G of a group), E experts of the pool
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import torch
 from accelerate.utils import gather
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PrinterCallback, TrainerCallback
@@ -37,7 +36,6 @@ from openmova.train.preparation import TINY, RunSetup
 from openmova.train.progress import Progress
 from openmova.train.rewards import EXPERT, trl_rewards
 from openmova.train.run_folder import RunFolder
-from openmova.train.trackers import Track, tracker_names
 from openmova.train.training_recipe import GrpoSettings, TrainingRecipe
 
 try:
@@ -125,11 +123,13 @@ class AnswerTrainer(GRPOTrainer):
 
     def _sample(self, number: int) -> Sample:
         epoch, index = divmod(number, len(self.mixture))
-        return self.mixture.sample(epoch, index, self.bad, check=self._check)
+        sample: Sample = self.mixture.sample(epoch, index, self.bad, self._checked)
+        return sample
 
-    def _check(self, sample: Sample) -> None:
+    def _checked(self, sample: Sample) -> Sample:
         if sample.routing:
             raise BadSample("it is a routing instruction", id=sample.id, source=sample.source)
+        return sample
 
     def _levels(self, answers: int) -> list[float]:
         """The noise of each answer."""
@@ -208,10 +208,10 @@ class AnswerTrainer(GRPOTrainer):
 class RoutingTrainer(AnswerTrainer):
     """The router learns which experts are worth their price; answers stay what they were."""
 
-    def _check(self, sample: Sample) -> None:
-        super()._check(sample)
+    def _checked(self, sample: Sample) -> Sample:
         if sample.image is None:
             raise BadSample("no picture to route", id=sample.id, source=sample.source)
+        return super()._checked(sample)
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         """The prompts of the routing pass."""
@@ -293,7 +293,7 @@ def giving(model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[None]:
         hook.remove()
 
 
-class RewardLoop:
+class RewardLoop(TrainerCallback):
     """A run of the stage grpo; the interface is that of `TrainingLoop`.
 
     Raises UserError for a source of which no sample has a question and its solution.
@@ -308,7 +308,6 @@ class RewardLoop:
         bad: BadSamples,
         *,
         interrupt: Interrupt,
-        trackers: Sequence[Track] = (),
     ) -> None:
         recipe, settings = setup.recipe, setup.recipe.grpo
         assert settings is not None
@@ -320,16 +319,13 @@ class RewardLoop:
         self.recipe = recipe
         self.folder = folder
         self.interrupt = interrupt
-        self.trackers = trackers
         self.steps = setup.steps
         self.part = setup.trainable.groups[0]["part"]
         """What learns."""
         check_solutions(setup.mixture)
         kind = RoutingTrainer if recipe.learns_routing else AnswerTrainer
         args = trl_config(setup, settings, folder)
-        a_step = args.per_device_train_batch_size * args.world_size * recipe.accumulation
-        self.samples_a_step = a_step
-        questions = self.steps * a_step // settings.generations
+        questions = self.steps * setup.samples_a_step // settings.generations
         self.trainer = kind(
             setup,
             settings,
@@ -341,9 +337,11 @@ class RewardLoop:
         self.trainer.remove_callback(PrinterCallback)
         self.evaluation = setup.evaluation(folder.bad)
         if settings.noise is not None and args.process_index == 0:
+            first = range(min(len(setup.mixture), LOOKED_AT))
+            samples = [setup.mixture.sample(0, index, BadSamples(share=1.0)) for index in first]
+            pictures = [sample.image for sample in samples if sample.image is not None]
             with folder.writing():
-                pictures = list(islice(_pictures(setup.mixture), SHOWN))
-                noise_sheet(pictures, settings.noise.levels).save(folder.path / "noise.png")
+                noise_sheet(pictures[:SHOWN], settings.noise.levels).save(folder.path / "noise.png")
 
     @property
     def step(self) -> int:
@@ -352,7 +350,8 @@ class RewardLoop:
 
     def run(self, checkpoint: Any, progress: Progress) -> None:
         """Go on from a checkpoint, or begin, to the end or until a signal asks to stop."""
-        self.trainer.add_callback(_Watch(self, progress))
+        self.progress = progress
+        self.trainer.add_callback(self)
         start = None if checkpoint is None else str(checkpoint)
         try:
             with self.folder.writing():
@@ -360,17 +359,6 @@ class RewardLoop:
         except UserError as error:
             raise UserError(f"{error}; {self._keep()}") from error
         progress.close()
-
-    def log(self, numbers: Mapping[str, float], progress: Progress) -> None:
-        """To the run's log and to whoever watches."""
-        if not self.trainer.accelerator.is_main_process:
-            return
-        entry = {"step": self.step, **numbers}
-        with self.folder.writing():
-            self.folder.log.append(entry)
-        progress.show(entry)
-        for track in self.trackers:
-            track(tracker_names(numbers), self.step)
 
     def evaluate(self) -> dict[str, float]:
         """Of the held-out samples, on their clean pictures."""
@@ -402,38 +390,29 @@ class RewardLoop:
                     processes=accelerator.num_processes,
                 )
 
-
-class _Watch(TrainerCallback):
-    """What a run does between TRL's steps."""
-
-    def __init__(self, loop: RewardLoop, progress: Progress) -> None:
-        self.loop = loop
-        self.progress = progress
-
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        loop, step = self.loop, state.global_step
         self.progress.advance()
-        if loop.interrupt.requested:
+        if self.interrupt.requested:
             control.should_save = control.should_training_stop = True
         control.should_log |= control.should_save  # a run that goes on takes the log up there
-        held_out = loop.recipe.evaluation
-        if held_out is not None and (step == loop.steps or step % held_out.steps == 0):
-            loop.log(loop.evaluate(), self.progress)
+        held_out = self.recipe.evaluation
+        if held_out is not None and (self.step == self.steps or self.step % held_out.steps == 0):
+            self.progress.log(self.step, self.evaluate())
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any, **kwargs: Any) -> None:
         if "loss" not in logs:  # TRL's summary of a run
             return
         entry = {ours: logs[name] for name, ours in LOGGED.items() if logs.get(name) is not None}
-        entry[f"learning_rate/{self.loop.part}"] = logs["learning_rate"]
+        entry[f"learning_rate/{self.part}"] = logs["learning_rate"]
         for name, value in logs.items():
             if name.startswith(("reward_at_noise/", "groups/", "experts_a_question/")):
                 entry[name] = value
             elif name.startswith("rewards/") and name.endswith("/mean"):
                 entry[f"reward/{name.removeprefix('rewards/').removesuffix('/mean')}"] = value
-        self.loop.log(entry, self.progress)
+        self.progress.log(self.step, entry)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.loop.seal()
+        self.seal()
 
 
 def trl_config(setup: RunSetup, settings: GrpoSettings, folder: RunFolder) -> GRPOConfig:
@@ -488,12 +467,3 @@ def check_solutions(mixture: Mixture) -> None:
                 f"no sample of {samples.name} can be used ({first.reason}): the stage grpo asks a "
                 "question, and compares answers with the one that the sample ends with"
             )
-
-
-def _pictures(mixture: Mixture) -> Iterator[Image.Image]:
-    """Of the first items."""
-    bad = BadSamples(share=1.0)
-    for index in range(min(len(mixture), LOOKED_AT)):
-        sample = mixture.sample(0, index, bad)
-        if isinstance(sample.image, Image.Image):
-            yield sample.image

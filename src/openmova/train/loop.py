@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -36,14 +36,13 @@ from openmova.errors import UserError
 from openmova.train.answer_loss import answer_loss, answer_positions
 from openmova.train.dataset import TrainDataset
 from openmova.train.deepspeed import deepspeed_plugin
-from openmova.train.domain_statistics import DomainStatistics, Statistics, flat
+from openmova.train.domain_statistics import DomainStatistics
 from openmova.train.gate_watch import GateWatch
 from openmova.train.interrupt import Interrupt
 from openmova.train.preparation import RunSetup
 from openmova.train.progress import Progress
 from openmova.train.run_folder import RunFolder, step_of
 from openmova.train.stages import saved_buffers
-from openmova.train.trackers import Track, tracker_names
 from openmova.train.training_recipe import TrainingRecipe
 
 DRAWN_EVERY = 60.0
@@ -53,26 +52,18 @@ Batch = dict[str, Any]
 
 def accelerator_of(recipe: TrainingRecipe) -> Accelerator:
     """The process' place among the others, and what adds up their gradients."""
-    plugin = None
-    if recipe.deepspeed is not None:
-        plugin = deepspeed_plugin(
-            recipe.deepspeed,
-            batch=recipe.batch,
-            accumulation=recipe.accumulation,
-            clip=recipe.clip,
-        )
     # A step without a sample that needs some expert leaves that expert's readers alone.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(
         cpu=not torch.accelerator.is_available(),
         gradient_accumulation_steps=recipe.accumulation,
-        deepspeed_plugin=plugin,
+        deepspeed_plugin=deepspeed_plugin(recipe),
         kwargs_handlers=[unused],
     )
 
 
 class TrainingLoop:
-    """step: how many are done. trackers: what the log is given to besides."""
+    """step: how many are done."""
 
     def __init__(
         self,
@@ -82,7 +73,6 @@ class TrainingLoop:
         bad: BadSamples,
         *,
         interrupt: Interrupt,
-        trackers: Sequence[Track] = (),
     ) -> None:
         recipe = setup.recipe
         self.recipe = recipe
@@ -92,12 +82,11 @@ class TrainingLoop:
         self.accelerator = accelerator
         self.folder = folder
         self.interrupt = interrupt
-        self.trackers = trackers
         self.step = 0
         self.unannotated = 0
         """Samples of this process that had no experts list."""
         self.steps = setup.steps
-        self.samples_a_step = recipe.batch * recipe.accumulation * accelerator.num_processes
+        self.samples_a_step = setup.samples_a_step
         self.dataset = TrainDataset(
             setup.mixture, setup.collator, bad, random_experts=recipe.random_experts
         )
@@ -235,7 +224,7 @@ class TrainingLoop:
                 self.sharding.root.unshard()
                 found = self.evaluation(self.model, 0, 1)
                 self.sharding.root.reshard()
-        self._log(found, progress)
+        progress.log(self.step, found)
 
     def _log_step(self, norm: float, progress: Progress) -> None:
         seen = self.statistics.collect()
@@ -251,26 +240,9 @@ class TrainingLoop:
                 (now[0] - before) * self.samples_a_step / (now[1] - then), 3
             ),
         }
-        self._log(entry, progress, seen)
+        progress.log(self.step, entry, seen)
         if warning := self.gate_watch.warning(seen.experts):
             progress.tell(warning)
-
-    def _log(
-        self, numbers: Mapping[str, float], progress: Progress, seen: Statistics | None = None
-    ) -> None:
-        """To the run's log and to whoever watches."""
-        if not self.accelerator.is_main_process:
-            return
-        entry: dict[str, Any] = {"step": self.step, **numbers}
-        if seen is not None:
-            use = {n: {"chosen": e.chosen, "gate": e.gate} for n, e in seen.experts.items()}
-            entry |= {"experts": use, "domains": seen.domains}
-            numbers = {**numbers, **flat(use, seen.domains)}
-        with self.folder.writing():
-            self.folder.log.append(entry)
-        progress.show(entry)
-        for track in self.trackers:
-            track(tracker_names(numbers), self.step)
 
     def _save(self) -> None:
         """A checkpoint: every process writes its share, the first makes it whole."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -43,16 +42,11 @@ class NoiseSettings:
 
 
 def amplitudes(level: float) -> tuple[float, float]:
-    """How much of the picture and of the noise there is."""
-    kept = float(_kept()[min(round(STEPS * level), STEPS - 1)])
-    return kept**0.5, (1 - kept) ** 0.5
-
-
-@lru_cache(maxsize=1)
-def _kept() -> Tensor:
-    """float64 [STEPS]: the share of the picture's variance at each step of the diffusion."""
+    """How much of the picture and of the noise there is: of the diffusion's step at this level."""
     rise = torch.linspace(-6, 6, STEPS, dtype=torch.float64).sigmoid()
-    return (1 - (rise * (5e-3 - 1e-5) + 1e-5)).cumprod(dim=0)
+    shares = (1 - (rise * (5e-3 - 1e-5) + 1e-5)).cumprod(dim=0)  # of the picture's variance
+    kept = float(shares[min(round(STEPS * level), STEPS - 1)])
+    return kept**0.5, (1 - kept) ** 0.5
 
 
 def add_noise(

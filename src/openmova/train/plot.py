@@ -4,10 +4,12 @@ gates of each domain; of the stage grpo the rewards and what became of the answe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from openmova.runtime.files import new_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +30,8 @@ REWARD_PANELS = {
 }
 """Of the stage grpo: each with the beginning of its names in the log."""
 Entry = Mapping[str, Any]
+Lines = dict[str, list[tuple[int, float]]]
+"""Of each name: step and value."""
 
 
 def can_draw() -> bool:
@@ -37,95 +41,77 @@ def can_draw() -> bool:
 
 def draw_log(entries: Sequence[Entry], file: Path) -> None:
     """Entries of a run's log as a PNG file. An empty panel is left out."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    steps = [entry for entry in entries if "loss" in entry]
     samples: Counter[str] = Counter()
-    for entry in steps:
+    for entry in entries:
         for name, found in entry.get("domains", {}).items():
             samples[name] += found["samples"]
     domains = [name for name, _ in samples.most_common(DOMAINS)]
-    panels = [
-        ("loss", _losses(entries, steps, domains)),
-        ("learning rate", _with_prefix(steps, "learning_rate/")),
-        ("evaluation", _evaluation(entries)),
-        *((title, _with_prefix(steps, prefix)) for title, prefix in REWARD_PANELS.items()),
-        ("share of the samples", _experts(steps, "chosen")),
-        ("mean weight where chosen", _experts(steps, "gate")),
-        *((f"gates: {domain}", _gates(steps, domain)) for domain in domains),
-    ]
-    panels = [(title, lines) for title, lines in panels if any(lines.values())]
-    columns = min(COLUMNS, max(len(panels), 1))
-    rows = -(-len(panels) // columns) or 1
-    figure = Figure(figsize=(columns * SIZE[0], rows * SIZE[1]))
-    FigureCanvasAgg(figure)
-    figure.subplots_adjust(
-        left=0.55 / (columns * SIZE[0]),
-        right=1 - 0.15 / (columns * SIZE[0]),
-        bottom=0.3 / (rows * SIZE[1]),
-        top=1 - 0.3 / (rows * SIZE[1]),
-        wspace=0.17,
-        hspace=0.25,
-    )
-    for number, (title, lines) in enumerate(panels, start=1):
-        axes = figure.add_subplot(rows, columns, number)
-        _panel(axes, title, lines)
-    unfinished = file.with_name(f"{file.name}.tmp")
-    figure.savefig(unfinished, format="png", dpi=100)
-    unfinished.replace(file)
 
+    def losses(entry: Entry) -> Mapping[str, Any]:
+        of = {name: entry.get("domains", {}).get(name, {}).get("loss") for name in domains}
+        return {"all": entry.get("loss"), "held out": entry.get("eval_loss"), **of}
 
-Lines = dict[str, list[tuple[int, float]]]
-"""Of each name: step and value."""
+    def evaluation(entry: Entry) -> Mapping[str, Any]:
+        names = {"exact answers": "eval_exact", "routing as annotated": "eval_routing"}
+        return {name: entry.get(key) for name, key in names.items()}
 
+    def experts(what: str) -> Numbers:
+        return lambda entry: {
+            name: use[what] if use["chosen"] else None
+            for name, use in entry.get("experts", {}).items()
+        }
 
-def _losses(entries: Iterable[Entry], steps: Iterable[Entry], domains: Iterable[str]) -> Lines:
-    lines = {
-        "all": [(e["step"], e["loss"]) for e in steps],
-        "held out": [(e["step"], e["eval_loss"]) for e in entries if "eval_loss" in e],
+    def gates(domain: str) -> Numbers:
+        """Each expert's mean weight over the blocks."""
+
+        def numbers(entry: Entry) -> Mapping[str, Any]:
+            found = entry.get("domains", {}).get(domain, {"chosen": (), "gates": {}})
+            means = {name: sum(blocks) / len(blocks) for name, blocks in found["gates"].items()}
+            return {name: means.get(name) for name in found["chosen"]}
+
+        return numbers
+
+    panels = {
+        "loss": losses,
+        "learning rate": _beginning("learning_rate/"),
+        "evaluation": evaluation,
+        **{title: _beginning(prefix) for title, prefix in REWARD_PANELS.items()},
+        "share of the samples": experts("chosen"),
+        "mean weight where chosen": experts("gate"),
+        **{f"gates: {domain}": gates(domain) for domain in domains},
     }
-    for domain in domains:
-        seen = [e for e in steps if domain in e.get("domains", {})]
-        lines[domain] = [(e["step"], e["domains"][domain]["loss"]) for e in seen]
-    return lines
+    drawn = {title: _lines(entries, numbers) for title, numbers in panels.items()}
+    drawn = {title: lines for title, lines in drawn.items() if any(lines.values())}
+    columns = min(COLUMNS, max(len(drawn), 1))
+    rows = -(-len(drawn) // columns) or 1
+    figure = Figure(figsize=(columns * SIZE[0], rows * SIZE[1]), layout="tight")
+    for number, (title, lines) in enumerate(drawn.items(), start=1):
+        _panel(figure.add_subplot(rows, columns, number), title, lines)
+    with new_file(file) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=100)
 
 
-def _with_prefix(entries: Iterable[Entry], prefix: str) -> Lines:
+Numbers = Callable[[Entry], Mapping[str, Any]]
+"""The numbers of a panel in an entry; None where it has none."""
+
+
+def _beginning(prefix: str) -> Numbers:
+    """All numbers whose names begin so."""
+    return lambda entry: {
+        key.removeprefix(prefix): value for key, value in entry.items() if key.startswith(prefix)
+    }
+
+
+def _lines(entries: Iterable[Entry], numbers: Numbers) -> Lines:
+    """Of every name in the entries, so that it has its colour also where it has no points."""
     lines: Lines = {}
     for entry in entries:
-        for key, value in entry.items():
-            if key.startswith(prefix):
-                lines.setdefault(key.removeprefix(prefix), []).append((entry["step"], value))
-    return lines
-
-
-def _evaluation(entries: Iterable[Entry]) -> Lines:
-    names = {"eval_exact": "exact answers", "eval_routing": "routing as annotated"}
-    return {name: [(e["step"], e[key]) for e in entries if key in e] for key, name in names.items()}
-
-
-def _experts(steps: Iterable[Entry], what: str) -> Lines:
-    lines: Lines = {}
-    for entry in steps:
-        for name, use in entry.get("experts", {}).items():  # an older log has none
+        for name, value in numbers(entry).items():
             line = lines.setdefault(name, [])
-            if use["chosen"]:
-                line.append((entry["step"], use[what]))
-    return lines
-
-
-def _gates(steps: Iterable[Entry], domain: str) -> Lines:
-    """Each expert's mean weight over the blocks; every expert, so that it has its colour."""
-    lines: Lines = {}
-    for entry in steps:
-        if domain in entry.get("domains", {}):
-            found = entry["domains"][domain]
-            for expert in found["chosen"]:
-                line = lines.setdefault(expert, [])
-                if expert in found["gates"]:
-                    blocks = found["gates"][expert]
-                    line.append((entry["step"], sum(blocks) / len(blocks)))
+            if value is not None:
+                line.append((entry["step"], value))
     return lines
 
 

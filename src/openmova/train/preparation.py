@@ -53,6 +53,7 @@ class RunSetup:
     dtype: torch.dtype
     """Of the weights as they were loaded, and will be stored."""
     steps: int
+    samples_a_step: int
 
     def evaluation(self, bad: Path) -> Evaluation | None:
         """On the held-out samples, if there are any; bad ones are listed in the file `bad`."""
@@ -106,6 +107,7 @@ def prepare(recipe: TrainingRecipe) -> RunSetup:
         sharding=sharding,
         dtype=dtype,
         steps=steps,
+        samples_a_step=a_step,
     )
 
 
@@ -207,12 +209,7 @@ def load_start(recipe: TrainingRecipe) -> tuple[MovaForConditionalGeneration, Mo
     if recipe.lora.quantize is None:
         model = MovaForConditionalGeneration.from_pretrained(folder, dtype=dtype or "auto")
     else:
-        model = load_model(folder, device=_device(), dtype=dtype, quantization=recipe.lora.quantize)
+        # Quantised weights don't move: the model has to be on this process' device from the start.
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else None
+        model = load_model(folder, device=device, dtype=dtype, quantization=recipe.lora.quantize)
     return model, AutoProcessor.from_pretrained(folder)
-
-
-def _device() -> torch.device | None:
-    """Where this process's model has to be from the start, as quantised weights don't move."""
-    if not torch.cuda.is_available():
-        return None
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

@@ -1,11 +1,17 @@
-"""How a run shows that it goes on: a bar on a terminal, otherwise a line for each of the log."""
+"""How a run shows that it goes on: its log, trackers, and a bar on a terminal or else lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from accelerate.tracking import GeneralTracker
 from tqdm import tqdm
+from transformers.integrations import rewrite_logs
+
+from openmova.train.domain_statistics import Statistics, flat
+from openmova.train.preparation import RunSetup, is_first_process
+from openmova.train.run_folder import RunFolder
 
 Tell = Callable[[str], None]
 
@@ -15,16 +21,25 @@ class Progress:
     of the lines of single steps."""
 
     def __init__(
-        self, tell: Tell, *, begun: int, steps: int, samples_a_step: int, bar: bool
+        self,
+        setup: RunSetup,
+        folder: RunFolder,
+        tell: Tell,
+        *,
+        begun: int,
+        trackers: Sequence[GeneralTracker],
+        bar: bool,
     ) -> None:
+        self.folder = folder
         self.tell = tell
-        self.steps = steps
-        self.samples_a_step = samples_a_step
+        self.steps = setup.steps
+        self.samples_a_step = setup.samples_a_step
+        self.trackers = trackers
         self._bar: Any = None
         if bar:
             self._bar = tqdm(
-                total=steps * samples_a_step,
-                initial=begun * samples_a_step,
+                total=self.steps * self.samples_a_step,
+                initial=begun * self.samples_a_step,
                 unit=" samples",
                 dynamic_ncols=True,
             )
@@ -34,8 +49,22 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self.samples_a_step)
 
-    def show(self, entry: Mapping[str, Any]) -> None:
-        """An entry of the run's log."""
+    def log(self, step: int, numbers: Mapping[str, Any], seen: Statistics | None = None) -> None:
+        """An entry of the run's log, in the first process."""
+        if not is_first_process():
+            return
+        entry: dict[str, Any] = {"step": step, **numbers}
+        if seen is not None:
+            use = {n: {"chosen": e.chosen, "gate": e.gate} for n, e in seen.experts.items()}
+            entry |= {"experts": use, "domains": seen.domains}
+            numbers = {**numbers, **flat(use, seen.domains)}
+        with self.folder.writing():
+            self.folder.log.append(entry)
+        self._show(entry)
+        for tracker in self.trackers:
+            tracker.log(rewrite_logs(numbers), step)
+
+    def _show(self, entry: Mapping[str, Any]) -> None:
         step = f"step {entry['step']}/{self.steps}"
         if "eval_loss" in entry:
             shares = {"exact answers": "eval_exact", "routing as annotated": "eval_routing"}

@@ -107,13 +107,12 @@ def trl_rewards(names: Iterable[str], *, tolerance: float) -> list[Callable[...,
     """The rewards as TRL calls them, each on all answers of a batch. Raises UserError for an
     unknown name, and when it is called: for a reward that raises or returns no number."""
     listed = list(names)
-
-    def scores(name: str) -> Callable[..., list[float]]:
-        if name == EXPERT:
-            return _experts
-        return _scores(name, find_reward(name, tolerance=tolerance), listed)
-
-    return [scores(name) for name in listed]
+    return [
+        _experts
+        if name == EXPERT
+        else _scores(name, find_reward(name, tolerance=tolerance), listed)
+        for name in listed
+    ]
 
 
 def _scores(name: str, reward: Reward, names: list[str]) -> Callable[..., list[float]]:

@@ -138,10 +138,6 @@ class RunFolder:
             with self.writing():
                 draw_log(self.log.entries(), self.path / "plot.png")
 
-    def new_final(self) -> AbstractContextManager[Path]:
-        """A folder to fill, which becomes final/ when it is whole."""
-        return new_folder(self.final)
-
     def _checkpoints(self) -> list[Path]:
         """Newest first."""
         found = [p for p in self.path.glob(f"{PREFIX}*") if p.name[len(PREFIX) :].isdigit()]

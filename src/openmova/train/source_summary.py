@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import fmean
 
-from openmova.data.check import check
+import numpy as np
+
+from openmova.data.bad_samples import BadSample
 from openmova.data.contact_sheet import evenly
 from openmova.data.mixture import Mixture, WeightedSource
-from openmova.data.sample import Sample
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED
 from openmova.train.collator import Collator, Row
@@ -88,34 +90,31 @@ def _summary(path: str, source: WeightedSource, collator: Collator | None) -> So
     if not samples.random_access:
         indices = list(range(len(indices)))
     rows: list[Row] = []
-
-    def encode(sample: Sample) -> tuple[int, int]:
-        if collator is not None:
-            rows.append(collator.row(sample))
-        return 0, 0
-
-    report = check(samples, indices=indices, measure=encode)
+    faults: list[str] = []
+    for index in indices:
+        try:
+            sample = samples[index].open()
+            if collator is not None:
+                rows.append(collator.row(sample))
+        except BadSample as bad:
+            faults.append(bad.reason)
     fault = None
-    if len(report.bad) == report.looked_at:
-        why = f"such as: {report.bad[0]['reason']}" if report.bad else "for it is empty"
+    if len(faults) == len(indices):
+        why = f"such as: {faults[0]}" if faults else "for it is empty"
         fault = f"{samples.name} has no sample that can be used, {why}"
-    names = () if collator is None else collator.experts
-
-    def mean(total: int) -> float:
-        return total / len(rows)
-
     summary = SourceSummary(
         source=path,
         samples=len(samples),
         fault=fault,
-        looked_at=report.looked_at,
-        bad=len(report.bad),
+        looked_at=len(indices),
+        bad=len(faults),
     )
-    if not rows:
+    if collator is None or not rows:
         return summary
+    shares = np.mean([row.routing for row in rows], axis=0).tolist()
     return replace(
         summary,
-        tokens=mean(sum(len(row.input_ids) for row in rows)),
-        answered=mean(sum(label != IGNORED for row in rows for label in row.labels[1:])),
-        experts={name: mean(sum(row.routing[j] for row in rows)) for j, name in enumerate(names)},
+        tokens=fmean(len(row.input_ids) for row in rows),
+        answered=fmean(sum(label != IGNORED for label in row.labels[1:]) for row in rows),
+        experts=dict(zip(collator.experts, shares, strict=True)),
     )

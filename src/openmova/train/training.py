@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from openmova.data.bad_samples import BadSamples
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
+from openmova.runtime.files import new_folder
 from openmova.train.interrupt import Interrupt
 from openmova.train.loop import TrainingLoop, accelerator_of
 from openmova.train.plot import can_draw
@@ -60,18 +61,16 @@ def _train(
         if not can_draw():
             tell("no plot.png without matplotlib: pip install 'openmova[train]'")
     bad = BadSamples(folder.bad, share=recipe.bad_share)
-    trackers = open_trackers(recipe.report, folder.path, begun) if is_first_process() else []
     interrupt = Interrupt(tell)
     loop: TrainingLoop | RewardLoop
     if recipe.stage == "grpo":
         from openmova.train.grpo import RewardLoop
 
-        loop = RewardLoop(setup, folder, bad, interrupt=interrupt, trackers=trackers)
+        loop = RewardLoop(setup, folder, bad, interrupt=interrupt)
     else:
-        loop = TrainingLoop(setup, accelerator, folder, bad, interrupt=interrupt, trackers=trackers)
-    progress = Progress(
-        tell, begun=begun, steps=loop.steps, samples_a_step=loop.samples_a_step, bar=bar
-    )
+        loop = TrainingLoop(setup, accelerator, folder, bad, interrupt=interrupt)
+    trackers = open_trackers(recipe.report, folder.path, begun) if is_first_process() else []
+    progress = Progress(setup, folder, tell, begun=begun, trackers=trackers, bar=bar)
     if checkpoint is not None:
         tell(f"going on from {checkpoint.name}")
     # Several processes would stop after different steps: there Ctrl-C stops at once.
@@ -79,7 +78,7 @@ def _train(
     try:
         with listening:
             loop.run(checkpoint, progress)
-        if loop.step < loop.steps:
+        if loop.step < setup.steps:
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         kept = folder.newest()
@@ -91,7 +90,7 @@ def _train(
     if is_first_process():
         folder.draw()
         model = _final_model(setup)
-        with folder.writing(), folder.new_final() as unfinished:
+        with folder.writing(), new_folder(folder.final) as unfinished:
             save_model(model, setup.processor, unfinished)
         without = f", {loop.unannotated} had no experts list" if loop.unannotated else ""
         samples = f"{bad.bad} of {bad.bad + bad.good} samples were bad{without}"

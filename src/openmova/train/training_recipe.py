@@ -229,9 +229,4 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainingRecipe:
 
     Raises UserError: the file can't be read, or a key or value is not one of a recipe.
     """
-    return recipe_from_dict(read_yaml(path, overrides))
-
-
-def recipe_from_dict(content: Mapping[str, Any]) -> TrainingRecipe:
-    """The recipe of plain types. Raises UserError as `load_recipe` does."""
-    return build(TrainingRecipe, content)
+    return build(TrainingRecipe, read_yaml(path, overrides))

@@ -17,7 +17,8 @@ def kind_questions(rng: random.Random, kind: str, share: float) -> tuple[Questio
 
 SAME = {"photo": "photograph", "document": "page of text", "medical scan": "scan"}
 NAMES = ("photo", "drawing", "map", "chart", "document", "screenshot", "diagram", "page of text",
-         "receipt", "table", "painting", "logo", "photograph", "flag", "scan")  # fmt: skip
+         "receipt", "table", "painting", "logo", "photograph", "flag", "scan", "invoice",
+         "form")  # fmt: skip
 _EITHER = (
     *("Is this {a} or {b}?", "Is it {a}, {b} or {c}?", "Which kind of picture is this: {a}, {b} or"
       " {c}?", "Would you say {a} or {b}?", "Is this picture {a} or {b}?", "{a} or {b}?"),

@@ -278,6 +278,10 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "What kind of graphic is it?", "Kind of picture?", "Which type of picture is shown?", "Please say what sort of image this is.", "Would you call this a photo, a chart or a page?", "Give the type of the image.", "What is the nature of this image?", "Is it a photograph, a map, a drawing or a document?", "What medium is this?",
         "Does this look like a photo or something else? What is it?", "Determine the image type.", "In general, what kind of image is it?",
     ),
+    "paper-kind": (
+        "What kind of document is this?", "What sort of paper is this?", "What type of document do you see?", "Which kind of paper is it?", "What document is that?", "Document type?", "Kind of document?", "What kind of paper do I have here?", "Is it a receipt, an invoice, a form or a letter?", "Name the kind of document.",
+        "Which type of document is shown?", "what kind of document is it", "What paper is this?", "Classify this document.", "What sort of document is it?", "Tell me what kind of paper that is.", "Is this an invoice or a receipt?", "What is this paper called?", "Is this a form, a letter, an invoice or a receipt?", "Of which kind is this document?",
+    ),
     "sign-beside": (
         "What does the sign beside the {one} say?", "What is written next to the {one}?", "Read the sign near the {one}.", "What does it say beside the {one}?", "Which words are on the sign next to the {one}?", "What's on the sign by the {one}?", "Read what is written beside the {one}.", "The sign next to the {one}: what does it say?",
         "What text stands near the {one}?", "Find the {one} and read the sign beside it.", "What does the sign close to the {one} say?", "Tell me what the sign by the {one} says.", "what is on the sign beside the {one}", "Which sign is next to the {one}?", "Please read the sign that is next to the {one}.", "Look at the sign near the {one}. What does it say?",

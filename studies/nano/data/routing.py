@@ -19,7 +19,7 @@ from studies.nano.data.words import Words
 _KEYS = {
     "cell-price": "cell", "beside": "cell", "row-end": "row", "line-first": "line", "line-last": "line", "line-with": "line",
     "button": "choice", "about": "prose", "layout-count": "layout", "layout-is": "layout", "layout-where": "layout", "chart-value-series": "chart-value",
-    "chart-kind": "kind", "object-animal": "object", "object-food": "object", "object-vehicle": "object", "object-plant": "object",
+    "chart-kind": "kind", "paper-kind": "kind", "object-animal": "object", "object-food": "object", "object-vehicle": "object", "object-plant": "object",
     "object-tool": "object", "is-and-text": "count-and-text", "unanswerable-person": "unanswerable",
     "unanswerable-medical": "unanswerable", "unanswerable-other": "unanswerable",
 }  # fmt: skip

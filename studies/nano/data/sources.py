@@ -31,6 +31,10 @@ SOURCES: dict[str, Source] = {
     "tuxpaint-stamps-default": Source(registry="Debian", what="photo cut-outs and drawings with names", licence="GPL-2", kinds="photos, places, pairs, kinds"),
     "sweethome3d-furniture": Source(registry="Debian", what="furniture with names", licence="CC-BY-3.0, CC0, Free Art", kinds="photos, places, pairs"),
     "openclipart-png": Source(registry="Debian", what="drawings", licence="public domain", kinds="kinds"),
+    **{
+        f"wesnoth-1.16-{name}": Source(registry="Debian", what="painted scenes and portraits", licence="GPL-2+", kinds="figures")
+        for name in ("httt", "utbs", "ei")
+    },
     "invesalius-examples": Source(registry="Debian", what="slices of a head by computed tomography", licence="GPL-2", kinds="kinds"),
     "kgeography-data": Source(registry="Debian", what="maps and flags with names", licence="GPL-2+, GFDL-1.2+, CC0", kinds="kinds"),
     **{

@@ -78,14 +78,6 @@ class TestTheOpenaiClient:
         routing = completion.model_extra["mova"]["routing"]
         assert routing["experts"] == list(expected.routing.experts)
 
-    def test_goes_on_talking(self, served: Served, mova: Mova, picture: Image.Image) -> None:
-        chat = mova.chat()
-        first = chat.ask(QUESTION, picture, max_new_tokens=5)
-        second = chat.ask(NEXT["content"], max_new_tokens=5)
-        said = {"role": "assistant", "content": first.text}
-        completion = served.chat([*asked(picture), said, NEXT], max_tokens=5)
-        assert completion.choices[0].message.content == second.text
-
     def test_may_tell_a_system_message_and_show_no_image(self, served: Served, mova: Mova) -> None:
         chat = mova.chat("red cat")
         first = chat.ask(QUESTION, max_new_tokens=9)

@@ -1,7 +1,5 @@
 """Everything that goes wrong, in OpenAI's shape of an error."""
 
-from __future__ import annotations
-
 import logging
 
 from fastapi import FastAPI

@@ -1,7 +1,5 @@
 """The ASGI app: OpenAI's chat completions around an engine."""
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -74,7 +72,7 @@ class ServerState:
             on_batch=self.metrics.batch,
         )
         # Now, as a tokenizer does not stand being read while the engine uses it.
-        self.schemas = SchemaCompiler(mova.processor.tokenizer, sorted(self.engine.end))
+        self.schemas = SchemaCompiler(mova.processor.tokenizer, sorted(mova.end))
         self.metrics.watch(self.engine, lambda: self.in_hand)
         self.info = ModelInfo(
             id=options.model, created=int(time.time()), experts=list(mova.experts)

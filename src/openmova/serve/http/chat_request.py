@@ -4,8 +4,6 @@ What `Mova.chat` does is what the server does: a system message in front, if any
 pictures or without, and answers in turn; the last word is the user's.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re
@@ -80,10 +78,7 @@ def make_question(
 
 
 def image_sources(turns: Sequence[Turn], upload: bytes | None) -> list[list[str | bytes]]:
-    """The URLs of each message's pictures; what was uploaded goes with the first of the user.
-
-    Raises BadRequest.
-    """
+    """The URLs of each message's pictures; what was uploaded goes with the first of the user."""
     if turns[-1].role != "user":
         raise BadRequest(f"the last message is of the {turns[-1].role}: {ALTERNATE}", "messages")
     sources: list[list[str | bytes]] = [

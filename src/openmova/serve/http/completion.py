@@ -1,7 +1,5 @@
 """One chat completion: the events of the engine to OpenAI's answer, whole or as a stream."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 import time

@@ -1,7 +1,5 @@
 """The app on a socket, until it is told to end; then what was accepted is still answered."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import socket
@@ -35,15 +33,6 @@ def bound_socket(host: str, port: int) -> socket.socket:
         raise UserError(
             f"cannot listen on {host}, port {port} ({reason(error)}): give another --host or --port"
         ) from error
-
-
-def run(server: NotifyingServer, listening: socket.socket) -> None:
-    """Serve until SIGTERM or Ctrl-C.
-
-    The process ends with 0 on SIGTERM, as on Ctrl-C everywhere else.
-    """
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # uvicorn raises it again
-    server.run(sockets=[listening])
 
 
 class NotifyingServer(uvicorn.Server):
@@ -131,3 +120,12 @@ class Connection(H11Protocol):
 def _cancel(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()
+
+
+def run(server: NotifyingServer, listening: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    The process ends with 0 on SIGTERM, as on Ctrl-C everywhere else.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # uvicorn raises it again
+    server.run(sockets=[listening])

@@ -5,8 +5,6 @@ unknown fields are ignored, as a newer client may send them. `mova` is what Open
 word for, in the request and in the answer; a client may ignore it.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any, Literal, Self
 

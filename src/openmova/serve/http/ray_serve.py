@@ -4,8 +4,6 @@ Replicas share nothing, so that any of them may answer. Each loads the model by 
 given here.
 """
 
-from __future__ import annotations
-
 import logging
 import signal
 from collections.abc import Callable
@@ -39,8 +37,7 @@ def run_on_ray(
     """Serve until SIGTERM or Ctrl-C; what is in hand is answered, within drain_seconds.
 
     build: makes the app, in each replica. at_once: requests that a replica has in hand at most.
-    on_gpu: whether a replica has a GPU for itself, where the cluster has one. Raises UserError if
-    there is no cluster at RAY_ADDRESS, or its proxy or a replica does not start.
+    on_gpu: whether a replica has a GPU for itself, where the cluster has one.
     """
     ended = Event()
 

@@ -4,8 +4,6 @@ A name is resolved once, and the connection is made to the address that was chec
 changes its address in between gains nothing. Redirects are followed by the same rules.
 """
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """The body of a request, JSON or multipart, within limits of size and time."""
 
-from __future__ import annotations
-
 import asyncio
 
 from starlette.datastructures import UploadFile
@@ -17,10 +15,7 @@ TEXT_FIELD, IMAGE_FIELD = "request", "image"
 
 
 async def read_body(request: Request, max_bytes: int) -> tuple[ChatRequest, bytes | None]:
-    """The chat request, and the picture that came as a file beside it.
-
-    Raises BadRequest, HTTPException 413, TimeoutError, or ClientDisconnect.
-    """
+    """The chat request, and the picture that came as a file beside it."""
     size = 0
 
     async def receive() -> Message:

@@ -1,7 +1,5 @@
 """What the operator of the server decides."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

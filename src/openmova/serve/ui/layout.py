@@ -1,7 +1,5 @@
 """How the page is laid out, and which button does what."""
 
-from __future__ import annotations
-
 import json
 from abc import ABCMeta
 from pathlib import Path

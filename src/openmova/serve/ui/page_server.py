@@ -1,7 +1,5 @@
 """The page on a socket; nothing of it is fetched from elsewhere, and nothing is sent there."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable

@@ -1,7 +1,5 @@
 """What the page says of an answer: routing, gates, attention, boxes; and answers side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
