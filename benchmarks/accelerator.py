@@ -69,10 +69,10 @@ class Size(NamedTuple):
 
 SHAPES = {
     "8b": (Size("8B", 1, 4, True), Size("a quarter", 4, 16, False)),
-    "tiny": (Size("a sixteenth, lean", 16, 2, True), Size("a sixteenth", 16, 2, False)),
+    "tiny": (Size("a 64th, lean", 64, 2, True), Size("a 64th", 64, 2, False)),
 }
 """The first is asked, too."""
-BATCHES = (1, 4, 16, 64)
+BATCHES = {"8b": (1, 4, 16, 64), "tiny": (1, 4)}
 PIECE = 16 * 2**20
 PIECES = 4
 """At most so many pieces of checkpoints come back, of so many bytes."""
@@ -185,9 +185,9 @@ def tests(sheet: Sheet, options: argparse.Namespace) -> None:
         "fast tests": (files, {}),
     }
     if options.shape == "tiny":
-        runs["parity, float32"] = (["parity/test_assembly_parity.py"], {})
+        runs["parity, float32"] = (["parity/test_golden.py"], {})
         runs["parity, bfloat16"] = (numbers[2:], {"OPENMOVA_DTYPE": "bfloat16"})
-        runs["fast tests"] = (["checkpoints/test_placement.py"], {})
+        runs["fast tests"] = (["routing/test_pooling.py"], {})
     for name, (chosen, variables) in runs.items():
         sheet.measure(name, lambda n=name, c=chosen, v=variables: pytest_run(sheet, n, c, v))
 
@@ -246,7 +246,7 @@ def inference(sheet: Sheet, options: argparse.Namespace) -> None:
                 sheet.add("stages, batch 1", name, "MiB", done.memory)
 
     def batches() -> None:
-        for batch in BATCHES:
+        for batch in BATCHES[options.shape]:
             sheet.measure(f"batch {batch}", lambda batch=batch: questions_a_second(batch))
 
     def questions_a_second(batch: int) -> None:

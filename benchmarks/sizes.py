@@ -68,7 +68,7 @@ def reduced(pool: int = 7, dtype: torch.dtype = torch.float32) -> Mova:
 
 
 def divided(by: int) -> MovaConfig:
-    """MoVA-8B (1), or so many times less of it: widths, token counts and layers (4, 16).
+    """MoVA-8B (1), or so many times less of it: widths, token counts and layers (4, 16, 64).
 
     Every part keeps about its share of the operations, but for the adapter's three blocks, which
     become one.
@@ -78,7 +78,7 @@ def divided(by: int) -> MovaConfig:
         return MovaConfig(**full)
     text, gate, side = dict(full["text_config"]), dict(full["gate_text_config"]), math.isqrt(by)
     for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
-        text[name] //= by
+        text[name] = max(text[name] // by, 1)
         gate[name] = max(gate[name] // by, 1)
     text["num_key_value_heads"] = max(text["num_key_value_heads"] // by, 1)
     text["vocab_size"] //= by
@@ -88,6 +88,7 @@ def divided(by: int) -> MovaConfig:
         experts=[_divided(spec, by) for spec in full["experts"]],
         adapter={
             "width": 1024 // by,
+            "head_dim": min(64, 1024 // by),
             "text_width": gate["hidden_size"],
             "output_width": text["hidden_size"],
             "expert_channels": [c // by for c in full["adapter"]["expert_channels"]],
