@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from openmova.experts.object import ObjectExpert, class_names, convert_lite_classifier
+from openmova.experts.object import (
+    ObjectExpert,
+    Taught,
+    class_names,
+    convert_lite_classifier,
+)
 
 from .pictures import assert_batch_changes_nothing, padded_batch
 from .words import read_back, word_expert
@@ -72,3 +77,50 @@ def test_renamed_weights_give_the_packages_probabilities(tmp_path: Path) -> None
     with torch.no_grad():
         ours = expert.chances(expert.encoder.features(view))
         torch.testing.assert_close(ours, oracle(view).softmax(-1))
+
+
+def blobs(*centres: int, count: int = 10, seed: int = 0) -> list[torch.Tensor]:
+    """Hidden features [count, 1280] around a direction for each number, all with one light."""
+    random = torch.Generator().manual_seed(seed)
+    light = torch.rand(1280, generator=torch.Generator().manual_seed(99))
+    found = []
+    for centre in centres:
+        own = torch.zeros(1280).index_fill(0, torch.arange(centre, centre + 40), 1.0)
+        noise = 0.2 * torch.randn(count, 1280, generator=random)
+        found.append(1 + own + torch.randn(count, 1, generator=random) * light + noise)
+    return found
+
+
+def test_what_was_taught_is_named_and_all_else_is_not() -> None:
+    others = torch.cat(blobs(*range(200, 1200, 100), count=2))
+    taught = Taught(("A 12", "B 7"))
+    taught.fit(blobs(0, 100), others)
+    first, second, unknown = blobs(0, 100, 150, seed=1)
+    assert sum(text.startswith("A 12 ") for text in taught.texts(first)) >= 9
+    assert sum(text.startswith("B 7 ") for text in taught.texts(second)) >= 9
+    assert not any(taught.texts(unknown)) and not any(taught.texts(others))
+
+
+def test_a_name_of_two_pictures_is_learned() -> None:
+    taught = Taught(("one",))
+    taught.fit(blobs(0, count=2), torch.cat(blobs(200, 300)))
+    own, unknown = (taught.likenesses(some) for some in blobs(0, 150, seed=1))
+    assert own.min() > unknown.max()
+
+
+def test_a_picture_without_a_taught_name_is_seen_as_before(
+    expert: ObjectExpert, tmp_path: Path
+) -> None:
+    images, sizes = padded_batch()
+    with torch.no_grad():
+        view = expert.view(images, sizes)
+        before, hidden = expert.texts(view), expert.look(images, sizes)
+        apart = (hidden[0] - hidden[1:].mean(0)).std()
+        alike = hidden[0] + 0.2 * apart * torch.randn(6, hidden.shape[1])
+        expert.teach({"mine": alike}, hidden[1:])
+        after = expert.texts(view)
+    assert after == ["mine 100%", *before[1:]]
+    again: ObjectExpert = word_expert("object", tmp_path, size=64, taught=["mine"])
+    again.load_state_dict(expert.state_dict())
+    with torch.no_grad():
+        assert again.texts(view) == after

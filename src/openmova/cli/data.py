@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmova.cli import data_routing
+from openmova.cli import data_from, data_routing
 from openmova.cli.console import MODEL_HELP, fetch_model, silence_stderr, status
 from openmova.cli.options import DATA_HELP, AsJson, BadShare, DataFormat, ImageFolder
 from openmova.errors import UserError
@@ -35,9 +35,10 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def data() -> None:
-    """Training data: look at it before training; routing instructions."""
+    """Training data: of your own pictures; a look before training; routing instructions."""
 
 
+app.command("from", epilog=data_from.EXAMPLES)(data_from.from_)
 app.command("routing", epilog=data_routing.EXAMPLES)(data_routing.routing)
 
 

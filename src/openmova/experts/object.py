@@ -1,16 +1,18 @@
 """What a photo shows: EfficientNet-Lite2 with its classifier of ImageNet's 1,000 classes.
 
 Its map carries the names in token codes (openmova.experts.token_codes), the everyday word before
-the exact one, as in "dog 93%: beagle 71%, basset 12%".
+the exact one, as in "dog 93%: beagle 71%, basset 12%". It can be taught other names, of a few
+pictures each: what is near to the mean of theirs is called so, and of all else it says what it did.
 
-Shapes: B batch, K classes, h w the encoder's map.
+Shapes: B batch, K classes, T taught names, D hidden features, h w the encoder's map.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +27,12 @@ CANDIDATES = 10
 GUESSES, NAMES_OF_A_GUESS = 3, 2
 LEAST = 0.03
 """Probability from which a word is told."""
+SHARPNESS = 20.0
+"""Of the softmax over the likenesses to what was taught."""
+MISSED, FOLDS = 0.05, 5
+"""Share of the taught pictures that may be too unlike their name; how often a part is left out."""
+DIRECTIONS = 64
+"""In which pictures of one name differ: so many are known at most."""
 
 
 @cache
@@ -36,13 +44,19 @@ def class_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 class ObjectExpert(WordExpert):
-    """Names of what a picture shows."""
+    """Names of what a picture shows.
 
-    def __init__(self, *, size: int = 260, **words: Any) -> None:
+    Args:
+        size: side of the square view in pixels.
+        taught: the names that it was taught.
+    """
+
+    def __init__(self, *, size: int = 260, taught: Sequence[str] = (), **words: Any) -> None:
         super().__init__(**words)
         self.encoder = Lite2Encoder(name=self.name, descriptions=self.descriptions, size=size)
         self.head = ConvNorm(LAYOUT[-1][3], HIDDEN, 1)
         self.classifier = nn.Linear(HIDDEN, CLASSES)
+        self.taught = Taught(taught) if taught else None
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, size, size]."""
@@ -50,7 +64,25 @@ class ObjectExpert(WordExpert):
 
     def texts(self, view: Tensor) -> list[str]:
         """Of float [B, 3, size, size]."""
-        return [self.text(row) for row in self.chances(self.encoder.features(view))]
+        features = self.encoder.features(view)
+        known = [self.text(row) for row in self.chances(features)]
+        if self.taught is None:
+            return known
+        told = self.taught.texts(self.hidden(features))
+        return [own or text for own, text in zip(told, known, strict=True)]
+
+    def teach(self, pictures: Mapping[str, Tensor], others: Tensor) -> None:
+        """Learn names, in place of those of before.
+
+        pictures: hidden features [n, D] of at least two pictures of each name; others [m, D]: of
+        pictures of all kinds.
+        """
+        self.taught = Taught(tuple(pictures)).to(others.device)
+        self.taught.fit(list(pictures.values()), others)
+
+    def look(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """Hidden features [B, D], for uint8 [B, 3, H, W] and integer [B, 2]."""
+        return self.hidden(self.encoder.features(self.view(images, sizes)))
 
     @staticmethod
     def text(chances: Tensor) -> str:
@@ -75,8 +107,81 @@ class ObjectExpert(WordExpert):
 
     def chances(self, features: Tensor) -> Tensor:
         """Probabilities [B, K] of the encoder's features [B, 352, h, w]."""
-        hidden = F.relu6(self.head(features)).mean((2, 3))
-        return self.classifier(hidden).softmax(-1)
+        return self.classifier(self.hidden(features)).softmax(-1)
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """Of the encoder's features [B, 352, h, w], what the classifier sees: [B, D]."""
+        return F.relu6(self.head(features)).mean((2, 3))
+
+
+class Taught(nn.Module):
+    """Names by the mean of a few pictures each.
+
+    A picture has the name whose mean it is most like: by the cosine between the two, seen from the
+    middle of all kinds of pictures, without the directions in which pictures of one name differ
+    (light, background, pose). Less like it than pictures of a name are, it has none.
+    """
+
+    means: Tensor
+    """[T, D], of length 1."""
+    middle: Tensor
+    """[D]."""
+    differences: Tensor
+    """[DIRECTIONS, D]: those directions, each as long as it is left out, 0 to 1."""
+    least: Tensor
+    """The likeness from which on a picture has a name."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        self.register_buffer("means", torch.zeros(len(names), HIDDEN))
+        self.register_buffer("middle", torch.zeros(HIDDEN))
+        self.register_buffer("differences", torch.zeros(DIRECTIONS, HIDDEN))
+        self.register_buffer("least", torch.zeros(()))
+
+    def fit(self, pictures: Sequence[Tensor], others: Tensor) -> None:
+        """Of hidden features, at least two pictures [n, D] for each name, and others [m, D].
+
+        How like a name its pictures are is asked of each when it was left out with others.
+        """
+        self.middle.copy_(others.mean(0))
+        alike = []
+        for fold in range(FOLDS):
+            self._fit([own[torch.arange(len(own)) % FOLDS != fold] for own in pictures])
+            left_out = [self.likenesses(own[fold::FOLDS])[:, t] for t, own in enumerate(pictures)]
+            alike += left_out
+        self.least.copy_(torch.cat(alike).quantile(MISSED))
+        self._fit(pictures)
+
+    @torch.no_grad()
+    def _fit(self, pictures: Sequence[Tensor]) -> None:
+        """The means, and the directions, of pictures [n, D] of each name."""
+        centred = torch.cat([own - own.mean(0) for own in pictures])
+        _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
+        usual = (sizes.square().sum() / HIDDEN).clamp(min=1e-12)  # 0 of equal pictures
+        left_out = 1 - (usual / (sizes.square() + usual)).sqrt()
+        found = (directions * left_out.sqrt()[:, None])[:DIRECTIONS]
+        self.differences.zero_()[: len(found)] = found
+        means = torch.stack([own.mean(0) for own in pictures])
+        self.means.copy_(self._place(means))
+
+    def _place(self, hidden: Tensor) -> Tensor:
+        """[B, D] -> [B, D], of length 1."""
+        seen = hidden - self.middle
+        return F.normalize(seen - seen @ self.differences.mT @ self.differences, dim=1)
+
+    def likenesses(self, hidden: Tensor) -> Tensor:
+        """[B, D] -> [B, T]."""
+        return self._place(hidden) @ self.means.mT
+
+    def texts(self, hidden: Tensor) -> list[str]:
+        """In words, of hidden features [B, D]; "" of a picture without a name."""
+        told = []
+        for row in self.likenesses(hidden).float():
+            chance, place = (SHARPNESS * row).softmax(0).max(0)
+            has_one = bool(row.max() >= self.least)
+            told.append(f"{self.names[int(place)]} {float(chance):.0%}" if has_one else "")
+        return told
 
 
 def convert_lite_classifier(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

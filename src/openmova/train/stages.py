@@ -53,10 +53,12 @@ STAGES: dict[str, tuple[str, ...]] = {
     "router-lora": ("router_lora",),
     "grpo": ("language_model",),
     "expert": tuple(NEWEST),
+    "teach": ("router_lora",),
 }
 """Which parts learn: the paper's two stages; the models that its routing data is made with; the
 language model by LoRA; as in the paper's first version, a LoRA that only the routing pass sees; the
-language model by reward; and an expert that was added (`openmova add-expert`)."""
+language model by reward; an expert that was added (`openmova add-expert`); and names that the
+object expert learns without gradients, the router only where it must (`openmova.train.teach`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

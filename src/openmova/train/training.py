@@ -38,6 +38,10 @@ def train(
     if not is_first_process():
         return _train(recipe, folder, resume=resume, tell=lambda line: None, bar=False)
     with folder.claim():
+        if recipe.stage == "teach":
+            from openmova.train.teach import teach
+
+            return teach(recipe, folder, resume=resume, tell=tell, bar=bar)
         return _train(recipe, folder, resume=resume, tell=tell, bar=bar)
 
 

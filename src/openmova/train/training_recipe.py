@@ -94,7 +94,9 @@ GRPO_HAS_NO = (
 class TrainingRecipe:
     """The choices of one run. Raises UserError for those that don't go together."""
 
-    stage: Literal["pretrain", "finetune", "probe", "lora", "router-lora", "grpo", "expert"]
+    stage: Literal[
+        "pretrain", "finetune", "probe", "lora", "router-lora", "grpo", "expert", "teach"
+    ]
     """Which parts train: a name of STAGES."""
     model: str
     """The start: "nano", the folder of a checkpoint, a repository; "tiny", random weights."""
@@ -229,4 +231,11 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainingRecipe:
 
     Raises UserError: the file can't be read, or a key or value is not one of a recipe.
     """
-    return build(TrainingRecipe, read_yaml(path, overrides))
+    return recipe_from_dict(read_yaml(path, overrides))
+
+
+def recipe_from_dict(content: Mapping[str, Any]) -> TrainingRecipe:
+    """The recipe of plain types; its data may be one path. Raises UserError as `load_recipe`."""
+    if isinstance(path := content.get("data"), str):
+        content = {**content, "data": [{"path": path}]}
+    return build(TrainingRecipe, content)
