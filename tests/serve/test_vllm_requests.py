@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import pytest
 
 from inference.asking import tiny_mova
 from openmova.errors import UserError
-from openmova.inference.session import user_turn
-from openmova.routing import RouterLoraConfig
+from openmova.inference.session import Picture, user_turn
 from openmova.serve.vllm.requests import RequestOptions, Requests
-from tiny import pictures
+from serve.sparse import sparse_mova
+from tiny import pictures, tiny_config
 
 POOL = ("one", "two", "three")
 ASKED = "what is this ?"
@@ -51,11 +52,6 @@ def test_a_routing_prompt_is_that_of_mova_with_one_image_token(requests: Request
     assert request["mm_processor_kwargs"] == {"pooled": True}
 
 
-def test_the_routers_text_becomes_names_in_the_order_of_the_pool(requests: Requests) -> None:
-    assert requests.experts("C, A") == ["one", "three"]
-    assert requests.experts("none") == []
-
-
 def test_what_is_written_is_what_is_read(requests: Requests) -> None:
     (picture,) = pictures(1)
     given = requests.answer(picture, ASKED, ["three", "one"])["mm_processor_kwargs"]
@@ -91,9 +87,41 @@ def test_mistakes_are_told_before_vllm_is_asked(requests: Requests) -> None:
         requests.answer(picture, " ", "none")
 
 
-def test_a_router_with_matrices_of_its_own_is_asked_elsewhere() -> None:
-    mova = tiny_mova()
-    mova.model.model.add_router_lora(RouterLoraConfig(rank=2, alpha=4, targets=("q_proj",)))
-    requests = Requests(Path(), mova.model.config, mova.processor)
-    with pytest.raises(UserError, match="LoRA of its own"):
-        requests.routing(pictures(1)[0], ASKED)
+def test_each_picture_of_a_conversation_has_its_own_options() -> None:
+    given = {"pictures": {"aa": {"experts": ["one"], "question": ASKED}, "bb": {"pooled": True}}}
+    assert RequestOptions.of(given, POOL, "aa").experts == (True, False, False)
+    assert RequestOptions.of(given, POOL, "bb").pooled
+    with pytest.raises(UserError, match="say which experts look"):
+        RequestOptions.of(given, POOL, "cc")
+
+
+def test_the_number_of_image_tokens_is_that_of_the_model_or_the_one_that_was_counted() -> None:
+    dense = tiny_config().adapter
+    sparse = replace(dense, token_grid=dense.grid, summary_grid=(1, 2))
+    pooled = RequestOptions.of({"pooled": True}, POOL)
+    assert pooled.image_tokens(dense, 2) == pooled.image_tokens(sparse, 2) == 2
+    chosen = RequestOptions.of({"experts": ["two"], "question": ASKED}, POOL)
+    assert chosen.image_tokens(dense, 2) == dense.tokens
+    with pytest.raises(UserError, match="follows the experts' maps"):
+        chosen.image_tokens(sparse, 2)
+    assert replace(chosen, tokens=7).image_tokens(sparse, 2) == 7
+    assert RequestOptions.of({"experts": "none"}, POOL).image_tokens(sparse, 2) == 2
+    for wrong, kept in ((-1, 1), (10**9, sparse.tokens)):
+        assert replace(chosen, tokens=wrong).image_tokens(sparse, 2) == kept
+    with pytest.raises(UserError, match="give a number"):
+        RequestOptions.of({"experts": "none", "tokens": "many"}, POOL)
+
+
+def test_nothing_is_counted_where_the_number_of_image_tokens_is_known(requests: Requests) -> None:
+    processor = tiny_mova().processor
+    picture = Picture.of(pictures(1)[0], processor)
+    assert requests.count(picture, ASKED, ["one"]) is None
+    sparse = sparse_mova()
+    counting = Requests(Path(), sparse.model.config, sparse.processor)
+    assert counting.count(picture, ASKED, []) is None
+    pixels, shape, fingerprint, asked, chosen = counting.count(picture, ASKED, ["three"]) or ()
+    (values,) = processor.image_processor([picture.image])["pixel_values"]
+    assert pixels == values.numpy().tobytes() and shape == list(values.shape)
+    assert fingerprint == picture.fingerprint
+    assert [asked] == processor.question_inputs([ASKED])["question_input_ids"]
+    assert chosen == [False, False, True]

@@ -28,14 +28,9 @@ class Look:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; the gates as one {expert: weight} for each block."""
-        routing, names = self.routing, self.routing.experts
+        names = self.routing.experts
         return {
-            "routing": {
-                "experts": list(names),
-                "scores": routing.scores,
-                "raw": routing.raw,
-                **({"left_out": list(routing.left_out)} if routing.left_out else {}),
-            },
+            "routing": self.routing.to_dict(),
             "gates": [dict(zip(names, block, strict=True)) for block in self.gates.tolist()],
         }
 

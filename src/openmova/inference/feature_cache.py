@@ -16,6 +16,7 @@ from torch import Tensor
 from openmova.inference.prompt_cache import ReadPrompt, begin, read_prompts
 from openmova.model.adapter import ExpertMap
 from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.vision_mova import MovaVision
 from openmova.routing import RoutingResult
 
 MEGABYTE = 1_000_000
@@ -80,22 +81,23 @@ class FeatureCache:
             size -= gone.size
 
 
-class FeatureMemory:
-    """Does only what is not known of a batch's pictures, and adds it; rows: what is known of each.
+class EncoderMemory:
+    """Runs the encoders for what is not known of a batch's pictures, and adds it; rows: what is
+    known of each.
 
     Rows of the same picture share what is known, and one run of each encoder.
     """
 
-    def __init__(self, model: MovaForConditionalGeneration, rows: Sequence[ImageFeatures]) -> None:
-        self._model = model
+    def __init__(self, vision: MovaVision, rows: Sequence[ImageFeatures]) -> None:
+        self._vision = vision
         self._rows = rows
 
     def encode_base(self, pixel_values: Tensor, image_sizes: Tensor) -> Tensor:
-        """As `MovaModel.encode_base`."""
+        """As `MovaVision.encode_base`."""
         new = {id(known): row for row, known in enumerate(self._rows) if known.base is None}
         if new:
             rows = list(new.values())
-            made = self._model.model.encode_base(pixel_values[rows], image_sizes[rows])
+            made = self._vision.encode_base(pixel_values[rows], image_sizes[rows])
             for row, base in zip(rows, made, strict=True):
                 self._rows[row].base = base.clone()  # of its own, not a part of the batch
         return torch.stack([known.base for known in self._rows if known.base is not None])
@@ -103,7 +105,7 @@ class FeatureMemory:
     def encode_experts(
         self, pixel_values: Tensor, image_sizes: Tensor, routing: Tensor
     ) -> dict[int, ExpertMap]:
-        """As `MovaModel.encode_experts`."""
+        """As `MovaVision.encode_experts`."""
         chosen = [(row, expert, self._rows[row]) for row, expert in routing.nonzero().tolist()]
         new = {
             (id(known), expert): row for row, expert, known in chosen if expert not in known.experts
@@ -111,7 +113,7 @@ class FeatureMemory:
         missing = torch.zeros_like(routing)
         for (_, expert), row in new.items():
             missing[row, expert] = True
-        made = self._model.model.encode_experts(pixel_values, image_sizes, missing)
+        made = self._vision.encode_experts(pixel_values, image_sizes, missing)
         for expert, found in made.items():
             for row, one in zip(found.rows.tolist(), found.features, strict=True):
                 self._rows[row].experts[expert] = one.clone()
@@ -125,6 +127,14 @@ class FeatureMemory:
             )
             for expert, rows in sorted(rows_of.items())
         }
+
+
+class FeatureMemory(EncoderMemory):
+    """The same of the model's routing pass."""
+
+    def __init__(self, model: MovaForConditionalGeneration, rows: Sequence[ImageFeatures]) -> None:
+        super().__init__(model.model, rows)
+        self._model = model
 
     def route(
         self, rows: Sequence[int], input_ids: Tensor, attention_mask: Tensor, base_map: Tensor

@@ -32,7 +32,7 @@ def letter_scores(
     The tokens of A are those that say "A" up to spaces and commas: "A", " A", "A,", ", A"; of a
     letter that no token says, the first token of its spelling. Returns float32 [B, E], 0 to 1.
     """
-    tokens = _letter_tokens(tokenizer, len(tokenizer), tuple(letters))
+    tokens = letter_tokens(tokenizer, len(tokenizer), tuple(letters))
     best = logits[0].new_zeros(len(logits[0]), len(letters), dtype=torch.float32)
     for step, step_logits in enumerate(logits):
         probabilities = step_logits.float().softmax(dim=-1)  # [B, V]
@@ -150,7 +150,7 @@ def _answer_tokens(
 
 
 @lru_cache(maxsize=8)
-def _letter_tokens(
+def letter_tokens(
     tokenizer: PreTrainedTokenizerBase, size: int, letters: tuple[str, ...]
 ) -> tuple[tuple[int, ...], ...]:
     """For each letter the tokens that say it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -81,6 +81,22 @@ class Routing:
             raw=result.texts[row],
             left_out=tuple(n for n, c in zip(names, named, strict=True) if c and n not in experts),
         )
+
+    @classmethod
+    def given(cls, fixed: Sequence[bool], names: Sequence[str]) -> Self:
+        """Of whoever decided in the router's place: one bool for each of the pool."""
+        return cls(
+            experts=tuple(n for n, c in zip(names, fixed, strict=True) if c), scores={}, raw=""
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "experts": list(self.experts),
+            "scores": self.scores,
+            "raw": self.raw,
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
+        }
 
 
 class RoutingResult(NamedTuple):

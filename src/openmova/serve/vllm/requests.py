@@ -12,12 +12,13 @@ from transformers import AutoProcessor
 
 from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
-from openmova.images.opening import ImageSource, load_image
+from openmova.images.opening import ImageSource
 from openmova.inference.limits import check_question
-from openmova.inference.session import user_turn
+from openmova.inference.session import Picture, user_turn
+from openmova.model.adapter import AdapterConfig
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.processing_mova import MovaProcessor
-from openmova.routing import expert_letters, parse_routing, routing_prompt
+from openmova.routing import routing_prompt
 from openmova.routing.selection import ExpertSelection
 
 
@@ -25,23 +26,30 @@ from openmova.routing.selection import ExpertSelection
 class RequestOptions:
     """A request's `mm_processor_kwargs`: experts (names, "all" or "none") and question, or pooled.
 
-    question: what the gate reads; pooled: few tokens of the base encoder, as the router sees them.
+    question: what the gate reads; pooled: few tokens of the base encoder, as the router sees them;
+    tokens: how many image tokens there are, where that follows the experts' maps. A conversation
+    of several pictures has "pictures" instead: these options by the pictures' fingerprints.
     """
 
     experts: tuple[bool, ...]
     question: str
     pooled: bool
+    tokens: int | None = None
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], pool: Sequence[str]) -> Self:
-        """Raises UserError if it is not said who looks, or nothing is asked of them."""
+    def of(cls, given: Mapping[str, Any], pool: Sequence[str], picture: str = "") -> Self:
+        """picture: its fingerprint. Raises UserError if it is not said who looks, or nothing is
+        asked of them."""
+        if isinstance(each := given.get("pictures"), Mapping):
+            given = each.get(picture, {})
         pooled = bool(given.get("pooled"))
         experts, question = given.get("experts"), str(given.get("question", "")).strip()
         if pooled:
             experts = "none"
         elif experts is None:
             raise UserError(
-                "vLLM has no routing pass: say which experts look, with mm_processor_kwargs "
+                "vLLM has no routing pass of its own: start the server with VLLM_PLUGINS=openmova, "
+                "or say which experts look, with mm_processor_kwargs "
                 '{"experts": [...], "question": ...}; "none" and "all" do too'
             )
         fixed = ExpertSelection.of(experts, None, pool).fixed or ()
@@ -50,7 +58,25 @@ class RequestOptions:
                 "the gate weighs the experts by the question: give mm_processor_kwargs "
                 '"question", beside "experts"'
             )
-        return cls(experts=fixed, question=question, pooled=pooled)
+        tokens = given.get("tokens")
+        if tokens is not None and type(tokens) is not int:
+            raise UserError(f"mm_processor_kwargs has tokens {tokens!r}: give a number, or none")
+        return cls(experts=fixed, question=question, pooled=pooled, tokens=tokens)
+
+    def image_tokens(self, adapter: AdapterConfig, routing_tokens: int) -> int:
+        """How many places a picture takes in the prompt. Raises UserError if that is not known."""
+        if self.pooled:
+            return routing_tokens
+        if adapter.summary_grid is None:
+            return adapter.tokens
+        if not any(self.experts):
+            return adapter.summary_tokens
+        if self.tokens is None:
+            raise UserError(
+                "this model's number of image tokens follows the experts' maps: ask a server that "
+                "was started with VLLM_PLUGINS=openmova, or MovaLLM"
+            )
+        return min(max(self.tokens, 1), adapter.tokens)
 
 
 class Requests:
@@ -58,8 +84,8 @@ class Requests:
 
     def __init__(self, folder: Path, config: MovaConfig, processor: MovaProcessor) -> None:
         self.folder = folder
-        self._config = config
-        self._processor = processor
+        self.config = config
+        self.processor = processor
 
     @classmethod
     def of(cls, source: str | os.PathLike[str] = "nano") -> Self:
@@ -68,49 +94,50 @@ class Requests:
         config = MovaConfig.from_pretrained(folder)
         return cls(folder, config, AutoProcessor.from_pretrained(folder))
 
-    def routing(self, image: ImageSource, question: str) -> dict[str, Any]:
-        """Asks which experts are needed; greedily, in `routing_tokens` tokens.
-
-        Raises UserError if the checkpoint has matrices for its routing alone.
-        """
-        rules = self._config.routing
-        if rules.lora is not None:
-            raise UserError(
-                "this checkpoint routes with a LoRA of its own, which vLLM does not have: ask "
-                "Mova or openmova serve for the routing, and vLLM for the answer"
-            )
+    def routing(self, image: ImageSource | Picture, question: str) -> dict[str, Any]:
+        """Asks which experts are needed; `RoutingPass` says how, and reads the answer."""
         question = check_question(question)
-        asked = routing_prompt(rules.instruction, self._processor.descriptions, question)
+        asked = routing_prompt(
+            self.config.routing.instruction, self.processor.descriptions, question
+        )
         return self._request(image, asked, pooled=True)
 
-    @property
-    def routing_tokens(self) -> int:
-        """How long the router's answer may become."""
-        return self._config.routing.max_new_tokens
-
-    def experts(self, text: str) -> list[str]:
-        """The experts that the router's answer names, at most the config's max_experts of them."""
-        pool = self._config.expert_names
-        named = sorted(parse_routing(text, expert_letters(len(pool))))
-        return [pool[index] for index in named][: self._config.routing.max_experts]
-
     def answer(
-        self, image: ImageSource, question: str, experts: str | Sequence[str]
+        self,
+        image: ImageSource | Picture,
+        question: str,
+        experts: str | Sequence[str],
+        tokens: int | None = None,
     ) -> dict[str, Any]:
-        """Asks the question of these experts: names, "all" or "none"."""
+        """Asks the question of these experts: names, "all" or "none". tokens: see `count`."""
         question = check_question(question)
         options = {"experts": experts, "question": question}
-        RequestOptions.of(options, self._config.expert_names)
+        if tokens is not None:
+            options["tokens"] = tokens
+        RequestOptions.of(options, self.config.expert_names)
         return self._request(image, question, **options)
 
-    def _request(self, image: ImageSource, text: str, **options: Any) -> dict[str, Any]:
+    def count(
+        self, picture: Picture, question: str, experts: Sequence[str]
+    ) -> tuple[Any, ...] | None:
+        """What vLLM's worker is asked (`COUNT`) for the number of image tokens; None where it is
+        known, as it does not follow the experts' maps."""
+        if self.config.adapter.summary_grid is None or not experts:
+            return None
+        (pixels,) = self.processor.image_processor([picture.image])["pixel_values"]
+        asked = self.processor.question_inputs([question])["question_input_ids"][0]
+        chosen = [name in experts for name in self.config.expert_names]
+        return pixels.numpy().tobytes(), list(pixels.shape), picture.fingerprint, asked, chosen
+
+    def _request(self, image: ImageSource | Picture, text: str, **options: Any) -> dict[str, Any]:
         """The ids of the prompt, with one image token, which vLLM makes as many as are needed."""
-        processor = self._processor
-        ids = processor.prompt_ids(processor.render([user_turn(text, [image])]))
+        processor = self.processor
+        picture = image if isinstance(image, Picture) else Picture.of(image, processor)
+        ids = processor.prompt_ids(processor.render([user_turn(text, [picture])]))
         first = ids.index(processor.image_token_id)
         del ids[first + 1 : first + processor.image_tokens]
         return {
             "prompt_token_ids": ids,
-            "multi_modal_data": {"image": load_image(image)},
+            "multi_modal_data": {"image": picture.image},
             "mm_processor_kwargs": options,
         }

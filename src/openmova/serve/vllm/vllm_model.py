@@ -1,7 +1,7 @@
 """The model as vLLM runs it: our encoders and adapter, vLLM's language model.
 
-Shapes: B images, N image tokens, D width of the language model, T tokens of all requests together,
-V vocabulary.
+Shapes: N image tokens, D width of the language model, T tokens of all requests together, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from vllm.config import VllmConfig
-from vllm.model_executor.models.interfaces import SupportsMultiModal, SupportsPP
+from vllm.model_executor.models.interfaces import SupportsLoRA, SupportsMultiModal, SupportsPP
+from vllm.model_executor.models.module_mapping import MultiModelKeys
 from vllm.model_executor.models.utils import (
     AutoWeightsLoader,
     WeightsMapper,
@@ -24,11 +26,12 @@ from vllm.model_executor.models.utils import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.sequence import IntermediateTensors
 
-from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
+from openmova.model.splicing import filled_tokens
 from openmova.model.vision_mova import MovaVision
+from openmova.serve.vllm.vision_memory import VisionMemory
 from openmova.serve.vllm.vllm_processing import (
-    FIELDS,
+    LOOK,
     MovaDummyInputs,
     MovaInfo,
     MovaInVllmProcessor,
@@ -38,17 +41,28 @@ from openmova.serve.vllm.vllm_processing import (
 @MULTIMODAL_REGISTRY.register_processor(
     MovaInVllmProcessor, info=MovaInfo, dummy_inputs=MovaDummyInputs
 )
-class MovaForVllm(nn.Module, SupportsMultiModal, SupportsPP):
+class MovaForVllm(nn.Module, SupportsMultiModal, SupportsLoRA, SupportsPP):
     """Answers by the experts that a request names."""
 
     hf_to_vllm_mapper = WeightsMapper(
         orig_to_new_prefix={
             "model.language_model.": "language_model.model.",
             "lm_head.": "language_model.lm_head.",
-            "model.router_lora.": None,
+            "model.router_lora.": None,  # see router_adapter.py
             "model.": "vision.",
         }
     )
+
+    packed_modules_mapping = {
+        "qkv_proj": ["q_proj", "k_proj", "v_proj"],
+        "gate_up_proj": ["gate_proj", "up_proj"],
+    }
+
+    def get_mm_mapping(self) -> MultiModelKeys:
+        """LoRAs are of the language model."""
+        return MultiModelKeys.from_string_field(
+            language_model="language_model", tower_model="vision."
+        )
 
     @classmethod
     def get_placeholder_str(cls, modality: str, i: int) -> str | None:
@@ -59,16 +73,12 @@ class MovaForVllm(nn.Module, SupportsMultiModal, SupportsPP):
         model_config = vllm_config.model_config
         config: MovaConfig = model_config.hf_config
         text = config.text_config
-        if config.adapter.summary_grid is not None:
-            raise UserError(
-                "vLLM has to know the number of image tokens before the experts run, and here it "
-                "follows the routing: serve this model with openmova serve"
-            )
         self.config = config
         plugged: Any = self  # vLLM's interfaces, which mypy knows nothing of
         plugged.configure_mm_token_handling(text.vocab_size, [config.image_token_id])
         with plugged._mark_tower_model(vllm_config, "image"):
             self.vision = MovaVision(config, Path(model_config.model)).eval()
+        self._memory = VisionMemory(self.vision)
         with plugged._mark_language_model(vllm_config):
             self.language_model = init_vllm_registered_model(
                 vllm_config,
@@ -92,11 +102,46 @@ class MovaForVllm(nn.Module, SupportsMultiModal, SupportsPP):
         """The image tokens [N, D] of each image, by the experts and the question of its request."""
         if "pixel_values" not in kwargs:
             return []
-        inputs = {name: _stack(kwargs[name]) for name in FIELDS}
-        pooled = inputs.pop("pooled").tolist()
-        tokens, _ = self.vision.image_tokens(**inputs)
-        few = self.vision.routing_tokens(tokens)
-        return [few[row] if is_pooled else tokens[row] for row, is_pooled in enumerate(pooled)]
+        looks = [
+            dict(zip(LOOK, parts, strict=True))
+            for parts in zip(*(kwargs[name] for name in LOOK), strict=True)
+        ]
+        made = self._memory.image_tokens(looks)
+        return [
+            self._shown(tokens, bool(pooled), int(places))
+            for tokens, pooled, places in zip(made, kwargs["pooled"], kwargs["places"], strict=True)
+        ]
+
+    def _shown(self, tokens: Tensor, pooled: bool, places: int) -> Tensor:
+        """What the language model gets of a picture's tokens [N, D]: as many as there are places,
+        so that a request with a wrong number of them harms its own answer alone."""
+        if pooled:
+            tokens = self.vision.routing_tokens(tokens[None])[0]
+        elif self.config.adapter.summary_grid is not None:
+            tokens = tokens[filled_tokens(tokens)]
+        return F.pad(tokens, (0, 0, 0, places - len(tokens)))
+
+    def count_image_tokens(
+        self,
+        pixels: bytes,
+        shape: Sequence[int],
+        fingerprint: bytes,
+        question: Sequence[int],
+        experts: Sequence[bool],
+    ) -> int:
+        """How many image tokens there are of a picture uint8 [3, h, w] for a question, as the gate
+        reads it, and these experts."""
+        ids = torch.tensor(question)
+        look = {
+            "pixel_values": torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(*shape),
+            "image_sizes": torch.tensor(shape[1:]),
+            "question_input_ids": ids,
+            "question_attention_mask": torch.ones_like(ids),
+            "routing": torch.tensor(experts),
+            "fingerprint": torch.tensor(list(fingerprint), dtype=torch.uint8),
+        }
+        device = self.vision.adapter.position.device
+        return self._memory.count({name: value.to(device) for name, value in look.items()})
 
     def forward(
         self,
@@ -119,12 +164,3 @@ class MovaForVllm(nn.Module, SupportsMultiModal, SupportsPP):
         if logits is not None and self.config.image_token_id < logits.shape[-1]:
             logits[:, self.config.image_token_id] = -torch.inf
         return logits
-
-
-def _stack(parts: Tensor | Sequence[Tensor]) -> Tensor:
-    """[B, ...] of tensors of different sizes, filled up with zeros at the end of each dimension."""
-    sizes = torch.tensor([part.shape for part in parts])
-    filled = parts[0].new_zeros(len(parts), *sizes.amax(dim=0).tolist())
-    for row, part in zip(filled, parts, strict=True):
-        row[tuple(slice(size) for size in part.shape)] = part
-    return filled

@@ -25,15 +25,16 @@ from vllm.multimodal.processing import (
 )
 
 from openmova.errors import UserError
+from openmova.inference.limits import MAX_PICTURES
+from openmova.inference.session import Picture
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.processing_mova import MovaProcessor
 from openmova.serve.vllm.requests import RequestOptions
+from openmova.serve.vllm.vision_memory import PIXELS, QUESTION
 
-FIELDS = (
-    *("pixel_values", "image_sizes", "question_input_ids", "question_attention_mask"),
-    *("routing", "pooled"),
-)
-"""What the model takes of an image."""
+LOOK = (*PIXELS, *QUESTION, "routing", "fingerprint")
+FIELDS = (*LOOK, "pooled", "places")
+"""What the model takes of an image; places: how many image tokens the prompt has for it."""
 
 
 class MovaInfo(BaseProcessingInfo):
@@ -46,7 +47,7 @@ class MovaInfo(BaseProcessingInfo):
         return self.ctx.get_hf_processor(MovaProcessor)
 
     def get_supported_mm_limits(self) -> Mapping[str, int | None]:
-        return {"image": 1}
+        return {"image": MAX_PICTURES}
 
     def get_mm_max_tokens_per_item(
         self, seq_len: int, mm_counts: Mapping[str, int]
@@ -75,24 +76,36 @@ class MovaInVllmProcessor(BaseMultiModalProcessor[MovaInfo]):
     """Pictures and the choice of experts to the model's inputs, and room for its image tokens."""
 
     def get_dummy_inputs(self, *args: Any, **kwargs: Any) -> ProcessorInputs:
-        """With all experts."""
+        """With all experts, and as many image tokens as there can be."""
         inputs = super().get_dummy_inputs(*args, **kwargs)
-        return replace(inputs, hf_processor_mm_kwargs={"experts": "all", "question": "?"})
+        most = self.info.get_hf_config().adapter.tokens
+        options = {"experts": "all", "question": "?", "tokens": most}
+        return replace(inputs, hf_processor_mm_kwargs=options)
 
     def _call_hf_processor(
-        self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]
+        self, hf_data: Mapping[str, Any], hf_kwargs: Mapping[str, object]
     ) -> BatchFeature:
-        wanted, processor = self._options(hf_kwargs), self.info.get_hf_processor()
-        inputs = processor(
-            images=hf_data["images"],
-            text=processor.image_token,
-            questions=wanted.question,
-            with_routing=False,
-            return_tensors="pt",
-        )
-        inputs["routing"] = torch.tensor([wanted.experts])
-        inputs["pooled"] = torch.tensor([wanted.pooled])
-        return BatchFeature({name: inputs[name] for name in FIELDS})
+        """Raises ValueError, which vLLM answers with 400, for options that will not do."""
+        config, processor = self.info.get_hf_config(), self.info.get_hf_processor()
+        given = self.info.ctx.get_merged_mm_kwargs(hf_kwargs)
+        try:
+            pictures = [Picture.of(image, processor) for image in hf_data["images"]]
+            wanted = [
+                RequestOptions.of(given, config.expert_names, picture.fingerprint.hex())
+                for picture in pictures
+            ]
+            places = [one.image_tokens(config.adapter, processor.routing_tokens) for one in wanted]
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        inputs = processor.image_processor([picture.image for picture in pictures])
+        inputs |= processor.question_inputs([one.question for one in wanted])
+        inputs |= {
+            "routing": [one.experts for one in wanted],
+            "pooled": [one.pooled for one in wanted],
+            "places": places,
+            "fingerprint": [list(picture.fingerprint) for picture in pictures],
+        }
+        return BatchFeature({name: torch.as_tensor(inputs[name]) for name in FIELDS})
 
     def _get_mm_fields_config(
         self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
@@ -105,16 +118,9 @@ class MovaInVllmProcessor(BaseMultiModalProcessor[MovaInfo]):
         hf_processor_mm_kwargs: Mapping[str, object],
         out_mm_kwargs: MultiModalKwargsItems,
     ) -> Sequence[PromptReplacement]:
-        processor = self.info.get_hf_processor()
-        pooled = self._options(hf_processor_mm_kwargs).pooled
-        count = processor.routing_tokens if pooled else processor.image_tokens
-        image = [processor.image_token_id]
-        return [PromptReplacement(modality="image", target=image, replacement=image * count)]
+        image = [self.info.get_hf_processor().image_token_id]
 
-    def _options(self, kwargs: Mapping[str, object]) -> RequestOptions:
-        """Raises ValueError, which vLLM answers with 400, for options that will not do."""
-        pool = self.info.get_hf_config().expert_names
-        try:
-            return RequestOptions.of(self.info.ctx.get_merged_mm_kwargs(kwargs), pool)
-        except UserError as error:
-            raise ValueError(str(error)) from error
+        def places(number: int) -> list[int]:
+            return image * int(out_mm_kwargs["image"][number]["places"].data)
+
+        return [PromptReplacement(modality="image", target=image, replacement=places)]
