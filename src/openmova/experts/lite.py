@@ -31,7 +31,11 @@ BN_EPS = 1e-3
 
 
 class ConvNorm(nn.Module):
-    """Convolution and batch norm; strided convolutions pad more at the end, as TensorFlow does."""
+    """Convolution and batch norm; strided convolutions pad more at the end, as TensorFlow does.
+
+    Outside of training the norm is part of the convolution's weight, and a padding that is even is
+    the convolution's own: the maps are large, and each pass over one costs as much as some layers.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1):
         super().__init__()
@@ -43,10 +47,19 @@ class ConvNorm(nn.Module):
         needed = [
             max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[-2:]
         ]
-        if any(needed):
-            (top, left), (height, width) = (n // 2 for n in needed), needed
-            x = F.pad(x, (left, width - left, top, height - top))
-        return self.norm(self.conv(x))
+        (top, left), (height, width) = (n // 2 for n in needed), needed
+        padding = (top, left)
+        if (2 * top, 2 * left) != (height, width):
+            x, padding = F.pad(x, (left, width - left, top, height - top)), (0, 0)
+        weight, norm = self.conv.weight, self.norm
+        bias: Tensor | None = None
+        if not self.training:
+            assert norm.running_mean is not None and norm.running_var is not None
+            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+            weight = weight * scale[:, None, None, None]
+            bias = norm.bias - norm.running_mean * scale
+        x = F.conv2d(x, weight, bias, self.conv.stride, padding, groups=self.conv.groups)
+        return self.norm(x) if self.training else x
 
 
 class InvertedResidual(nn.Module):
@@ -61,8 +74,8 @@ class InvertedResidual(nn.Module):
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.shortcut else y
 
 
@@ -119,7 +132,8 @@ class Lite2Encoder(Expert):
 
     def features(self, view: Tensor) -> Tensor:
         """[B, 3, size, size] -> the maps of the stages, [B, C, h, w]."""
-        x = F.relu6(self.stem(view))
+        view = view.contiguous(memory_format=torch.channels_last)  # 1x1 convolutions like it
+        x = F.relu6(self.stem(view), inplace=True)
         ends = [self.ends[stage - 1] for stage in self.stages]
         maps = []
         for count, block in enumerate(self.blocks, start=1):
