@@ -19,7 +19,7 @@ from openmova.checkpoints.alignment import ALIGNMENT, align_file
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.plan import Drop, Part
 from openmova.checkpoints.tensors import Tensors, open_tensors
-from openmova.runtime.files import claim
+from openmova.runtime.files import new_folder
 from tiny import tiny_model
 
 CONFIG = '{"model_type": "x"}'
@@ -150,7 +150,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
 
 def test_two_conversions_do_not_write_the_same_folder(tmp_path: Path) -> None:
     whole = conversion(tmp_path / "src")
-    with claim(tmp_path / "out.partial", "wait"):
+    with new_folder(tmp_path / "out"):
         assert "another run is writing into" in fault(whole.write, tmp_path / "out")
 
 
