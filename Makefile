@@ -36,7 +36,7 @@ release: .venv/installed .venv-release/installed  ## wheel, source archive and S
 	rm -rf dist
 	.venv-release/bin/python -m build
 	.venv-release/bin/twine check --strict dist/*
-	.venv-release/bin/cyclonedx-py environment --pyproject pyproject.toml \
+	.venv-release/bin/cyclonedx-py environment --no-validate --pyproject pyproject.toml \
 	  --output-file dist/openmova.cdx.json .venv/bin/python
 	ls -l dist
 
