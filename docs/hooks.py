@@ -39,7 +39,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, place in places.items():
         path = str(ROOT / source)
         if path.endswith(".py"):
-            files.append(File.generated(config, place, content=tutorial(Path(path).read_text())))
+            files.append(
+                File.generated(
+                    config, place, content=tutorial(Path(path).read_text(encoding="utf-8"))
+                )
+            )
         else:
             files.append(File.generated(config, place, abs_src_path=path))
     files.append(File.generated(config, "openapi.json", content=json.dumps(openapi())))

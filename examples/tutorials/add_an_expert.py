@@ -71,7 +71,7 @@ onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), "edges.on
 
 # %%
 spec = {"kind": "onnx", "name": "edges", "path": "edges.onnx"}
-Path("edges.yaml").write_text(yaml.safe_dump(spec))
+Path("edges.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
 ABOUT = "This model sees the outlines of things."
 run(f"openmova add-expert {MODEL} edges.yaml -o grown --description '{ABOUT}'")
 run("openmova experts --model grown")
@@ -117,7 +117,7 @@ samples = [
     }
     for image, question, solution, experts in QUESTIONS
 ]
-Path("labelled.json").write_text(json.dumps(samples))
+Path("labelled.json").write_text(json.dumps(samples), encoding="utf-8")
 run(
     f"openmova add-expert {MODEL} edges.yaml -o trained --description '{ABOUT}' "
     f"--data labelled.json steps={STEPS} batch=2 precision=float32"

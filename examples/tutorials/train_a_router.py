@@ -60,7 +60,7 @@ samples = [
     }
     for number, entry in enumerate(questions[:: len(questions) // SAMPLES])
 ]
-Path("data.json").write_text(json.dumps(samples))
+Path("data.json").write_text(json.dumps(samples), encoding="utf-8")
 run(f"openmova data check data.json --model {MODEL}")
 
 # %% [markdown]
@@ -73,7 +73,7 @@ run(f"openmova data check data.json --model {MODEL}")
 
 # %%
 run(f"openmova annotate data.json --model {MODEL} -o annotation --margin 0.05")
-for sample in json.loads(Path("annotation/annotated.json").read_text()):
+for sample in json.loads(Path("annotation/annotated.json").read_text(encoding="utf-8")):
     print(sample["conversations"][0]["value"].split("\n")[1], sample["experts"])
 
 # %% [markdown]
@@ -85,7 +85,7 @@ for sample in json.loads(Path("annotation/annotated.json").read_text()):
 
 # %%
 run(f"openmova data routing annotation/annotated.json routing.json --model {MODEL}")
-prompt, letters = json.loads(Path("routing.json").read_text())[0]["conversations"]
+prompt, letters = json.loads(Path("routing.json").read_text(encoding="utf-8"))[0]["conversations"]
 print(prompt["value"], "\n→", letters["value"])
 
 # %% [markdown]
@@ -105,7 +105,7 @@ recipe = {
     "precision": "float32",
     "log_steps": 5,
 }
-Path("router.yaml").write_text(yaml.safe_dump(recipe))
+Path("router.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
 run("openmova train router.yaml --output run")
 
 # %% [markdown]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from types import FrameType
 
 from openmova.errors import INTERRUPTED
@@ -27,6 +28,8 @@ def main() -> None:
         interrupts.append(number)
         signal.default_int_handler(number, frame)
 
+    if isinstance(sys.stdout, TextIOWrapper):  # a console or pipe may know fewer characters
+        sys.stdout.reconfigure(errors="backslashreplace")
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # otherwise Ctrl-C is not for us
         signal.signal(signal.SIGINT, note)

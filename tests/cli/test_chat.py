@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,7 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     lines = iter(["what is this ?", "/quit"])
     monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path))
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+    monkeypatch.setitem(sys.modules, "readline", None)  # as on Windows
     monkeypatch.setattr("openmova.cli.chat_terminal._remove_control", interrupted)
     terminal.run_interactive("tiny", None)
     engine.close()

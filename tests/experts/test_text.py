@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,6 @@ from .pictures import assert_batch_changes_nothing
 from .words import read_back, tokenizer_file, word_expert
 
 pytest.importorskip("onnxruntime", reason="the kind text needs the extra: openmova[onnx]")
-pytestmark = pytest.mark.skipif(
-    find_spec("rapidocr") is None, reason="pip install --no-deps rapidocr"
-)
 
 RECEIPT = ["Corner Shop", "Milk | 1.20", "Bread | 2.35", "Total | 3.55"]
 

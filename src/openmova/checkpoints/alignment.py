@@ -61,9 +61,14 @@ def write_aligned(path: Path, tensors: Mapping[str, Tensor], read: Callable[[str
 
 def align_file(path: Path) -> None:
     """Write a safetensors file anew, with the same tensors at round places."""
-    source = open_tensors(path)
     with new_file(path) as unfinished:
-        write_aligned(unfinished, source, source.read)
+        _copy_aligned(path, unfinished)
+
+
+def _copy_aligned(path: Path, target: Path) -> None:
+    """Whose end lets go of the file: Windows replaces none that is mapped."""
+    source = open_tensors(path)
+    write_aligned(target, source, source.read)
 
 
 def raw_bytes(tensor: Tensor) -> memoryview:

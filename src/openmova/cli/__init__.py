@@ -19,6 +19,7 @@ from openmova.cli import (
     experts,
     roles,
     serve,
+    setup,
     train,
     ui,
 )
@@ -58,6 +59,7 @@ def openmova(
 
 
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
+app.command("setup", epilog=setup.EXAMPLES)(setup.setup)
 app.command("chat", epilog=chat.EXAMPLES)(chat.chat)
 app.command("assemble", epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command("add-expert", epilog=add_expert.EXAMPLES)(add_expert.add_expert)

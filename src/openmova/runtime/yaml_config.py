@@ -34,6 +34,7 @@ from typing import (
 import yaml
 
 from openmova.errors import UserError, nearest, reason
+from openmova.runtime.assets import shipped
 
 Kind = TypeVar("Kind")
 
@@ -54,13 +55,13 @@ Share = Annotated[float, Must("be from 0 to 1", lambda value: 0 <= value <= 1)]
 
 
 def read_yaml(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The keys of a recipe's file; overrides are "key=value", with dots into lists and mappings
-    ("data.0.weight=2"), their values as in YAML.
+    """The keys of a recipe's file, as `shipped` finds it; overrides are "key=value", with dots into
+    lists and mappings ("data.0.weight=2"), their values as in YAML.
 
     Raises UserError for a file that can't be read, and an override that fits nowhere.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(shipped(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"there is no recipe {str(path)!r}: give a YAML file") from error
     except (OSError, ValueError, yaml.YAMLError) as error:

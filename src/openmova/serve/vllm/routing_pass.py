@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from openmova.model.configuration_mova import MovaConfig
 from openmova.routing import Routing, RoutingResult, expert_letters, parse_routing
-from openmova.routing.decoding import SEPARATOR, letter_tokens
+from openmova.routing.decoding import letter_tokens
 from openmova.routing.prompt import NO_EXPERT, PIECES
 from openmova.routing.selection import ExpertSelection
 
@@ -64,7 +64,7 @@ class RoutingPass:
         if not self._rules.constrained:
             return None
         answers = [
-            SEPARATOR.join(some)
+            ", ".join(some)
             for count in range(1, PIECES + 1)
             for some in combinations(self._letters, count)
         ]
