@@ -165,7 +165,7 @@ def test_it_is_seen_beside_quantised_layers_too(tmp_path: Path) -> None:
 
 def test_its_memory_is_counted() -> None:
     model, _ = learned()
-    (part,) = (p for p in measure(model.config).parts if p.role == "router LoRA")
+    (part,) = (p for p in measure(model.config).parts if p.part == "router LoRA")
     assert part.parameters == sum(p.numel() for p in model.model.router_lora.parameters())
 
 
