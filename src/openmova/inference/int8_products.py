@@ -72,7 +72,8 @@ def use_int8_products(model: nn.Module, folder: Path) -> None:
             with safe_open(folder / files[stored], "pt") as file:
                 packed = pack(file.get_tensor(stored))
             layer.__class__ = Int8Linear
-            layer.packed = packed  # type: ignore[assignment]  # no tensor, no module
+            assert isinstance(layer, Int8Linear)
+            layer.packed = packed
 
 
 def turn(rows: Tensor) -> Tensor:
