@@ -111,7 +111,7 @@ class Requests:
     ) -> dict[str, Any]:
         """Asks the question of these experts: names, "all" or "none". tokens: see `count`."""
         question = check_question(question)
-        options = {"experts": experts, "question": question}
+        options: dict[str, Any] = {"experts": experts, "question": question}
         if tokens is not None:
             options["tokens"] = tokens
         RequestOptions.of(options, self.config.expert_names)
