@@ -57,13 +57,14 @@ class VisionMemory:
         return int(filled_tokens(tokens).sum())
 
     def _encode(self, looks: Sequence[Look]) -> Tensor:
-        inputs = {name: stack([look[name] for look in looks]) for name in (*PIXELS, *QUESTION)}
+        pixels, sizes, *question = (
+            stack([look[name] for look in looks]) for name in (*PIXELS, *QUESTION)
+        )
         routing = torch.stack([look["routing"] for look in looks])
         memory = EncoderMemory(self._vision, self._known.of([_picture(look) for look in looks]))
-        pixels, sizes, ids, mask = (inputs[name] for name in (*PIXELS, *QUESTION))
         base_map = memory.encode_base(pixels, sizes)
         maps = memory.encode_experts(pixels, sizes, routing)
-        tokens, _ = self._vision.fuse(base_map, maps, routing, ids, mask)
+        tokens, _ = self._vision.fuse(base_map, maps, routing, *question)
         self._known.trim()
         return tokens
 
