@@ -5,7 +5,6 @@
     python benchmarks/inference.py flow                         # against the released flow
     python benchmarks/inference.py flow --size reduced-bfloat16 # as the released code computes
     python benchmarks/inference.py pool                         # of 7, 14 and 28 experts
-    python benchmarks/inference.py fast                         # nano's default against float32
     python benchmarks/inference.py cold                         # from the start of a process
 
 Each prints ratios of one run in which the ways take turns, so that the machine's other work meets
@@ -23,7 +22,6 @@ or the run stops. What a training step costs is measured by training.py.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -39,7 +37,6 @@ from released import released
 from sizes import Script, divided, random_mova, reduced
 
 from openmova.data.synthetic import SyntheticSamples
-from openmova.evaluate.judge import judge
 from openmova.experts.pool import expert_map
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
@@ -50,9 +47,8 @@ WORDS = 8
 """New tokens of an answer."""
 ROUTES = ("A, D", "B, E", "C, G", "A, F")
 """What the router of random weights says, row by row."""
-EXAMPLES = Path("examples")
 SIZES: dict[str, Callable[[], Mova]] = {
-    "nano": lambda: Mova.from_pretrained("nano", dtype="float32"),  # so that all is counted
+    "nano": lambda: Mova.from_pretrained("nano"),
     "reduced": reduced,
     "reduced-bfloat16": lambda: reduced(dtype=torch.bfloat16),
     "8b": lambda: random_mova(divided(1), "cuda", torch.bfloat16),
@@ -291,39 +287,6 @@ def pool(arguments: argparse.Namespace) -> None:
     print(f"the same of the operations: {counted['two of 7 experts'] / sums:.4f}")
 
 
-def fast(arguments: argparse.Namespace) -> None:
-    """The demo's questions, by nano as it is and by nano in float32: seconds, and what differs."""
-    asked = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))
-    ways = {"fast": Mova.from_pretrained(), "float32": Mova.from_pretrained(dtype="float32")}
-    stages: dict[str, dict[str, list[float]]] = {name: {} for name in ways}
-    right, same_text, same_routing = dict.fromkeys(ways, 0), 0, 0
-    for number, entry in enumerate(asked, 1):
-        answers = {}
-        for name in sorted(ways, reverse=number % 2 == 0):
-            began = time.perf_counter()
-            ways[name].ask(EXAMPLES / entry["image"], entry["question"], max_new_tokens=1)
-            first = time.perf_counter() - began
-            answer = ways[name].ask(EXAMPLES / entry["image"], entry["question"], max_new_tokens=32)
-            for stage, seconds in {"to the first token": first, **answer.timings}.items():
-                stages[name].setdefault(stage, []).append(seconds)
-            right[name] += judge(
-                answer.text,
-                [entry["expected"], *entry["accepted"]],
-                question=entry["question"],
-                tolerance=entry.get("tolerance"),
-                name=entry["domain"] == "object",
-            )
-            answers[name] = answer
-        same_text += answers["fast"].text == answers["float32"].text
-        same_routing += answers["fast"].routing.experts == answers["float32"].routing.experts
-        print(f"{number}: " + "; ".join(f"{n} {a.text!r}" for n, a in answers.items()), flush=True)
-        if number % 4 == 0 or number == len(asked):
-            print(f"of {number}: right {right}, same answer {same_text}, routing {same_routing}")
-            for stage, seconds in stages["fast"].items():
-                exact = stages["float32"][stage]
-                print(f"{stage}: {told(seconds)} s, over float32: {ratio(seconds, exact)}")
-
-
 NANO = """
 import resource, time
 from openmova import Mova
@@ -365,7 +328,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["stages", "flow", "pool", "fast", "cold"])
+    parser.add_argument("what", choices=["stages", "flow", "pool", "cold"])
     parser.add_argument("--size", choices=list(SIZES), help="of stages (nano) and flow (reduced)")
     parser.add_argument("--batch", type=int, nargs="+", help="of stages, or one of flow")
     parser.add_argument("--repeats", type=int, default=5)
@@ -374,7 +337,7 @@ def main() -> None:
     from openmova.cli.console import quiet_libraries  # needs packages that a bare machine lacks
 
     quiet_libraries()
-    alone = {"pool": pool, "fast": fast, "cold": cold}
+    alone = {"pool": pool, "cold": cold}
     if arguments.what in alone:
         return alone[arguments.what](arguments)
     arguments.size = arguments.size or {"stages": "nano", "flow": "reduced"}[arguments.what]

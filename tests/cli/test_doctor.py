@@ -69,18 +69,6 @@ def test_float32_checkpoints_are_told_of(unread_folder: Path) -> None:
     assert report(unread_folder)["dtype"] == "float32"
 
 
-@pytest.mark.parametrize(
-    "reason, told", [(None, "in 8 bits (by FBGEMM)"), ("it is old", "in float32: it is old.")]
-)
-def test_how_a_processor_computes_is_told(
-    reason: str | None, told: str, unread_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tiny_model().save_pretrained(unread_folder)
-    monkeypatch.setattr("openmova.inference.int8_products.why_not", lambda: reason)
-    assert told in output("doctor", "--model", unread_folder)
-    assert report(unread_folder)["machine"]["why_no_int8"] == reason
-
-
 def test_what_the_experts_cost_is_told_on_demand(
     tiny_folder: str, unread_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

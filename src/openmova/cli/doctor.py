@@ -80,13 +80,6 @@ def doctor(
             typer.echo(
                 "This checkpoint is in float32: what is in bf16 above needs --dtype bfloat16."
             )
-            lacking = machine["why_no_int8"]
-            typer.echo(
-                "On the processor its language model and adapter compute in 8 bits (by "
-                "FBGEMM); with --dtype float32 exactly."
-                if lacking is None
-                else f"On the processor it computes in float32: {lacking}."
-            )
 
 
 def _machine() -> dict[str, Any]:
@@ -98,7 +91,6 @@ def _machine() -> dict[str, Any]:
     import psutil
     import torch
 
-    from openmova.inference.int8_products import why_not
     from openmova.model.quantization import QUANTIZATIONS
 
     memory = {}
@@ -110,7 +102,6 @@ def _machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("torch", "transformers")},
-        "why_no_int8": why_not(),
         "extras": {name: importlib.util.find_spec(name) is not None for name in packages},
         "memory": memory,
     }

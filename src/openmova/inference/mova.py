@@ -19,7 +19,6 @@ from openmova.errors import UserError
 from openmova.images.opening import ImageSource
 from openmova.inference.answer import Answer, Look
 from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
-from openmova.inference.int8_products import use_int8_products, why_not
 from openmova.inference.limits import GenerationLimits, check_question
 from openmova.inference.sampling import GreedyLogProbs, Sampler, Sampling
 from openmova.inference.session import Message, Picture, Session, pictures_in, user_turn
@@ -58,9 +57,7 @@ class Mova:
     ) -> Self:
         """Load "nano", the folder of a checkpoint, or a repository of the hub.
 
-        device: default the GPU where there is one. dtype: default as the checkpoint says, where a
-        processor computes float32's products of language model and adapter in 8 bits, if it can;
-        "float32" is float32 throughout.
+        device: default the GPU where there is one; dtype: default as the checkpoint says.
         quantization: the language model in "8bit", "4bit" (bitsandbytes) or "torchao-8bit".
         offload: experts are on the device only while they run. device_map: "auto" spreads the
         model over GPUs and host memory, in place of a device. yes: a repository of the released
@@ -80,8 +77,6 @@ class Mova:
             processor = AutoProcessor.from_pretrained(folder)
         except DAMAGED as error:
             raise damaged(folder, error) from error
-        if dtype is None and quantization is None and why_not() is None:
-            use_int8_products(model, folder)
         return cls(model, processor)
 
     @property
