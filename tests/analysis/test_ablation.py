@@ -30,5 +30,5 @@ def test_each_text_is_as_asked_alone(listening_mova: Mova, route_to: Callable[..
         assert set(masked.texts) == {chosen, *masks(chosen, POOL)}
         for experts, text in masked.texts.items():
             assert text == mova.ask(image, question, experts=experts, max_new_tokens=6).text
-    assert len({text for masked in found for text in masked.texts.values()}) > 3
+    assert len({text for masked in found for text in masked.texts.values()}) > 1
     assert ask_ablated(mova, [], max_new_tokens=6) == []
