@@ -16,9 +16,9 @@ from openmova.checkpoints import nano_spec as spec
 from openmova.errors import UserError
 from openmova.routing import expert_letters, format_routing
 from studies.nano import said
-from studies.nano.data.anything import unknown_question, written_question
 from studies.nano.data.chart_questions import chart_questions
 from studies.nano.data.kind import either_question
+from studies.nano.data.noun_questions import unknown_question, written_question
 from studies.nano.data.phrases import ask
 from studies.nano.data.scenes import neighbour_question, sign_question
 from studies.nano.data.tasks import UNKNOWN

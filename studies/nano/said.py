@@ -17,8 +17,8 @@ from openmova.experts.chart_text import chart_text, number, precision
 from openmova.experts.detector import LISTED
 from openmova.experts.location import LocationExpert
 from openmova.experts.object import class_names
-from studies.nano.data.anything import NOUNS
 from studies.nano.data.chart_questions import chart_questions
+from studies.nano.data.noun_questions import NOUNS
 from studies.nano.data.phrases import ask
 from studies.nano.data.pictures import article, plural
 from studies.nano.data.scenes import (

@@ -104,7 +104,7 @@ def ask(folder: Path, mova: Mova) -> None:
 def count_lost(mova: Mova, n: int) -> None:
     place = mova.experts.index("object")
     expert: Any = mova.model.model.experts.get(place)
-    assert isinstance(expert, ObjectExpert) and expert.taught is not None
+    assert isinstance(expert, ObjectExpert) and expert.class_means is not None
     named, asked = Counter[str](), Counter[str]()
     known: dict[str, str] = {}
     for question in draw(load_questions(), 7, n):
@@ -113,7 +113,7 @@ def count_lost(mova: Mova, n: int) -> None:
             inputs = mova.processor.image_processor(image, return_tensors="pt")
             with torch.no_grad():
                 hidden = expert.look(inputs["pixel_values"], inputs["image_sizes"])
-            (known[question.picture],) = expert.taught.texts(hidden)
+            (known[question.picture],) = expert.class_means.texts(hidden)
             print(f"{question.picture} | {known[question.picture]}", flush=True)
         asked[question.group] += 1
         named[question.group] += bool(known[question.picture])

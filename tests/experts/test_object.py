@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from openmova.experts.object import (
+    ClassMeans,
     ObjectExpert,
-    Taught,
     class_names,
     convert_lite_classifier,
 )
@@ -93,7 +93,7 @@ def blobs(*centres: int, count: int = 10, seed: int = 0) -> list[torch.Tensor]:
 
 def test_what_was_taught_is_named_and_all_else_is_not() -> None:
     others = torch.cat(blobs(*range(200, 1200, 100), count=2))
-    taught = Taught(("A 12", "B 7"))
+    taught = ClassMeans(("A 12", "B 7"))
     taught.fit(blobs(0, 100), others)
     first, second, unknown = blobs(0, 100, 150, seed=1)
     assert sum(text.startswith("A 12 ") for text in taught.texts(first)) >= 9
@@ -102,7 +102,7 @@ def test_what_was_taught_is_named_and_all_else_is_not() -> None:
 
 
 def test_a_name_of_two_pictures_is_learned() -> None:
-    taught = Taught(("one",))
+    taught = ClassMeans(("one",))
     taught.fit(blobs(0, count=2), torch.cat(blobs(200, 300)))
     own, unknown = (taught.likenesses(some) for some in blobs(0, 150, seed=1))
     assert own.min() > unknown.max()
@@ -120,7 +120,7 @@ def test_a_picture_without_a_taught_name_is_seen_as_before(
         expert.teach({"mine": alike}, hidden[1:])
         after = expert.texts(view)
     assert after == ["mine 100%", *before[1:]]
-    again: ObjectExpert = word_expert("object", tmp_path, size=64, taught=["mine"])
+    again: ObjectExpert = word_expert("object", tmp_path, size=64, own_names=["mine"])
     again.load_state_dict(expert.state_dict())
     with torch.no_grad():
         assert again.texts(view) == after

@@ -80,7 +80,7 @@ def test_the_names_and_the_router_are_learned(model: Path, data: Path, tmp_path:
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     mova = Mova.from_pretrained(final, device="cpu")
     expert = mova.model.model.experts.get(2)
-    assert mova.model.config.experts[2]["taught"] == ["blue", "red"]
+    assert mova.model.config.experts[2]["own_names"] == ["blue", "red"]
     for name, colour in COLOURS.items():
         inputs = mova.processor.image_processor(Image.new("RGB", (40, 32), colour))
         with torch.no_grad():

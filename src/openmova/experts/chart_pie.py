@@ -81,7 +81,7 @@ class Reader(Protocol):
         """The text beside a sample of each colour float [3], by the colour's number."""
 
 
-class Told(NamedTuple):
+class PieData(NamedTuple):
     """What a pie says; span: of an axis on which its values would have as many digits."""
 
     labels: list[str]
@@ -116,7 +116,7 @@ def find_pie(picture: Tensor) -> Pie | None:
     return Pie(x, y, radius, slices) if 2 <= len(slices) <= MOST else None
 
 
-def read_pie(picture: Tensor, pie: Pie, lines: Sequence[Line], reader: Reader) -> Told | None:
+def read_pie(picture: Tensor, pie: Pie, lines: Sequence[Line], reader: Reader) -> PieData | None:
     """Labels and values of the slices, in their order; None where hardly one has a label.
 
     A slice's label stands beside it or in it, or in a legend. Values are per cent as measured; what
@@ -141,7 +141,8 @@ def read_pie(picture: Tensor, pie: Pie, lines: Sequence[Line], reader: Reader) -
     kept = [i for i in range(len(pie.slices)) if i in named]
     values = [written[i][0] if i in written else 100 * pie.slices[i].share for i in kept]
     digits = max((digits for _, digits in written.values()), default=0)
-    return Told([named[i] for i in kept], values, 10.0 ** (2 - digits)) if len(kept) > 1 else None
+    labels = [named[i] for i in kept]
+    return PieData(labels, values, 10.0 ** (2 - digits)) if len(labels) > 1 else None
 
 
 def _written(pie: Pie, texts: Sequence[tuple[Line, str]]) -> dict[int, tuple[float, int]]:

@@ -48,15 +48,15 @@ class ObjectExpert(WordExpert):
 
     Args:
         size: side of the square view in pixels.
-        taught: the names that it was taught.
+        own_names: the names that it was taught.
     """
 
-    def __init__(self, *, size: int = 260, taught: Sequence[str] = (), **words: Any) -> None:
+    def __init__(self, *, size: int = 260, own_names: Sequence[str] = (), **words: Any) -> None:
         super().__init__(**words)
         self.encoder = Lite2Encoder(name=self.name, descriptions=self.descriptions, size=size)
         self.head = ConvNorm(LAYOUT[-1][3], HIDDEN, 1)
         self.classifier = nn.Linear(HIDDEN, CLASSES)
-        self.taught = Taught(taught) if taught else None
+        self.class_means = ClassMeans(own_names) if own_names else None
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, size, size]."""
@@ -66,9 +66,9 @@ class ObjectExpert(WordExpert):
         """Of float [B, 3, size, size]."""
         features = self.encoder.features(view)
         known = [self.text(row) for row in self.chances(features)]
-        if self.taught is None:
+        if self.class_means is None:
             return known
-        told = self.taught.texts(self.hidden(features))
+        told = self.class_means.texts(self.hidden(features))
         return [own or text for own, text in zip(told, known, strict=True)]
 
     def teach(self, pictures: Mapping[str, Tensor], others: Tensor) -> None:
@@ -77,8 +77,8 @@ class ObjectExpert(WordExpert):
         pictures: hidden features [n, D] of at least two pictures of each name; others [m, D]: of
         pictures of all kinds.
         """
-        self.taught = Taught(tuple(pictures)).to(others.device)
-        self.taught.fit(list(pictures.values()), others)
+        self.class_means = ClassMeans(tuple(pictures)).to(others.device)
+        self.class_means.fit(list(pictures.values()), others)
 
     def look(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Hidden features [B, D], for uint8 [B, 3, H, W] and integer [B, 2]."""
@@ -114,7 +114,7 @@ class ObjectExpert(WordExpert):
         return F.relu6(self.head(features)).mean((2, 3))
 
 
-class Taught(nn.Module):
+class ClassMeans(nn.Module):
     """Names by the mean of a few pictures each.
 
     A picture has the name whose mean it is most like: by the cosine between the two, seen from the

@@ -156,8 +156,11 @@ def _teach_expert(
     *of_names, of_others = seen.split([*map(len, learned.values()), len(others)])
     expert.teach(dict(zip(learned, of_names, strict=True)), of_others)
     for spec in (config.experts[place], pool.specs[place]):
-        spec["taught"] = list(learned)
-    return {"pictures": len(others), "misnamed": sum(map(bool, expert.taught.texts(of_others)))}
+        spec["own_names"] = list(learned)
+    return {
+        "pictures": len(others),
+        "misnamed": sum(map(bool, expert.class_means.texts(of_others))),
+    }
 
 
 class Asking:

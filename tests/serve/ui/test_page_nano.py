@@ -30,14 +30,15 @@ CLEAR = -0.5
 def answered_by_an_expert(nano: Mova) -> tuple[str, Answer, str, Answer]:
     """An example's name, its answer, an expert that the router chose, and the answer without.
 
-    Both answers are clear ones, as the browser encodes the picture anew.
+    The answers differ, and both are clear ones, as the browser encodes the picture anew.
     """
     for image, question in examples():
         answer = nano.ask(image, question, max_new_tokens=TOKENS)
         if answer.routing.experts:
             name, *rest = answer.routing.experts
             without = nano.ask(image, question, experts=rest, max_new_tokens=TOKENS)
-            if min(*answer.log_probs, *without.log_probs) > CLEAR:
+            is_clear = min(*answer.log_probs, *without.log_probs) > CLEAR
+            if is_clear and answer.text != without.text:
                 return Path(image).stem, answer, name, without
     raise AssertionError("no example is clearly answered by an expert, and without it")
 

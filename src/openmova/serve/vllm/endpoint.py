@@ -98,19 +98,19 @@ class EndpointPlugin:
 
 
 @dataclass
-class Told:
+class RoutingReport:
     """What an answer says in `mova`: how each picture was looked at, and what that took."""
 
-    looks: list[Routing]
+    routings: list[Routing]
     started: float
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self, *, ended: bool) -> dict[str, Any]:
-        looks = [{"routing": one.to_dict()} for one in self.looks or [Routing.given((), ())]]
+        images = [{"routing": one.to_dict()} for one in self.routings or [Routing.given((), ())]]
         total = {"total": time.perf_counter() - self.started} if ended else {}
         return {
-            **looks[-1],
-            **({"images": looks} if len(looks) > 1 else {}),
+            **images[-1],
+            **({"images": images} if len(images) > 1 else {}),
             "timings": {**self.seconds, **total},
         }
 
@@ -145,20 +145,20 @@ class MovaChat:
 
     async def answer(self, request: ChatCompletionRequest, raw_request: Request) -> Response:
         """Both passes. Raises VLLMValidationError, which vLLM answers with 400."""
-        told = Told([], time.perf_counter())
+        report = RoutingReport([], time.perf_counter())
         try:
-            await self._look(request, told)
+            await self._choose_experts(request, report)
         except UserError as error:
             raise VLLMValidationError(str(error)) from error
         result = await self._chat.create_chat_completion(request, raw_request)
         if isinstance(result, ErrorResponse):
             return JSONResponse(result.model_dump(), status_code=result.error.code)
         if isinstance(result, ChatCompletionResponse):
-            return JSONResponse({**result.model_dump(), "mova": told.to_dict(ended=True)})
-        events = with_sse_keep_alive(_with_mova(result, told), self._keep_alive)
+            return JSONResponse({**result.model_dump(), "mova": report.to_dict(ended=True)})
+        events = with_sse_keep_alive(_with_mova(result, report), self._keep_alive)
         return StreamingResponse(events, media_type="text/event-stream")
 
-    async def _look(self, request: ChatCompletionRequest, told: Told) -> None:
+    async def _choose_experts(self, request: ChatCompletionRequest, report: RoutingReport) -> None:
         """Open the request's images and decide on the experts, which it then has."""
         selection = self._selection(request)
         for message in request.messages:
@@ -178,19 +178,19 @@ class MovaChat:
         if not pictures:
             return
         questions = picture_questions(request.messages, processor)
-        told.seconds["prepare"] = time.perf_counter() - told.started
+        report.seconds["prepare"] = time.perf_counter() - report.started
         salt = request.cache_salt
         asked = list(zip(pictures, questions, strict=True))
         routed = time.perf_counter()
-        told.looks = list(
+        report.routings = list(
             await asyncio.gather(*(self._route(*one, selection, salt) for one in asked))
         )
-        told.seconds["routing"] = time.perf_counter() - routed
+        report.seconds["routing"] = time.perf_counter() - routed
         counted = time.perf_counter()
         options = await asyncio.gather(
-            *(self._options(*one, look) for one, look in zip(asked, told.looks, strict=True))
+            *(self._options(*one, look) for one, look in zip(asked, report.routings, strict=True))
         )
-        told.seconds["experts"] = time.perf_counter() - counted
+        report.seconds["experts"] = time.perf_counter() - counted
         named = (picture.fingerprint.hex() for picture in pictures)
         request.mm_processor_kwargs = {"pictures": dict(zip(named, options, strict=True))}
 
@@ -257,19 +257,19 @@ class MovaChat:
         return self._pass.read(last.outputs[0], selection)
 
     async def _options(self, picture: Picture, question: str, look: Routing) -> dict[str, Any]:
-        """What the answer's pass is told about a picture; here, and nowhere else, it is set."""
+        """What the answer's pass is report about a picture; here, and nowhere else, it is set."""
         options: dict[str, Any] = {"experts": list(look.experts), "question": question}
         if counted := self._requests.count(picture, question, look.experts):
             options["tokens"], *_ = await self._engine.collective_rpc(COUNT, args=counted)
         return options
 
 
-async def _with_mova(chunks: AsyncIterator[str], told: Told) -> AsyncIterator[str]:
+async def _with_mova(chunks: AsyncIterator[str], report: RoutingReport) -> AsyncIterator[str]:
     """The stream of vLLM's chat code, with `mova` in its first chunk."""
     first = True
     async for chunk in chunks:
         if first:
             event: Mapping[str, Any] = json.loads(chunk.removeprefix(EVENT))
-            chunk = f"{EVENT}{json.dumps({**event, 'mova': told.to_dict(ended=False)})}\n\n"
+            chunk = f"{EVENT}{json.dumps({**event, 'mova': report.to_dict(ended=False)})}\n\n"
             first = False
         yield chunk
