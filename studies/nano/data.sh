@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 folder=${1:?where the data goes}
 python=${PYTHON:-.venv/bin/python}
 make() { "$python" -m studies.nano.data "$1" --output "$folder/$2" --count "$3" --seed "$4"; }
-make text text_2 20000 2
+make text text 16000 3
 make page_text page_text 1500 1
 make routing routing 4000 1
 make photos photos 1200 1

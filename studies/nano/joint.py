@@ -21,8 +21,10 @@ import json
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +46,9 @@ from studies.nano.align import new_adapter, new_neck, project, targets_of
 from studies.nano.rows import Row, Rows, Turn, read_rows
 
 SHARES = {
-    "kind": 8.0, "object": 6.0, "location": 6.0, "neighbour": 1.5, "photos": 2.5, "places": 2.0,
-    "pairs": 2.5, "signs": 2.0, "charts": 7.0, "values": 5.0, "text_2": 3.0, "page_text": 0.4,
-    "pages": 1.0, "receipts": 1.5, "screens": 1.5, "reports": 1.0, "unknown": 1.0, "routing": 12.0,
+    "kind": 4.0, "object": 4.0, "location": 4.0, "neighbour": 0.7, "photos": 2.0, "places": 1.5,
+    "pairs": 3.0, "signs": 2.0, "charts": 6.0, "values": 7.0, "text": 12.0, "page_text": 1.0,
+    "pages": 2.5, "receipts": 4.0, "screens": 5.0, "reports": 2.5, "unknown": 1.5, "routing": 6.0,
 }  # fmt: skip
 """How often a row comes from each; a row with the routing prompt, from each folder."""
 HELD_OUT = 40
@@ -261,6 +263,7 @@ class Batches:
 
     def __init__(self, model: Model, rows: Rows, data: Path, seed: int) -> None:
         self._model, self._rows, self._seed = model, rows, seed
+        self._shares = {"kind": evenly(rows.answering.get("kind", []))}
         self.features = {
             name: base_features(model.neck, data / name / "base.npy", len(kinds))
             for name, kinds in rows.kinds.items()
@@ -296,7 +299,7 @@ class Batches:
         return self._model.encode(images, turns, is_routing=is_routing)
 
     def _answering(self, name: str, rng: random.Random) -> tuple[Row, Encoding, Tensor]:
-        row = rng.choice(self._rows.answering[name])
+        (row,) = rng.choices(self._rows.answering[name], cum_weights=self._shares.get(name))
         words = dict(row.words)
         if words and row.others and rng.random() < MORE_EXPERTS:
             more = rng.choice(sorted(row.others))
@@ -315,6 +318,13 @@ class Batches:
         turns = rng.choices(self._rows.routing[name], k=ROUTED)
         row = Row(source="routing", place=(name, None), words={}, turns=tuple(turns))
         return row, self.row(row, [[turn] for turn in turns], True), self.picture(row.place, rng)
+
+
+def evenly(rows: Sequence[Row]) -> list[float]:
+    """Cumulative weights by which rows of different answers are drawn alike often."""
+    answers = [row.turns[-1][1] for row in rows]
+    counts = Counter(answers)
+    return list(accumulate(1 / counts[answer] for answer in answers))
 
 
 def align_kinds(model: Model, batches: Batches, rows: Rows, steps: int = 300) -> float:

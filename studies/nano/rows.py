@@ -24,7 +24,7 @@ from studies.nano.data.scenes import neighbour_question, sign_question
 from studies.nano.data.tasks import UNKNOWN
 from studies.nano.words_from_boxes import chart_values
 
-TEXTS = {"text_2": ("receipts", "screens", "signs"), "page_text": ("pages",)}
+TEXTS = {"text": ("receipts", "screens", "signs"), "page_text": ("pages",)}
 """Folders of texts without pictures, and whose pictures stand for theirs."""
 PICTURES = (
     *("kinds", "figures", "photos", "places", "signs", "pairs"),

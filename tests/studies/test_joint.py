@@ -12,6 +12,7 @@ from openmova.checkpoints.nano import nano_folder
 from openmova.model.processing_mova import MovaProcessor
 from studies.nano import joint
 from studies.nano.joint import Model
+from studies.nano.rows import Row
 
 TURNS = [("What is this?", "a red kite"), ("How many dogs are there?", "3")]
 WORDS = {"object": "kite 71%"}
@@ -56,3 +57,11 @@ def test_the_ids_are_those_of_the_processor(model: Model, is_routing: bool) -> N
     ours = encoding.ids[:first] + encoding.ids[first + 25 :]
     length = next(i for i, label in enumerate(encoding.labels) if label != joint.IGNORED)
     assert ours[: length - 25] == theirs
+
+
+def test_rows_of_a_rare_answer_are_drawn_as_often_as_those_of_a_frequent_one() -> None:
+    rows = [
+        Row(source="kind", place=("photos", i), words={}, turns=(("Kind?", answer),))
+        for i, answer in enumerate(["photo"] * 9 + ["painting"])
+    ]
+    assert joint.evenly(rows)[-2:] == pytest.approx([1, 2])

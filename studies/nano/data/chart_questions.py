@@ -55,6 +55,25 @@ _VALUE = (
     *("How large is {label}?", "What is the {y} with {label}?", "How high is the bar of {label}?"),
     *("What does {label} come to in {y}?", "Which {y} is reached by {label}?"),
 )  # fmt: skip
+_MOST = (
+    *("How high is the tallest bar?", "What is the highest {y}?", "What is the largest value?"),
+    *(
+        "How high is the highest peak?",
+        "About how many fall in the highest bin?",
+        "What is the maximum?",
+    ),
+    *(
+        "What {y} does the largest {x} reach?",
+        "How much {y} has the best {x}?",
+        "What is the top {y}?",
+    ),
+    *("Roughly, how high is the tallest peak?", "How large is the biggest value?", "Highest {y}?"),
+)
+_LEAST = (
+    *("How high is the shortest bar?", "What is the lowest {y}?", "What is the smallest value?"),
+    *("What is the minimum?", "How low does it go?", "What {y} does the smallest {x} have?"),
+    *("How small is the smallest value?", "Lowest {y}?", "What is the minimal {y}?"),
+)
 _OF_SERIES = (
     *("What is the {y} of {series} at {label}?", "What {y} does {series} reach with {label}?"),
     *("How high is {series} at {label}?", "With {label}, what is the {y} of {series}?"),
@@ -120,6 +139,8 @@ def chart_questions(
     turns.append((own(_VALUE, "chart-value", label=label), said))
     turns.append((own(_LARGEST, "chart-largest"), labels[order[-1]]))
     turns.append((own(_SMALLEST, "chart-smallest"), labels[order[0]]))
+    modes, end = rng.choice(((_MOST, order[-1]), (_MOST, order[-1]), (_LEAST, order[0])))
+    turns.append((rng.choice(modes).format(**slots), number(row[end], digits)))
     others = [value for i, value in enumerate(row) if i != place]
     if all(abs(row[place] - value) > 0.04 * span for value in others):
         item = rng.choice(("bar", "label", "one", "category", slots["x"]))

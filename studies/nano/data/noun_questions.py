@@ -11,7 +11,7 @@ NOUNS = (
     "discount", "order", "date", "time", "year", "month", "day", "weight", "height", "temperature", "distance", "speed", "species", "event", "museum", "hotel", "restaurant", "dish", "drink", "bank", "account", "payment", "contract", "course", "teacher", "student", "school", "team", "player", "game", "song", "film",
     "programme", "station", "line", "platform", "gate", "seat", "licence", "title", "article", "newspaper", "magazine", "entry", "record", "column", "row", "tab", "button", "window", "browser", "dialog", "project", "task", "message", "note", "question", "answer", "warning", "error", "shop", "street sign", "medicine", "dose",
 )  # fmt: skip
-_DONE = ("selected", "installed", "available", "listed", "shown", "chosen", "open", "active", "marked", "given", "mentioned", "printed", "entered", "advertised", "recommended", "highlighted", "used", "configured", "sold", "missing")  # fmt: skip
+DONE = ("selected", "installed", "available", "listed", "shown", "chosen", "open", "active", "marked", "given", "mentioned", "printed", "entered", "advertised", "recommended", "highlighted", "used", "configured", "sold", "missing")  # fmt: skip
 _WHICH = ("highest", "lowest", "first", "last", "total", "maximal", "minimal", "current", "new", "old", "next", "average", "largest", "default", "second", "third")  # fmt: skip
 _READ = (
     "Which {a} is {done}?", "What is the name of the {a}?", "How big is the {a}?", "How many {a}s are {done}?", "Which {a} sent this?", "What is the {which} {a}?", "Who is the {a}?", "When was the {a} {done}?", "On which date is the {a}?",
@@ -37,7 +37,7 @@ def written_question(rng: random.Random) -> str:
     """Asks for something that is written, on whatever page or screen; takes `text`."""
     a, b = rng.sample(NOUNS, 2)
     asked = rng.choice(_READ).format(
-        a=a, b=b, done=rng.choice(_DONE), which=rng.choice(_WHICH), n=rng.randint(1, 20)
+        a=a, b=b, done=rng.choice(DONE), which=rng.choice(_WHICH), n=rng.randint(1, 20)
     )
     return asked if rng.random() < 0.95 else asked.rstrip("?.").lower()
 

@@ -16,11 +16,13 @@ from studies.nano.data.documents import Ask, Document, Paragraph, questions, row
 from studies.nano.data.papers import paper, report
 from studies.nano.data.prose import paragraph
 from studies.nano.data.record import Item
+from studies.nano.data.sheets import sheet
 from studies.nano.data.windows import screen, sign
 from studies.nano.data.words import Words
 
-LONGEST = 2400
-"""Characters of the longest text: about 900 tokens. Signs and labels may have ten."""
+LONGEST, QUESTIONS = 1600, (5, 7, 9)
+"""Characters of the longest text: about 600 tokens; signs and labels may have ten. Questions of
+one: many, for a text is read once for all of them."""
 
 _ALIKE = {
     "0": "O", "O": "0", "1": "l", "l": "1", "I": "l", "5": "S", "S": "5", "8": "B", "B": "8", "2": "Z",
@@ -30,10 +32,10 @@ _ALIKE = {
 
 
 def make(rng: random.Random) -> Item:
-    """A text with up to four questions."""
+    """A text with up to nine questions."""
     document = _document(Words(rng))
     lines = _lines(document, rng)
-    asked = questions(document, rng, rng.choice((2, 3, 3, 4)), picture=False)
+    asked = questions(document, rng, rng.choice(QUESTIONS), picture=False)
     if rng.random() < 0.5:
         kept = {word for q in asked for word in q.answer.split()}
         rate = rng.choice((0.01, 0.02, 0.05))
@@ -50,7 +52,7 @@ def make(rng: random.Random) -> Item:
 
 def _document(words: Words) -> Document:
     rng = words.rng
-    draw = rng.choices((paper, screen, sign, report, _prose), (44, 24, 6, 12, 14))[0]
+    draw = rng.choices((paper, screen, sign, report, _prose, sheet), (34, 20, 4, 8, 10, 24))[0]
     document = draw(words)
     # Some pages hold several things one under the other.
     wanted = rng.choice((0, rng.randrange(LONGEST)))
@@ -79,15 +81,20 @@ def _length(document: Document) -> int:
 
 
 def _lines(document: Document, rng: random.Random) -> list[str]:
-    """Rows as lines; what stands side by side is joined by spaces, or each is a line of its own.
+    """Rows as lines; what stands side by side is joined by spaces or as cells are, now so and now
+    so, or each is a line of its own.
 
     A long paragraph is broken into lines of a width, as on the page.
     """
-    between = rng.choices((" ", "  ", "\n", " | "), (60, 15, 20, 5))[0]
+    between = rng.choices((" ", "\n", " | ", ""), (25, 10, 40, 25))[0]
     width = rng.randint(38, 110)
     lines: list[str] = []
     for row in rows(document.blocks):
-        lines += _wrapped(between.join(text for text in row if text), width)
+        line = ""
+        for text in filter(None, row):
+            apart = between or rng.choice((" ", " | ", " | "))
+            line = f"{line}{apart}{text}" if line else text
+        lines += _wrapped(line, width)
     return lines
 
 
