@@ -249,6 +249,14 @@ def test_long_lines_are_no_specks() -> None:
     assert specks(picture, [line("10", 18, 100)], (0, 0, 320, 240)) == []
 
 
+def test_a_text_as_high_as_the_picture_tells_no_height_of_specks() -> None:
+    picture = paper()
+    fill(picture, (150, 60, 200, 180), (0, 0, 0))
+    whole = line("O", 60, 120, height=200)
+    assert specks(picture, [whole], (0, 0, 320, 240)) == []
+    assert specks(picture, [line("10", 18, 100, height=150)], (0, 0, 320, 2400)) != []
+
+
 def test_marks_without_an_axis_or_labels_are_no_chart() -> None:
     picture, lines, marks = bars()
     assert read_chart(picture, lines[4:], marks, nothing) is None

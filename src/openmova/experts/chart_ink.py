@@ -30,6 +30,8 @@ BETWEEN = 0.35
 """Between two letters, of that height; more parts two texts."""
 GROWTH = 0.8
 """By how much of that height a box is larger than its ink."""
+TALLEST = 0.1
+"""Of the region's height: what is higher is no text of a chart."""
 MOST = 40
 
 
@@ -48,6 +50,8 @@ def specks(picture: Tensor, lines: Sequence[Line], region: Region) -> list[Box]:
     if not upright:
         return []
     high = INKY * median(box.height for box in upright)
+    if high > TALLEST * (region[3] - region[1]):
+        return []
     ink, x0, y0 = _ink(picture, region, high)
     for box in (line.box for line in lines):
         left, top, right, bottom = (round(edge) for edge in box.bounds)
@@ -129,9 +133,14 @@ def _ink(picture: Tensor, region: Region, high: float) -> tuple[Tensor, int, int
 
 def _closing(grey: Tensor, reach: int) -> Tensor:
     """A picture [h, w] without dark strokes thinner than twice the reach: the grey of the paper."""
+    return -_lightest(-_lightest(grey, reach), reach)
+
+
+def _lightest(grey: Tensor, reach: int) -> Tensor:
+    """The largest value of the square about each pixel of [h, w]; rows, then columns."""
     side = 2 * reach + 1
-    lighter = F.max_pool2d(grey[None], side, 1, reach)
-    return -F.max_pool2d(-lighter, side, 1, reach)[0]
+    of_rows = F.max_pool2d(grey[None], (1, side), 1, (0, reach))
+    return F.max_pool2d(of_rows, (side, 1), 1, (reach, 0))[0]
 
 
 def _opening(ink: Tensor, side: tuple[int, int]) -> Tensor:
