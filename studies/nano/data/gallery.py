@@ -175,8 +175,8 @@ def _shown(source: Source, file: Path, rng: random.Random) -> Image.Image:
     with Image.open(file) as opened:
         image = opened.convert("RGBA")
     left, top, right, bottom = source.inside
-    box = (left * image.width, top * image.height, right * image.width, bottom * image.height)
-    image = image.crop(tuple(map(round, box)))
+    w, h = image.size
+    image = image.crop((round(left * w), round(top * h), round(right * w), round(bottom * h)))
     under = Image.new("RGBA", image.size, "white")
     image = Image.alpha_composite(under, image).convert("RGB")
     if source.kind in LIGHT and rng.random() < 0.8:
