@@ -15,7 +15,7 @@ from checkpoints import public
 from commands import output
 
 TUTORIALS = sorted((Path(__file__).parents[1] / "examples" / "tutorials").glob("*.py"))
-FAST = {"add_an_expert": ["2"], "train_a_router": ["4", "2"]}
+FAST = {"add_an_expert": ["2"], "teach_nano": ["5"], "train_a_router": ["4", "2"]}
 """Arguments after the model."""
 
 
@@ -37,6 +37,8 @@ def test_tutorial(
             return output(*command[3:])
         return run(command, **options)
 
+    if script.stem == "teach_nano":
+        model = public.save_tiny_mova_with_names(tmp_path / "names")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(subprocess, "run", run_here)

@@ -27,7 +27,7 @@ from studies.nano.words_from_boxes import chart_values
 TEXTS = {"text": ("receipts", "screens", "signs"), "page_text": ("pages",)}
 """Folders of texts without pictures, and whose pictures stand for theirs."""
 PICTURES = (
-    *("kinds", "figures", "photos", "places", "signs", "pairs"),
+    *("kinds", "figures", "gallery", "photos", "places", "signs", "pairs"),
     *("charts", "pages", "receipts", "screens", "reports"),
 )
 MADE_UP = 6000

@@ -11,7 +11,7 @@ step() { "$python" -m "studies.nano.$@"; }
 
 [ -e models/nano/nanodet.onnx ] || step convert_nanodet models/nano/nanodet.onnx
 studies/nano/data.sh "$run/data"
-pictures=("$run"/data/{photos,places,kinds,figures,signs,pairs})
+pictures=("$run"/data/{photos,places,kinds,figures,gallery,signs,pairs})
 rendered=("$run"/data/{charts,pages,receipts,screens,reports})
 step words "$run"/data/{photos,kinds} --experts object
 step words "$run/data/places" --experts location

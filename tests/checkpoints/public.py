@@ -27,8 +27,10 @@ from transformers import (
 )
 
 from openmova.checkpoints.encoder_layouts import config_sizes
-from openmova.checkpoints.tiny import tiny_mova
+from openmova.checkpoints.tiny import WIDTH, tiny_mova
 from openmova.experts import Expert, build_expert
+from openmova.model.configuration_mova import MovaConfig
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 
 PICTURE = {
     "hidden_size": 32,
@@ -76,6 +78,22 @@ def save_tiny_mova(folder: Path) -> Path:
     random_weights(mova.model.adapter)
     mova.save_pretrained(folder)
     processor.save_pretrained(folder)
+    return folder
+
+
+def save_tiny_mova_with_names(folder: Path) -> Path:
+    """The tiny model with an object expert in place of its last one."""
+    start, processor = tiny_mova()
+    processor.save_pretrained(folder)
+    stated = start.config.to_dict()
+    words = {"tokenizer": str(folder / "tokenizer.json"), "width": WIDTH, "grid": [8, 8]}
+    named = {"kind": "object", "name": "object", "descriptions": ["This model names things."]}
+    stated["experts"][-1] = {**named, **words, "size": 32}
+    stated["adapter"]["expert_channels"] = [*stated["adapter"]["expert_channels"][:-1], WIDTH]
+    torch.manual_seed(0)
+    mova = MovaForConditionalGeneration(MovaConfig.from_dict(stated))
+    mova.generation_config = start.generation_config
+    mova.save_pretrained(folder)
     return folder
 
 

@@ -161,6 +161,13 @@ def test_labels_of_lying_bars_stand_left_of_them() -> None:
     assert found == [Label("Red wine", 50), Label("Beer", 100)]
 
 
+def test_an_axis_title_beside_the_labels_is_none_of_them() -> None:
+    lines = [line("Kind", 20, 50), line("Red", 80, 50), line("wine", 112, 50)]
+    lines += [line("Beer", 100, 100), line("Tea", 100, 150)]
+    labels = labels_beside(lines, [50, 100, 150], 140)
+    assert [label.text for label in labels] == ["Red wine", "Beer", "Tea"]
+
+
 def bars() -> tuple[Tensor, list[Line], list[Mark]]:
     """Two bars for each of two labels, and a legend."""
     picture = paper()
@@ -270,6 +277,8 @@ def test_the_words_of_a_chart() -> None:
     assert two.splitlines()[0] == "1 labels, 2 series"
     assert two.splitlines()[-1] == "Apr: white 11, black 81"
     assert chart_text((), (), (), 1) == ""
+    twice = chart_text(("Nov", "May", "Nov"), (), ((515, 545, 576),), 90)
+    assert twice.splitlines()[3:] == ["Nov 515", "May 545", "Nov 576"]
 
 
 def test_the_peaks_of_the_heat_are_the_marks() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from openmova.experts import build_expert
 from openmova.experts.text import TextExpert, without_mask
+from openmova.experts.text_lines import Box
 
 from .pictures import assert_batch_changes_nothing
 from .words import read_back, tokenizer_file, word_expert
@@ -66,12 +67,36 @@ def test_lines_have_boxes_in_the_picture_and_scores(expert: TextExpert) -> None:
         assert [len(row) for row in rows] == [2, 2, 2]
 
 
+def test_cells_that_the_detector_takes_for_one_line(expert: TextExpert) -> None:
+    row = Image.new("RGB", (420, 60), "white")
+    for x, cell in ((20, "Oslo"), (120, "22.4"), (230, "plain words")):
+        ImageDraw.Draw(row).text((x, 10), cell, fill="black", font_size=28)
+    (view,) = expert.view(*as_batch(row))
+    picture = without_mask(view).float()
+    scale = picture.shape[2] / row.width
+    box = Box(190 * scale, 27 * scale, 380 * scale, 36 * scale, 0.0)
+    cells = list(expert.recognise(picture, [box]))
+    assert [cell.text for cell in cells] == ["Oslo", "22.4", "plain words"]
+    for cell, start in zip(cells[1:], (120, 230), strict=True):
+        assert cell.box.bounds[0] / scale == pytest.approx(start, abs=6)
+    assert expert.text([cells]) == "Oslo | 22.4 | plain words"
+
+
 @pytest.mark.parametrize("degrees", [12, 90])
 def test_tilted_and_upward_lines_are_read(expert: TextExpert, degrees: int) -> None:
     sign = Image.new("RGB", (300, 300), "white")
     ImageDraw.Draw(sign).text((60, 130), "Exit 42", fill="black", font_size=44)
     view = expert.view(*as_batch(sign.rotate(degrees, fillcolor="white")))
     assert expert.texts(view) == ["Exit 42"]
+
+
+def test_a_character_alone_is_upright(expert: TextExpert) -> None:
+    page = Image.new("RGB", (100, 90), "white")
+    ImageDraw.Draw(page).text((30, 20), "7", fill="black", font_size=36)
+    (view,) = expert.view(*as_batch(page))
+    ((line,),) = expert.lines(view)
+    assert line.text == "7"
+    assert line.box.angle == 0
 
 
 def test_a_picture_reads_the_same_alone_and_in_a_batch(expert: TextExpert) -> None:

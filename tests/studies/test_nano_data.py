@@ -262,6 +262,51 @@ def test_a_photo_has_what_is_asked_for(kind: str) -> None:
                 assert question.answer == words
 
 
+def test_the_gallery_has_every_kind_and_nothing_that_is_held_out() -> None:
+    from studies.nano.data import gallery
+
+    kinds = {source.kind for source in gallery.SOURCES}
+    assert kinds >= {*gallery.CHARTS, "painting", "photo", "map", "diagram", "screenshot", "logo"}
+    suite = Path("suites/real/packages.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    held_out = {re.split(":|==", line.split("\t")[1])[1] for line in suite}
+    assert len(held_out) > 20
+    assert not held_out & {source.package for source in gallery.SOURCES}
+    assert not [s.package for s in gallery.SOURCES if s.package.startswith(("r-", "gimp-help"))]
+
+
+def test_a_picture_of_the_gallery_is_drawn_from_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from studies.nano.data import gallery
+
+    folder = tmp_path / "doc"
+    folder.mkdir()
+    for name, side in (("map_1", 200), ("map_2", 20), ("map_3_no", 200), ("pie", 200)):
+        Image.new("RGBA", (side, side), "green").save(folder / f"{name}.png")
+    monkeypatch.setattr(gallery, "debian", lambda name: tmp_path)
+    monkeypatch.setattr(
+        gallery,
+        "SOURCES",
+        (
+            gallery.Source(kind="map", package="a", licence="MIT", files="/map_", but="_no"),
+            gallery.Source(kind="pie chart", package="b", licence="MIT", files="/pie"),
+        ),
+    )
+    gallery.gallery.cache_clear()
+    try:
+        found = gallery.gallery()
+        assert {kind: files for kind, ((_, files),) in found.items()} == {
+            "map": [folder / "map_1.png"],
+            "pie chart": [folder / "pie.png"],
+        }
+        items = [gallery.make(random.Random(seed)) for seed in range(20)]
+    finally:
+        gallery.gallery.cache_clear()
+    told = {(i.source, i.domain, i.truth.get("chart_kind")) for i in items}
+    assert told == {("a", "map", None), ("b", "chart", "pie chart")}
+    assert all(q.answer == i.domain for i in items for q in i.questions)
+
+
 def test_routing_names_the_experts() -> None:
     make = maker("routing")
     for seed in range(50):

@@ -10,12 +10,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from checkpoints import public
 from commands import mistake, output, run
 from openmova import Mova
-from openmova.checkpoints.tiny import WIDTH, tiny_mova
 from openmova.inference.answer import Answer
-from openmova.model.configuration_mova import MovaConfig
-from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train import teach
 from tiny import pictures
 
@@ -25,20 +23,7 @@ COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with an object expert in place of its last one."""
-    folder = tmp_path_factory.mktemp("models") / "object"
-    start, processor = tiny_mova()
-    processor.save_pretrained(folder)
-    stated = start.config.to_dict()
-    words = {"tokenizer": str(folder / "tokenizer.json"), "width": WIDTH, "grid": [8, 8]}
-    named = {"kind": "object", "name": "object", "descriptions": ["This model names things."]}
-    stated["experts"][-1] = {**named, **words, "size": 32}
-    stated["adapter"]["expert_channels"] = [*stated["adapter"]["expert_channels"][:-1], WIDTH]
-    torch.manual_seed(0)
-    grown = MovaForConditionalGeneration(MovaConfig.from_dict(stated))
-    grown.generation_config = start.generation_config
-    grown.save_pretrained(folder)
-    return folder
+    return public.save_tiny_mova_with_names(tmp_path_factory.mktemp("models") / "object")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from openmova.experts.chart_axis import (
+    Axis,
     Label,
     columns,
     fit_axis,
@@ -27,8 +28,18 @@ from openmova.experts.chart_axis import (
     labels_of,
     number,
 )
+from openmova.experts.chart_curve import (
+    ALIKE,
+    NEAR,
+    TOUCHING,
+    WHOLE,
+    Scale,
+    find_scale,
+    follow,
+    is_grey,
+)
 from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, find_marks
-from openmova.experts.chart_ink import is_doubtful, specks, unread
+from openmova.experts.chart_ink import specks, unread
 from openmova.experts.chart_pie import find_pie, read_pie
 from openmova.experts.chart_text import chart_text
 from openmova.experts.lite import Lite2Encoder
@@ -45,13 +56,15 @@ REACH = 0.6
 """So far from a label, of the distance of two labels, its marks are at most."""
 INSIDE = 0.008
 """How far inside a bar its colour is taken, of the picture's longer side."""
-ALIKE = 40.0
-"""Distance of two colours up to which they are the same; of 255 in each of three channels."""
 SWATCH = 8
 """So many pixels of a colour make a sample of it in a legend."""
 SHARE = 0.4
 """How many of the labels have as many marks as there are series: where lines meet, one is seen."""
 MOST_SERIES = 5
+SAME = 0.05
+"""So near a tick, of the distance of two, is a curve's highest place told as that of the tick."""
+SHADE = 0.1
+"""Share of the marks that have the colour of a series at least."""
 
 
 class Chart(NamedTuple):
@@ -171,13 +184,11 @@ def _read_kind(
     kind = KINDS[own[0].kind]
     upwards = kind != "end"
     height, width = picture.shape[1:]
-    doubtful = [line for line in lines if is_doubtful(line)]
-    lines = [line for line in lines if not is_doubtful(line)]
     margin: tuple[float, float, float, float] = (0, 0, min(mark.x for mark in own), height)
     if not upwards:
         margin = (0, max(mark.y for mark in own), width, height)
     small = recognise(picture, specks(picture, lines, margin))
-    lines += [line for line in small if number(line.text) is not None]
+    lines = [*lines, *(line for line in small if number(line.text) is not None)]
     axis = fit_axis(lines, upwards=upwards)
     if axis is None:
         return None
@@ -186,9 +197,27 @@ def _read_kind(
     places = columns([mark.x if upwards else mark.y for mark in own])
     if upwards:
         bottom = max(max(box.y for box in ticks), max(mark.y for mark in own))
-        row = label_row([*rest, *doubtful], places, bottom)
-        row += recognise(picture, unread(picture, row, places, bottom))
-        labels = labels_of(row, places)
+        row = label_row(rest, places, bottom)
+        scale = find_scale(row, rest)
+        if scale is None:
+            row += recognise(picture, unread(picture, row, places, bottom))
+            labels = labels_of(row, places)
+        else:
+            grid = scale.finer(places)
+            at_ticks = grid is not None and grid.has_marks(places)
+            if kind == "point" and grid is not None:
+                at_ticks &= grid.step > 0.9 * scale.step
+            if kind == "top" or not at_ticks:
+                bottom = min(line.box.bounds[1] for line in row)
+                least = TOUCHING if at_ticks else WHOLE
+                chart = _read_curves(picture, rest, own, (axis, scale), bottom, least)
+                if chart is not None:
+                    return chart
+            values = [scale.axis.value(place) for place in places]
+            is_grouped = len(_shades([_colour(picture, mark) for mark in own])) > 1
+            if grid is None and kind == "top" and is_grouped:
+                grid = scale  # some bars are missing
+            labels = grid.labels() if grid else [scale.label(value) for value in values]
     else:
         zero = axis.pixel(0.0) if axis.low <= 0 <= axis.high else min(box.x for box in ticks)
         labels = labels_beside(rest, places, zero)
@@ -209,13 +238,82 @@ def _read_kind(
         free = [x for x in rest if x.text not in used and not is_tilted(x)]
         named = _legend(picture, free, [torch.stack(list(one)).median(0).values for one in seen])
         names = tuple(named.get(k, f"series {k + 1}") for k in range(len(series)))
-    rows = tuple(
-        tuple(None if mark is None else axis.value(mark.y if upwards else mark.x) for mark in one)
-        for one in series
+    rows = [
+        [None if mark is None else mark.y if upwards else mark.x for mark in one] for one in series
+    ]
+    return _chart(labels, names, rows, axis)
+
+
+def _read_curves(
+    picture: Tensor,
+    lines: Sequence[Line],
+    own: Sequence[Mark],
+    axes: tuple[Axis, Scale],
+    bottom: float,
+    least: float,
+) -> Chart | None:
+    """Lines or touching bars above an axis of numbers: their values at its ticks, and the largest
+    and the smallest, with the number below them for a label."""
+    axis, scale = axes
+    is_bar = KINDS[own[0].kind] == "top"
+    shades = _shades([_colour(picture, mark) for mark in own])
+    if (is_bar and len(shades) > 1) or any(is_grey(shade) for shade in shades):
+        return None
+    free = [line for line in lines if line.box.y < bottom and not is_tilted(line)]
+    named = _legend(picture, free, shades) if len(shades) > 1 else {}
+    samples = [line.box for line in free if line.text in named.values()]
+    left, right = scale.axis.pixel(scale.ticks[0]), scale.axis.pixel(scale.ticks[-1])
+    region = (left - scale.spacing, 0.0, right + scale.spacing, bottom)
+    found = [follow(picture, x, region, samples, is_bar=is_bar, least=least) for x in shades]
+    curves = [curve for curve in found if curve is not None]
+    if not curves:
+        return None
+    reach = NEAR * scale.spacing
+    heights = {
+        label: [curve.height(label.place, reach) for curve in curves] for label in scale.labels()
+    }
+    ticks = list(heights)
+    ends = [(k, *end) for k, curve in enumerate(curves) for end in curve.extremes()]
+    for k, x, y in {max(ends, key=lambda end: end[2]), min(ends, key=lambda end: end[2])}:
+        near = [label for label in ticks if abs(label.place - x) < SAME * scale.spacing]
+        label = near[0] if near else scale.label(scale.axis.value(x))
+        heights.setdefault(label, [curve.height(x, reach) for curve in curves])[k] = y
+    labels = sorted(heights, key=lambda label: label.place)
+    labels = [label for label in labels if any(y is not None for y in heights[label])]
+    rows = list(zip(*(heights[label] for label in labels), strict=True))
+    names = (
+        tuple(named.get(k, f"series {k + 1}") for k in range(len(curves)))
+        if len(curves) > 1
+        else ()
     )
-    values = [value for one in rows for value in one if value is not None]
-    span = min(map(abs, values)) if axis.is_log else axis.high - axis.low
-    return Chart(tuple(label.text for label in labels), names, rows, span)
+    return _chart(labels, names, rows, axis)
+
+
+def _chart(
+    labels: Sequence[Label],
+    names: tuple[str, ...],
+    rows: Sequence[Sequence[float | None]],
+    axis: Axis,
+) -> Chart:
+    """rows: places on the value axis, of each series one for each label."""
+    values = tuple(tuple(None if y is None else axis.value(y) for y in one) for one in rows)
+    told = [abs(value) for one in values for value in one if value is not None]
+    span = min(told) if axis.is_log else axis.high - axis.low
+    return Chart(tuple(label.text for label in labels), names, values, span)
+
+
+def _shades(colours: Sequence[Tensor]) -> list[Tensor]:
+    """The colours float [3] that several of these are alike to."""
+    alike: list[list[Tensor]] = []
+    for colour in colours:
+        own = next((one for one in alike if (one[0] - colour).norm() < ALIKE), None)
+        if own is None:
+            alike.append([colour])
+        else:
+            own.append(colour)
+    most = sorted(alike, key=len, reverse=True)[:MOST_SERIES]
+    least = max(2, SHADE * len(colours))
+    return [torch.stack(one).median(0).values for one in most if len(one) >= least]
 
 
 def _groups(labels: Sequence[Label], marks: Sequence[Mark], *, upwards: bool) -> list[list[Mark]]:

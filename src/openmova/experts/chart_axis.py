@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from openmova.experts.text import Line
+from openmova.experts.text import TURNED, Line
 
 _NUMBER = re.compile(r"([-+]?)(\d[\d,.]*|\.\d+)(?:[eE]([-+]?\d+))?(%|k|K|M|bn|B|m)?")
 _FACTORS = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "bn": 1e9, "B": 1e9}
 _DASHES = str.maketrans("–—−", "---", "$€£¥'’")
 _MISREAD = str.maketrans("OolI", "0011")
-LEVEL, TURNED = 0.2, 0.9
-"""Sines of the angle up to which a text is level, and from which it is turned by 90 degrees."""
+LEVEL = 0.2
+"""Sine of the angle up to which a text is level."""
 LOOSE = 0.5
 """So many text heights a tick's number may be off the line through the others."""
 
@@ -88,7 +88,7 @@ def fit_axis(lines: Sequence[Line], *, upwards: bool) -> Axis | None:
     """
     found = []
     for i, line in enumerate(lines):
-        for part in [line] if upwards else _numbers(line):
+        for part in [line] if upwards else numbers_of(line):
             value = number(part.text)
             if value is not None:
                 box, (left, top, right, bottom) = part.box, part.box.bounds
@@ -144,7 +144,7 @@ class _Tick(NamedTuple):
         return math.log10(self.value) if is_log else self.value
 
 
-def _numbers(line: Line) -> list[Line]:
+def numbers_of(line: Line) -> list[Line]:
     """A row of ticks that was read as one line, number by number; they stand at equal distances."""
     words = line.text.split()
     if len(words) < 2 or any(number(word) is None for word in words):
@@ -269,10 +269,19 @@ def labels_beside(lines: Sequence[Line], marks: Sequence[float], right: float) -
             rows.append([line])
     labels = []
     for row in rows:
+        row = _last_words(row)
         text = " ".join(line.text for line in row)
         text = text.rstrip(' -–—_|"') or text  # a tick may stand beside it
         labels.append(Label(text, median(line.box.y for line in row)))
     return labels
+
+
+def _last_words(row: list[Line]) -> list[Line]:
+    """Of a row of texts those next to the plot: further left stands the axis's title."""
+    for i in range(len(row) - 1, 0, -1):
+        if row[i].box.bounds[0] - row[i - 1].box.bounds[2] > row[i].box.height:
+            return row[i:]
+    return row
 
 
 def _parts(line: Line, marks: Sequence[float]) -> list[Label]:

@@ -12,8 +12,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from openmova.experts.chart_axis import LEVEL, TURNED
-from openmova.experts.text import Line
+from openmova.experts.chart_axis import LEVEL
+from openmova.experts.text import TURNED, Line
 from openmova.experts.text_lines import Box, components
 
 INK = 50.0
@@ -35,11 +35,6 @@ TALLEST = 0.1
 MOST = 40
 
 
-def is_doubtful(line: Line) -> bool:
-    """A character that was read as turned by 90 degrees: a digit alone is higher than wide."""
-    return line.box.tilt > TURNED and len(line.text) == 1
-
-
 Region = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
@@ -53,9 +48,7 @@ def specks(picture: Tensor, lines: Sequence[Line], region: Region) -> list[Box]:
     if high > TALLEST * (region[3] - region[1]):
         return []
     ink, x0, y0 = _ink(picture, region, high)
-    for box in (line.box for line in lines):
-        left, top, right, bottom = (round(edge) for edge in box.bounds)
-        ink[max(top - y0, 0) : max(bottom - y0, 0), max(left - x0, 0) : max(right - x0, 0)] = 0
+    _blank(ink, x0, y0, lines)
     reach = max(round(BETWEEN * high), 1)
     if ink.numel() == 0:
         return []
@@ -79,7 +72,7 @@ def unread(
     """Boxes of the labels that a row of them lacks below groups of marks at these x.
 
     They are level, or turned by 90 degrees, as those of the row are; none is found in a row that is
-    tilted otherwise.
+    tilted otherwise. What reaches below a level row is a title or the next row.
     """
     tilts = [line.box.tilt for line in row]
     if not row or len(marks) < 2 or not (max(tilts) < LEVEL or min(tilts) > TURNED):
@@ -88,13 +81,14 @@ def unread(
     high = INKY * median(line.box.height for line in row)
     half = 0.45 * median(b - a for a, b in pairwise(sorted(marks)))
     top = max(bottom, min(line.box.bounds[1] for line in row))
-    end = max(line.box.bounds[3] for line in row) + high
+    end = max(line.box.bounds[3] for line in row) + (high if is_turned else 0)
     found = []
     for mark in marks:
         if any(line.box.bounds[0] < mark < line.box.bounds[2] for line in row):
             continue
         reach = min(half, high) if is_turned else half
         ink, x0, y0 = _ink(picture, (mark - reach, top, mark + reach, end), high)
+        _blank(ink, x0, y0, row)
         rows, across = ink.nonzero().unbind(1)
         if len(rows):
             left, right = x0 + int(across.min()), x0 + int(across.max()) + 1
@@ -129,6 +123,13 @@ def _ink(picture: Tensor, region: Region, high: float) -> tuple[Tensor, int, int
     ink = ink - _opening(ink, (length, 1))  # axes and grid lines
     ink = ink - _opening(ink, (1, length))
     return ink, x0, y0
+
+
+def _blank(ink: Tensor, x0: int, y0: int, lines: Sequence[Line]) -> None:
+    """Take the ink of lines away from a region with this corner."""
+    for line in lines:
+        left, top, right, bottom = (round(edge) for edge in line.box.bounds)
+        ink[max(top - y0, 0) : max(bottom - y0, 0), max(left - x0, 0) : max(right - x0, 0)] = 0
 
 
 def _closing(grey: Tensor, reach: int) -> Tensor:

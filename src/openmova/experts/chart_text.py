@@ -17,20 +17,24 @@ def chart_text(
     span; one that is None is left out.
     """
     digits = precision(span)
-    told: dict[str, list[str]] = {label: [] for label in labels}
+    told: list[list[str]] = [[] for _ in labels]
     places = []
     for name, one in zip([f"{name} " for name in series] or [""], values, strict=False):
-        for label, value in zip(labels, one, strict=False):
+        for label, parts, value in zip(labels, told, one, strict=False):
             if value is not None:
                 written = f"{name}{number(value, digits)}"
-                told[label].append(written)
+                parts.append(written)
                 places.append((value, f"{label} {written}"))
     if not places:
         return ""
     counted = f"{len(labels)} labels" + (f", {len(series)} series" if series else "")
     lines = [counted, f"largest {max(places)[1]}", f"smallest {min(places)[1]}"]
     between = ": " if series else " "
-    lines += [f"{label}{between}{', '.join(parts)}" for label, parts in told.items() if parts]
+    lines += [
+        f"{label}{between}{', '.join(parts)}"
+        for label, parts in zip(labels, told, strict=True)
+        if parts
+    ]
     return "\n".join(lines)
 
 

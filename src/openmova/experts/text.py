@@ -20,6 +20,7 @@ from torch import Tensor
 from openmova.experts.base import crop, resize
 from openmova.experts.onnx_graph import weight
 from openmova.experts.onnx_session import OnnxSession
+from openmova.experts.text_gaps import CELL, pieces
 from openmova.experts.text_lines import Box, cut_out, find_boxes, reading_order
 from openmova.experts.token_codes import WordExpert
 
@@ -37,12 +38,14 @@ SQUEEZE = 0.85
 """Of a line's natural length that the recogniser is given."""
 LARGEST = 2
 """So many times a small picture is enlarged at most: small print is found better then."""
+TURNED = 0.9
+"""Sine of the angle from which a line is turned by 90 degrees."""
 LENGTHS = (32, 1600)
 LENGTH_STEP, BATCH = 32, 8
 SURE = 0.75
 """Mean probability of its characters from which a line is kept."""
 WORDS_APART, CELLS_APART = " ", " | "
-"""Put between the pieces of a row: near each other; further apart than a line is high."""
+"""Put between the pieces of a row: near each other; so far apart as the cells of a table."""
 
 
 class Line(NamedTuple):
@@ -115,7 +118,7 @@ class TextExpert(WordExpert):
             parts = [row[0].text]
             for before, line in pairwise(row):
                 gap = line.box.bounds[0] - before.box.bounds[2]
-                apart = gap > max(line.box.height, before.box.height)
+                apart = gap > CELL * max(line.box.height, before.box.height)
                 parts += [CELLS_APART if apart else WORDS_APART, line.text]
             written.append("".join(parts))
         return "\n".join(written)
@@ -127,7 +130,7 @@ class TextExpert(WordExpert):
         """The rows of lines of one view uint8 [4, S, S], in its pixels."""
         picture = without_mask(view).float().cpu()
         boxes = self._boxes(picture)
-        lines = [line for line in self.recognise(picture, boxes) if line.text]
+        lines = self._surer(picture, list(self.recognise(picture, boxes)))
         rows = reading_order([line.box for line in lines])
         return [[lines[i] for i in row] for row in rows]
 
@@ -139,8 +142,20 @@ class TextExpert(WordExpert):
         across, down = w / size[1], h / size[0]
         return [box.scaled(across, down) for box in find_boxes(probability)]
 
+    def _surer(self, picture: Tensor, lines: Sequence[Line]) -> list[Line]:
+        """The same lines; a character alone is higher than wide, as a line that was turned is, so
+        it is read upright too."""
+        turned = [line for line in lines if line.box.tilt > TURNED and len(line.text) == 1]
+        upright = self.recognise(picture, [line.box.upright for line in turned])
+        read = {line.box: line for line in upright}
+        return [
+            max(line, read.get(line.box.upright, line), key=lambda line: line.score)
+            for line in lines
+        ]
+
     def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> Iterator[Line]:
-        """Reads boxes; lines of like length go through the recogniser together."""
+        """Reads boxes, each of them a line or cells side by side; lines of like length go through
+        the recogniser together."""
         natural = [HEIGHT * SQUEEZE * box.width / box.height for box in boxes]
         lengths = [int(np.clip(np.ceil(n / LENGTH_STEP) * LENGTH_STEP, *LENGTHS)) for n in natural]
         for length in sorted(set(lengths)):
@@ -150,21 +165,25 @@ class TextExpert(WordExpert):
                 crops = torch.stack([cut_out(picture, box, HEIGHT, length) for box in batch])
                 (features,) = self.recogniser.run(_input(crops))  # [L, T, 120]
                 for box, line in zip(batch, features, strict=True):
-                    text, score = self._spell(line @ self.weights + self.bias)
+                    text, places, score = self._spell(line @ self.weights + self.bias)
                     if score >= SURE:
-                        yield Line(text, score, box)
+                        for piece in pieces(text, places, box):
+                            yield Line(piece.text, score, piece.box)
 
-    def _spell(self, logits: NDArray[np.float32]) -> tuple[str, float]:
-        """Characters of the steps [T, classes] and their mean probability: the best class of each,
-        repetitions and blanks left out."""
+    def _spell(self, logits: NDArray[np.float32]) -> tuple[str, list[float], float]:
+        """Characters of the steps [T, classes], where each stands in 0..1, and their mean
+        probability: the best class of each step, repetitions and blanks left out."""
         best = logits.argmax(1)
-        new = (best > 0) & (best != np.roll(best, 1))
-        new[0] = best[0] > 0
-        if not new.any():
-            return "", 0.0
-        exps = np.exp(logits[new] - logits[new].max(1, keepdims=True))
-        text = "".join(self.characters[best[new]]).strip()
-        return text, float((1 / exps.sum(1)).mean())
+        changes = np.flatnonzero(np.diff(best)) + 1
+        starts, ends = np.array([0, *changes]), np.array([*changes, len(best)])
+        written = best[starts] > 0
+        if not written.any():
+            return "", [], 0.0
+        starts, ends = starts[written], ends[written]
+        exps = np.exp(logits[starts] - logits[starts].max(1, keepdims=True))
+        places = (starts + ends) / (2 * len(best))
+        text = "".join(self.characters[best[starts]])
+        return text, places.tolist(), float((1 / exps.sum(1)).mean())
 
 
 def without_mask(view: Tensor) -> Tensor:

@@ -48,6 +48,11 @@ class Box(NamedTuple):
         down = (self.width * sin + self.height * cos) / 2
         return self.x - across, self.y - down, self.x + across, self.y + down
 
+    @property
+    def upright(self) -> "Box":
+        """The same place as a level line; of a box that is turned by 90 degrees."""
+        return Box(self.x, self.y, self.height, self.width, 0.0)
+
     def scaled(self, across: float, down: float | None = None) -> "Box":
         """The same box in a picture of another size; of nearly the same proportions."""
         down = across if down is None else down

@@ -22,6 +22,7 @@ KINDS = {
     "pages": "pages of real PDFs",
     "reports": "pages with headings and tables to be counted",
     "page_text": "their text, without a picture",
+    "gallery": "what kind of image is it; real pictures of packages",
     "figures": "what kind of image is it; plots, diagrams, paintings",
     "kinds": "what kind of image is it; scans and persons to be declined",
     "routing": "questions with the experts that they need, without a picture",

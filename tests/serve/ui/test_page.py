@@ -23,9 +23,10 @@ from tiny import pictures
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright.sync_api")
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from serve.ui.visiting import NO_BROWSER, PHONE, Visitor, browser, browser_path, served
+from serve.ui.visiting import DESKTOP, NO_BROWSER, PHONE, Visitor, browser, browser_path, served
 
 pytestmark = pytest.mark.skipif(browser_path() is None, reason=NO_BROWSER)
 TOKENS = 6
@@ -143,6 +144,20 @@ def test_ask_and_force_an_expert_and_compare(visitor: Visitor, mova: Mova, image
     expect(visitor.conversation).not_to_contain_text(ASKED)
     visitor.press("Compare with other experts")
     expect(page.get_by_text("nothing was answered yet")).to_be_visible()
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_no_serious_fault(
+    address: str, chromium: Browser, mova: Mova, image: Path, viewport: Any
+) -> None:
+    visitor = Visitor(chromium, address, viewport=viewport)
+    visitor.upload(image)
+    visitor.ask(ASKED)
+    expect(visitor.answer).to_have_text(ask(mova, image).text)
+    found = Axe().run(visitor.page).response["violations"]
+    serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+    assert {f["id"]: [node["html"] for node in f["nodes"]] for f in serious} == {}
+    visitor.close()
 
 
 def test_an_image_from_the_clipboard(
