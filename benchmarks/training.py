@@ -1,10 +1,13 @@
-"""What a training step costs: with the chosen experts against all, and in our trainer against none.
+"""What a training step costs: with the chosen experts against all, in our trainer against none, on
+packed rows against padded ones.
 
     python benchmarks/training.py experts                  # 3 of 7 experts a sample against all 7
     python benchmarks/training.py experts --stage pretrain --repeats 9
     python benchmarks/training.py trainer --model nano     # our trainer against a bare loop
+    python benchmarks/training.py packing --batch 16       # packed rows against padded ones
+    python benchmarks/training.py packing --batch 16 --model nano
 
-Both are ratios of one run in which the ways take turns, so that the machine's other work meets them
+All are ratios of one run in which the ways take turns, so that the machine's other work meets them
 alike; medians over `--repeats`. Seconds are of the processor, which is what the machine worked.
 
 `experts` trains MoVA-8B made smaller in proportion: widths, token counts and layers are a quarter
@@ -12,18 +15,23 @@ of MoVA-8B's, so that every part takes about the same share of the operations as
 are printed; the adapter's three blocks become one). Weights are random: times do not depend
 on them. Each sample has three experts drawn from the seven, or all. The language model's work is
 the same in both, so the step is told without it too.
+
+`packing` takes lengths as in LLaVA-1.5's mix and the same model, `--smaller` times less of MoVA-8B;
+or with `--model`, of generated pictures, whose image tokens follow the routing in nano.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import random
 import statistics
 import tempfile
 import time
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from sizes import divided, random_model
@@ -33,9 +41,12 @@ from transformers.initialization import no_init_weights
 from openmova.experts.registry import build_expert
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.train.answer_loss import answer_positions
+from openmova.train.answer_loss import answer_loss, answer_positions
 from openmova.train.dry_step import DryStep
 from openmova.train.stages import set_stage
+
+if TYPE_CHECKING:
+    from openmova.train.training_recipe import TrainingRecipe
 
 WORDS = 256  # tokens of a sample's text at full size; half of them are answers
 QUESTION = 32
@@ -153,19 +164,12 @@ def experts(arguments: argparse.Namespace) -> None:
         )
 
 
-def trainer(arguments: argparse.Namespace) -> None:
-    """Time the step of our trainer and of a bare loop, on the same samples."""
-    from openmova.data.bad_samples import BadSamples
+def synthetic_recipe(arguments: argparse.Namespace) -> TrainingRecipe:
+    """A short run on generated pictures."""
     from openmova.runtime.yaml_config import build
-    from openmova.train.dataset import TrainDataset
-    from openmova.train.interrupt import Interrupt
-    from openmova.train.loop import TrainingLoop, accelerator_of
-    from openmova.train.preparation import prepare
-    from openmova.train.progress import Progress
-    from openmova.train.run_folder import RunFolder
     from openmova.train.training_recipe import TrainingRecipe
 
-    recipe = build(
+    recipe: TrainingRecipe = build(
         TrainingRecipe,
         {
             "stage": arguments.stage,
@@ -178,6 +182,20 @@ def trainer(arguments: argparse.Namespace) -> None:
             "save_steps": 10**6,
         },
     )
+    return recipe
+
+
+def trainer(arguments: argparse.Namespace) -> None:
+    """Time the step of our trainer and of a bare loop, on the same samples."""
+    from openmova.data.bad_samples import BadSamples
+    from openmova.train.dataset import TrainDataset
+    from openmova.train.interrupt import Interrupt
+    from openmova.train.loop import TrainingLoop, accelerator_of
+    from openmova.train.preparation import prepare
+    from openmova.train.progress import Progress
+    from openmova.train.run_folder import RunFolder
+
+    recipe = synthetic_recipe(arguments)
 
     def bare() -> list[float]:
         prepared = prepare(recipe)
@@ -234,21 +252,106 @@ def trainer(arguments: argparse.Namespace) -> None:
     )
 
 
+def llava_batch(config: MovaConfig, rows: int) -> dict[str, torch.Tensor]:
+    """Random samples of lengths as in LLaVA-1.5's mix: 576 image tokens and 50 to 1000 words, one
+    in sixteen has no picture and 64 to 2048 words; in proportion where the image tokens are fewer.
+    The second half of the words are answers. A picture has three of the experts."""
+    image = config.adapter.tokens
+    samples = []
+    for _ in range(rows):
+        has_picture = random.random() > 1 / 16
+        least, most = (50, 1000) if has_picture else (64, 2048)
+        words = math.exp(random.uniform(math.log(least), math.log(most))) * image / 576
+        samples.append((image * has_picture, max(int(words), 2)))
+    ids = torch.randint(2, config.text_config.vocab_size, (rows, max(map(sum, samples))))
+    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
+    for row, (before, words) in enumerate(samples):
+        ids[row, :before] = config.image_token_id
+        mask[row, : before + words] = 1
+        answer = slice(before + words // 2, before + words)
+        labels[row, answer] = ids[row, answer]
+    shown = torch.tensor([before > 0 for before, _ in samples])
+    pictures = batch_of(config, rows)
+    return {
+        "input_ids": ids * mask,
+        "attention_mask": mask,
+        "labels": labels,
+        "routing": (torch.rand(rows, 7).argsort(dim=1) < 3) & shown[:, None],
+        **{name: pictures[name] for name in SEEN},
+    }
+
+
+def packing(arguments: argparse.Namespace) -> None:
+    """Time the step on padded and on packed rows of the same samples."""
+    from openmova.data.bad_samples import BadSamples
+    from openmova.train.dataset import TrainDataset
+    from openmova.train.preparation import prepare
+
+    batches: list[dict[str, Any]]
+    pack, size, count = arguments.pack, arguments.batch, arguments.repeats + 1
+    if arguments.model is None:
+        name, config = f"MoVA-8B made {arguments.smaller} times smaller", divided(arguments.smaller)
+        model = random_model(config)
+        trainable = set_stage(model, arguments.stage, learning_rate=1e-5, learning_rates={})
+        random.seed(0)
+        batches = [llava_batch(config, size) for _ in range(count)]
+        pack = pack * config.adapter.tokens // 576
+    else:
+        name, setup = arguments.model, prepare(synthetic_recipe(arguments))
+        model, trainable = setup.model, setup.trainable
+        samples = TrainDataset(setup.mixture, setup.collator, BadSamples())
+        rows = [[samples[i * size + j] for j in range(size)] for i in range(count)]
+        batches = [setup.collator(row) for row in rows]
+    optimizer = torch.optim.AdamW(trainable.groups)
+    model.train()
+    trainable.eval_frozen()
+    places: list[int] = []
+    tokens: list[int] = []
+
+    def note(_: nn.Module, args: Any, inputs: Mapping[str, Any]) -> None:
+        places.append(inputs["inputs_embeds"].shape[:2].numel())
+        if inputs["attention_mask"] is not None:
+            tokens.append(int(inputs["attention_mask"].sum()))
+
+    model.model.language_model.register_forward_pre_hook(note, with_kwargs=True)
+    padded: list[float] = []
+    packed: list[float] = []
+    for batch in batches:
+        for limit, seconds in ((0, padded), (pack, packed)):
+            began = time.process_time()
+            learn(model, optimizer, answer_loss(model, batch, pack=limit).losses.mean())
+            seconds.append(time.process_time() - began)
+    ratios = [a / b for a, b in zip(padded[1:], packed[1:], strict=True)]  # the first one warms up
+    speeds = [sum(tokens[1:]) / sum(way[1:]) for way in (padded, packed)]
+    fills = [sum(tokens) / sum(places[way::2]) for way in (0, 1)]
+    print(
+        f"{name}, stage {arguments.stage}, batch {size}, rows of at most {pack}: of the places "
+        f"{fills[0]:.1%} padded and {fills[1]:.1%} packed are tokens; {speeds[0]:.0f} tokens/s "
+        f"padded, {speeds[1]:.0f} packed: {statistics.median(ratios):.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f})"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["experts", "trainer"])
+    parser.add_argument("what", choices=["experts", "trainer", "packing"])
     parser.add_argument("--stage", default="finetune", choices=["pretrain", "finetune", "probe"])
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6, help="of trainer, in each repeat")
-    parser.add_argument("--model", default="nano", help="of trainer: nano, tiny, or a folder")
+    parser.add_argument("--model", help="of trainer and packing: nano, tiny, or a folder")
+    parser.add_argument("--pack", type=int, default=4096, help="of packing: tokens of a row")
+    parser.add_argument("--smaller", type=int, default=4, choices=[4, 16, 64], help="of packing")
     arguments = parser.parse_args()
+    if arguments.what == "trainer":
+        arguments.model = arguments.model or "nano"
     from openmova.cli.console import quiet_libraries  # needs packages that a bare machine lacks
 
     quiet_libraries()
-    {"experts": experts, "trainer": trainer}[arguments.what](arguments)
+    ways = {"experts": experts, "trainer": trainer, "packing": packing}
+    ways[arguments.what](arguments)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.utils import PROCESSOR_NAME, can_return_tuple
 
 from openmova.model.configuration_mova import MovaConfig
+from openmova.model.packing import Packing
 from openmova.model.pretrained import MovaPreTrainedModel
 from openmova.model.processing_mova import MovaProcessor
 from openmova.model.splicing import filled_tokens, merge_image_tokens
@@ -119,6 +120,7 @@ class MovaModel(MovaVision):
         position_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
+        pack: int = 0,
         **kwargs: Any,
     ) -> MovaModelOutput:
         """Run the decoder over text and image tokens.
@@ -129,7 +131,8 @@ class MovaModel(MovaVision):
         may be left out: they are found in the prompts and by the config's default_routing, with the
         routing prompts if these are given. pooled bool [B]: rows of the routing pass, which see
         their picture in fewer tokens, so that their input_ids hold fewer, and the router's LoRA,
-        where there is one.
+        where there is one. pack: if given, the decoder runs, without a cache, on rows of at most so
+        many tokens that hold several samples each, in which hidden_states and attentions stay.
         Raises ValueError for inputs that do not fit together.
         """
         if (input_ids is None) == (inputs_embeds is None):
@@ -168,24 +171,34 @@ class MovaModel(MovaVision):
                             attention_mask = torch.ones_like(input_ids)
                         attention_mask = attention_mask.masked_fill(empty, 0)
         assert inputs_embeds is not None
+        if pack and attention_mask is None:
+            attention_mask = inputs_embeds.new_ones(inputs_embeds.shape[:2], dtype=torch.long)
         if isinstance(attention_mask, Tensor) and attention_mask.ndim == 2:
             seen = attention_mask[:, -inputs_embeds.shape[1] :, None]
             inputs_embeds = inputs_embeds * seen.to(inputs_embeds.dtype)
             if position_ids is None:
                 position_ids = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
                 position_ids = position_ids[:, -inputs_embeds.shape[1] :]
+        kwargs |= {"attention_mask": attention_mask, "position_ids": position_ids}
+        packing = None
+        if pack:
+            assert isinstance(attention_mask, Tensor) and position_ids is not None
+            packing = Packing(attention_mask.bool(), pack)
+            inputs_embeds = packing.into_rows(inputs_embeds)
+            kwargs |= packing.decoder_inputs(position_ids)
+            if pooled is not None:  # of the rows' places
+                pooled = packing.into_rows(pooled[:, None].expand_as(attention_mask))
         if self.router_lora is not None:
             self.router_lora.begin(self.language_model, pooled)
         outputs = self.language_model(
-            attention_mask=attention_mask,
-            position_ids=position_ids,
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             return_dict=True,
             **kwargs,
         )
+        hidden = outputs.last_hidden_state
         return MovaModelOutput(
-            last_hidden_state=outputs.last_hidden_state,
+            last_hidden_state=hidden if packing is None else packing.into_batch(hidden),
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -296,6 +309,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, Gener
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
+        pack: int = 0,
         **kwargs: Any,
     ) -> MovaOutput:
         """Logits [B, T, V] and, with labels [B, T] (-100: no loss), the next-token loss.
@@ -317,6 +331,7 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, Gener
             position_ids=position_ids,
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
+            pack=pack,
             **kwargs,
         )
         at: Any  # of [B, T]

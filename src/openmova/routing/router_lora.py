@@ -20,7 +20,9 @@ from torch.nn import functional as F
 
 from openmova.errors import UserError
 
-_ROWS: ContextVar[Tensor | None] = ContextVar("rows of the routing pass", default=None)
+Rows = tuple[int, Tensor]
+"""Over how many dimensions rows are counted, and which of them, long [b]."""
+_ROWS: ContextVar[Rows | None] = ContextVar("rows of the routing pass", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ class RouterLora(nn.Module):
 
     def __init__(self, language_model: nn.Module, config: RouterLoraConfig) -> None:
         super().__init__()
-        self._rows: Tensor | None = None
+        self._rows: Rows | None = None
         self._attached = False
         for name, layer in _layers(language_model, config.targets):
             *way, last = name.split(".")
@@ -76,11 +78,11 @@ class RouterLora(nn.Module):
 
     def begin(self, language_model: nn.Module, pooled: Tensor | None) -> None:
         """A pass through the language model begins; pooled bool [B]: the rows that see the
-        matrices, None: no row does."""
+        matrices, or [B, T]: the single tokens; None: no row does."""
         if not self._attached:
             # Not earlier: where a model is loaded quantised, its layers are put in place late.
             self._attach(language_model)
-        rows = None if pooled is None else pooled.nonzero()[:, 0]  # [b]
+        rows = None if pooled is None else (pooled.ndim, pooled.flatten().nonzero()[:, 0])
         # Each thread that answers has its own rows. Those of training have to be seen from the
         # threads of the backward pass too, which compute checkpointed layers again.
         _ROWS.set(rows)
@@ -101,8 +103,9 @@ class RouterLora(nn.Module):
         rows = self._rows if torch.is_grad_enabled() else _ROWS.get()
         if rows is None:
             return output
-        rows = rows.to(output.device)
-        return output.index_add(0, rows, branch(inputs[0][rows]).to(output))
+        dimensions, index = rows[0], rows[1].to(output.device)
+        x, y = (tensor.flatten(0, dimensions - 1) for tensor in (inputs[0], output))
+        return y.index_add(0, index, branch(x[index]).to(y)).view_as(output)
 
 
 def _layers(language_model: nn.Module, targets: tuple[str, ...]) -> Iterator[tuple[str, nn.Linear]]:

@@ -25,8 +25,11 @@ class AnswerLoss(NamedTuple):
     """[B, blocks, E]"""
 
 
-def answer_loss(model: nn.Module, batch: Mapping[str, Any]) -> AnswerLoss:
-    """One forward pass over a batch of `Collator`; with gradients where they are wanted."""
+def answer_loss(model: nn.Module, batch: Mapping[str, Any], *, pack: int = 0) -> AnswerLoss:
+    """One forward pass over a batch of `Collator`; with gradients where they are wanted.
+
+    pack: if given, with several samples in each row of so many tokens, which changes no loss.
+    """
     device = next(model.parameters()).device
     inputs = {
         name: value.to(device, non_blocking=True)
@@ -36,7 +39,7 @@ def answer_loss(model: nn.Module, batch: Mapping[str, Any]) -> AnswerLoss:
     targets = inputs.pop("labels")
     answered = answer_positions(targets)
     # A vocabulary is wide and most of a sample is no answer: logits are [M, V].
-    output = model(**inputs, logits_to_keep=answered, use_cache=False)
+    output = model(**inputs, logits_to_keep=answered, use_cache=False, pack=pack)
     losses = F.cross_entropy(
         output.logits.float(), targets[:, 1:][answered[:, :-1]], reduction="none"
     )

@@ -9,7 +9,8 @@
 - What a run saw of each domain is in its log, and the log is drawn (`DomainStatistics`).
 
 Every expert that a row of the batch was annotated with runs once, on these rows; no other is run
-or even built (`MovaVision.encode_experts`).
+or even built (`MovaVision.encode_experts`). With `pack` that batch is the pack: its samples lie
+side by side in the decoder's rows, so a step learns the same from the same samples.
 """
 
 from __future__ import annotations
@@ -182,7 +183,7 @@ class TrainingLoop:
     def compute_loss(self, batch: Batch) -> Tensor:
         """The sum over the answers' tokens of a batch, each with its sample's weight."""
         with self._autocast():
-            found = answer_loss(self.wrapped, batch)
+            found = answer_loss(self.wrapped, batch, pack=self.recipe.pack)
         self.statistics.add(batch["domains"], batch["routing"].to(found.losses.device), found)
         weights = torch.tensor(batch["weights"], device=found.losses.device)
         return found.losses.sum(dim=1) @ weights

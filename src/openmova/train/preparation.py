@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from transformers import AutoProcessor, set_seed
+from transformers.utils import is_flash_attn_2_available
 
 from openmova.checkpoints.loading import load_model
 from openmova.checkpoints.locate import checkpoint_folder
@@ -24,6 +25,7 @@ from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.packing import looks_beyond_samples
 from openmova.model.processing_mova import MovaProcessor
 from openmova.train.collator import Collator
 from openmova.train.evaluation import Evaluation
@@ -88,6 +90,8 @@ def prepare(recipe: TrainingRecipe) -> RunSetup:
     if compute is not None and not torch.accelerator.is_available():
         # On a CPU, PyTorch's fused attention is the slower one in bfloat16.
         model.model.language_model.set_attn_implementation("eager")
+    if recipe.pack:
+        _prepare_packing(model, compute)
     lora = give_lora(model, recipe)
     # Before anything learns in float32: no process then holds more than its share of that.
     sharding = Sharding(model, compute) if recipe.sharding == "fsdp" and processes() > 1 else None
@@ -109,6 +113,18 @@ def prepare(recipe: TrainingRecipe) -> RunSetup:
         steps=steps,
         samples_a_step=a_step,
     )
+
+
+def _prepare_packing(model: MovaForConditionalGeneration, compute: torch.dtype | None) -> None:
+    """Raises UserError for a language model that can't be trained on packed rows."""
+    decoder = model.model.language_model
+    if looks_beyond_samples(decoder):
+        raise UserError(
+            f"a sample in a packed row would see others in {type(decoder).__name__}, which makes "
+            "its attention mask without positions: remove pack from the recipe"
+        )
+    if compute is not None and is_flash_attn_2_available():
+        decoder.set_attn_implementation("flash_attention_2")  # computes nothing between samples
 
 
 def collator_of(recipe: TrainingRecipe, processor: MovaProcessor, config: MovaConfig) -> Collator:

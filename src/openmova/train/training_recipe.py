@@ -85,7 +85,7 @@ class GrpoSettings:
 
 GRPO_HAS_NO = (
     *("experts", "unannotated", "random_experts", "dependency", "learning_rates"),
-    *("max_tokens", "sharding", "deepspeed", "workers"),
+    *("max_tokens", "pack", "sharding", "deepspeed", "workers"),
 )
 """Keys of a recipe that mean nothing in the stage grpo."""
 
@@ -137,6 +137,9 @@ class TrainingRecipe:
     accumulation: Count = 1
     max_tokens: Count = 2048
     """Of a sample, image tokens included; what is beyond is cut."""
+    pack: Whole = 0
+    """Tokens of a row at most, in which the decoder has several samples of a batch side by side; 0:
+    a padded row for each. Nothing that is learned changes."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     """Of the computation; the weights that train are float32."""
     gradient_checkpointing: bool = False
@@ -162,6 +165,11 @@ class TrainingRecipe:
         for part in self.learning_rates:
             check_choice(
                 f"part of learning_rates in the stage {self.stage}", part, STAGES[self.stage]
+            )
+        if 0 < self.pack < self.max_tokens:
+            raise UserError(
+                f"pack is {self.pack} tokens a row, but a sample may have max_tokens, "
+                f"{self.max_tokens}: let pack be twice that or more"
             )
         if self.deepspeed is not None and self.sharding != "none":
             raise UserError("the recipe has both sharding and deepspeed: remove one of them")

@@ -1,0 +1,116 @@
+"""Packed rows: samples of a batch side by side, each attending to itself alone.
+
+While a model learns, the decoder can run on such rows in place of a padded row for each sample. How
+long a sample is, is known when its image tokens are; so a batch is laid out in rows right before
+the decoder, and what the decoder made of it is laid back. Nothing else knows of rows: not the
+experts, nor a gate's question, nor the loss.
+
+Shapes: B samples, T places of the padded batch, R rows of P places, L tokens in all.
+"""
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+
+class Packing:
+    """The layout of a batch with the tokens `seen`, bool [B, T], in rows of at most `limit` tokens.
+
+    shape: (R, P). Raises ValueError for a sample that is longer than the limit.
+    """
+
+    def __init__(self, seen: Tensor, limit: int) -> None:
+        lengths = seen.sum(dim=1).tolist()
+        rows = samples_of_rows(lengths, limit)
+        width = max(sum(lengths[i] for i in row) for row in rows)
+        starts = [0] * len(lengths)
+        for number, row in enumerate(rows):
+            place = number * width
+            for i in row:
+                starts[i] = place
+                place += lengths[i]
+        self.shape = (len(rows), width)
+        self._batch = tuple(seen.shape)
+        self._longest = max(lengths)
+        self._tokens = seen.flatten().nonzero()[:, 0]  # [L], of the B * T places
+        first = torch.tensor(starts, device=seen.device)[:, None]
+        self._places = (first + seen.cumsum(dim=1) - 1)[seen]  # [L], of the R * P places
+
+    def into_rows(self, values: Tensor) -> Tensor:
+        """[B, T, ...] -> [R, P, ...], zero where a row is padded."""
+        return _moved(values, self._tokens, self._places, self.shape)
+
+    def into_batch(self, values: Tensor) -> Tensor:
+        """[R, P, ...] -> [B, T, ...], zero where the batch is padded."""
+        return _moved(values, self._places, self._tokens, self._batch)
+
+    def decoder_inputs(self, position_ids: Tensor) -> dict[str, Any]:
+        """What tells a decoder of transformers where samples begin; position_ids [B, T].
+
+        Without an attention mask and a cache its own mask confines attention to stretches of
+        positions that go up by one; in padding every place is one. Flash attention has it as the
+        bounds of these stretches, over all rows.
+        """
+        positions = self.into_rows(position_ids)
+        starts = (positions.flatten() == 0).nonzero()[:, 0]
+        bounds = torch.cat([starts, starts.new_tensor([positions.numel()])]).int()
+        return {
+            "attention_mask": None,
+            "position_ids": positions,
+            "use_cache": False,
+            "cu_seq_lens_q": bounds,
+            "cu_seq_lens_k": bounds,
+            "max_length_q": self._longest,
+            "max_length_k": self._longest,
+        }
+
+
+@torch.no_grad()
+def looks_beyond_samples(decoder: PreTrainedModel) -> bool:
+    """Whether a sample in a row changes what the decoder makes of the next one; some of
+    transformers take no positions for their mask."""
+    embeddings = decoder.get_input_embeddings()
+    tokens = torch.tensor([[[0, 1], [2, 3]], [[1, 0], [2, 3]]], device=decoder.device)
+    packing = Packing(torch.ones_like(tokens[0], dtype=torch.bool), 4)
+    inputs = packing.decoder_inputs(torch.arange(2, device=tokens.device).expand(2, 2))
+    rows = [packing.into_rows(embeddings(samples)) for samples in tokens]
+    first, other = (decoder(inputs_embeds=row, **inputs).last_hidden_state for row in rows)
+    return not torch.equal(first[:, 2:], other[:, 2:])
+
+
+def samples_of_rows(lengths: Sequence[int], limit: int) -> list[list[int]]:
+    """The samples of each row of at most `limit` tokens, so that the places, rows x the longest of
+    them, are few: a function of the lengths.
+
+    For each number of rows that may do, the longest sample comes first, each into the row with the
+    fewest tokens. Raises ValueError for a sample that is longer than a row.
+    """
+    if max(lengths) > limit:
+        raise ValueError(
+            f"a sample has {max(lengths)} tokens, but a packed row {limit}: give longer rows"
+        )
+    longest_first = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    found: list[tuple[int, list[list[int]]]] = []
+    for count in range(-(-sum(lengths) // limit), len(lengths) + 1):
+        rows: list[list[int]] = [[] for _ in range(count)]
+        tokens = [(0, number) for number in range(count)]  # a heap
+        for i in longest_first:
+            filled, number = tokens[0]
+            heapq.heapreplace(tokens, (filled + lengths[i], number))
+            rows[number].append(i)
+        width = max(filled for filled, _ in tokens)
+        if width <= limit:
+            found.append((count * width, rows))
+    return min(found, key=lambda candidate: candidate[0])[1]
+
+
+def _moved(values: Tensor, source: Tensor, target: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """What stands at the places `source` [L] of the values' first two dimensions, at the places
+    `target` [L] of such ones of another shape."""
+    moved = values.flatten(0, 1).index_select(0, source)
+    places = moved.new_zeros(shape[0] * shape[1], *moved.shape[1:])
+    return places.index_copy(0, target, moved).unflatten(0, shape)
