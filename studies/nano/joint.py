@@ -263,7 +263,7 @@ class Batches:
 
     def __init__(self, model: Model, rows: Rows, data: Path, seed: int) -> None:
         self._model, self._rows, self._seed = model, rows, seed
-        self._shares = {"kind": evenly(rows.answering.get("kind", []))}
+        self._shares = {"kind": answer_weights(rows.answering.get("kind", []))}
         self.features = {
             name: base_features(model.neck, data / name / "base.npy", len(kinds))
             for name, kinds in rows.kinds.items()
@@ -320,11 +320,12 @@ class Batches:
         return row, self.row(row, [[turn] for turn in turns], True), self.picture(row.place, rng)
 
 
-def evenly(rows: Sequence[Row]) -> list[float]:
-    """Cumulative weights by which rows of different answers are drawn alike often."""
+def answer_weights(rows: Sequence[Row]) -> list[float]:
+    """Cumulative weights by which an answer is drawn as the root of how often it is there: the rare
+    ones more often, and the frequent ones still most."""
     answers = [row.turns[-1][1] for row in rows]
     counts = Counter(answers)
-    return list(accumulate(1 / counts[answer] for answer in answers))
+    return list(accumulate(counts[answer] ** -0.5 for answer in answers))
 
 
 def align_kinds(model: Model, batches: Batches, rows: Rows, steps: int = 300) -> float:

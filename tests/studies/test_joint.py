@@ -59,9 +59,9 @@ def test_the_ids_are_those_of_the_processor(model: Model, is_routing: bool) -> N
     assert ours[: length - 25] == theirs
 
 
-def test_rows_of_a_rare_answer_are_drawn_as_often_as_those_of_a_frequent_one() -> None:
+def test_an_answer_is_drawn_as_the_root_of_how_often_it_is_there() -> None:
     rows = [
         Row(source="kind", place=("photos", i), words={}, turns=(("Kind?", answer),))
         for i, answer in enumerate(["photo"] * 9 + ["painting"])
     ]
-    assert joint.evenly(rows)[-2:] == pytest.approx([1, 2])
+    assert joint.answer_weights(rows)[-2:] == pytest.approx([3, 4])
