@@ -54,6 +54,39 @@ def active_steps(new_ids: Tensor, eos_token_ids: int | Iterable[int]) -> Tensor:
     return ends.cumsum(dim=1) - ends.long() == 0
 
 
+class LetterPrior(LogitsProcessor):
+    """Sets the log-probability of the letters of some experts in the first step of an answer.
+
+    prior: float [B, E]; not a number where the language model's own counts. The letter's tokens
+    share it as the language model has them; other steps, and rows of numbers alone, are its own.
+    """
+
+    def __init__(
+        self,
+        prior: Tensor,
+        *,
+        tokenizer: PreTrainedTokenizerBase,
+        letters: Sequence[str],
+        prompt_length: int,
+    ) -> None:
+        self._prior = prior
+        self._tokens = letter_tokens(tokenizer, len(tokenizer), tuple(letters))
+        self._prompt_length = prompt_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Of scores [B, V] the log-probabilities with the prior, in the first step."""
+        return scores if input_ids.shape[1] > self._prompt_length else self.first_step(scores)
+
+    def first_step(self, scores: Tensor) -> Tensor:
+        """What it makes of the scores [B, V] of the first step."""
+        logs = scores.float().log_softmax(dim=-1)
+        for prior, ids in zip(self._prior.T, map(list, self._tokens), strict=True):
+            change = (prior - logs[:, ids].logsumexp(dim=1)).nan_to_num(nan=0.0)
+            logs[:, ids] += change[:, None]
+        changed = ~self._prior.isnan().all(dim=1, keepdim=True)
+        return torch.where(changed, logs.to(scores.dtype), scores)
+
+
 class RoutingConstraint(LogitsProcessor):
     """Lets `generate` write nothing but letters in ascending order such as "A, D", or "none".
 
