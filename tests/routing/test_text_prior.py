@@ -64,12 +64,10 @@ def test_a_pool_that_was_learned_is_routed_as_without_it() -> None:
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
 @pytest.mark.parametrize("constrained", [False, True])
-def test_of_a_pool_never_seen_the_nearest_is_named_first(
-    order: list[int], constrained: bool
-) -> None:
+def test_of_a_pool_never_seen_the_nearest_is_named(order: list[int], constrained: bool) -> None:
     asked = mova(text_prior=1000.0)
     found = route(asked, QUESTIONS, [POOL[j] for j in order], constrained=constrained)
-    assert [text[0] for text in found.texts] == ["ABC"[order.index(j)] for j in RIGHT]
+    assert found.texts == ["ABC"[order.index(j)] for j in RIGHT]
     assert found.scores.argmax(dim=1).tolist() == [order.index(j) for j in RIGHT]
 
 
@@ -96,7 +94,8 @@ def test_the_letters_of_numbers_have_them_and_the_others_are_the_model_s(tokeniz
     letters = expert_letters(3)
     prior = torch.tensor([[torch.nan, 3.0, torch.nan], [torch.nan] * 3])
     scores = torch.randn(2, len(made))
-    rule = LetterPrior(prior, tokenizer=made, letters=letters, prompt_length=4)
+    end = made.eos_token_id
+    rule = LetterPrior(prior, tokenizer=made, letters=letters, eos_token_ids=end, prompt_length=4)
     found = rule(torch.zeros(2, 4), scores)
     logs = scores.log_softmax(dim=-1)
     b = list(letter_tokens(made, len(made), letters)[1])
@@ -104,7 +103,10 @@ def test_the_letters_of_numbers_have_them_and_the_others_are_the_model_s(tokeniz
     assert found[0, b].logsumexp(dim=0).item() == pytest.approx(3.0, abs=1e-5)
     torch.testing.assert_close(found[0, others], logs[0, others])
     assert torch.equal(found[1], scores[1])
-    assert torch.equal(rule(torch.zeros(2, 5), scores), scores)
+    after = rule(torch.full((2, 5), b[0]), scores)  # the answer ends with the letter
+    assert after[0].isfinite().nonzero()[:, 0].tolist() == [end]
+    assert torch.equal(after[1], scores[1])
+    assert torch.equal(rule(torch.full((2, 5), end), scores), scores)
 
 
 def test_a_config_says_only_what_is_set() -> None:

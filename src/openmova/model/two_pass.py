@@ -225,6 +225,7 @@ class TwoPassGeneration(GenerationMixin):
                     known,
                     tokenizer=self.tokenizer,
                     letters=letters,
+                    eos_token_ids=end,
                     prompt_length=routing_input_ids.shape[1],
                 )
                 processors.append(prior)

@@ -48,7 +48,7 @@ def routing_prompt(instruction: str, descriptions: Sequence[str], question: str)
 
 def read_routing_prompt(prompt: str) -> tuple[list[str], str]:
     """The descriptions of the pool, and the question, of a prompt that `routing_prompt` wrote."""
-    pool, _, question = prompt.partition("Model pool:\n")[2].partition("\n\nQuestion:")
+    pool, _, question = prompt.partition("Model pool:\n")[2].partition("\nQuestion:")
     _, *descriptions = re.split(r"^[A-Z]+\. ", pool, flags=re.MULTILINE)
     return [description.strip() for description in descriptions], question.strip()
 
