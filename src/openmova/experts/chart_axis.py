@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from openmova.experts.text import TURNED, Line
+from openmova.experts.text import Line
+from openmova.experts.text_lines import LEVEL, TURNED
 
 _NUMBER = re.compile(r"([-+]?)(\d[\d,.]*|\.\d+)(?:[eE]([-+]?\d+))?(%|k|K|M|bn|B|m)?")
 _FACTORS = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "bn": 1e9, "B": 1e9}
 _DASHES = str.maketrans("–—−", "---", "$€£¥'’")
 _MISREAD = str.maketrans("OolI", "0011")
-LEVEL = 0.2
-"""Sine of the angle up to which a text is level."""
 LOOSE = 0.5
 """So many text heights a tick's number may be off the line through the others."""
 

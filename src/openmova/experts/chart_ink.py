@@ -12,9 +12,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from openmova.experts.chart_axis import LEVEL
-from openmova.experts.text import TURNED, Line
-from openmova.experts.text_lines import Box, components
+from openmova.experts.text import Line
+from openmova.experts.text_lines import LEVEL, TURNED, Box, components
 
 INK = 50.0
 """So much darker than the paper around it is a stroke's grey, of 255."""

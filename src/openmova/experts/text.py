@@ -21,7 +21,7 @@ from openmova.experts.base import crop, resize
 from openmova.experts.onnx_graph import weight
 from openmova.experts.onnx_session import OnnxSession
 from openmova.experts.text_gaps import CELL, pieces
-from openmova.experts.text_lines import Box, cut_out, find_boxes, reading_order
+from openmova.experts.text_lines import TURNED, Box, cut_out, find_boxes, reading_order
 from openmova.experts.token_codes import WordExpert
 
 DETECTOR = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
@@ -38,8 +38,6 @@ SQUEEZE = 0.85
 """Of a line's natural length that the recogniser is given."""
 LARGEST = 2
 """So many times a small picture is enlarged at most: small print is found better then."""
-TURNED = 0.9
-"""Sine of the angle from which a line is turned by 90 degrees."""
 LENGTHS = (32, 1600)
 LENGTH_STEP, BATCH = 32, 8
 SURE = 0.75

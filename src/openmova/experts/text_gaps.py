@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from openmova.experts.text_lines import Box
+from openmova.experts.text_lines import LEVEL, Box
 
 CELL, PITCHES = 0.9, 2.2
 """A gap from which on two words are cells of a table; and how many times the line's pitch it is."""
@@ -18,8 +18,6 @@ SPACE = 0.6
 """A gap from which on there is a space that was not read."""
 PITCH = 0.35
 """From one character to the next, where a line does not show it."""
-LEVEL = 0.2
-"""Sine of the angle up to which a line is parted."""
 
 
 class Piece(NamedTuple):

@@ -24,6 +24,8 @@ FALLING = -0.3
 """Angle of the narrow side below which a line that is higher than wide falls to the right."""
 TILT_GAIN = 1.1
 """How much smaller a tilted box must be than the upright one to be taken."""
+LEVEL, TURNED = 0.2, 0.9
+"""Of `Box.tilt`, up to which a line is level, and from which it is turned by 90 degrees."""
 
 
 class Box(NamedTuple):

@@ -22,12 +22,11 @@ from studies.nano.data.record import Item
 from studies.nano.packages import debian, pypi
 
 CHARTS = ("line chart", "bar chart", "scatter plot", "histogram", "box plot", "pie chart", "area chart", "heat map")  # fmt: skip
-LIGHT = ("painting", "photo")
+PHOTOGRAPHIC = ("painting", "photo")
 """Of what a part is still of the kind."""
 SHORTEST, LONGEST = 100, 700
 """Sides in pixels: of the pictures that are used, and of what is made of them."""
-
-MANY = (60, 15)
+MOST, MOST_OF_CHART = 60, 15
 """From how many pictures on a kind of image, and a kind of chart, is drawn no more often."""
 
 
@@ -148,7 +147,9 @@ def make(rng: random.Random) -> Item:
     """A real picture with the question of its kind."""
     found = gallery()
     names = sorted(found)
-    (name,) = rng.choices(names, [min(_count(found[n]), MANY[n in CHARTS]) for n in names])
+    (name,) = rng.choices(
+        names, [min(_count(found[n]), MOST_OF_CHART if n in CHARTS else MOST) for n in names]
+    )
     kind = "chart" if name in CHARTS else name
     source, files = _drawn(found[name], rng)
     return Item(
@@ -157,7 +158,7 @@ def make(rng: random.Random) -> Item:
         licence=source.licence,
         questions=kind_questions(rng, kind, 1),
         image=_shown(source, rng.choice(files), rng),
-        truth={"photo": kind in LIGHT} | ({"chart_kind": name} if name in CHARTS else {}),
+        truth={"photo": kind in PHOTOGRAPHIC} | ({"chart_kind": name} if name in CHARTS else {}),
     )
 
 
@@ -179,11 +180,11 @@ def _shown(source: Source, file: Path, rng: random.Random) -> Image.Image:
     image = image.crop((round(left * w), round(top * h), round(right * w), round(bottom * h)))
     under = Image.new("RGBA", image.size, "white")
     image = Image.alpha_composite(under, image).convert("RGB")
-    if source.kind in LIGHT and rng.random() < 0.8:
+    if source.kind in PHOTOGRAPHIC and rng.random() < 0.8:
         size = rng.choice(((640, 480), (480, 640), (560, 560)))
         return worn(cropped(image, size, rng), rng)
     image.thumbnail((rng.randint(400, LONGEST), LONGEST))
-    if source.kind in LIGHT:
+    if source.kind in PHOTOGRAPHIC:
         return image
     if rng.random() < 0.4:
         border = rng.randint(4, 40)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from studies.nano.data.documents import Ask, Block, Document, Heading, Lines, Table
-from studies.nano.data.documents import Column as TableColumn
+from studies.nano.data.documents import Ask, Block, Column, Document, Heading, Lines, Table
 from studies.nano.data.noun_questions import DONE, NOUNS
 from studies.nano.data.words import Words
 
@@ -68,7 +67,7 @@ def sheet(words: Words) -> Document:
     return Document(kind="a page", language="en", blocks=tuple(blocks), asks=tuple(asks))
 
 
-def _asks(rng: random.Random, phrases: tuple[str, ...], answer: str, **slots: str) -> Ask:
+def _ask(rng: random.Random, phrases: tuple[str, ...], answer: str, **slots: str) -> Ask:
     text = rng.choice(phrases).format(**slots)
     text = text[:1].upper() + text[1:]
     if rng.random() < 0.1:
@@ -88,11 +87,8 @@ def _number(words: Words) -> str:
     rng = words.rng
     digits = rng.choice((0, 0, 1, 2, 3))
     text = f"{rng.choice((1, 1, 1, -1)) * 10 ** rng.uniform(-1, 4.5):.{digits}f}"
-    text = (
-        text.replace("0.", ".", 1)
-        if rng.random() < 0.15 and text.lstrip("-").startswith("0.")
-        else text
-    )
+    if rng.random() < 0.15 and text.lstrip("-").startswith("0."):
+        text = text.replace("0.", ".", 1)  # as some programs print it
     return text + "%" if rng.random() < 0.1 else text
 
 
@@ -114,14 +110,14 @@ def _statistics(words: Words) -> _Part:
     title = f"{rng.choice(NOUNS)} {rng.choice(NOUNS)}"
     key = rng.choice(NOUNS)
     columns = (
-        TableColumn("", key.capitalize() if rng.random() < 0.6 else "", key),
-        *(TableColumn("", h, n) for h, n in zip(heads, nouns, strict=True)),
+        Column("", key.capitalize() if rng.random() < 0.6 else "", key),
+        *(Column("", h, n) for h, n in zip(heads, nouns, strict=True)),
     )
     table = Table(columns, tuple((name, *row) for name, row in zip(shown, cells, strict=True)))
     asks = []
     for _ in range(6):
         r, c = rng.randrange(len(names)), rng.randrange(len(heads))
-        asks.append(_asks(rng, _CELL, cells[r][c], row=names[r], column=nouns[c], title=title))
+        asks.append(_ask(rng, _CELL, cells[r][c], row=names[r], column=nouns[c], title=title))
     return _Part(
         (Heading(title.capitalize(), 2), table), (*asks, *_extremes(rng, names, nouns, cells, key))
     )
@@ -139,7 +135,7 @@ def _extremes(
     for ends, pick in ((("highest", "largest", "greatest"), max), (("lowest", "smallest"), min)):
         place = values.index(pick(values))
         found.append(
-            _asks(rng, _EXTREME, names[place], key=key, end=rng.choice(ends), column=nouns[c])
+            _ask(rng, _EXTREME, names[place], key=key, end=rng.choice(ends), column=nouns[c])
         )
     return found
 
@@ -154,7 +150,7 @@ def _counts(words: Words) -> _Part:
         for i, (n, d) in enumerate(zip(counts, done, strict=True))
     ]
     asks = [
-        _asks(rng, _MANY[:4] if len(done) > 1 else _MANY, n, noun=noun, done=d)
+        _ask(rng, _MANY[:4] if len(done) > 1 else _MANY, n, noun=noun, done=d)
         for n, d in zip(counts, done, strict=True)
     ]
     return _Part((Lines((", ".join(parts) + rng.choice(("", ".")),)),), tuple(asks))
@@ -171,7 +167,7 @@ def _numbered(words: Words) -> _Part:
     lines = tuple(f"{n}{mark}{name}" for n, name in enumerate(names, 1))
     chosen = rng.sample(range(len(names)), 2)
     return _Part(
-        (Lines(lines, "list"),), tuple(_asks(rng, _NTH, names[n], n=str(n + 1)) for n in chosen)
+        (Lines(lines, "list"),), tuple(_ask(rng, _NTH, names[n], n=str(n + 1)) for n in chosen)
     )
 
 
@@ -200,7 +196,7 @@ def _settings(words: Words) -> _Part:
     )
     values = [rng.choice(makers)(words) for _ in keys]
     shown = [key.capitalize() for key in keys]
-    asks = tuple(_asks(rng, _KEY, value, key=key) for key, value in zip(keys, values, strict=True))
+    asks = tuple(_ask(rng, _KEY, value, key=key) for key, value in zip(keys, values, strict=True))
     layout = rng.choice(("colon", "beside", "under", "header"))
     if layout == "colon":
         return _Part((Lines(tuple(f"{k}: {v}" for k, v in zip(shown, values, strict=True))),), asks)
@@ -209,7 +205,7 @@ def _settings(words: Words) -> _Part:
             (Lines(tuple(line for pair in zip(shown, values, strict=True) for line in pair)),), asks
         )
     if layout == "beside":
-        columns = (TableColumn("", "", ""), TableColumn("", "", ""))
+        columns = (Column("", "", ""), Column("", "", ""))
         return _Part((Table(columns, tuple(zip(shown, values, strict=True)), header=False),), asks)
-    head = tuple(TableColumn("", k, k) for k in shown[:4])
+    head = tuple(Column("", k, k) for k in shown[:4])
     return _Part((Table(head, (tuple(values[:4]),)),), asks[:4])

@@ -133,6 +133,7 @@ def gallery_table() -> str:
 
 def _count(name: str, source: Source) -> str:
     from studies.nano.data import kinds, pages, pictures, prose, screens
+    from studies.nano.data.figures import portraits, scenes
 
     special: dict[str, Callable[[], str]] = {
         "wordnet-base": lambda: (
@@ -149,6 +150,9 @@ def _count(name: str, source: Source) -> str:
         return f"{sum(map(pages.page_count, files))} pages in {len(files)} PDFs"
     if source.what == "HTML manual":
         return f"{len(screens.files(name))} pages"
+    if source.what == "painted scenes and portraits":
+        own = [sum(package == name for package, _ in some) for some in (scenes(), portraits())]
+        return f"{own[0]} scenes, {own[1]} portraits"
     photos = [file for package, file in pictures.backgrounds() if package == name]
     if photos:
         return f"{len(photos)} photos"
