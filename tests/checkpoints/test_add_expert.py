@@ -103,6 +103,7 @@ def test_all_that_was_stored_is_stored(model: Path, grown: Path) -> None:
 def test_the_router_reads_its_line_and_it_runs(grown: Path) -> None:
     mova = Mova.from_pretrained(grown, device="cpu")
     assert mova.experts[-1] == "dino"
+    assert mova.model.config.routing.unlearned == ("dino",)
     inputs = mova.processor(images=pictures(1), questions=[QUESTION], return_tensors="pt")
     prompt = mova.processor.tokenizer.decode(inputs["routing_input_ids"][0])
     assert f"\nD. {DESCRIPTION}\n" in prompt

@@ -11,6 +11,7 @@ from openmova.routing import (
     expert_letters,
     format_routing,
     parse_routing,
+    read_routing_prompt,
     routing_prompt,
 )
 
@@ -65,6 +66,15 @@ def test_the_prompt_has_one_lettered_line_for_each_expert_in_the_order_of_the_po
     assert routing_prompt("I", [], "Q") == "I\nModel pool:\n\nQuestion:\nQ"
     pool = [f"expert {n}" for n in range(27)]
     assert "\nZ. expert 25\nAA. expert 26\n" in routing_prompt("I", pool, "Q")
+
+
+LINES = st.text("abc. ,?:", min_size=1).map(str.strip)
+
+
+@given(st.lists(LINES, max_size=30), LINES)
+def test_what_a_prompt_was_made_of_is_read_back(descriptions: list[str], question: str) -> None:
+    prompt = routing_prompt(INSTRUCTION, descriptions, question)
+    assert read_routing_prompt(prompt.strip()) == (descriptions, question)
 
 
 def test_the_default_instruction_is_the_released_one() -> None:

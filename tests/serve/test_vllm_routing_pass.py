@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
+from commands import fault
 from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.model import two_pass
@@ -46,6 +47,12 @@ def steps(asked: RoutingPass, logits: tuple[Tensor, ...], active: Tensor) -> lis
         for row, is_active in zip(rows, active[0], strict=False)
         if is_active
     ]
+
+
+def test_an_expert_that_only_the_texts_could_choose_is_refused() -> None:
+    routing = RoutingConfig(text_prior=20.0, unlearned=("three",))
+    assert "train it" in fault(routing_pass, tiny_config(routing=routing))
+    routing_pass(tiny_config(routing=RoutingConfig(text_prior=20.0)))
 
 
 @pytest.mark.parametrize("most", [None, 1])

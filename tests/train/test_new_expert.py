@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from checkpoints import public
 from commands import mistake, output, run
-from openmova import Mova
+from openmova import Mova, MovaConfig
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.records import write_llava
 from openmova.data.synthetic import SyntheticSamples
@@ -76,6 +76,8 @@ def test_only_its_extractor_gate_column_and_the_router_learn(
     assert changed and all(".extractors.3." in name for name in changed)
     mova = Mova.from_pretrained(tmp_path / "new", device="cpu")
     mova.ask(pictures(1)[0], "Where?", max_new_tokens=1)
+    untrained = MovaConfig.from_pretrained(tmp_path / "untrained")
+    assert (untrained.routing.unlearned, mova.model.config.routing.unlearned) == (("corners",), ())
 
 
 def test_a_router_that_would_see_nothing_else_stays(

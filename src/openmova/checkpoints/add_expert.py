@@ -85,6 +85,7 @@ def plan_addition(folder: Path, entry: EncoderEntry) -> Conversion:
     stated = read_json(folder / "config.json")
     stated["experts"].append(part.spec)
     stated["adapter"]["expert_channels"].append(part.channels)
+    stated["routing"]["unlearned"] = [*old.routing.unlearned, entry.name]
     config = MovaConfig.from_dict(json.loads(json.dumps(stated)))
     grown = grow_adapter(stored, config.adapter)
     same = {name: tensor for name, tensor in stored.items() if name not in grown}

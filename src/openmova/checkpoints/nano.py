@@ -135,6 +135,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
             "grid": list(nano_spec.SUMMARY_GRID),
             "instruction": nano_spec.INSTRUCTION,
             "max_new_tokens": 8,
+            "text_prior": nano_spec.TEXT_PRIOR,
         },
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         confidence=read_json(calibration) if calibration.exists() else None,

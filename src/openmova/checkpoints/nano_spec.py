@@ -38,6 +38,9 @@ INSTRUCTION = (
     "letters from the pool. If the question is about the image as a whole, answer 'none'."
 )
 
+TEXT_PRIOR = 20.0
+"""Weight of the texts' likeness for experts that the router never learned (docs/routing.md)."""
+
 
 EXPERTS = tuple(DESCRIPTIONS)
 """The pool, in the order of the letters A to E."""

@@ -42,6 +42,7 @@ class Mova:
             quicken_single_rows(part)
         self.processor = processor
         self.model.tokenizer = processor.tokenizer
+        self.model.processor = processor
 
     @classmethod
     def from_pretrained(

@@ -96,6 +96,9 @@ class MovaConfig(PreTrainedConfig):
         output["routing"] = asdict(self.routing)
         if self.routing.lora is None:
             del output["routing"]["lora"]
+        for name in ("text_prior", "unlearned"):
+            if not output["routing"][name]:
+                del output["routing"][name]
         if self.confidence is not None:
             output["confidence"] = asdict(self.confidence)
         return output

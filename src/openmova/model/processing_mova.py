@@ -207,13 +207,15 @@ class MovaProcessor(ProcessorMixin):
 
     def question_inputs(self, questions: Sequence[str]) -> dict[str, Any]:
         """question_input_ids and question_attention_mask [B, t]: what the gate reads."""
+        encoded = self.sentence_inputs([gate_text([question]) for question in questions])
+        return {f"question_{name}": ids for name, ids in encoded.items()}
+
+    def sentence_inputs(self, texts: Sequence[str]) -> dict[str, Any]:
+        """input_ids and attention_mask [B, t] of texts for the gate's text encoder."""
         encoded = self.question_tokenizer(
-            [gate_text([question]) for question in questions],
-            padding=True,
-            truncation=True,
-            max_length=self.question_length,
+            list(texts), padding=True, truncation=True, max_length=self.question_length
         )
-        return {f"question_{name}": encoded[name] for name in ("input_ids", "attention_mask")}
+        return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
     def routing_inputs(
         self,

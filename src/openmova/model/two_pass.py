@@ -10,6 +10,7 @@ N image tokens, D width of the language model.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
@@ -34,9 +35,15 @@ from openmova.routing import (
     RoutingResult,
     expert_letters,
     parse_routing,
+    read_routing_prompt,
 )
 from openmova.routing.budget import Unit
-from openmova.routing.decoding import RoutingConstraint, active_steps, letter_scores
+from openmova.routing.decoding import (
+    LetterPrior,
+    RoutingConstraint,
+    active_steps,
+    letter_scores,
+)
 from openmova.routing.routing import limit_experts
 from openmova.routing.selection import ExpertSelection
 
@@ -210,6 +217,18 @@ class TwoPassGeneration(GenerationMixin):
         answer = self.generation_config
         end = answer.eos_token_id if answer.eos_token_id is not None else []
         processors = LogitsProcessorList([self._no_image_tokens()])
+        prior = None
+        if rules.text_prior:
+            known = self._text_prior(routing_input_ids, routing_attention_mask)
+            if known is not None:
+                prior = LetterPrior(
+                    known,
+                    tokenizer=self.tokenizer,
+                    letters=letters,
+                    eos_token_ids=end,
+                    prompt_length=routing_input_ids.shape[1],
+                )
+                processors.append(prior)
         if rules.constrained if constrained is None else constrained:
             processors.append(
                 RoutingConstraint(
@@ -249,7 +268,10 @@ class TwoPassGeneration(GenerationMixin):
         for row, text in enumerate(texts):
             chosen[row, list(parse_routing(text, letters))] = True
         active = active_steps(new_ids, end)
-        scores = letter_scores(generated.logits, self.tokenizer, letters, active)
+        steps = list(generated.logits)
+        if prior is not None:
+            steps[0] = prior.first_step(steps[0])
+        scores = letter_scores(steps, self.tokenizer, letters, active)
         return RoutingResult(chosen, scores, texts, tokens, generated.past_key_values)
 
     @torch.no_grad()
@@ -385,6 +407,43 @@ class TwoPassGeneration(GenerationMixin):
         if is_first_iteration or not kwargs.get("use_cache", True):
             inputs["image_tokens"] = image_tokens
         return inputs
+
+    def _text_prior(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor | None:
+        """float32 [B, E]: what the texts of routing prompts [B, T] say for each letter of an expert
+        that the router never learned: the weight times how much nearer its descriptions are to the
+        question than those of any that was learned; not a number for those. None: all were."""
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        asked = [read_routing_prompt(text) for text in self.processor.questions_in(input_ids, mask)]
+        rules = self.config.routing
+        own = {text: spec for spec in self.config.experts for text in spec["descriptions"]}
+        learned = {text for text, spec in own.items() if spec["name"] not in rules.unlearned}
+        is_new = torch.tensor([[text not in learned for text in pool] for pool, _ in asked])
+        if not is_new.any():
+            return None
+        words = {
+            text: own[text]["descriptions"] if text in own else [text]
+            for p, _ in asked
+            for text in p
+        }
+        texts = list(dict.fromkeys([*chain(*words.values()), *(question for _, question in asked)]))
+        encoded = {
+            name: torch.tensor(ids, device=input_ids.device)
+            for name, ids in self.processor.sentence_inputs(texts).items()
+        }
+        known = dict(zip(texts, self.model.encode_sentences(**encoded).float(), strict=True))
+        means = {
+            text: torch.stack([known[t] for t in said]).mean(dim=0) for text, said in words.items()
+        }
+        likeness = torch.stack(
+            [
+                torch.stack([means[text] for text in pool]) @ known[question]
+                for pool, question in asked
+            ]
+        )
+        is_new = is_new.to(likeness.device)
+        best = likeness.masked_fill(is_new, -torch.inf).amax(dim=1, keepdim=True)
+        nearer = likeness - best.masked_fill(best.isinf(), 0)
+        return (rules.text_prior * nearer).masked_fill(~is_new, torch.nan)
 
     def _no_image_tokens(self) -> LogitsProcessor:
         """A picture is shown to the model, never written by it."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import BertModel
 
 from openmova.experts.pool import ExpertPool, expert_map
@@ -70,6 +71,13 @@ class MovaVision(MovaPreTrainedModel):
             input_ids=question_input_ids, attention_mask=question_attention_mask
         )
         return encoded.last_hidden_state[:, 0]
+
+    def encode_sentences(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Of sentences [B, t] an embedding each [B, text width], of length 1: the mean over the
+        tokens, as encoders that compare sentences are trained."""
+        encoded = self.gate_text_encoder(input_ids=input_ids, attention_mask=attention_mask)
+        seen = attention_mask[..., None].to(encoded.last_hidden_state.dtype)
+        return F.normalize((encoded.last_hidden_state * seen).sum(dim=1), dim=-1)
 
     def fuse(
         self,

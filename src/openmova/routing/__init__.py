@@ -11,6 +11,7 @@ from openmova.routing.prompt import (
     format_routing,
     gate_text,
     parse_routing,
+    read_routing_prompt,
     routing_prompt,
 )
 from openmova.routing.router_lora import RouterLora, RouterLoraConfig
@@ -29,5 +30,6 @@ __all__ = [
     "limit_experts",
     "parse_routing",
     "pool_tokens",
+    "read_routing_prompt",
     "routing_prompt",
 ]

@@ -54,6 +54,55 @@ def active_steps(new_ids: Tensor, eos_token_ids: int | Iterable[int]) -> Tensor:
     return ends.cumsum(dim=1) - ends.long() == 0
 
 
+class LetterPrior(LogitsProcessor):
+    """Sets the log-probability of the letters of some experts in the first step of an answer.
+
+    prior: float [B, E]; not a number where the language model's own counts. The letter's tokens
+    share it as the language model has them. An answer that begins with such a letter ends there;
+    everything else, and rows without a number, are the language model's.
+    """
+
+    def __init__(
+        self,
+        prior: Tensor,
+        *,
+        tokenizer: PreTrainedTokenizerBase,
+        letters: Sequence[str],
+        eos_token_ids: int | Iterable[int],
+        prompt_length: int,
+    ) -> None:
+        self._prior = prior
+        self._tokens = letter_tokens(tokenizer, len(tokenizer), tuple(letters))
+        self._ends = _id_list(eos_token_ids)
+        self._prompt_length = prompt_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The scores [B, V] of a step with the prior."""
+        written = input_ids[:, self._prompt_length :].tolist()
+        if not written[0]:
+            return self.first_step(scores)
+        changed = scores.clone()
+        for row, ids in enumerate(written):
+            if self._ends and len(ids) == 1 and self._names_one(row, ids[0]):
+                changed[row] = -torch.inf
+                changed[row, self._ends] = scores[row, self._ends]
+        return changed
+
+    def first_step(self, scores: Tensor) -> Tensor:
+        """What it makes of the scores [B, V] of the first step: log-probabilities."""
+        logs = scores.float().log_softmax(dim=-1)
+        for prior, ids in zip(self._prior.T, map(list, self._tokens), strict=True):
+            change = (prior - logs[:, ids].logsumexp(dim=1)).nan_to_num(nan=0.0)
+            logs[:, ids] += change[:, None]
+        changed = ~self._prior.isnan().all(dim=1, keepdim=True)
+        return torch.where(changed, logs.to(scores.dtype), scores)
+
+    def _names_one(self, row: int, token: int) -> bool:
+        """Whether the token says a letter that has a prior in this row."""
+        numbers = (~self._prior[row].isnan()).tolist()
+        return any(has and token in ids for has, ids in zip(numbers, self._tokens, strict=True))
+
+
 class RoutingConstraint(LogitsProcessor):
     """Lets `generate` write nothing but letters in ascending order such as "A, D", or "none".
 

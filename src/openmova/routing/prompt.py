@@ -46,6 +46,13 @@ def routing_prompt(instruction: str, descriptions: Sequence[str], question: str)
     return f"{instruction}\nModel pool:\n{pool}\nQuestion:\n{question}"
 
 
+def read_routing_prompt(prompt: str) -> tuple[list[str], str]:
+    """The descriptions of the pool, and the question, of a prompt that `routing_prompt` wrote."""
+    pool, _, question = prompt.partition("Model pool:\n")[2].partition("\nQuestion:")
+    _, *descriptions = re.split(r"^[A-Z]+\. ", pool, flags=re.MULTILINE)
+    return [description.strip() for description in descriptions], question.strip()
+
+
 def parse_routing(text: str, letters: Sequence[str]) -> set[int]:
     """The indices of the experts that an answer names; any text gives an answer, maybe empty.
 

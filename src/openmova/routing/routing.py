@@ -6,6 +6,7 @@ Shapes: B batch, E experts of the pool.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -33,6 +34,10 @@ class RoutingConfig:
     max_new_tokens: int = 16
     constrained: bool = False
     """Let the router write nothing but letters in ascending order, or "none"."""
+    text_prior: float = 0.0
+    """Weight of the texts' likeness, by which experts are chosen that the router never learned."""
+    unlearned: tuple[str, ...] = ()
+    """Such experts of the model's own pool; of another pool shown, all whose words are new."""
     lora: RouterLoraConfig | None = None
     """Of a model that learned routing in matrices of their own, seen by the routing pass only."""
 
@@ -40,12 +45,15 @@ class RoutingConfig:
         if isinstance(self.lora, Mapping):
             object.__setattr__(self, "lora", RouterLoraConfig(**self.lora))
         object.__setattr__(self, "grid", tuple(self.grid))  # JSON has lists
+        object.__setattr__(self, "unlearned", tuple(self.unlearned))
         if len(self.grid) != 2 or min(self.grid) < 1:
             raise ValueError(f"routing.grid must be two positive numbers, not {self.grid}")
         if self.max_experts is not None and self.max_experts < 0:
             raise ValueError(f"routing.max_experts must be 0 or more, not {self.max_experts}")
         if self.max_new_tokens < 1:
             raise ValueError(f"routing.max_new_tokens must be 1 or more, not {self.max_new_tokens}")
+        if not 0 <= self.text_prior < math.inf:
+            raise ValueError(f"routing.text_prior must be 0 or more, not {self.text_prior}")
 
 
 @dataclass(frozen=True, kw_only=True)

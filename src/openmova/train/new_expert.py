@@ -6,6 +6,7 @@ router, in its LoRA, on routing instructions over the grown pool (stage router-l
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import yaml
 
 from openmova.checkpoints.conversion import Conversion
-from openmova.checkpoints.source_files import optional_json
+from openmova.checkpoints.source_files import optional_json, read_json
 from openmova.data.bad_samples import BadSamples
 from openmova.data.descriptions import PoolDescriptions
 from openmova.data.formats import read_samples
@@ -72,9 +73,18 @@ def train_new_expert(
         lora = config.routing.lora
         own = {} if lora is None else {"lora": {**vars(lora), "targets": list(lora.targets)}}
         instructions = str(work / "routing.json")
+        _mark_as_learned(final / "config.json", name)
         final = run("router-lora", final, instructions, learning_rate=ROUTER_RATE, **own)
         trained.append("the router")
     final.rename(output)
     for before in (grown, work / "expert" / "final"):
         shutil.rmtree(before, ignore_errors=True)
     return trained
+
+
+def _mark_as_learned(file: Path, name: str) -> None:
+    """In a config: the router learns this expert, and needs no prior of the texts for it."""
+    stated = read_json(file)
+    rules = stated["routing"]
+    rules["unlearned"] = [other for other in rules.get("unlearned", []) if other != name]
+    write_text(file, json.dumps(stated, indent=2, ensure_ascii=False))

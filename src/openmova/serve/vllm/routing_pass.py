@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.routing import Routing, RoutingResult, expert_letters, parse_routing
 from openmova.routing.decoding import letter_tokens
@@ -39,6 +40,11 @@ class RoutingPass:
 
     def __init__(self, config: MovaConfig, tokenizer: PreTrainedTokenizerBase) -> None:
         self._rules = config.routing
+        if config.routing.text_prior and config.routing.unlearned:
+            raise UserError(
+                f"in vLLM the router can't choose {', '.join(config.routing.unlearned)}, which it "
+                "was not trained on: train it (openmova add-expert --data), or use openmova serve"
+            )
         self._names = config.expert_names
         self._letters = expert_letters(len(self._names))
         share = MOST_TOKENS // max(len(self._letters), 1)
