@@ -207,6 +207,45 @@ def test_a_legend_in_a_row_has_its_samples_before_its_names() -> None:
     assert told["2024"] == pytest.approx((40, 130))
 
 
+def points() -> tuple[Tensor, list[Line], list[Mark]]:
+    """Two lines over three labels: their points, and texts without the names of the lines."""
+    picture = paper()
+    lines = [line(str(v), 20, 200 - v) for v in (0, 50, 100, 150)]
+    marks = []
+    for x, label, values in (
+        (80, "Mon", (100, 40)),
+        (160, "Tue", (60, 130)),
+        (240, "Wed", (90, 20)),
+    ):
+        lines.append(line(label, x, 220))
+        for value, colour in zip(values, (RED, BLUE), strict=True):
+            fill(picture, (x - 3, 197 - value, x + 4, 204 - value), colour)
+            marks.append(Mark(POINT, x, 200 - value, 0.9))
+    return picture, lines, marks
+
+
+def test_a_sample_may_be_a_thin_line_that_is_mixed_with_its_ground() -> None:
+    picture, lines, marks = points()
+    for x, text, colour in ((100, "up", RED), (165, "down", BLUE)):
+        half = [(c + 255) // 2 - 20 for c in colour]
+        fill(picture, (x, 20, x + 14, 21), (half[0], half[1], half[2]))
+        lines.append(line(f"{text} —" if text == "up" else text, x + 40, 20))
+    chart = read_chart(picture, lines, marks, nothing)
+    assert chart is not None
+    told = dict(zip(chart.series, chart.values, strict=True))
+    assert told["up"] == pytest.approx((100, 60, 90), abs=1)
+    assert told["down"] == pytest.approx((40, 130, 20), abs=1)
+
+
+def test_a_point_that_was_read_as_a_letter_names_no_line() -> None:
+    picture, lines, marks = points()
+    lines += [Line("o", 0.9, Box(80, 100, 10, 10, 0.0)), line("red", 130, 20)]
+    fill(picture, (95, 19, 112, 21), RED)
+    chart = read_chart(picture, lines, marks, nothing)
+    assert chart is not None
+    assert "red" in chart.series and "o" not in chart.series
+
+
 def test_a_mark_that_is_missing_is_no_value() -> None:
     picture, lines, marks = bars()
     third = [line("Fish", 270, 220)]

@@ -30,7 +30,9 @@ from openmova.experts.chart_axis import (
 )
 from openmova.experts.chart_curve import (
     ALIKE,
+    COLOURED,
     NEAR,
+    THIN,
     TOUCHING,
     WHOLE,
     Scale,
@@ -58,6 +60,10 @@ INSIDE = 0.008
 """How far inside a bar its colour is taken, of the picture's longer side."""
 SWATCH = 8
 """So many pixels of a colour make a sample of it in a legend."""
+INTO, AWAY = 0.75, 2.25
+"""From so far inside a text's box, and to so far outside, a sample is looked for, of its height."""
+OUTSIDE = 3
+"""How much more a grey pixel outside the box counts than one inside."""
 SHARE = 0.4
 """How many of the labels have as many marks as there are series: where lines meet, one is seen."""
 MOST_SERIES = 5
@@ -412,16 +418,31 @@ def _patch(picture: Tensor, x: float, y: float, across: int, down: int) -> Tenso
 def _legend(picture: Tensor, lines: Sequence[Line], of_series: Sequence[Tensor]) -> dict[int, str]:
     """By the number of a colour the text with most of it, and least of the others', beside it."""
     colours = torch.stack(list(of_series))  # [series, 3]
+    is_colour = _is_colour(colours)
+
+    def beside(line: Line, *, left: bool, first: float, last: float) -> Tensor:
+        """Pixels of each colour on one side of a text, so far from its box, in heights of it."""
+        height = line.box.height
+        before, _, behind, _ = line.box.bounds
+        away, reach = (first + last) / 2 * height, round((last - first) / 2 * height)
+        x = before - away if left else behind + away
+        ground = _patch(picture, line.box.x, line.box.y, round(line.box.width), round(height))
+        patch = _patch(picture, x, line.box.y, reach, round(0.4 * height))
+        return _count(patch, ground.median(1).values, colours)
 
     def score(line: Line, *, left: bool) -> Tensor:
-        """For each series, pixels of its colour minus those of others, on one side of a text."""
-        reach = round(1.5 * line.box.height)
-        before, _, behind, _ = line.box.bounds
-        x = before - reach / 2 if left else behind + reach  # the sample may lie in a box's left end
-        patch = _patch(picture, x, line.box.y, reach, round(0.4 * line.box.height))
-        near, whose = (patch.T[:, None] - colours).norm(dim=2).min(1)
-        counts = torch.bincount(whose[near < ALIKE], minlength=len(colours)).float()
-        return 2 * counts - counts.sum()
+        """For each series, pixels of its colour minus those of others, on one side of a text; 0
+        for what stands in a series' colour itself, such as a line's point that was read as "o"."""
+        half = line.box.width / line.box.height / 2
+        own = beside(line, left=not left, first=-half, last=0)
+        # The sample may lie in a box's end; what both ends have is the text.
+        counts = beside(line, left=left, first=-INTO, last=AWAY)
+        counts -= beside(line, left=not left, first=-INTO, last=AWAY)
+        counts = counts.clamp(min=0) * (~is_colour | (own <= SWATCH) | (own < counts / 2))
+        # Black letters are no sample: grey outside the box is surer.
+        counts += OUTSIDE * beside(line, left=left, first=0.1, last=AWAY) * ~is_colour
+        others = torch.where(is_colour, (counts * is_colour).sum(), counts.sum()) - counts
+        return counts - others
 
     ways: list[dict[int, str]] = []
     for left in (True, False):  # all samples are on one side of their texts
@@ -430,7 +451,26 @@ def _legend(picture: Tensor, lines: Sequence[Line], of_series: Sequence[Tensor])
         names: dict[int, str] = {}
         while table.max() > SWATCH:
             i, k = divmod(int(table.argmax()), len(colours))
-            names[k] = lines[i].text
+            names[k] = lines[i].text.strip(" —–_")  # a sample may be read with its text
             table[i], table[:, k] = 0, 0
         ways.append(names)
     return max(ways, key=len)
+
+
+def _count(patch: Tensor, ground: Tensor, colours: Tensor) -> Tensor:
+    """How many pixels of a patch [3, N] have each of the colours [series, 3], or most of one that
+    is no grey: thin lines are mixed with the ground [3]. A pixel counts for one colour."""
+    ink, found = colours - ground, patch.T - ground
+    share = found @ ink.mT / ink.square().sum(1).clamp(min=1)  # [N, series]
+    off = (found[:, None] - share[..., None] * ink).norm(dim=2)
+    fits = (share > THIN) & (share < 2 - THIN) & (off < ALIKE * share.clamp(max=1))
+    far = (patch.T[:, None] - colours).norm(dim=2)
+    fits = torch.where(_is_colour(colours), fits, far < ALIKE)
+    far = far.masked_fill(~fits, torch.inf)
+    whose = far.argmin(1)[fits.any(1)]
+    return torch.bincount(whose, minlength=len(colours)).float()
+
+
+def _is_colour(colours: Tensor) -> Tensor:
+    """bool [N]: which of the colours [N, 3] are no greys."""
+    return colours.amax(1) - colours.amin(1) > COLOURED
