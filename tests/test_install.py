@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import venv
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -23,6 +27,40 @@ def run(*command: object, folder: Path) -> str:
     done = subprocess.run(words, cwd=folder, env=outside, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
+
+
+BROUGHT = {
+    "anyio": "fastapi",
+    "google": "onnx",
+    "h11": "uvicorn",
+    "loguru": "lmms-eval",
+    "pydantic": "fastapi",
+    "starlette": "fastapi",
+}
+"""Modules of packages that another one always depends on."""
+
+
+def test_every_import_of_the_package_is_declared() -> None:
+    """Not only installed here by chance: huggingface_hub 2 no longer brought httpx."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    needs = [*project["dependencies"], *(x for k, v in extras.items() if k != "dev" for x in v)]
+    declared = {re.split(r"[^\w.-]", need)[0].lower().replace("_", "-") for need in needs}
+    names = packages_distributions()
+    missing = set()
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            modules: list[str] = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module or ""]
+            for module in {module.split(".")[0] for module in modules}:
+                packages = [BROUGHT.get(module, module), *names.get(module, [])]
+                known = {package.lower().replace("_", "-") for package in packages}
+                if module not in {*sys.stdlib_module_names, "openmova"} and not known & declared:
+                    missing.add(f"{module} ({file.relative_to(ROOT)})")
+    assert not missing
 
 
 @pytest.fixture(scope="module")
