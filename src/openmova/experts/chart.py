@@ -30,9 +30,7 @@ from openmova.experts.chart_axis import (
 )
 from openmova.experts.chart_curve import (
     ALIKE,
-    COLOURED,
     NEAR,
-    THIN,
     TOUCHING,
     WHOLE,
     Scale,
@@ -42,6 +40,7 @@ from openmova.experts.chart_curve import (
 )
 from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, find_marks
 from openmova.experts.chart_ink import specks, unread
+from openmova.experts.chart_legend import pixels, read_legend
 from openmova.experts.chart_pie import find_pie, read_pie
 from openmova.experts.chart_text import chart_text
 from openmova.experts.lite import Lite2Encoder
@@ -58,12 +57,6 @@ REACH = 0.6
 """So far from a label, of the distance of two labels, its marks are at most."""
 INSIDE = 0.008
 """How far inside a bar its colour is taken, of the picture's longer side."""
-SWATCH = 8
-"""So many pixels of a colour make a sample of it in a legend."""
-INTO, AWAY = 0.75, 2.25
-"""From so far inside a text's box, and to so far outside, a sample is looked for, of its height."""
-OUTSIDE = 3
-"""How much more a grey pixel outside the box counts than one inside."""
 SHARE = 0.4
 """How many of the labels have as many marks as there are series: where lines meet, one is seen."""
 MOST_SERIES = 5
@@ -146,7 +139,7 @@ class ChartExpert(FileExpert):
         self, picture: Tensor, lines: Sequence[Line], colours: Sequence[Tensor]
     ) -> dict[int, str]:
         """The text beside a sample of each colour float [3], by the colour's number."""
-        return _legend(picture, lines, colours)
+        return read_legend(picture, lines, colours)
 
     def marks(self, picture: Tensor) -> list[Mark]:
         """The marks of a picture uint8 [3, h, w], in its pixels."""
@@ -242,7 +235,9 @@ def _read_kind(
         if kind == "point":
             _fill(series, groups)
         free = [x for x in rest if x.text not in used and not is_tilted(x)]
-        named = _legend(picture, free, [torch.stack(list(one)).median(0).values for one in seen])
+        named = read_legend(
+            picture, free, [torch.stack(list(one)).median(0).values for one in seen]
+        )
         names = tuple(named.get(k, f"series {k + 1}") for k in range(len(series)))
     rows = [
         [None if mark is None else mark.y if upwards else mark.x for mark in one] for one in series
@@ -266,7 +261,7 @@ def _read_curves(
     if (is_bar and len(shades) > 1) or any(is_grey(shade) for shade in shades):
         return None
     free = [line for line in lines if line.box.y < bottom and not is_tilted(line)]
-    named = _legend(picture, free, shades) if len(shades) > 1 else {}
+    named = read_legend(picture, free, shades) if len(shades) > 1 else {}
     samples = [line.box for line in free if line.text in named.values()]
     left, right = scale.axis.pixel(scale.ticks[0]), scale.axis.pixel(scale.ticks[-1])
     region = (left - scale.spacing, 0.0, right + scale.spacing, bottom)
@@ -399,78 +394,8 @@ def _colour(picture: Tensor, mark: Mark) -> Tensor:
     """RGB float [3] of a mark: just inside a bar; of a point what differs most around it."""
     inside = max(2, round(INSIDE * max(picture.shape[1:])))
     if KINDS[mark.kind] == "point":
-        patch = _patch(picture, mark.x, mark.y, 2, 2)
-        around = _patch(picture, mark.x, mark.y, 12, 12).median(1).values
+        patch = pixels(picture, mark.x, mark.y, 2, 2)
+        around = pixels(picture, mark.x, mark.y, 12, 12).median(1).values
         return patch[:, (patch - around[:, None]).norm(dim=0).argmax()]
     down, across = (inside, 0) if KINDS[mark.kind] == "top" else (0, -inside)
-    return _patch(picture, mark.x + across, mark.y + down, 1, 1).median(1).values
-
-
-def _patch(picture: Tensor, x: float, y: float, across: int, down: int) -> Tensor:
-    """float [3, N]: the pixels so near to a place."""
-    height, width = picture.shape[1:]
-    column, row = min(max(int(x), 0), width - 1), min(max(int(y), 0), height - 1)
-    rows = slice(max(row - down, 0), row + down + 1)
-    columns = slice(max(column - across, 0), column + across + 1)
-    return picture[:, rows, columns].float().flatten(1)
-
-
-def _legend(picture: Tensor, lines: Sequence[Line], of_series: Sequence[Tensor]) -> dict[int, str]:
-    """By the number of a colour the text with most of it, and least of the others', beside it."""
-    colours = torch.stack(list(of_series))  # [series, 3]
-    is_colour = _is_colour(colours)
-
-    def beside(line: Line, *, left: bool, first: float, last: float) -> Tensor:
-        """Pixels of each colour on one side of a text, so far from its box, in heights of it."""
-        height = line.box.height
-        before, _, behind, _ = line.box.bounds
-        away, reach = (first + last) / 2 * height, round((last - first) / 2 * height)
-        x = before - away if left else behind + away
-        ground = _patch(picture, line.box.x, line.box.y, round(line.box.width), round(height))
-        patch = _patch(picture, x, line.box.y, reach, round(0.4 * height))
-        return _count(patch, ground.median(1).values, colours)
-
-    def score(line: Line, *, left: bool) -> Tensor:
-        """For each series, pixels of its colour minus those of others, on one side of a text; 0
-        for what stands in a series' colour itself, such as a line's point that was read as "o"."""
-        half = line.box.width / line.box.height / 2
-        own = beside(line, left=not left, first=-half, last=0)
-        # The sample may lie in a box's end; what both ends have is the text.
-        counts = beside(line, left=left, first=-INTO, last=AWAY)
-        counts -= beside(line, left=not left, first=-INTO, last=AWAY)
-        counts = counts.clamp(min=0) * (~is_colour | (own <= SWATCH) | (own < counts / 2))
-        # Black letters are no sample: grey outside the box is surer.
-        counts += OUTSIDE * beside(line, left=left, first=0.1, last=AWAY) * ~is_colour
-        others = torch.where(is_colour, (counts * is_colour).sum(), counts.sum()) - counts
-        return counts - others
-
-    ways: list[dict[int, str]] = []
-    for left in (True, False):  # all samples are on one side of their texts
-        scores = [score(line, left=left) for line in lines]
-        table = torch.stack(scores) if scores else torch.zeros(1, len(colours))  # [lines, series]
-        names: dict[int, str] = {}
-        while table.max() > SWATCH:
-            i, k = divmod(int(table.argmax()), len(colours))
-            names[k] = lines[i].text.strip(" —–_")  # a sample may be read with its text
-            table[i], table[:, k] = 0, 0
-        ways.append(names)
-    return max(ways, key=len)
-
-
-def _count(patch: Tensor, ground: Tensor, colours: Tensor) -> Tensor:
-    """How many pixels of a patch [3, N] have each of the colours [series, 3], or most of one that
-    is no grey: thin lines are mixed with the ground [3]. A pixel counts for one colour."""
-    ink, found = colours - ground, patch.T - ground
-    share = found @ ink.mT / ink.square().sum(1).clamp(min=1)  # [N, series]
-    off = (found[:, None] - share[..., None] * ink).norm(dim=2)
-    fits = (share > THIN) & (share < 2 - THIN) & (off < ALIKE * share.clamp(max=1))
-    far = (patch.T[:, None] - colours).norm(dim=2)
-    fits = torch.where(_is_colour(colours), fits, far < ALIKE)
-    far = far.masked_fill(~fits, torch.inf)
-    whose = far.argmin(1)[fits.any(1)]
-    return torch.bincount(whose, minlength=len(colours)).float()
-
-
-def _is_colour(colours: Tensor) -> Tensor:
-    """bool [N]: which of the colours [N, 3] are no greys."""
-    return colours.amax(1) - colours.amin(1) > COLOURED
+    return pixels(picture, mark.x + across, mark.y + down, 1, 1).median(1).values
