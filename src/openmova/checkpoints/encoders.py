@@ -45,6 +45,8 @@ class EncoderParts(Part):
     """Of the expert, as in config.json; of BERT the keywords of its config."""
     folder: Path | None = None
     """Where relative paths in the spec start; None: where the command is run."""
+    built: Expert | None = None
+    """With the codes that its language model gave it."""
 
     @property
     def channels(self) -> int:
@@ -54,7 +56,7 @@ class EncoderParts(Part):
     def save_files(self, folder: Path) -> None:
         """Copy the files that the spec names by relative paths."""
         if expert_class(self.spec["kind"]).save_files is not Expert.save_files:
-            unloaded_expert(self.spec, self.folder).save_files(folder)
+            (self.built or unloaded_expert(self.spec, self.folder)).save_files(folder)
 
 
 def encoder_conversion(
@@ -176,7 +178,7 @@ def own_kind(
     if kind == "onnx":  # which would be asked of the graph at every start
         spec["channels"] = expert.channels
     part = Part.of(Tensors(expert.state_dict(), file=kind))
-    return EncoderParts(**vars(part), title=title, kind=kind, spec=spec)
+    return EncoderParts(**vars(part), title=title, kind=kind, spec=spec, built=expert)
 
 
 def _own_encoder(

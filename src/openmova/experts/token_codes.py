@@ -10,25 +10,34 @@ Shapes: V vocabulary, W width of a code, B batch, h w the map.
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save_file as save_tensors
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from openmova.errors import UserError
 from openmova.experts.spec_files import FileExpert, find_file, save_file
+from openmova.runtime.files import new_file
 
 WIDTH = 256
 LEVELS = 127
 """Of a code's numbers on each side of zero: the table is kept in bytes."""
+CODES = ".codes.safetensors"
+"""A checkpoint folder has the codes of tokenizer.json in tokenizer.codes.safetensors."""
 
 
 class TokenCodes(nn.Module):
-    """The codes of a language model's tokens; all zero until `fit` or saved ones are loaded.
+    """The codes of a language model's tokens, once in memory and on disk for all experts that say
+    in them.
 
     tokenizer: the path of its tokenizer.json, as in a spec (openmova.experts.spec_files). width: of
-    a code; with the embedding's own nothing of it is lost.
+    a code; with the embedding's own nothing of it is lost. folder: where saved codes are looked
+    for, else they are all zero until `fit`. Raises UserError if saved ones have another width.
     """
 
     table: Tensor
@@ -42,8 +51,17 @@ class TokenCodes(nn.Module):
         self.file = find_file(tokenizer, folder)
         self.tokenizer = Tokenizer.from_file(str(self.file))
         size = self.tokenizer.get_vocab_size()
-        self.register_buffer("table", torch.zeros(size, width, dtype=torch.int8))
-        self.register_buffer("step", torch.zeros(width))
+        saved = None if folder is None else self._file(folder)
+        if saved is not None and saved.is_file():
+            table, step = _read(saved, saved.stat().st_mtime_ns)
+            if table.shape != (size, width):
+                raise UserError(
+                    f"the codes of {str(saved)!r} are {list(table.shape)}, not [{size}, {width}]"
+                )
+        else:
+            table, step = torch.zeros(size, width, dtype=torch.int8), torch.zeros(width)
+        self.register_buffer("table", table, persistent=False)
+        self.register_buffer("step", step, persistent=False)
 
     @torch.no_grad()
     def fit(self, embedding: Tensor) -> None:
@@ -57,8 +75,17 @@ class TokenCodes(nn.Module):
         vectors = embedding[:size].detach().double().cpu()
         centre, directions = principal_directions(vectors, len(self.step), token_frequency(size))
         codes = ((vectors - centre) @ directions).float()
-        self.step.copy_((codes.abs().amax(0) / LEVELS).clamp(min=1e-12))
-        self.table.copy_((codes / self.step).round())
+        self.step = (codes.abs().amax(0) / LEVELS).clamp(min=1e-12)
+        self.table = (codes / self.step).round().to(torch.int8)
+
+    def save(self, folder: Path) -> None:
+        """Write the codes to a checkpoint folder, and the tokenizer if its path is relative."""
+        save_file(self.path, self.file, folder)
+        with new_file(self._file(folder)) as unfinished:
+            save_tensors({"table": self.table, "step": self.step.float()}, unfinished)
+
+    def _file(self, folder: Path) -> Path:
+        return folder / f"{self.file.stem}{CODES}"
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text; a line break is one too."""
@@ -75,6 +102,8 @@ class TokenCodes(nn.Module):
 
         Other cells are zero. What does not fit is left out: the beginning of a text is kept.
         """
+        if not self.step.any():
+            raise UserError(f"the checkpoint lacks {self.file.stem}{CODES}: download it again")
         maps = self.step.new_zeros(len(texts), grid[0] * grid[1], len(self.step))
         first, end = rows or (0, grid[0])
         for cells, text in zip(maps, texts, strict=True):
@@ -82,6 +111,17 @@ class TokenCodes(nn.Module):
             ids = torch.tensor(self.encode(f"{text}\n" if text else "")[: len(slots)])
             slots[: len(ids)] = self(ids.long().to(slots.device))
         return maps.mT.unflatten(2, grid)
+
+
+@lru_cache(maxsize=2)
+def _read(file: Path, _changed: int) -> tuple[Tensor, Tensor]:
+    """Table and step of a file as it is since then."""
+    try:
+        with torch.inference_mode(False):
+            stored = load_file(file, device="cpu")
+        return stored["table"], stored["step"]
+    except (SafetensorError, KeyError) as error:
+        raise UserError(f"{str(file)!r} holds no token codes: download it again") from error
 
 
 class WordExpert(FileExpert):
@@ -119,7 +159,7 @@ class WordExpert(FileExpert):
         return self.codes.write(texts, self.grid, self.rows)
 
     def save_files(self, folder: Path) -> None:
-        save_file(self.codes.path, self.codes.file, folder)
+        self.codes.save(folder)
 
 
 def token_frequency(size: int) -> Tensor:
