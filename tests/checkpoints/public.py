@@ -93,6 +93,8 @@ def save_tiny_mova_with_names(folder: Path) -> Path:
     torch.manual_seed(0)
     mova = MovaForConditionalGeneration(MovaConfig.from_dict(stated))
     mova.generation_config = start.generation_config
+    codes: Any = mova.model.experts.get(len(stated["experts"]) - 1).codes
+    codes.fit(torch.randn(len(codes.table), WIDTH))
     mova.save_pretrained(folder)
     return folder
 

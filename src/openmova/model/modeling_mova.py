@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 from transformers import (
     AutoModel,
@@ -26,7 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.modeling_outputs import ModelOutput
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
 from transformers.utils import PROCESSOR_NAME, can_return_tuple
 
 from openmova.model.configuration_mova import MovaConfig
@@ -367,5 +366,4 @@ AutoModel.register(MovaConfig, MovaModel)
 AutoModelForImageTextToText.register(MovaConfig, MovaForConditionalGeneration)
 AutoModelForMultimodalLM.register(MovaConfig, MovaForConditionalGeneration)
 # Where `transformers serve` looks for models.
-MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[MovaConfig.model_type] = "MovaForConditionalGeneration"
-transformers.MovaForConditionalGeneration = MovaForConditionalGeneration
+MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES[MovaConfig.model_type] = "MovaForConditionalGeneration"
