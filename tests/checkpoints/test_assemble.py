@@ -208,14 +208,23 @@ class TestFromPublicParts:
         pytest.importorskip("onnxruntime")
         monkeypatch.chdir(tmp_path)
         monkeypatch.setitem(KINDS, "words", "experts.words:SayingExpert")
+        monkeypatch.setitem(KINDS, "more", "experts.words:WeighingExpert")
         Path("graph.onnx").write_bytes(tiny_graph())
         tiny_tokenizer().backend_tokenizer.save("words.json")
         weights = {"conv.weight": torch.ones(6, 3, 2, 2), "conv.bias": torch.ones(6)}
         save_file(weights, "mine.safetensors")
+        save_file({"weight": torch.ones(2)}, "more.safetensors")
         experts = [
             {"name": "graph", "kind": "onnx", "path": "graph.onnx", "output": "both"},
             {"name": "mine", "kind": "tiny", "source": "mine.safetensors"},
             {"name": "words", "kind": "words", "tokenizer": "words.json", "width": 8},
+            {
+                "name": "more",
+                "kind": "more",
+                "tokenizer": "words.json",
+                "width": 8,
+                "source": "more.safetensors",
+            },
         ]
         described = [{"descriptions": "sees", **expert} for expert in experts]
         build(recipe | {"experts": described}, Path("mova"))
@@ -226,10 +235,11 @@ class TestFromPublicParts:
         pool = mova.model.model.experts
         assert torch.equal(pool.get(1).state_dict()["conv.weight"], weights["conv.weight"])
         assert pool.get(2).codes.table.any()
-        build(
-            recipe | {"experts": [{**described[0], "kind": None, "source": "mova"}]}, Path("again")
-        )
+        assert torch.equal(pool.get(3).codes.table, pool.get(2).codes.table)
+        taken = [{**described[i], "kind": None, "source": "mova"} for i in (0, 2)]
+        build(recipe | {"experts": taken}, Path("again"))
         assert Path("again/graph.onnx").is_file()
+        assert Path("again/words.codes.safetensors").is_file()
         told = refused(recipe | {"experts": [{**described[1], "source": ""}]})
         assert "mine: the kind tiny begins with random weights" in told
 

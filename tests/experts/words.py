@@ -23,6 +23,14 @@ class SayingExpert(WordExpert):
         return ["red dogs"] * len(view)
 
 
+class WeighingExpert(SayingExpert):
+    """Has weights of its own, which are random at first."""
+
+    def __init__(self, **words: Any) -> None:
+        super().__init__(**words)
+        self.weight = torch.nn.Parameter(torch.randn(2))
+
+
 def tokenizer_file(folder: Path) -> Path:
     """A tokenizer.json whose 256 tokens are the bytes."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

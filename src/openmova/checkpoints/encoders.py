@@ -46,7 +46,7 @@ class EncoderParts(Part):
     folder: Path | None = None
     """Where relative paths in the spec start; None: where the command is run."""
     built: Expert | None = None
-    """With the codes that its language model gave it."""
+    """Of a kind of one's own: with the token codes that the language model gave it, if any."""
 
     @property
     def channels(self) -> int:
@@ -155,9 +155,26 @@ def own_kind(
     """
     spec = {"kind": kind, "name": name, **keywords}
     title = f"an encoder of the kind {kind}"
-    if path is not None:
+    if path is None:
+        expert = _packaged_expert(spec)
+        if kind == "onnx":  # which would be asked of the graph at every start
+            spec["channels"] = expert.channels
+        part = Part.of(Tensors(expert.state_dict(), file=kind))
+        parts = EncoderParts(**vars(part), title=title, kind=kind, spec=spec)
+    else:
+        expert = unloaded_expert(spec)
         tensors = open_tensors(path)
-        return _parts(title, spec, tensors, {key: key for key in tensors})
+        parts = _parts(title, spec, tensors, {key: key for key in tensors})
+    for codes in (module for module in expert.modules() if isinstance(module, TokenCodes)):
+        if embedding is None:
+            raise UserError(f"the kind {kind} needs a language model whose embedding is known")
+        codes.fit(embedding)
+    return replace(parts, built=expert)
+
+
+def _packaged_expert(spec: Spec) -> Expert:
+    """The expert of a spec, whose class gives it its weights. Raises UserError if they are random:
+    two of different seeds differ."""
     twice = []
     for seed in (0, 1):
         with torch.random.fork_rng(devices=[]):
@@ -168,17 +185,10 @@ def own_kind(
     for parameter, tensor in first.items():
         if not torch.equal(tensor, second[parameter]):
             raise UserError(
-                f"the kind {kind} begins with random weights ({parameter}): give the file of its "
-                "trained ones as source"
+                f"the kind {spec['kind']} begins with random weights ({parameter}): give the file "
+                "of its trained ones as source"
             )
-    for codes in (module for module in expert.modules() if isinstance(module, TokenCodes)):
-        if embedding is None:
-            raise UserError(f"the kind {kind} needs a language model whose embedding is known")
-        codes.fit(embedding)
-    if kind == "onnx":  # which would be asked of the graph at every start
-        spec["channels"] = expert.channels
-    part = Part.of(Tensors(expert.state_dict(), file=kind))
-    return EncoderParts(**vars(part), title=title, kind=kind, spec=spec, built=expert)
+    return expert
 
 
 def _own_encoder(

@@ -20,6 +20,7 @@ PACKAGES = {
 }
 """Where the packages keep the weights of a part; those of the last two run from there."""
 COPIED = ("language_model", "lite2", "text_encoder")
+"""Those that nano's folder has all of."""
 CONFIDENCE = "confidence.json"
 """Beside the carried weights: the model's calibration, by `studies.nano.calibration`."""
 LAYOUT = b"halves"

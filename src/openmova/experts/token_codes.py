@@ -79,7 +79,12 @@ class TokenCodes(nn.Module):
         self.table = (codes / self.step).round().to(torch.int8)
 
     def save(self, folder: Path) -> None:
-        """Write the codes to a checkpoint folder, and the tokenizer if its path is relative."""
+        """Write the codes to a checkpoint folder, and the tokenizer if its path is relative.
+
+        Raises UserError if they were neither saved nor fitted where no memory was given to them.
+        """
+        if self.table.is_meta:
+            raise UserError(f"there is no {self.file.stem}{CODES} beside {str(self.file)!r}")
         save_file(self.path, self.file, folder)
         with new_file(self._file(folder)) as unfinished:
             save_tensors({"table": self.table, "step": self.step.float()}, unfinished)
@@ -101,6 +106,7 @@ class TokenCodes(nn.Module):
         """Texts as maps [B, W, *grid], in rows from the first to before the second one given.
 
         Other cells are zero. What does not fit is left out: the beginning of a text is kept.
+        Raises UserError if there are no codes.
         """
         if not self.step.any():
             raise UserError(f"the checkpoint lacks {self.file.stem}{CODES}: download it again")
