@@ -239,7 +239,9 @@ class TestFromPublicParts:
         taken = [{**described[i], "kind": None, "source": "mova"} for i in (0, 2)]
         build(recipe | {"experts": taken}, Path("again"))
         assert Path("again/graph.onnx").is_file()
-        assert Path("again/words.codes.safetensors").is_file()
+        assert Path("again/experts/words.codes.safetensors").is_file()
+        # vLLM reads all of them as the model's.
+        assert [p.name for p in Path("again").glob("*.safetensors")] == ["model.safetensors"]
         told = refused(recipe | {"experts": [{**described[1], "source": ""}]})
         assert "mine: the kind tiny begins with random weights" in told
 

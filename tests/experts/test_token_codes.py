@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from openmova.errors import UserError
-from openmova.experts.token_codes import WIDTH, TokenCodes, principal_directions
+from openmova.experts.token_codes import CODES, WIDTH, TokenCodes, principal_directions
 
 from .words import embedding, read_back, tokenizer_file
 
@@ -84,10 +84,13 @@ def test_codes_are_stored_once_for_all_experts_that_say_in_them(
 
 
 def test_codes_that_are_missing_or_broken_are_told(tmp_path: Path, codes: TokenCodes) -> None:
-    file = tokenizer_file(tmp_path / "model").with_name("tokenizer.codes.safetensors")
+    file = tokenizer_file(tmp_path / "model").parent / CODES.format("tokenizer")
     empty = TokenCodes("tokenizer.json", folder=tmp_path / "model")
-    with pytest.raises(UserError, match=r"lacks tokenizer\.codes\.safetensors: download it again"):
+    with pytest.raises(
+        UserError, match=r"lacks experts/tokenizer\.codes\.safetensors: download it again"
+    ):
         empty.write([TEXT], (8, 5))
+    file.parent.mkdir()
     file.write_bytes(b"no tensors")
     with pytest.raises(UserError, match="holds no token codes"):
         TokenCodes("tokenizer.json", folder=tmp_path / "model")

@@ -27,8 +27,9 @@ from openmova.runtime.files import new_file
 WIDTH = 256
 LEVELS = 127
 """Of a code's numbers on each side of zero: the table is kept in bytes."""
-CODES = ".codes.safetensors"
-"""A checkpoint folder has the codes of tokenizer.json in tokenizer.codes.safetensors."""
+CODES = "experts/{}.codes.safetensors"
+"""Of a checkpoint folder: the codes of tokenizer.json are in experts/tokenizer.codes.safetensors.
+Not at the top, where vLLM takes every such file for weights of the model."""
 
 
 class TokenCodes(nn.Module):
@@ -84,13 +85,15 @@ class TokenCodes(nn.Module):
         Raises UserError if they were neither saved nor fitted where no memory was given to them.
         """
         if self.table.is_meta:
-            raise UserError(f"there is no {self.file.stem}{CODES} beside {str(self.file)!r}")
+            file = CODES.format(self.file.stem)
+            raise UserError(f"there is no {file} in the folder of {str(self.file)!r}")
         save_file(self.path, self.file, folder)
+        self._file(folder).parent.mkdir(exist_ok=True)
         with new_file(self._file(folder)) as unfinished:
             save_tensors({"table": self.table, "step": self.step.float()}, unfinished)
 
     def _file(self, folder: Path) -> Path:
-        return folder / f"{self.file.stem}{CODES}"
+        return folder / CODES.format(self.file.stem)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text; a line break is one too."""
@@ -109,7 +112,8 @@ class TokenCodes(nn.Module):
         Raises UserError if there are no codes.
         """
         if not self.step.any():
-            raise UserError(f"the checkpoint lacks {self.file.stem}{CODES}: download it again")
+            file = CODES.format(self.file.stem)
+            raise UserError(f"the checkpoint lacks {file}: download it again")
         maps = self.step.new_zeros(len(texts), grid[0] * grid[1], len(self.step))
         first, end = rows or (0, grid[0])
         for cells, text in zip(maps, texts, strict=True):
