@@ -14,7 +14,8 @@ ratio      questions a second with 16 clients against one, by the clock and by t
            processor time; --length: every answer is so long, as its end token is never written
 overhead   one client against `Mova.ask`: median of the difference, question by question
 again      the first token of a second question about an image, against that of the first
-crowd      200 clients with five questions each: lost, differing from single answers, memory
+crowd      200 clients with five questions each, some with a system message, some about a second
+           image: lost, differing from single answers, memory
 end        SIGTERM while 64 clients wait and others come
 """
 
@@ -36,6 +37,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import psutil
 from PIL import Image
@@ -54,6 +56,7 @@ CLIENTS, CROWD = 16, 200
 PART = 32
 """Questions between two turns."""
 SECONDS = 600
+SYSTEM = "You answer in a few words."
 PARTS = ("ratio", "overhead", "again", "crowd", "end")
 TYPE = "Which type of image is this?"
 
@@ -63,13 +66,21 @@ def body(item: Item, tokens: int, *, copy: int = 0, question: str = "") -> bytes
     image = item.image.convert("RGB")
     if copy:
         image.putpixel((0, 0), (copy, copy, copy))
+    return request([shown(image, question or item.question)], tokens)
+
+
+def request(messages: Sequence[dict[str, Any]], tokens: int) -> bytes:
+    return json.dumps({"model": NAME, "messages": messages, "max_tokens": tokens}).encode()
+
+
+def shown(image: Image.Image, question: str) -> dict[str, Any]:
+    """A user's message that shows an image."""
     url = f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
     content = [
         {"type": "image_url", "image_url": {"url": url}},
-        {"type": "text", "text": question or item.question},
+        {"type": "text", "text": question},
     ]
-    messages = [{"role": "user", "content": content}]
-    return json.dumps({"model": NAME, "messages": messages, "max_tokens": tokens}).encode()
+    return {"role": "user", "content": content}
 
 
 def png(image: Image.Image) -> bytes:
@@ -232,11 +243,23 @@ def measure_again(server: Server, asked: Sequence[Item]) -> None:
 def measure_crowd(
     server: Server, mova: Mova, asked: Sequence[Item], tokens: int, each: int
 ) -> None:
-    expected = []
-    for item in asked:
-        answer = mova.ask(item.image, item.question, max_new_tokens=tokens)
+    expected, sent = [], []
+    for number, item in enumerate(asked):
+        # One in three has a system message, and one in four is asked after another image.
+        system = SYSTEM if number % 3 == 0 else None
+        chat, messages = mova.chat(system), []
+        if system:
+            messages.append({"role": "system", "content": system})
+        if number % 4 == 0:
+            other = asked[number - 1]
+            first = chat.ask(other.question, other.image, max_new_tokens=tokens).text
+            messages += [
+                shown(other.image, other.question),
+                {"role": "assistant", "content": first},
+            ]
+        answer = chat.ask(item.question, more=[item.image], max_new_tokens=tokens)
         expected.append((answer.text, answer.routing.experts))
-    sent = [body(item, tokens) for item in asked]
+        sent.append(request([*messages, shown(item.image, item.question)], tokens))
     before = most = server.memory()
     done = threading.Event()
 
