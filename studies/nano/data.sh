@@ -23,4 +23,4 @@ make pairs pairs 400 1
 make reports reports 300 1
 make kinds kinds 600 1
 make figures figures 500 1
-make gallery gallery 600 1
+make gallery gallery 1000 1

@@ -47,13 +47,14 @@ from studies.nano.rows import Row, Rows, Turn, read_rows
 
 SHARES = {
     "kind": 6.0, "object": 4.0, "location": 4.0, "neighbour": 0.7, "photos": 2.0, "places": 1.5,
-    "pairs": 3.0, "signs": 2.0, "charts": 7.0, "values": 8.0, "text": 16.0, "page_text": 1.0,
+    "pairs": 3.0, "signs": 2.0, "charts": 7.0, "values": 8.0,
+    "labels": 3.0, "text": 16.0, "page_text": 1.0,
     "pages": 2.5, "receipts": 4.0, "screens": 5.0, "reports": 2.5, "unknown": 1.5, "routing": 6.0,
 }  # fmt: skip
 """How often a row comes from each; a row with the routing prompt, from each folder."""
 HELD_OUT = 40
 """Of each source, the last of its rows: for the evaluation alone."""
-TOKENS, DRAWN, LONGEST = 2000, 40, 1100
+TOKENS, DRAWN, LONGEST = 2400, 40, 1300
 """Of a batch, padding included; rows drawn for it; of a row."""
 BRANCHES, ROUTED = 10, 20
 """Questions of a row at most, and of a row with the routing prompt."""
@@ -116,10 +117,12 @@ class Model(nn.Module):
     def take(self, carried: Path) -> None:
         """Go on from the weights that the repository carries."""
         state = unpack(load_file(carried / "lora.safetensors"))
-        state = {f"{PEFT_PREFIX}{name}": tensor for name, tensor in state.items()}
-        missing = set(get_peft_model_state_dict(self.lora)) - set(state)
-        assert not missing, f"the LoRA lacks {sorted(missing)[:3]}"
-        set_peft_model_state_dict(self.lora, state)
+        own = get_peft_model_state_dict(self.lora)
+        for name, tensor in own.items():
+            carried_part = state[name.removeprefix(PEFT_PREFIX)]
+            # A lower rank than ours: its rows come first, and the others start at nothing.
+            tensor[tuple(map(slice, carried_part.shape))] = carried_part
+        set_peft_model_state_dict(self.lora, own)
         adapter = unpack(load_file(carried / "adapter.safetensors"))
         self.summary.load_state_dict(_under("adapter.summary.", adapter))
         self.neck.load_state_dict(_under("base.neck.", adapter))

@@ -147,6 +147,13 @@ def read_rows(data: Path) -> Rows:
         row = Row(source="values", place=("charts", None), words=both, turns=tuple(turns))
         answering["values"].append(row)
         routing["charts"] += [(question, letters(("text", "chart"))) for question, _ in turns[:1]]
+    rng = random.Random("labels")
+    answering["labels"] = []
+    for _ in range(MADE_UP // 2):
+        text, turns = said.labels_row(rng)
+        row = Row(source="labels", place=("charts", None), words={"text": text}, turns=tuple(turns))
+        answering["labels"].append(row)
+        routing["charts"] += [(question, letters(("text",))) for question, _ in turns[:1]]
     rng = random.Random("unknown")
     answering["unknown"] = []
     for _ in range(MADE_UP // 4):

@@ -311,6 +311,76 @@ def chart_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
     return words, list(dict(turns).items())[:8]
 
 
+AXES = {
+    "x": ("x", "horizontal", "lower", "bottom"),
+    "y": ("y", "vertical", "left"),
+}
+TITLES = (
+    *("What is the title of this {plot}?", "What is this {plot} called?", "{plot} title?"),
+    *("What is shown in this {plot}, according to its title?", "Read the title of the {plot}."),
+    *("What is the {plot} about?", "What does the title say?", "How is the {plot} titled?"),
+)
+OF_ENTRY = (
+    *("What is the {s} of {e}?", "Which {s} does {e} have?", "{e}: {s}?"),
+    *("What {s} is given for {e}?", "How high is the {s} of {e}?"),
+)
+SCORES = ("AUC", "AP", "area", "R2", "n", "std", "acc", "p", "mean", "k", "rate")
+
+
+def labels_row(rng: random.Random) -> tuple[str, list[Turn]]:
+    """What the text expert might read of a plot, and questions about title, axes and legend.
+
+    The title comes first, the lower axis's label last; the left one stands before one of its ticks.
+    """
+
+    def words(low: int, high: int) -> str:
+        return " ".join(rng.choices(NOUNS, k=rng.randint(low, high))).capitalize()
+
+    title, x, y = words(2, 6), words(1, 3), words(1, 3)
+    if rng.random() < 0.3:
+        x, y = (f"{name} ({rng.choice(('mm', '%', 's', 'EUR', 'log', '°C'))})" for name in (x, y))
+    top = 10 ** rng.uniform(-1, 4)
+    ticks = [number(top * i / 6, precision(top)) for i in range(7)][::-1][rng.randrange(3) :]
+    middle = rng.randrange(1, len(ticks))
+    left = [*ticks[:middle], *rng.choice(([f"{y} {ticks[middle]}"], [y, ticks[middle]]))]
+    left += ticks[middle + 1 :]
+    score, entries = rng.choice(SCORES), [words(1, 3) for _ in range(rng.randint(0, 4))]
+    scores = [number(rng.uniform(0, 1), 2) for _ in entries]
+    has_scores = rng.random() < 0.5
+    legend = [
+        f"{entry} ({score} = {value})" if has_scores else entry
+        for entry, value in zip(entries, scores, strict=True)
+    ]
+    place = rng.randint(0, len(left))
+    bottom = rng.choice(
+        (
+            " | ".join(number(i * rng.uniform(0.5, 3), 1) for i in range(6)),
+            " | ".join(_names(rng, 5)),
+        )
+    )
+    lines = [*left[:place], *legend, *left[place:], bottom, x]
+    titled = rng.random() < 0.8
+    lines = [title, *lines] if titled else lines
+    turns = [
+        (
+            ask(rng, "chart-axis", axis=rng.choice(names)).replace(
+                " axis", rng.choice((" axis", "-axis"))
+            ),
+            label,
+        )
+        for names, label in ((AXES["x"], x), (AXES["y"], y))
+    ]
+    if titled:
+        plot = rng.choice(("chart", "plot", "figure", "histogram", "diagram", "graph"))
+        asked = rng.choice((ask(rng, "chart-title"), rng.choice(TITLES).format(plot=plot)))
+        turns.append((asked[:1].upper() + asked[1:], title))
+    if has_scores:
+        for entry, value in zip(entries, scores, strict=True):
+            mode = rng.choice(OF_ENTRY)
+            turns.append((mode.format(s=score, e=entry), value))
+    return "\n".join(lines), turns[:6]
+
+
 def _names(rng: random.Random, count: int) -> list[str]:
     """As many labels or fewer, of one sort, each once."""
     start, word = rng.randint(0, 2020), rng.choice(NOUNS)

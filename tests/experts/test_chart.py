@@ -314,7 +314,11 @@ def test_the_words_of_a_chart() -> None:
     assert one.text == "2 labels\nlargest May 509\nsmallest Apr 453\nApr 453\nMay 509"
     two = chart_text(("Apr",), ("white", "black"), ((11,), (81,)), 90)
     assert two.splitlines()[0] == "1 labels, 2 series"
-    assert two.splitlines()[-1] == "Apr: white 11, black 81"
+    assert two.splitlines()[3:] == [
+        "white: largest Apr 11, smallest Apr 11",
+        "black: largest Apr 81, smallest Apr 81",
+        "Apr: white 11, black 81",
+    ]
     assert chart_text((), (), (), 1) == ""
     twice = chart_text(("Nov", "May", "Nov"), (), ((515, 545, 576),), 90)
     assert twice.splitlines()[3:] == ["Nov 515", "May 545", "Nov 576"]

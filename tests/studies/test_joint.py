@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from openmova.checkpoints import nano_spec as spec
 from openmova.checkpoints.nano import nano_folder
 from openmova.model.processing_mova import MovaProcessor
-from studies.nano import joint
+from studies.nano import joint, said
+from studies.nano.export import mean
 from studies.nano.joint import Model
 from studies.nano.rows import Row
 
@@ -65,3 +67,25 @@ def test_an_answer_is_drawn_as_the_root_of_how_often_it_is_there() -> None:
         for i, answer in enumerate(["photo"] * 9 + ["painting"])
     ]
     assert joint.answer_weights(rows)[-2:] == pytest.approx([3, 4])
+
+
+def test_a_mean_with_weights_of_a_lower_rank_is_that_of_what_they_add() -> None:
+    torch.manual_seed(0)
+    own = {"x.lora_A.weight": torch.randn(3, 5), "x.lora_B.weight": torch.randn(4, 3)}
+    old = {"x.lora_A.weight": own["x.lora_A.weight"][:2], "x.lora_B.weight": torch.randn(4, 2)}
+    expected = 0.7 * own["x.lora_B.weight"] @ own["x.lora_A.weight"]
+    expected += 0.3 * old["x.lora_B.weight"] @ old["x.lora_A.weight"]
+    mean(own, [(0.3, old)])
+    torch.testing.assert_close(own["x.lora_B.weight"] @ own["x.lora_A.weight"], expected)
+
+
+def test_the_labels_of_a_plot_stand_where_a_reader_finds_them() -> None:
+    rng = random.Random(0)
+    for _ in range(50):
+        text, turns = said.labels_row(rng)
+        lines = text.split("\n")
+        for question, answer in turns:
+            assert answer in text
+            axis = question.lower()
+            if "axis" in axis and any(name in axis for name in ("horizontal", "lower", "bottom")):
+                assert answer == lines[-1]

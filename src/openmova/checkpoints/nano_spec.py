@@ -9,19 +9,19 @@ from typing import Any
 
 from openmova.model.adapter import AdapterConfig
 
-GRID = (34, 34)
+GRID = (38, 38)
 SUMMARY_GRID = (5, 5)
 CODE_WIDTH = 576
 """Of the codes of tokens: the language model's, so that words arrive whole."""
 WIDTH = 704
-LORA_RANK = 16
+LORA_RANK = 32
 LORA_SCALE = 2.0
 ROWS = {
-    "text": (0, 23),
-    "chart": (23, 27),
-    "object": (27, 29),
-    "layout": (29, 32),
-    "location": (32, 34),
+    "text": (0, 24),
+    "chart": (24, 31),
+    "object": (31, 33),
+    "layout": (33, 36),
+    "location": (36, 38),
 }
 """Which rows of the map each expert fills, so that no two write into one cell."""
 DESCRIPTIONS: dict[str, tuple[str, ...]] = {
@@ -47,7 +47,7 @@ EXPERTS = tuple(DESCRIPTIONS)
 
 
 def adapter_config() -> AdapterConfig:
-    """One block over the 34 x 34 map, a token for each cell in which an expert says something."""
+    """One block over the 38 x 38 map, a token for each cell in which an expert says something."""
     return AdapterConfig(
         width=WIDTH,
         expert_channels=(CODE_WIDTH,) * len(ROWS),

@@ -12,9 +12,10 @@ def chart_text(
 ) -> str:
     """The words for values of labels, a sequence for each series; span: of the value axis.
 
-    "4 labels" and with several series their number; "largest B 81", "smallest A 11"; then a line
-    for each label: "A 11", or "A: white 11, black 81". A value is rounded to a hundredth of the
-    span; one that is None is left out.
+    "4 labels" and with several series their number; "largest B 81", "smallest A 11"; for each of
+    several series its ends, "white: largest C 47, smallest A 11"; then a line for each label: "A
+    11", or "A: white 11, black 81". A value is rounded to a hundredth of the span; one that is None
+    is left out.
     """
     digits = precision(span)
     told: list[list[str]] = [[] for _ in labels]
@@ -29,6 +30,14 @@ def chart_text(
         return ""
     counted = f"{len(labels)} labels" + (f", {len(series)} series" if series else "")
     lines = [counted, f"largest {max(places)[1]}", f"smallest {min(places)[1]}"]
+    for name, one in zip(series, values, strict=False):
+        own = [
+            (value, f"{label} {number(value, digits)}")
+            for label, value in zip(labels, one, strict=False)
+            if value is not None
+        ]
+        if own:
+            lines.append(f"{name}: largest {max(own)[1]}, smallest {min(own)[1]}")
     between = ": " if series else " "
     lines += [
         f"{label}{between}{', '.join(parts)}"

@@ -80,6 +80,43 @@ _OF_SERIES = (
     *("How much is {series} in {label}?", "What does {series} give for {label}?"),
     *("What is {series} for {label}?", "Read the {y} of {series} for {label}."),
 )
+_ENDS_OF_SERIES = (
+    *(
+        "What is the {most} value of {series}?",
+        "How {high} does {series} get?",
+        "{series}: {most}?",
+    ),
+    *("What is the {most} that {series} reaches?", "How {high} does the curve of {series} go?"),
+    *("What is the {peak} of {series}?", "At its {peak}, how {high} is {series}?"),
+)
+_ENDS = (
+    ({"most": "highest", "high": "high", "peak": "peak"}, max),
+    ({"most": "largest", "high": "high", "peak": "maximum"}, max),
+    ({"most": "lowest", "high": "low", "peak": "minimum"}, min),
+    ({"most": "smallest", "high": "low", "peak": "bottom"}, min),
+)
+_HIGHEST_SERIES = (
+    *("Which series reaches the highest value?", "Which of them gets highest?", "Who leads?"),
+    *("Which line is highest?", "Which colour or series is the largest?", "Whose peak is highest?"),
+    *("Which curve has the highest peak?", "Which series goes up the most?"),
+)
+_LOWEST_SERIES = (
+    *(
+        "Which series reaches the lowest value?",
+        "Which of them gets lowest?",
+        "Which line is lowest?",
+    ),
+    *("Which series ends up lowest?", "Which curve goes down the most?", "Whose minimum is least?"),
+)
+_HOW_MANY = (
+    *(
+        "How many {x}s are compared?",
+        "How many {x}s does the plot have?",
+        "How many {x}s are there?",
+    ),
+    *("How many {x}s are in the plot?", "Over how many {x}s does it go?", "Count the {x}s."),
+)
+_SERIES = ("series", "line", "curve", "colour", "method", "group")
 _LARGEST_OF_SERIES = (
     *("Which {x} has the highest {series}?", "Where is {series} the highest?"),
     *("At which {x} is {series} the largest?", "For which {x} is {series} at its maximum?"),
@@ -128,11 +165,14 @@ def chart_questions(
             turns.append(
                 (rng.choice(_SMALLEST_OF_SERIES).format(**slots, series=series[line]), least)
             )
-        sums = [max(one) for one in values]
-        top = series[max(range(len(series)), key=sums.__getitem__)]
-        kind = rng.choice(("Which series reaches the highest value?", "Which of them gets highest?",
-                           "Which line is highest?", "Which colour or series is the largest?"))  # fmt: skip
-        turns.append((kind, top))
+        words, pick = rng.choice(_ENDS)
+        asked = rng.choice(_ENDS_OF_SERIES).format(series=series[line], **words)
+        turns.append((asked, number(pick(row), digits)))
+        for questions, pick in ((_HIGHEST_SERIES, max), (_LOWEST_SERIES, min)):
+            ends = [pick(one) for one in values]
+            turns.append((rng.choice(questions), series[ends.index(pick(ends))]))
+        many, count = rng.choice(((slots["x"], len(labels)), (rng.choice(_SERIES), len(series))))
+        turns.append((rng.choice(_HOW_MANY).format(x=many), str(count)))
         return turns
     (row,) = values
     order = sorted(range(len(row)), key=row.__getitem__)
@@ -145,8 +185,10 @@ def chart_questions(
     if all(abs(row[place] - value) > 0.04 * span for value in others):
         item = rng.choice(("bar", "label", "one", "category", slots["x"]))
         turns.append((ask(rng, "chart-label", item=item, value=said), label))
-    turns.append(
-        (ask(rng, "chart-count", item=rng.choice(("bar", "label", "category"))), str(len(labels)))
+    item = rng.choice(("bar", "label", "category"))
+    counted = rng.choice(
+        (ask(rng, "chart-count", item=item), rng.choice(_HOW_MANY).format(**slots))
     )
+    turns.append((counted, str(len(labels))))
     rng.shuffle(turns)
     return turns

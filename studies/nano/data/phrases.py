@@ -199,13 +199,13 @@ PHRASES: dict[str, tuple[str, ...]] = {
     ),
     "chart-largest": (
         "Which {item} is the largest?", "Which label has the highest value?", "Which one is highest?", "What is the largest?", "Which {item} is the tallest?", "Which has the most?", "Largest {item}?", "What has the maximum value?", "Who is at the top?",
-        "Name the label with the greatest value.", "Which category is the largest?", "Which one is the biggest?", "What is the maximum?", "Tell me which is the highest.", "Which label leads?", "Which {item} reaches the highest value?", "highest?",
+        "Name the label with the greatest value.", "Which category is the largest?", "Which one is the biggest?", "Which one is the maximum?", "Tell me which is the highest.", "Which label leads?", "Which {item} reaches the highest value?", "highest?",
         "Where is the maximum?", "Which one wins?", "What is the label of the largest {item}?", "Please name the biggest one.", "Which category has the most?", "Which value is the greatest, by label?", "Find the largest.", "Which is number one?",
         "Give the label of the longest {item}.", "Which is more than all others?", "which is the largest", "Which one stands out as the highest?", "What has the largest share?", "Who has the most?",
     ),
     "chart-smallest": (
         "Which {item} is the smallest?", "Which label has the lowest value?", "Which one is lowest?", "What is the smallest?", "Which {item} is the shortest?", "Which has the least?", "Smallest {item}?", "What has the minimum value?", "Who is at the bottom?",
-        "Name the label with the least value.", "Which category is the smallest?", "Which one is the tiniest?", "What is the minimum?", "Tell me which is the lowest.", "Which label comes last in value?", "Which {item} has the lowest value?", "lowest?",
+        "Name the label with the least value.", "Which category is the smallest?", "Which one is the tiniest?", "Which one is the minimum?", "Tell me which is the lowest.", "Which label comes last in value?", "Which {item} has the lowest value?", "lowest?",
         "Where is the minimum?", "Which one is the least?", "What is the label of the smallest {item}?", "Please name the smallest one.", "Which category has the fewest?", "Which value is the lowest, by label?", "Find the smallest.", "Which is less than all others?",
         "Give the label of the shortest {item}.", "Who has the least?", "which is the smallest", "Which one has the smallest share?", "What is lowest in the chart?",
     ),
