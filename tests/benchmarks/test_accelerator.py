@@ -90,8 +90,9 @@ def values(found: dict[str, Any], table: str, column: str) -> dict[str, float]:
 
 
 def bare_notes(found: dict[str, Any]) -> list[str]:
-    """What was not measured, but for what a package here may lack."""
-    return [note for note in found["notes"] if "bitsandbytes is not installed" not in note]
+    """What was not measured, but for 4 bits: bitsandbytes may not be there, and on processors with
+    AVX-512 its kernel has no layers as narrow as these."""
+    return [note for note in found["notes"] if not note.startswith("4 bits: not measured")]
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def test_what_was_learned_joins_the_weights_as_they_are_stored_also_of_a_stopped
     ids = torch.arange(5, 45)[None]
     small.train()  # bitsandbytes' kernel for answers on a CPU has no layers as narrow as these
     expected, found, first = (m(input_ids=ids).logits for m in (small, final, begin))
-    assert (found - expected).norm() < 0.5 * (first - expected).norm()
+    assert (found - expected).norm() < 0.6 * (first - expected).norm()
 
     with stopped_after(5, monkeypatch):
         run(tmp_path / "stopped", *changes)
