@@ -90,9 +90,10 @@ def values(found: dict[str, Any], table: str, column: str) -> dict[str, float]:
 
 
 def bare_notes(found: dict[str, Any]) -> list[str]:
-    """What was not measured, but for 4 bits: bitsandbytes may not be there, and on processors with
-    AVX-512 its kernel has no layers as narrow as these."""
-    return [note for note in found["notes"] if not note.startswith("4 bits: not measured")]
+    """What was not measured, but for 4 bits without bitsandbytes, or with its kernel for processors
+    that have avx512_bf16, which has no layers as narrow as these."""
+    allowed = ("bitsandbytes is not installed", "4 bits: not measured, RuntimeError: shape")
+    return [note for note in found["notes"] if not any(reason in note for reason in allowed)]
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ def options(output: Path, **changes: Any) -> dict[str, Any]:
     return {
         "output_dir": str(output),
         "use_cpu": True,
-        "bf16": False,  # TRL's default where the processor has it
+        "bf16": False,  # True is TRL's default
         "report_to": [],
         "save_strategy": "no",
         "disable_tqdm": True,
