@@ -291,6 +291,8 @@ def chart_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
     top = 10 ** rng.uniform(-1, 4)
     low = 0.0 if rng.random() < 0.7 else top * rng.uniform(-0.5, 0.8)
     values = [[rng.uniform(low, top) for _ in labels] for _ in series or [""]]
+    if series and rng.random() < 0.4:
+        rng.choice(values).sort(reverse=rng.random() < 0.5)
     step = (top - low) / rng.randint(4, 8)
     digits = max(precision(top - low) - 1, 0)
     ticks = [number(low + step * i, digits) for i in range(rng.randint(3, 8))][::-1]
@@ -308,6 +310,7 @@ def chart_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
     turns = []
     for _ in range(3):
         turns += chart_questions(rng, labels, series, values, top - low)
+    rng.shuffle(turns)
     return words, list(dict(turns).items())[:8]
 
 
@@ -384,7 +387,8 @@ def labels_row(rng: random.Random) -> tuple[str, list[Turn]]:
 def _names(rng: random.Random, count: int) -> list[str]:
     """As many labels or fewer, of one sort, each once."""
     start, word = rng.randint(0, 2020), rng.choice(NOUNS)
-    sort = rng.randrange(10)
+    sort = rng.randrange(12)
+    stride = rng.choice((0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 20, 50, 100, 250, 1000))
     names = {
         0: lambda i: str(start + i),
         1: lambda i: MONTHS[(start + i) % 12],
@@ -394,6 +398,8 @@ def _names(rng: random.Random, count: int) -> list[str]:
         5: lambda i: f"{_word(rng).capitalize()}{_word(rng).capitalize()}",
         6: lambda i: f"{rng.choice(NOUNS)} {rng.choice(NOUNS)}",
         7: lambda i: f"{rng.choice(NOUNS)}_{rng.choice(NOUNS)}",
+        8: lambda i: number(stride * (start % 7 - 2 + i), 2),
+        9: lambda i: number(stride * i, 2),
     }.get(sort, lambda i: _word(rng).capitalize())
     return list(dict.fromkeys(names(i) for i in range(count)))
 

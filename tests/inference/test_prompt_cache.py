@@ -1,4 +1,4 @@
-"""What a picture's routing prompts share is read once, and the router says the same."""
+"""What routing prompts share, of one picture or of all, is read once and changes no routing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from transformers import BatchFeature, DynamicCache
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
+from inference.asking import tiny_mova
 from openmova import Mova
-from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
+from openmova.inference.feature_cache import ImageFeatures
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.prompt_cache import ReadPrompt, begin, read_prompts
 from openmova.inference.session import Picture, user_turn
@@ -33,8 +34,11 @@ def prompts(mova: Mova, asked: Sequence[tuple[Any, str]]) -> BatchFeature:
     return mova.prepare(conversations, selections, GenerationLimits(max_new_tokens=1))
 
 
+POOL_FIRST = {"grid": (2, 2), "pool_first": True}
+
+
 def routed(mova: Mova, known: Sequence[ImageFeatures], inputs: BatchFeature) -> RoutingResult:
-    remembering = FeatureMemory(mova.model, known)
+    remembering = mova.memory(known)
     base_map = remembering.encode_base(inputs["pixel_values"], inputs["image_sizes"])
     ids, mask = inputs["routing_input_ids"], inputs["routing_attention_mask"]
     return remembering.route(range(len(known)), ids, mask, base_map)
@@ -46,20 +50,60 @@ def afresh(mova: Mova, inputs: BatchFeature) -> RoutingResult:
     return mova.model.route(ids, mask, base_map)
 
 
+@pytest.fixture(scope="module")
+def pool_first() -> Mova:
+    return tiny_mova(routing=POOL_FIRST)
+
+
 @pytest.fixture
-def read(mova: Mova, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """The rows and places that the language model read, of prompts alone."""
+def read(mova: Mova, pool_first: Mova, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The rows and places that the language models read, of prompts alone."""
     seen: list[tuple[int, ...]] = []
-    forward = mova.model.model.language_model.forward
 
-    def counted(**inputs: Any) -> Any:
-        rows, places = inputs["inputs_embeds"].shape[:2]
-        if places > 1:
-            seen.append((rows, places))
-        return forward(**inputs)
+    def watch(model: torch.nn.Module) -> None:
+        forward = model.forward
 
-    monkeypatch.setattr(mova.model.model.language_model, "forward", counted)
+        def counted(**inputs: Any) -> Any:
+            rows, places = inputs["inputs_embeds"].shape[:2]
+            if places > 1:
+                seen.append((rows, places))
+            return forward(**inputs)
+
+        monkeypatch.setattr(model, "forward", counted)
+
+    for one in (mova, pool_first):
+        watch(one.model.model.language_model)
     return seen
+
+
+def test_another_picture_reads_no_pool_where_the_pool_comes_first(
+    pool_first: Mova, read: list[tuple[int, ...]]
+) -> None:
+    shown = pictures(3)
+    first = prompts(pool_first, [(shown[0], "what is this ?")])
+    further = prompts(pool_first, [(shown[1], LONG), (shown[2], "what red ?")])
+    expected = afresh(pool_first, further)
+    routed(pool_first, [ImageFeatures()], first)
+    read.clear()
+    result = routed(pool_first, [ImageFeatures(), ImageFeatures()], further)
+    ((rows, places),) = read
+    ids = further["routing_input_ids"][0].tolist()
+    assert rows == 2
+    assert places == len(ids) - ids.index(pool_first.processor.image_token_id)
+    assert result.texts == expected.texts
+    torch.testing.assert_close(result.scores, expected.scores, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(result.tokens, expected.tokens)
+
+
+def test_a_picture_in_front_is_read_with_all_that_follows(
+    mova: Mova, read: list[tuple[int, ...]]
+) -> None:
+    shown = pictures(2)
+    first, further = (prompts(mova, [(picture, "what ?")]) for picture in shown)
+    routed(mova, [ImageFeatures()], first)
+    read.clear()
+    routed(mova, [ImageFeatures()], further)
+    assert read == [tuple(further["routing_input_ids"].shape)]
 
 
 def test_a_further_question_reads_what_is_new(mova: Mova, read: list[tuple[int, ...]]) -> None:
@@ -77,6 +121,7 @@ def test_a_further_question_reads_what_is_new(mova: Mova, read: list[tuple[int, 
     torch.testing.assert_close(result.tokens, expected.tokens)
 
 
+@pytest.mark.parametrize("which", ["mova", "pool_first"])
 @settings(deadline=None, max_examples=25)
 @given(
     before=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["what", "what red ?", LONG]))),
@@ -85,8 +130,12 @@ def test_a_further_question_reads_what_is_new(mova: Mova, read: list[tuple[int, 
     ),
 )
 def test_any_company_and_any_past_give_the_same_routing(
-    mova: Mova, before: list[tuple[int, str]], asked: list[tuple[int, str]]
+    which: str,
+    request: pytest.FixtureRequest,
+    before: list[tuple[int, str]],
+    asked: list[tuple[int, str]],
 ) -> None:
+    mova: Mova = request.getfixturevalue(which)
     shown, known = pictures(4), [ImageFeatures() for _ in range(4)]
     if before:
         batch = prompts(mova, [(shown[number], text) for number, text in before])
@@ -117,7 +166,8 @@ def test_else_the_prompt_is_read_anew_and_always_its_last_token() -> None:
     ids = torch.tensor([[1, IMAGE, IMAGE, 3]])
     mask = torch.ones_like(ids)
     assert begin([prompt(8, IMAGE, 2)], ids, mask, IMAGE) is None  # nothing in common
-    assert begin([prompt(1, IMAGE, 8)], ids, mask, IMAGE) is None  # an image token comes after it
+    cut = begin([prompt(1, IMAGE, 8)], ids, mask, IMAGE)
+    assert cut.get_seq_length() == 1  # a part of a picture is none
     cache = begin([prompt(1, IMAGE, IMAGE, 3)], ids, mask, IMAGE)
     assert cache.get_seq_length() == 3  # the last one's logits are needed
 

@@ -16,6 +16,7 @@ from openmova.checkpoints.templates import TEMPLATES
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED
+from openmova.routing import routing_prompt
 from tiny import pictures, tiny_config, tiny_question_tokenizer, tiny_tokenizer, toy_tokenizer
 
 QUESTION = "what is this ?"
@@ -87,6 +88,21 @@ def test_the_image_token_in_a_question_is_no_picture(processor: MovaProcessor) -
     plain = tensors(processor, images=pictures(1)[0], questions=QUESTION)
     assert torch.equal(sly["input_ids"], plain["input_ids"])
     assert torch.equal(sly["routing_input_ids"], plain["routing_input_ids"])
+
+
+def test_the_pool_may_stand_before_the_picture(
+    processor: MovaProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = routing_prompt("choose .", ["model one", "model two"], QUESTION)
+    released = processor.render([processor.routing_turn(prompt)])
+    monkeypatch.setattr(processor, "pool_first", True)
+    text = processor.render([processor.routing_turn(prompt)])
+    assert text.replace("<image>", "") == released.replace("<image>\n", "")
+    before, after = text.split("<image>")
+    assert before.endswith("choose .\nModel pool:\nA. model one\nB. model two\n")
+    assert after.startswith(f"\nQuestion:\n{QUESTION}")
+    (ids,) = processor.routing_inputs([QUESTION])["routing_input_ids"]
+    assert ids.count(processor.image_token_id) == processor.routing_tokens
 
 
 def test_no_routing_prompt(processor: MovaProcessor) -> None:

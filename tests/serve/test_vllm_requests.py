@@ -41,8 +41,13 @@ def test_an_answers_prompt_is_that_of_mova_with_one_image_token(requests: Reques
     assert request["mm_processor_kwargs"] == {"experts": ["two"], "question": ASKED}
 
 
-def test_a_routing_prompt_is_that_of_mova_with_one_image_token(requests: Requests) -> None:
+@pytest.mark.parametrize("pool_first", [False, True])
+def test_a_routing_prompt_is_that_of_mova_with_one_image_token(
+    requests: Requests, monkeypatch: pytest.MonkeyPatch, pool_first: bool
+) -> None:
     processor = tiny_mova().processor
+    for one in (processor, requests.processor):
+        monkeypatch.setattr(one, "pool_first", pool_first)
     (picture,) = pictures(1)
     request = requests.routing(picture, ASKED)
     image, given = processor.image_token_id, request["prompt_token_ids"]

@@ -14,6 +14,7 @@ from openmova.data.bad_samples import BadSample
 from openmova.data.sample import Sample, Turn
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED, MovaProcessor
+from openmova.routing import routing_prompt
 from openmova.train.answer_loss import answer_positions
 from openmova.train.collator import Collator
 
@@ -102,6 +103,16 @@ def test_a_routing_instruction_sees_pooled_tokens_and_no_expert() -> None:
     assert row.pooled
     assert not any(row.routing)
     assert row.input_ids.count(PROCESSOR.image_token_id) == PROCESSOR.routing_tokens
+
+
+@pytest.mark.parametrize("pool_first", [False, True])
+def test_a_routing_instruction_has_the_prompt_of_the_routing_pass(pool_first: bool) -> None:
+    _, fresh = tiny_mova()
+    fresh.pool_first = pool_first
+    prompt = routing_prompt(fresh.instruction, fresh.descriptions, "what?")
+    row = Collator(fresh, POOL).row(sample(prompt, "A, B", routing=True))
+    (asked,) = fresh.routing_inputs(["what?"])["routing_input_ids"]
+    assert row.input_ids[: len(asked)] == asked
 
 
 def test_a_mixed_batch_gives_each_row_the_loss_that_it_has_alone() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from openmova.analysis.ablation import Names
-from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
+from openmova.inference.feature_cache import ImageFeatures
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
 from openmova.inference.session import Picture, user_turn
@@ -40,7 +40,7 @@ def token_words(
     selections = [ExpertSelection.of(names, None, mova.experts) for names in sets]
     limits = GenerationLimits(max_new_tokens=1)
     inputs = mova.prepare([[turn]], selections[:1], limits)
-    memory = FeatureMemory(mova.model, [ImageFeatures()])
+    memory = mova.memory([ImageFeatures()])
     core, ids = mova.model.model, inputs["input_ids"]
     embeddings = mova.model.get_input_embeddings().weight  # [V, D]
     lengths = embeddings.norm(dim=1, dtype=torch.float32).clamp(min=EPS)

@@ -104,6 +104,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
         routing={
             "grid": list(nano_spec.SUMMARY_GRID),
             "instruction": nano_spec.INSTRUCTION,
+            "pool_first": True,
             "max_new_tokens": 8,
             "text_prior": nano_spec.TEXT_PRIOR,
         },

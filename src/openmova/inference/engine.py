@@ -22,7 +22,7 @@ from torch import Tensor
 from openmova.errors import UserError
 from openmova.inference.answer import Answer, Look
 from openmova.inference.attention import of_rows, watched
-from openmova.inference.feature_cache import MEGABYTE, FeatureCache, FeatureMemory
+from openmova.inference.feature_cache import MEGABYTE, FeatureCache
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
 from openmova.inference.sampling import Sampler, Sampling
@@ -379,7 +379,7 @@ class Engine:
             attention = any(question.attention for question in questions)
             found = watching.enter_context(watched(mova.model.model.adapter)) if attention else {}
             pictures = [len(question.pictures) for question in questions]
-            memory = FeatureMemory(mova.model, known)
+            memory = mova.memory(known)
             tokens, looks = mova.look(inputs, pictures, selections, memory, timer)
         self.features.trim()
         chosen = [look.routing.experts for looked in looks for look in looked]

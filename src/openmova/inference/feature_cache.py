@@ -129,12 +129,26 @@ class EncoderMemory:
         }
 
 
-class FeatureMemory(EncoderMemory):
-    """The same of the model's routing pass."""
+@dataclass(eq=False)
+class PromptStart:
+    """What stands before the picture in a model's routing prompts, where the pool does; as it was
+    last read."""
 
-    def __init__(self, model: MovaForConditionalGeneration, rows: Sequence[ImageFeatures]) -> None:
+    prompt: ReadPrompt | None = None
+
+
+class FeatureMemory(EncoderMemory):
+    """The same of the model's routing pass; start: shared by all pictures."""
+
+    def __init__(
+        self,
+        model: MovaForConditionalGeneration,
+        rows: Sequence[ImageFeatures],
+        start: PromptStart | None = None,
+    ) -> None:
         super().__init__(model.model, rows)
         self._model = model
+        self._start = start or PromptStart()
 
     def route(
         self, rows: Sequence[int], input_ids: Tensor, attention_mask: Tensor, base_map: Tensor
@@ -157,16 +171,21 @@ class FeatureMemory(EncoderMemory):
         base_map: Tensor,
     ) -> RoutingResult:
         """Rows of whose pictures prompts are known, or of none of them."""
-        read = [one.prompt for one in known if one.prompt is not None]
+        config = self._model.config
+        is_new = known[0].prompt is None
+        either = [one.prompt or self._start.prompt for one in known]
+        read = [prompt for prompt in either if prompt is not None]
         begun = None
         if read:
-            begun = begin(read, input_ids, attention_mask, self._model.config.image_token_id)
+            begun = begin(read, input_ids, attention_mask, config.image_token_id)
         result = self._model.route(input_ids, attention_mask, base_map, past_key_values=begun)
-        if read:
+        if not is_new:
             return result
         if made := read_prompts(result.past_key_values, input_ids, attention_mask):
             for one, prompt in zip(known, made, strict=True):
                 one.prompt = prompt
+            if config.routing.pool_first:
+                self._start.prompt = made[0].before(config.image_token_id)
         return result
 
 

@@ -18,7 +18,7 @@ from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images.opening import ImageSource
 from openmova.inference.answer import Answer, Look
-from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
+from openmova.inference.feature_cache import FeatureMemory, ImageFeatures, PromptStart
 from openmova.inference.limits import GenerationLimits, check_question
 from openmova.inference.sampling import GreedyLogProbs, Sampler, Sampling
 from openmova.inference.session import Message, Picture, Session, pictures_in, user_turn
@@ -41,6 +41,7 @@ class Mova:
         for part in (model.model.language_model, model.lm_head):
             quicken_single_rows(part)
         self.processor = processor
+        self._start = PromptStart()
         self.model.tokenizer = processor.tokenizer
         self.model.processor = processor
 
@@ -168,7 +169,8 @@ class Mova:
         timer = StageTimer(self.model.device)
         turn = user_turn(question, [Picture.of(image, self.processor)])
         inputs = self.prepare([[turn]], [selection], limits)
-        context = self.model.encode_images(inputs, selections=[selection])
+        memory = self.memory([ImageFeatures()])
+        context = self.model.encode_images(inputs, selections=[selection], memory=memory)
         return self._pieces(inputs, context.tokens, limits, timer)
 
     def chat(self, system: str | None = None) -> "Chat":
@@ -204,12 +206,16 @@ class Mova:
         except TemplateError as error:
             raise UserError(f"the model's chat template takes no such messages: {error}") from error
 
+    def memory(self, features: Sequence[ImageFeatures]) -> FeatureMemory:
+        """Runs what is not known of these pictures; of their prompts, what all share is known."""
+        return FeatureMemory(self.model, features, self._start)
+
     def look(
         self,
         inputs: BatchFeature,
         pictures: Sequence[int],
         selections: Sequence[ExpertSelection],
-        memory: FeatureMemory | None,
+        memory: FeatureMemory,
         timer: StageTimer,
     ) -> tuple[Tensor | None, list[list[Look]]]:
         """The image tokens [B, M, D] of prepared conversations, and how each picture was looked at.
@@ -247,7 +253,10 @@ class Mova:
         """One answer to each conversation, greedy. features: of all their pictures, in order."""
         inputs = self.prepare(conversations, [selection] * len(conversations), limits)
         timer.seconds["prepare"] = timer.total()
-        memory = None if features is None else FeatureMemory(self.model, features)
+        if features is None:
+            pictures = sum(len(pictures_in(messages)) for messages in conversations)
+            features = [ImageFeatures() for _ in range(pictures)]
+        memory = self.memory(features)
         return self.answer_inputs(inputs, conversations, selection, limits, timer, memory)
 
     def answer_inputs(
@@ -257,7 +266,7 @@ class Mova:
         selection: ExpertSelection,
         limits: GenerationLimits,
         timer: StageTimer,
-        memory: FeatureMemory | None = None,
+        memory: FeatureMemory,
     ) -> list[Answer]:
         """The same of what `prepare` has made. memory: what is known of the pictures."""
         selections = [selection] * len(conversations)

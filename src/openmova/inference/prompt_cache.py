@@ -1,7 +1,8 @@
 """A routing prompt is not read again where it begins as one that was: its keys and values are kept.
 
-The routing prompts of a picture share what stands in front of the question, with nano nine tenths.
-What an image token is, no id tells: only prompts of the same picture may be compared.
+The routing prompts of a picture share what stands in front of the question, and those of all
+pictures what stands in front of the picture: with nano the pool. What an image token is, no id
+tells: beyond it only prompts of the same picture may be compared.
 
 Shapes: B rows, T places, t tokens of one prompt, L layers, H heads, d width of a head.
 """
@@ -22,6 +23,11 @@ class ReadPrompt:
 
     ids: list[int]
     kept: Tensor
+
+    def before(self, token: int) -> "ReadPrompt":
+        """What stands before the first of this token."""
+        end = self.ids.index(token) if token in self.ids else len(self.ids)
+        return ReadPrompt(self.ids[:end], self.kept[..., :end, :].clone())
 
     def same(self, ids: Sequence[int]) -> int:
         """How many tokens from the first on these ids have in common with the prompt's."""
@@ -59,7 +65,7 @@ def begin(
     """The first places of prompts [B, T], padded on the left, from one prompt read before for each.
 
     So many places as are known of all rows, and at most T - 1: the last one is read for its logits.
-    None if there are none, or if image tokens come after them.
+    A picture is known whole, or not at all. None if there are no such places.
     """
     blanks = _blanks(attention_mask)
     places = [
@@ -67,7 +73,10 @@ def begin(
         for prompt, ids, blank in zip(read, input_ids.tolist(), blanks, strict=True)
     ]
     first = min(*places, input_ids.shape[1] - 1)
-    if first < 1 or bool((input_ids[:, first:] == image_token_id).any()):
+    shown = (input_ids == image_token_id).any(dim=0)  # [T]
+    if shown[first:].any():
+        first = min(first, int(shown.nonzero()[0]))
+    if first < 1:
         return None
 
     layers, both, heads, _, width = read[0].kept.shape

@@ -19,7 +19,7 @@ from transformers.processing_utils import ProcessingKwargs
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.image_processing_mova import MovaImageProcessor
 from openmova.model.splicing import image_prompt_ids
-from openmova.routing import INSTRUCTION, gate_text, routing_prompt
+from openmova.routing import INSTRUCTION, gate_text, routing_prompt, split_routing_prompt
 
 IGNORED = -100  # the label of a token that has no loss
 IMAGE_KEYS = ("image", "url", "path", "base64")
@@ -58,8 +58,8 @@ class MovaProcessor(ProcessorMixin):
     """Image processor, tokenizer of the language model, tokenizer of the gate's text encoder.
 
     image_token: the token that stands for one image token; image_tokens and routing_tokens: how
-    many of it a picture takes in the answer's and in the routing pass; instruction and
-    descriptions: of the routing prompt; question_length: most tokens of the gate's text.
+    many of it a picture takes in the answer's and in the routing pass; instruction, descriptions
+    and pool_first: of the routing prompt; question_length: most tokens of the gate's text.
     split_at_image: make the ids as the released code does (`image_prompt_ids`), each text around
     the picture with the tokenizer's own special tokens, and none asked for or left out.
     """
@@ -75,6 +75,7 @@ class MovaProcessor(ProcessorMixin):
         routing_tokens: int = 144,
         instruction: str = INSTRUCTION,
         descriptions: Sequence[str] = (),
+        pool_first: bool = False,
         question_length: int = 512,
         split_at_image: bool = False,
     ):
@@ -83,6 +84,7 @@ class MovaProcessor(ProcessorMixin):
         self.routing_tokens = routing_tokens
         self.instruction = instruction
         self.descriptions = list(descriptions)
+        self.pool_first = pool_first
         self.question_length = question_length
         self.split_at_image = split_at_image
         # Whatever the prompts' sides are set to: the gate reads the question's first token.
@@ -118,6 +120,7 @@ class MovaProcessor(ProcessorMixin):
             routing_tokens=config.adapter.summary_tokens or math.prod(config.routing.grid),
             instruction=config.routing.instruction,
             descriptions=config.descriptions,
+            pool_first=config.routing.pool_first,
             question_length=config.gate_text_config.max_position_embeddings,
             split_at_image=split_at_image,
         )
@@ -225,11 +228,11 @@ class MovaProcessor(ProcessorMixin):
         """routing_input_ids and routing_attention_mask [B, T]: the prompts of the routing pass."""
         pools = _pools(self.descriptions if pool is None else pool, len(questions))
         prompts = [
-            self.render([self._turn(routing_prompt(self.instruction, descriptions, question))])
+            routing_prompt(self.instruction, descriptions, question)
             for descriptions, question in zip(pools, questions, strict=True)
         ]
         encoded = self._encode(
-            prompts,
+            [self.render([self.routing_turn(prompt)]) for prompt in prompts],
             self.routing_tokens,
             {"padding": True, "padding_side": "left", "add_special_tokens": False},
         )
@@ -345,6 +348,14 @@ class MovaProcessor(ProcessorMixin):
             {"input_ids": rows}, return_attention_mask=True, verbose=False, **padding
         )
         return {name: padded[name] for name in ("input_ids", "attention_mask")}
+
+    def routing_turn(self, prompt: str, picture: Any = None) -> dict[str, Any]:
+        """The user's turn of the routing pass: a prompt of `routing_prompt` with its picture, which
+        stands in front or, where `pool_first` is set, after the pool."""
+        pool, question = split_routing_prompt(prompt) if self.pool_first else ("", prompt)
+        shown = {"type": "image"} if picture is None else {"type": "image", "image": picture}
+        texts = [{"type": "text", "text": text} for text in (pool, question.removeprefix("\n"))]
+        return {"role": "user", "content": [*texts[:-1], shown, *texts[-1:]]}
 
     def _turn(self, text: str, *, has_image: bool = True) -> dict[str, Any]:
         parts = [{"type": "image"}] if has_image else []

@@ -13,6 +13,7 @@ from openmova.routing.prompt import (
     parse_routing,
     read_routing_prompt,
     routing_prompt,
+    split_routing_prompt,
 )
 from openmova.routing.router_lora import RouterLora, RouterLoraConfig
 from openmova.routing.routing import Routing, RoutingConfig, RoutingResult, limit_experts
@@ -32,4 +33,5 @@ __all__ = [
     "pool_tokens",
     "read_routing_prompt",
     "routing_prompt",
+    "split_routing_prompt",
 ]

@@ -36,7 +36,7 @@ def expert_letters(experts: int) -> tuple[str, ...]:
 def routing_prompt(instruction: str, descriptions: Sequence[str], question: str) -> str:
     """The routing question: instruction, model pool with one lettered line an expert, question.
 
-    It is what the user turn holds after the image; the chat template goes around it.
+    It is what the user turn holds beside the image; the chat template goes around it.
     """
     letters = expert_letters(len(descriptions))
     pool = "".join(
@@ -44,6 +44,12 @@ def routing_prompt(instruction: str, descriptions: Sequence[str], question: str)
         for letter, description in zip(letters, descriptions, strict=True)
     )
     return f"{instruction}\nModel pool:\n{pool}\nQuestion:\n{question}"
+
+
+def split_routing_prompt(prompt: str) -> tuple[str, str]:
+    """What every question shares of a prompt that `routing_prompt` wrote, and the rest."""
+    pool, line, question = prompt.partition("\nQuestion:")
+    return pool, line + question
 
 
 def read_routing_prompt(prompt: str) -> tuple[list[str], str]:

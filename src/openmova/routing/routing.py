@@ -29,6 +29,9 @@ class RoutingConfig:
     """Rows and columns of the pooled image tokens that the router sees."""
     instruction: str = INSTRUCTION
     """What stands before "Model pool:" in the routing prompt."""
+    pool_first: bool = False
+    """Whether the picture stands after the pool, so that all pictures share the keys and values of
+    what is before; in the released order it comes first."""
     max_experts: int | None = None
     """Keep at most this many, the best scored; None: as many as the answer names."""
     max_new_tokens: int = 16

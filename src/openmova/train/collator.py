@@ -144,7 +144,7 @@ class Collator:
         An answer begins where the prompt before it ends, and ends with its end token: where the
         ids of the conversation up to there stop agreeing with those of the whole.
         """
-        messages = _messages(sample)
+        messages = self._messages(sample)
         render = partial(self.processor.render, add_generation_prompt=False)
         encode = partial(self.processor.prompt_ids, pooled=sample.routing)
         text = render(messages)
@@ -163,6 +163,18 @@ class Collator:
             start, end = (_common_length(encode(part), ids) for part in (before, through))
             labels[start:end] = ids[start:end]
         return ids, labels
+
+    def _messages(self, sample: Sample) -> list[dict[str, Any]]:
+        """The conversation as the processor renders it, the picture in the first user's turn."""
+        first, *others = [
+            {"role": turn.role, "content": [{"type": "text", "text": turn.text}]}
+            for turn in sample.turns
+        ]
+        if sample.routing and sample.image is not None:
+            first = self.processor.routing_turn(sample.question)
+        elif sample.image is not None:
+            first["content"].insert(0, {"type": "image"})
+        return [first, *others]
 
     def _routing(
         self, sample: Sample, experts: Sequence[str] | None
@@ -194,18 +206,6 @@ class Collator:
                 f"{where} names {', '.join(unknown)}, but the model's experts are "
                 f"{', '.join(self.experts)}: rename them, or take another model"
             )
-
-
-def _messages(sample: Sample) -> list[dict[str, Any]]:
-    """The conversation as the processor renders it, the picture in the first user's turn."""
-    picture = [{"type": "image"}] if sample.image is not None else []
-    return [
-        {
-            "role": turn.role,
-            "content": [*([] if number else picture), {"type": "text", "text": turn.text}],
-        }
-        for number, turn in enumerate(sample.turns)
-    ]
 
 
 def _common_length(left: Sequence[int], right: Sequence[int]) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 from openmova.experts.chart_text import number, precision
 from studies.nano.data.phrases import ask
@@ -38,6 +39,9 @@ _LARGEST = (
     *("Name the {x} with the biggest {y}.", "Which {x} leads in {y}?", "Which {x} is the largest?"),
     *("On which {x} is the {y} longest?", "Which {x} got the most {y}?", "Which bar is tallest?"),
     *("Which one matters most?", "Which {x} is on top?", "Which {x} comes first in {y}?"),
+    *("At what {x} is the {y} highest?", "When is the {y} highest?", "What is the best {x}?"),
+    *("With how many {x}s is the {y} highest?", "Who has the highest number of {y}?"),
+    *("What {x} has the longest bar?", "What is the most common {x}?", "When did the {y} peak?"),
 )  # fmt: skip
 _SMALLEST = (
     *("Which {x} has the lowest {y}?", "Which {x} has the least {y}?", "Where is the {y} lowest?"),
@@ -46,6 +50,9 @@ _SMALLEST = (
     *("Name the {x} with the smallest {y}.", "Which {x} is last in {y}?", "Which {x} is smallest?"),
     *("Which {x} is the slowest or smallest?", "Which {x} got the fewest {y}?", "Which {x} sold least?"),
     *("Which bar is the shortest?", "Which {x} ends up lowest?", "Whose {y} is the smallest?"),
+    *("At what {x} is the {y} lowest?", "When is the {y} lowest?", "What is the worst {x}?"),
+    *("With how many {x}s is the {y} lowest?", "Who has the lowest number of {y}?"),
+    *("What {x} has the shortest bar?", "What is the rarest {x}?", "When was the {y} at its low?"),
 )  # fmt: skip
 _VALUE = (
     *("What is the {y} of {label}?", "What {y} does {label} reach?", "How many {y} for {label}?"),
@@ -54,6 +61,8 @@ _VALUE = (
     *("Read off the {y} of {label}.", "About what {y} is shown for {label}?", "{label}: {y}?"),
     *("How large is {label}?", "What is the {y} with {label}?", "How high is the bar of {label}?"),
     *("What does {label} come to in {y}?", "Which {y} is reached by {label}?"),
+    *("What {y} is reached with {label} {x}s?", "What is the {y} when the {x} is {label}?"),
+    *("How high were the {y} in {label}?", "How high was {label}?", "At {x} {label}, how much?"),
 )  # fmt: skip
 _MOST = (
     *("How high is the tallest bar?", "What is the highest {y}?", "What is the largest value?"),
@@ -120,11 +129,60 @@ _SERIES = ("series", "line", "curve", "colour", "method", "group")
 _LARGEST_OF_SERIES = (
     *("Which {x} has the highest {series}?", "Where is {series} the highest?"),
     *("At which {x} is {series} the largest?", "For which {x} is {series} at its maximum?"),
+    *("Who has the highest number of {series} {y}?", "When is {series} highest?"),
 )
 _SMALLEST_OF_SERIES = (
     *("Which {x} has the lowest {series}?", "Where is {series} the lowest?"),
     *("At which {x} is {series} the smallest?", "For which {x} is {series} at its minimum?"),
+    *("Who has the lowest number of {series} {y}?", "When is {series} lowest?"),
 )
+
+
+_LARGEST_AT_LABEL = (
+    *("Which {s} is the highest at {label}?", "Which {s} has the most {y} in {label}?"),
+    *("At {label}, which {s} is on top?", "Who had the highest {y} in {label}?"),
+)
+_SMALLEST_AT_LABEL = (
+    *("Which {s} is the lowest at {label}?", "Which {s} has the least {y} in {label}?"),
+    *("At {label}, which {s} is at the bottom?", "Who had the lowest {y} in {label}?"),
+)
+_FIRST_OF_SERIES = ("Where does {series} start?", "At what {y} does {series} begin?")
+_LAST_OF_SERIES = ("Where does {series} end?", "What {y} does {series} end at?")
+_RISING = (
+    *("Which {s} keeps rising from left to right?", "Which {s} goes up all the way?"),
+    *("Which of the {s}s only increases?", "Which {s} grows with every {x}?"),
+)
+_FALLING = (
+    *("Which {s} keeps falling from left to right?", "Which {s} goes down all the way?"),
+    *("Which of the {s}s only decreases?", "Which {s} shrinks with every {x}?"),
+)
+
+
+def _across_series(
+    rng: random.Random,
+    labels: Sequence[str],
+    series: Sequence[str],
+    values: Sequence[Sequence[float]],
+    digits: int,
+) -> list[tuple[str, str]]:
+    """Which of the series is on top at a label, starts or ends where, goes up or down."""
+    slots = {"x": rng.choice(_CATEGORIES), "y": rng.choice(_MEASURES), "s": rng.choice(_SERIES)}
+    place, line = rng.randrange(len(labels)), rng.randrange(len(series))
+    turns = []
+    at_label = [row[place] for row in values]
+    modes, pick = rng.choice(((_LARGEST_AT_LABEL, max), (_SMALLEST_AT_LABEL, min)))
+    asked = rng.choice(modes).format(**slots, label=labels[place])
+    turns.append((asked, series[at_label.index(pick(at_label))]))
+    modes, end = rng.choice(((_FIRST_OF_SERIES, 0), (_LAST_OF_SERIES, -1)))
+    asked = rng.choice(modes).format(**slots, series=series[line])
+    turns.append((asked, number(values[line][end], digits)))
+    for modes, sign in ((_RISING, 1), (_FALLING, -1)):
+        steady = [
+            all(sign * (after - before) > 0 for before, after in pairwise(row)) for row in values
+        ]
+        if steady.count(True) == 1:
+            turns.append((rng.choice(modes).format(**slots), series[steady.index(True)]))
+    return turns
 
 
 def chart_questions(
@@ -173,7 +231,7 @@ def chart_questions(
             turns.append((rng.choice(questions), series[ends.index(pick(ends))]))
         many, count = rng.choice(((slots["x"], len(labels)), (rng.choice(_SERIES), len(series))))
         turns.append((rng.choice(_HOW_MANY).format(x=many), str(count)))
-        return turns
+        return turns + _across_series(rng, labels, series, values, digits)
     (row,) = values
     order = sorted(range(len(row)), key=row.__getitem__)
     turns.append((own(_VALUE, "chart-value", label=label), said))

@@ -14,7 +14,7 @@ from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images.opening import ImageSource
 from openmova.inference.limits import check_question
-from openmova.inference.session import Picture, user_turn
+from openmova.inference.session import Message, Picture, user_turn
 from openmova.model.adapter import AdapterConfig
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.processing_mova import MovaProcessor
@@ -100,7 +100,8 @@ class Requests:
         asked = routing_prompt(
             self.config.routing.instruction, self.processor.descriptions, question
         )
-        return self._request(image, asked, pooled=True)
+        picture = self._picture(image)
+        return self._request(self.processor.routing_turn(asked, picture), picture, pooled=True)
 
     def answer(
         self,
@@ -115,7 +116,8 @@ class Requests:
         if tokens is not None:
             options["tokens"] = tokens
         RequestOptions.of(options, self.config.expert_names)
-        return self._request(image, question, **options)
+        picture = self._picture(image)
+        return self._request(user_turn(question, [picture]), picture, **options)
 
     def count(
         self, picture: Picture, question: str, experts: Sequence[str]
@@ -129,11 +131,13 @@ class Requests:
         chosen = [name in experts for name in self.config.expert_names]
         return pixels.numpy().tobytes(), list(pixels.shape), picture.fingerprint, asked, chosen
 
-    def _request(self, image: ImageSource | Picture, text: str, **options: Any) -> dict[str, Any]:
+    def _picture(self, image: ImageSource | Picture) -> Picture:
+        return image if isinstance(image, Picture) else Picture.of(image, self.processor)
+
+    def _request(self, turn: Message, picture: Picture, **options: Any) -> dict[str, Any]:
         """The ids of the prompt, with one image token, which vLLM makes as many as are needed."""
         processor = self.processor
-        picture = image if isinstance(image, Picture) else Picture.of(image, processor)
-        ids = processor.prompt_ids(processor.render([user_turn(text, [picture])]))
+        ids = processor.prompt_ids(processor.render([turn]))
         first = ids.index(processor.image_token_id)
         del ids[first + 1 : first + processor.image_tokens]
         return {
