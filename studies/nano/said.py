@@ -11,6 +11,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from openmova.experts.chart_text import chart_text, number, precision
@@ -79,8 +80,41 @@ GROUPS = {
     ("big cat", "big cats"): (range(286, 294),), ("ape", "apes"): (range(365, 385),),
     ("pet", "pets"): (range(151, 269), range(281, 286)), ("fruit", "fruits"): (range(948, 958),),
     ("food", "dishes"): (range(923, 970),), ("plant", "plants"): (range(984, 998),),
+    ("fish", "fish"): (range(7), range(389, 398)), ("snake", "snakes"): (range(52, 69),),
+    ("dog", "dogs"): (range(151, 269),),
 }  # fmt: skip
 """What things are called together, and the classes that may be meant."""
+WORD_GROUPS = {
+    ("instrument", "musical instruments"): (
+        *("accordion", "banjo", "bassoon", "cello", "drum", "flute", "gong", "guitar", "harmonica"),
+        *("harp", "horn", "maraca", "marimba", "oboe", "ocarina", "organ", "panpipe", "piano"),
+        *("saxophone", "trombone", "violin"),
+    ),
+    ("piece of furniture", "pieces of furniture"): (
+        *("bed", "bench", "bookcase", "cabinet", "chair", "couch", "desk", "table"),
+    ),
+    ("building", "buildings"): (
+        *("barn", "building", "castle", "church", "library", "lighthouse", "monastery", "mosque"),
+        *("palace", "prison", "restaurant", "theater", "tower", "yurt"),
+    ),
+    ("tool", "tools"): (
+        *("axe", "hammer", "pick", "plow", "saw", "screwdriver", "shovel", "spatula", "tool"),
+    ),
+    ("piece of clothing", "clothes"): (
+        *("cloak", "clothing", "coat", "dress", "glove", "scarf", "shirt", "skirt", "sock", "suit"),
+        *("sweater", "swimsuit", "tie", "trousers"),
+    ),
+    ("device", "devices"): (
+        *("camera", "computer", "keyboard", "laptop", "microphone", "modem", "phone", "printer"),
+        *("projector", "radio", "television"),
+    ),
+    ("weapon", "weapons"): ("cannon", "gun", "pistol", "rifle"),
+    ("vegetable", "vegetables"): (
+        *("cabbage", "corn", "cucumber", "mushroom", "pepper", "pumpkin", "vegetable"),
+    ),
+    ("vehicle", "vehicles"): tuple(sorted(VEHICLES)),
+}
+"""The same by their everyday names."""
 THINGS = tuple((word, plural(word)) for word in (
     "tool", "object", "thing", "building", "vehicle", "instrument", "device", "machine",
     "structure", "piece of furniture", "food", "toy", "item", "product", "animal",
@@ -167,7 +201,7 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
     first = chosen[0]
     exact_name = re.match(r"[^:]+: (.+?) \d+%", guesses[0])
     turns = [(ask(rng, "object"), everyday[first])]
-    groups = [kind for kind, ranges in GROUPS.items() if any(first in r for r in ranges)]
+    groups = [kind for kind, members in name_groups().items() if first in members]
     own = (everyday[first], plural(everyday[first]))
     for _ in range(2):
         kinds = rng.choice(groups) if groups else rng.choice((None, *THINGS))
@@ -177,6 +211,15 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
         is_exact = kinds is not None and kinds[0] == everyday[first]
         answer = exact_name[1] if is_exact and exact_name else everyday[first]
         turns.append((name_question(rng, kinds), answer))
+    for at, later in enumerate(chosen[1:], 1):  # "Which insect is it?", of what may be one
+        of_it = [k for k, members in name_groups().items() if later in members]
+        of_it = [k for k in of_it if k[0] != everyday[later]]
+        of_it = [k for k in of_it if not any(one in name_groups()[k] for one in chosen[:at])]
+        told = re.match(r"[^:]+: (.+?) \d+%", guesses[at])
+        if told and everyday[later] not in {everyday[one] for one in chosen[:at]}:
+            turns.append((name_question(rng, (everyday[later], plural(everyday[later]))), told[1]))
+        if of_it:
+            turns.append((name_question(rng, rng.choice(of_it)), everyday[later]))
     for key, members in (("animal", ANIMALS), ("food", FOOD), ("plant", PLANTS)):
         fitting = [i for i in chosen if i in members]
         if fitting and rng.random() < 0.7:
@@ -197,10 +240,20 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
     return "\n".join(guesses), turns[:6]
 
 
+@cache
+def name_groups() -> dict[tuple[str, str], frozenset[int]]:
+    """The classes that may be meant by what things are called together."""
+    _, everyday = class_names()
+    found = {kind: frozenset(i for r in ranges for i in r) for kind, ranges in GROUPS.items()}
+    for kind, words in WORD_GROUPS.items():
+        found[kind] = frozenset(i for i, word in enumerate(everyday) if word in words)
+    return found
+
+
 def _alike(one: int) -> list[int]:
     """The smallest group that a class belongs to: what it may be mixed up with; [] for none."""
-    groups = [ranges for ranges in GROUPS.values() if any(one in r for r in ranges)]
-    return min(([i for r in ranges for i in r] for ranges in groups), key=len, default=[])
+    groups = [sorted(members) for members in name_groups().values() if one in members]
+    return min(groups, key=len, default=[])
 
 
 def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
