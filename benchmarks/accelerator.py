@@ -174,7 +174,7 @@ def tests(sheet: Sheet, options: argparse.Namespace) -> None:
     """The tests that need no package which a bare machine lacks."""
     files = [
         *("model/test_modeling_mova.py", "model/test_adapter.py", "routing"),
-        *("inference/test_prompt_cache.py", "inference/test_single_row.py"),
+        *("inference/test_prompt_cache.py", "inference/test_fast_linear.py"),
         *("model/test_quantization.py", "checkpoints/test_memory.py"),
         "checkpoints/test_placement.py",
     ]

@@ -48,6 +48,7 @@ def test_a_folder_is_told_of_without_reading_its_weights(unread_folder: Path) ->
     assert told["total_bytes"]["4bit+offload"] == needs.total("4bit", offload=True)
     assert told["machine"]["memory"]["host memory"] > 0
     assert set(told["machine"]["extras"]) == {"bitsandbytes", "torchao"}
+    assert told["machine"]["products"] in ("bfloat16", "float32")
 
 
 def test_a_release_that_is_not_converted_yet(tmp_path: Path) -> None:

@@ -91,7 +91,12 @@ def test_lmms_eval_runs_a_task_end_to_end(
     write_task(tmp_path, [a.text if i < 3 else "something else" for i, a in enumerate(alone)])
     command = [sys.executable, "-c", RUN, "eval", "--model", "openmova"]
     command += ["--tasks", "shown,box,polygon"]
-    command += ["--model_args", f"pretrained={tiny_folder},output=journal", "--batch_size", "3"]
+    command += [
+        "--model_args",
+        f"pretrained={tiny_folder},dtype=float32,output=journal",
+        "--batch_size",
+        "3",
+    ]
     command += ["--include_path", ".", "--output_path", "results", "--log_samples"]
     offline = {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
     environment = {**os.environ, **offline, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -139,7 +144,7 @@ def asked(tiny_folder: str) -> Any:
         return [{"role": "user", "content": said}]
 
     def make(wanted: dict[str, Any], **arguments: Any) -> tuple[Any, list[Any]]:
-        plugin = OpenMova(tiny_folder, device="cpu", **arguments)
+        plugin = OpenMova(tiny_folder, device="cpu", dtype="float32", **arguments)
         shown = zip(pictures(len(QUESTIONS)), QUESTIONS, strict=True)
         plugin.task_dict["t"] = {"test": [{"image": i, "question": q} for i, q in shown]}
         requests = [

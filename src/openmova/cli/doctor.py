@@ -83,7 +83,7 @@ def doctor(
 
 
 def _machine() -> dict[str, Any]:
-    """Versions of what computes, and the size of every memory, in bytes."""
+    """Versions of what computes, the size of every memory in bytes, the type of products."""
     import importlib.util
     import platform
     from importlib.metadata import version
@@ -91,6 +91,7 @@ def _machine() -> dict[str, Any]:
     import psutil
     import torch
 
+    from openmova.inference.fast_linear import multiplies_in_bfloat16
     from openmova.model.quantization import QUANTIZATIONS
 
     memory = {}
@@ -104,6 +105,7 @@ def _machine() -> dict[str, Any]:
         "versions": {name: version(name) for name in ("torch", "transformers")},
         "extras": {name: importlib.util.find_spec(name) is not None for name in packages},
         "memory": memory,
+        "products": "bfloat16" if multiplies_in_bfloat16() else "float32",
     }
 
 
@@ -194,6 +196,11 @@ def _show(
     lacking = [name for name, there in machine["extras"].items() if not there]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     console.print(f"Python {machine['python']}, {versions}")
+    reason = "multiplies" if machine["products"] == "bfloat16" else "does not multiply"
+    console.print(
+        f"products of a float32 model on the processor: {machine['products']}, as it {reason} in "
+        "bfloat16"
+    )
     for name in lacking:
         console.print(f'not installed: {name} (pip install "openmova\\[{name}]")')
 

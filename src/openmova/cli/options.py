@@ -63,7 +63,11 @@ class ModelOptions:
         str | None, typer.Option(help="Such as cpu or cuda:1; the GPU if there is one.")
     ] = None
     dtype: Annotated[
-        str | None, typer.Option(help="bfloat16, float16 or float32; as in the checkpoint.")
+        str | None,
+        typer.Option(
+            help="bfloat16, float16 or float32; as in the checkpoint, with products in bfloat16 "
+            "where the processor has them."
+        ),
     ] = None
     quantize: Annotated[
         str | None, typer.Option(help="The language model in '8bit', '4bit' or 'torchao-8bit'.")

@@ -18,6 +18,8 @@ SWATCH = 8
 """So many pixels of a colour make a sample of it in a legend."""
 INTO, AWAY = 0.75, 2.25
 """From so far inside a text's box, and to so far outside, a sample is looked for, of its height."""
+WIDEST = 0.5
+"""Of the picture's width, a name in a legend at most: what is wider is a title."""
 OUTSIDE = 3
 """How much more a grey pixel outside the box counts than one inside."""
 
@@ -29,6 +31,7 @@ def read_legend(
 
     Takes a picture uint8 [3, h, w], its texts, and a colour float [3] for each series.
     """
+    lines = [line for line in lines if line.box.width < WIDEST * picture.shape[2]]
     colours = torch.stack(list(of_series))  # [series, 3]
     is_colour = _is_colour(colours)
 

@@ -18,12 +18,16 @@ from openmova.checkpoints.locate import checkpoint_folder
 from openmova.errors import UserError
 from openmova.images.opening import ImageSource
 from openmova.inference.answer import Answer, Look
+from openmova.inference.fast_linear import (
+    multiplies_in_bfloat16,
+    multiply_in_bfloat16,
+    quicken_single_rows,
+)
 from openmova.inference.feature_cache import FeatureMemory, ImageFeatures, PromptStart
 from openmova.inference.limits import GenerationLimits, check_question
 from openmova.inference.sampling import GreedyLogProbs, Sampler, Sampling
 from openmova.inference.session import Message, Picture, Session, pictures_in, user_turn
 from openmova.inference.shared_decode import SharedDecode
-from openmova.inference.single_row import quicken_single_rows
 from openmova.inference.text_stream import StopRules, TextStream
 from openmova.inference.timing import StageTimer
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -59,7 +63,8 @@ class Mova:
     ) -> Self:
         """Load "nano", the folder of a checkpoint, or a repository of the hub.
 
-        device: default the GPU where there is one; dtype: default as the checkpoint says.
+        device: default the GPU where there is one; dtype: default as the checkpoint says, with
+        products in bfloat16 where the processor has them (`fast_linear`).
         quantization: the language model in "8bit", "4bit" (bitsandbytes) or "torchao-8bit".
         offload: experts are on the device only while they run. device_map: "auto" spreads the
         model over GPUs and host memory, in place of a device. yes: a repository of the released
@@ -79,7 +84,11 @@ class Mova:
             processor = AutoProcessor.from_pretrained(folder)
         except DAMAGED as error:
             raise damaged(folder, error) from error
-        return cls(model, processor)
+        mova = cls(model, processor)
+        if dtype is None and multiplies_in_bfloat16():
+            for part in (model.model.language_model, model.model.adapter):
+                multiply_in_bfloat16(part)
+        return mova
 
     @property
     def experts(self) -> tuple[str, ...]:

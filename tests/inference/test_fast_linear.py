@@ -1,4 +1,4 @@
-"""A single row is multiplied in halves of the weight, and says what it said."""
+"""Products that are faster on a processor say what torch's say."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ import torch
 from torch import nn
 
 from openmova.checkpoints.tiny import tiny_mova
+from openmova.inference.fast_linear import (
+    Bfloat16Linear,
+    SingleRowLinear,
+    multiplies_in_bfloat16,
+    multiply_in_bfloat16,
+    quicken_single_rows,
+)
 from openmova.inference.mova import Mova
-from openmova.inference.single_row import SingleRowLinear, quicken_single_rows
 from tiny import pictures
 
 
@@ -33,6 +39,45 @@ def test_what_is_not_quicker_stays() -> None:
         before = type(layer)
         quicken_single_rows(layer)
         assert type(layer) is before
+
+
+in_bfloat16 = pytest.mark.skipif(
+    not multiplies_in_bfloat16(), reason="the processor does not multiply in bfloat16"
+)
+
+
+@in_bfloat16
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", [(12,), (1, 12), (2, 12), (1, 9, 12)])
+def test_a_product_in_bfloat16_is_that_of_what_it_rounds(
+    shape: tuple[int, ...], bias: bool
+) -> None:
+    layer = nn.Linear(12, 9, bias=bias).requires_grad_(False)
+    given = torch.randn(shape)
+    expected = given.bfloat16().float() @ layer.weight.bfloat16().float().T
+    if bias:
+        expected += layer.bias
+    multiply_in_bfloat16(layer)
+    assert type(layer) is Bfloat16Linear
+    torch.testing.assert_close(layer(given), expected, atol=1e-2, rtol=2**-8)
+
+
+@in_bfloat16
+def test_a_row_in_bfloat16_does_not_depend_on_those_beside_it() -> None:
+    layer = nn.Linear(576, 192).requires_grad_(False)
+    multiply_in_bfloat16(layer)
+    rows = torch.randn(300, 576)
+    together = layer(rows)
+    for count in (1, 2, 5, 16, 64):
+        assert torch.equal(layer(rows[:count]), together[:count])
+
+
+@in_bfloat16
+def test_rounded_weights_are_not_saved() -> None:
+    layer = nn.Linear(4, 4)
+    multiply_in_bfloat16(layer)
+    with pytest.raises(RuntimeError, match='load it with dtype="float32"'):
+        layer.state_dict()
 
 
 def test_a_model_writes_what_it_wrote() -> None:
