@@ -156,7 +156,7 @@ def serving(options: argparse.Namespace) -> Iterator[Server]:
 def serve(options: argparse.Namespace) -> None:
     """What the process does."""
     quiet_libraries()
-    mova = load_apart(lambda: Mova.from_pretrained(options.model))
+    mova = load_apart(lambda: Mova.from_pretrained(options.model, dtype=options.dtype))
     settings = mova.model.generation_config
     if options.length:
         settings.suppress_tokens = [settings.eos_token_id]  # the engine reads it once
@@ -331,6 +331,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("parts", nargs="*", default=PARTS, help=", ".join(PARTS))
     parser.add_argument("--model", default="nano")
+    parser.add_argument("--dtype", help="float32: no products in bfloat16")
     parser.add_argument("--questions", type=int, default=128)
     parser.add_argument("--places", type=int, default=16)
     parser.add_argument("--length", type=int, default=0)
@@ -354,7 +355,7 @@ def main() -> None:
             measure_again(server, asked)
         if {"overhead", "crowd"} & set(options.parts):
             quiet_libraries()
-            mova = Mova.from_pretrained(options.model)
+            mova = Mova.from_pretrained(options.model, dtype=options.dtype)
             mova.ask(asked[0].image, asked[0].question, experts="all")
             if "overhead" in options.parts:
                 measure_overhead(server, mova, asked, tokens)
