@@ -115,7 +115,7 @@ def build(recipe: dict[str, Any], target: Path) -> dict[str, Any]:
 class TestFromPublicParts:
     def test_it_loads_and_answers(self, recipe: dict[str, Any], tmp_path: Path) -> None:
         build(recipe, tmp_path / "mova")
-        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
+        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu", dtype="float32")
         assert mova.experts == ("dinov2", "sam", "deplot")
         picture = pictures(1)[0]
         answer = mova.ask(picture, "what is this ?", max_new_tokens=3, experts="all")
@@ -128,7 +128,7 @@ class TestFromPublicParts:
         self, recipe: dict[str, Any], parts: Path, tmp_path: Path
     ) -> None:
         build(recipe, tmp_path / "mova")
-        model = Mova.from_pretrained(tmp_path / "mova", device="cpu").model
+        model = Mova.from_pretrained(tmp_path / "mova", device="cpu", dtype="float32").model
         ids = torch.tensor([[2, 9, 10, 11]])
         theirs = AutoModelForCausalLM.from_pretrained(parts / "language")(ids).logits
         assert_close(model(ids).logits, theirs)
@@ -163,7 +163,7 @@ class TestFromPublicParts:
         self, recipe: dict[str, Any], tmp_path: Path
     ) -> None:
         build(recipe | {"template": "vicuna_v1"}, tmp_path / "mova")
-        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
+        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu", dtype="float32")
         turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Hi"}]}]
         prompt = mova.processor.apply_chat_template(turns, add_generation_prompt=True)
         assert prompt.endswith("USER: <image>\nHi ASSISTANT:")
@@ -174,7 +174,7 @@ class TestFromPublicParts:
         self, recipe: dict[str, Any], tmp_path: Path
     ) -> None:
         build(recipe | {"image_token": "<picture>"}, tmp_path / "mova")
-        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
+        mova = Mova.from_pretrained(tmp_path / "mova", device="cpu", dtype="float32")
         assert mova.model.config.image_token_id >= len(WORDS)
         mova.ask(pictures(1)[0], "what is this ?", max_new_tokens=3, experts="sam")
         mova.ask(pictures(1)[0], "what is this ?", max_new_tokens=3)
@@ -198,7 +198,7 @@ class TestFromPublicParts:
         before = json.loads((tmp_path / "first" / "conversion.json").read_text())["tensors"]
         name = "experts/sam/pos_embed"
         assert report["tensors"][name]["sha256"] == before[name]["sha256"]
-        mova = Mova.from_pretrained(tmp_path / "second", device="cpu")
+        mova = Mova.from_pretrained(tmp_path / "second", device="cpu", dtype="float32")
         assert mova.model.config.descriptions[1] == "a small one"
         mova.ask(pictures(1)[0], "what ?", max_new_tokens=2, experts="all")
 
@@ -230,7 +230,7 @@ class TestFromPublicParts:
         build(recipe | {"experts": described}, Path("mova"))
         for file in ("graph.onnx", "words.json", "mine.safetensors"):
             Path(file).unlink()
-        mova = Mova.from_pretrained("mova", device="cpu")
+        mova = Mova.from_pretrained("mova", device="cpu", dtype="float32")
         mova.ask(pictures(1)[0], "what ?", max_new_tokens=1, experts="all")
         pool = mova.model.model.experts
         assert torch.equal(pool.get(1).state_dict()["conv.weight"], weights["conv.weight"])
@@ -251,7 +251,7 @@ class TestFromPublicParts:
 def test_any_causal_language_model(recipe: dict[str, Any], tmp_path: Path, name: str) -> None:
     theirs = language_model(tmp_path / "language", name)
     build(recipe | {"language_model": str(tmp_path / "language")}, tmp_path / "mova")
-    mova = Mova.from_pretrained(tmp_path / "mova", device="cpu")
+    mova = Mova.from_pretrained(tmp_path / "mova", device="cpu", dtype="float32")
     ids = torch.tensor([[2, 9, 10, 11]])
     assert_close(mova.model(ids).logits, theirs(ids).logits)
     mova.ask(pictures(1)[0], "what ?", max_new_tokens=2, experts="sam")

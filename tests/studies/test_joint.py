@@ -41,7 +41,8 @@ def test_a_question_gets_the_loss_that_it_has_alone(model: Model) -> None:
         return model.loss([encoding], [tokens]).item() * answers
 
     together = loss(TURNS)
-    assert together == pytest.approx(loss(TURNS[:1]) + loss(TURNS[1:]), rel=1e-3)
+    rounding = 2e-2 if joint.compute_dtype() == torch.bfloat16 else 1e-3
+    assert together == pytest.approx(loss(TURNS[:1]) + loss(TURNS[1:]), rel=rounding)
 
 
 @pytest.mark.parametrize("is_routing", [False, True])

@@ -85,7 +85,8 @@ class Mova:
         except DAMAGED as error:
             raise damaged(folder, error) from error
         mova = cls(model, processor)
-        if dtype is None and multiplies_in_bfloat16():
+        is_quantized = getattr(model, "is_quantized", False)
+        if dtype is None and not is_quantized and multiplies_in_bfloat16():
             for part in (model.model.language_model, model.model.adapter):
                 multiply_in_bfloat16(part)
         return mova

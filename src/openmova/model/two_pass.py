@@ -203,8 +203,8 @@ class TwoPassGeneration(GenerationMixin):
         routing_input_ids [B, T]: the routing prompts; base_map [B, C, H, W]. constrained: as in the
         config's routing, if not given. pool_size: how many experts the prompts' pool has, if it
         is not the model's own. past_key_values: of the prompts' first places, with all of their
-        image tokens, which are not read again. An empty pool is not asked about. Raises ValueError
-        if the model has no tokenizer.
+        image tokens or none of them, which are not read again. An empty pool is not asked about.
+        Raises ValueError if the model has no tokenizer.
         """
         rules = self.config.routing
         experts = len(self.model.experts)
