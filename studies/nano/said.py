@@ -215,9 +215,9 @@ def object_row(rng: random.Random) -> tuple[str, list[Turn]]:
         of_it = [k for k, members in name_groups().items() if later in members]
         of_it = [k for k in of_it if k[0] != everyday[later]]
         of_it = [k for k in of_it if not any(one in name_groups()[k] for one in chosen[:at])]
-        told = re.match(r"[^:]+: (.+?) \d+%", guesses[at])
-        if told and everyday[later] not in {everyday[one] for one in chosen[:at]}:
-            turns.append((name_question(rng, (everyday[later], plural(everyday[later]))), told[1]))
+        named = re.match(r"[^:]+: (.+?) \d+%", guesses[at])
+        if named and everyday[later] not in {everyday[one] for one in chosen[:at]}:
+            turns.append((name_question(rng, (everyday[later], plural(everyday[later]))), named[1]))
         if of_it:
             turns.append((name_question(rng, rng.choice(of_it)), everyday[later]))
     for key, members in (("animal", ANIMALS), ("food", FOOD), ("plant", PLANTS)):

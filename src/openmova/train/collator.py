@@ -166,10 +166,11 @@ class Collator:
 
     def _messages(self, sample: Sample) -> list[dict[str, Any]]:
         """The conversation as the processor renders it, the picture in the first user's turn."""
-        first, *others = [
+        turns: list[dict[str, Any]] = [
             {"role": turn.role, "content": [{"type": "text", "text": turn.text}]}
             for turn in sample.turns
         ]
+        first, *others = turns
         if sample.routing and sample.image is not None:
             first = self.processor.routing_turn(sample.question)
         elif sample.image is not None:

@@ -173,8 +173,8 @@ def _across_series(
     modes, pick = rng.choice(((_LARGEST_AT_LABEL, max), (_SMALLEST_AT_LABEL, min)))
     asked = rng.choice(modes).format(**slots, label=labels[place])
     turns.append((asked, series[at_label.index(pick(at_label))]))
-    modes, end = rng.choice(((_FIRST_OF_SERIES, 0), (_LAST_OF_SERIES, -1)))
-    asked = rng.choice(modes).format(**slots, series=series[line])
+    ends, end = rng.choice(((_FIRST_OF_SERIES, 0), (_LAST_OF_SERIES, -1)))
+    asked = rng.choice(ends).format(**slots, series=series[line])
     turns.append((asked, number(values[line][end], digits)))
     for modes, sign in ((_RISING, 1), (_FALLING, -1)):
         steady = [
