@@ -41,6 +41,7 @@ from openmova.checkpoints import nano_spec as spec
 from openmova.checkpoints.nano import CHAT_TEMPLATE, language_model_folder, unpack
 from openmova.evaluate.judge import judge
 from openmova.routing import routing_prompt, split_routing_prompt
+from openmova.routing.pooling import pool_tokens
 from openmova.runtime.files import new_file
 from studies.nano.align import new_adapter, new_neck, project, targets_of
 from studies.nano.rows import Row, Rows, Turn, read_rows
@@ -129,13 +130,24 @@ class Model(nn.Module):
         self.summary.load_state_dict(_under("adapter.summary.", adapter))
         self.neck.load_state_dict(_under("base.neck.", adapter))
 
+    def routing_tokens(self, features: Tensor) -> Tensor:
+        """What the router sees of base features [S, C]: the summary, pooled."""
+        summary: Tensor = self.summary(features)
+        return pool_tokens(summary[None], spec.SUMMARY_GRID, spec.ROUTING_GRID)[0]
+
     def image_tokens(self, words: Mapping[str, str], features: Tensor) -> Tensor:
-        """A row's tokens [N, D]: the summary of the base features [S, C], then the words."""
+        """An answer's tokens [N, D]: the summary of the base features [S, C], then the words."""
         ids = targets_of([words])[0]
         with torch.no_grad():
             written = self.embedding(ids[ids >= 0]).float()
             written += NOISE * written.std(-1, keepdim=True) * torch.randn_like(written)
         return torch.cat([self.summary(features), written])
+
+    def row_tokens(self, row: Row, features: Tensor) -> Tensor:
+        """The tokens [N, D] of a row's picture, whose base features are [S, C]."""
+        if row.source == "routing":
+            return self.routing_tokens(features)
+        return self.image_tokens(row.words, features)
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -304,9 +316,10 @@ class Batches:
 
     def row(self, row: Row, turns: Sequence[Sequence[Turn]], is_routing: bool) -> Encoding:
         """The ids of a row with these branches."""
-        said = 0 if is_routing else int((targets_of([row.words]) >= 0).sum())
-        images = math.prod(spec.SUMMARY_GRID) + said
-        return self._model.encode(images, turns, is_routing=is_routing)
+        if is_routing:
+            return self._model.encode(math.prod(spec.ROUTING_GRID), turns, is_routing=True)
+        said = int((targets_of([row.words]) >= 0).sum())
+        return self._model.encode(math.prod(spec.SUMMARY_GRID) + said, turns, is_routing=False)
 
     def _answering(self, name: str, rng: random.Random) -> tuple[Row, Encoding, Tensor]:
         (row,) = rng.choices(self._rows.answering[name], cum_weights=self._shares.get(name))
@@ -396,7 +409,7 @@ def train(arguments: argparse.Namespace) -> None:
                 warm = min((done + 1) / 20, 1.0)
                 decay = 0.525 + 0.475 * math.cos(math.pi * done / arguments.steps)
                 group["lr"] = arguments.rate * warm * decay
-            tokens = [model.image_tokens(row.words, features) for row, _, features in batch]
+            tokens = [model.row_tokens(row, features) for row, _, features in batch]
             loss = model.loss([encoding for _, encoding, _ in batch], tokens)
             loss.backward()
             nn.utils.clip_grad_norm_(parameters.values(), 1.0)
@@ -467,7 +480,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     rng = random.Random(0)
     for source, row, (question, answer) in _questions(held_out, arguments.evaluate, rng):
         encoding = batches.row(row, [[(question, "")]], source == "routing")
-        tokens = model.image_tokens(row.words, batches.picture(row.place, rng))
+        tokens = model.row_tokens(row, batches.picture(row.place, rng))
         said = model.answer(encoding, tokens)
         is_right = (
             said == answer if source == "routing" else judge(said, [answer], question=question)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter
 from openmova.model.splicing import drop_empty_tokens, filled_tokens
+from openmova.routing import RoutingConfig
 from tests.tiny import tiny_config, tiny_model
 
 WIDTHS = {"width": 16, "expert_channels": (6, 4), "text_width": 12, "output_width": 10}
@@ -84,3 +85,14 @@ def test_generation_without_empty_places_is_that_with_them_masked() -> None:
     options["attention_mask"] = torch.ones_like(ids[1:])
     alone = model.generate(ids[1:], image_tokens=tokens[1:], **options)
     assert torch.equal(written[1, ids.shape[1] :], alone[0, ids.shape[1] :])
+
+
+def test_the_router_sees_the_summary_pooled_to_its_own_grid() -> None:
+    config = tiny_config()
+    adapter = replace(config.adapter, token_grid=config.adapter.grid, summary_grid=(2, 4))
+    model = tiny_model(adapter=adapter, routing=RoutingConfig(grid=(1, 2)))
+    tokens = torch.zeros(1, adapter.tokens, 1)
+    tokens[0, :8, 0] = torch.arange(8.0)  # the summary, row by row: 0 1 2 3 and 4 5 6 7
+    tokens[0, 8:] = 100  # cells of the map are not pooled
+    few = model.model.routing_tokens(tokens)
+    assert few[0, :, 0].tolist() == [2.5, 4.5]

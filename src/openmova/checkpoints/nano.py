@@ -102,7 +102,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
         adapter=nano_spec.adapter_config(),
         gate_text_config=read_json(parts["text_encoder"] / "config.json"),
         routing={
-            "grid": list(nano_spec.SUMMARY_GRID),
+            "grid": list(nano_spec.ROUTING_GRID),
             "instruction": nano_spec.INSTRUCTION,
             "pool_first": True,
             "max_new_tokens": 8,

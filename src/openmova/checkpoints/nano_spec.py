@@ -11,6 +11,8 @@ from openmova.model.adapter import AdapterConfig
 
 GRID = (38, 38)
 SUMMARY_GRID = (5, 5)
+ROUTING_GRID = (3, 3)
+"""Of the summary, for the router: as good as all of it, and a third of the tokens to read."""
 CODE_WIDTH = 576
 """Of the codes of tokens: the language model's, so that words arrive whole."""
 WIDTH = 704
@@ -34,9 +36,10 @@ DESCRIPTIONS: dict[str, tuple[str, ...]] = {
     "location": ("This model finds people and things, counts them and tells where they are.",),
 }
 INSTRUCTION = (
-    "Select the experts that help to answer the question about the image. Answer with their "
-    "letters from the pool. If the question is about the image as a whole, answer 'none'."
+    "Select the experts that help to answer. Answer with their letters, or 'none' if the question "
+    "is about the whole image."
 )
+"""With the pool 130 tokens: vLLM on a processor shares keys and values in blocks of 128."""
 
 TEXT_PRIOR = 20.0
 """Weight of the texts' likeness for experts that the router never learned (docs/routing.md)."""

@@ -117,7 +117,7 @@ class MovaProcessor(ProcessorMixin):
             chat_template=chat_template,
             image_token=image_token,
             image_tokens=config.adapter.tokens,
-            routing_tokens=config.adapter.summary_tokens or math.prod(config.routing.grid),
+            routing_tokens=math.prod(config.routing.grid),
             instruction=config.routing.instruction,
             descriptions=config.descriptions,
             pool_first=config.routing.pool_first,

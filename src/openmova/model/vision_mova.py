@@ -105,12 +105,13 @@ class MovaVision(MovaPreTrainedModel):
         return self.adapter(base_map, expert_maps, routing, text.to(base_map.dtype))
 
     def routing_tokens(self, image_tokens: Tensor) -> Tensor:
-        """What the routing pass sees of image tokens [B, N, D] of the base map: the summary's, or
-        all of them pooled to the routing's grid (section 3.1)."""
-        adapter = self.config.adapter
+        """What the routing pass sees of image tokens [B, N, D] of the base map: those of the
+        summary, or all of them, pooled to the routing's grid (section 3.1)."""
+        adapter, grid = self.config.adapter, self.config.routing.grid
         if adapter.summary_grid is not None:
-            return image_tokens[:, : adapter.summary_tokens]
-        return pool_tokens(image_tokens, adapter.token_grid, self.config.routing.grid)
+            summary = image_tokens[:, : adapter.summary_tokens]
+            return pool_tokens(summary, adapter.summary_grid, grid)
+        return pool_tokens(image_tokens, adapter.token_grid, grid)
 
     def image_tokens(
         self,
