@@ -90,3 +90,12 @@ def test_a_model_writes_what_it_wrote() -> None:
     )
     assert torch.equal(found.sequences, expected.sequences)
     torch.testing.assert_close(found.logits, expected.logits)
+
+
+@in_bfloat16
+def test_a_layer_of_zeros_stays_so_that_its_branch_can_be_left_out() -> None:
+    layer = nn.Linear(12, 9)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    multiply_in_bfloat16(layer)
+    assert type(layer) is nn.Linear

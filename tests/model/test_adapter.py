@@ -126,6 +126,23 @@ def test_a_new_adapter_pools_and_projects_the_base_map() -> None:
     assert gates[2].count_nonzero(dim=-1).tolist() == [3, 3]
 
 
+def test_branches_that_add_zeros_are_left_out_without_a_trace() -> None:
+    torch.manual_seed(0)
+    fresh, learnt = MoVAdapter(CONFIG), adapter()
+    calls: list[nn.Module] = []
+    for model, computed in ((fresh, 0), (learnt, 1)):
+        calls.clear()
+        block = model.blocks[0]
+        for branch in (block.attention.q_proj, block.mlp.up_proj, model.after_pool.conv_in):
+            branch.register_forward_hook(lambda module, *_: calls.append(module))
+        with torch.no_grad():
+            tokens, _ = run(model)
+        assert len(calls) == 3 * computed
+        whole, _ = run(model)  # with gradients, for which every branch is needed
+        assert len(calls) == 3 * computed + 3
+        assert torch.equal(tokens, whole)
+
+
 def test_gradients_reach_every_parameter_that_is_used() -> None:
     model = adapter(train=True)
     routing = torch.ones(4, 4, dtype=torch.bool)

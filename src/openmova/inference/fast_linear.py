@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from openmova.model.layers import adds_nothing
+
 FEWEST_ROWS = 4
 """oneDNN takes as long for one row as for several, or longer."""
 
@@ -76,7 +78,7 @@ def multiply_in_bfloat16(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) not in (nn.Linear, SingleRowLinear) or module.weight.device.type != "cpu":
             continue
-        if module.weight.dtype in (torch.float32, torch.bfloat16):
+        if module.weight.dtype in (torch.float32, torch.bfloat16) and not adds_nothing(module):
             weight = module.weight.bfloat16()
             module.packed = torch.ops.mkldnn._reorder_linear_weight(weight, FEWEST_ROWS)
             module.weight = nn.Parameter(weight.new_empty(0), requires_grad=False)

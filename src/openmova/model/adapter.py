@@ -26,6 +26,7 @@ from openmova.model.layers import (
     RotaryAttention,
     RotaryGrid,
     SwiGLU,
+    adds_nothing,
     resize_map,
 )
 
@@ -180,9 +181,11 @@ class AdapterBlock(nn.Module):
             knowledge = self.extractors[j](x[rows], features, rotary)  # [b, N, C]
             weighted = weights[rows, j, None, None] * knowledge
             fused = fused.index_add(0, rows, weighted.to(fused.dtype))
-        h = self.attention_norm(fused)
-        fused = fused + self.attention(h, h, rotary)
-        fused = fused + self.mlp(self.mlp_norm(fused))
+        if not adds_nothing(self.attention.out_proj):
+            h = self.attention_norm(fused)
+            fused = fused + self.attention(h, h, rotary)
+        if not adds_nothing(self.mlp.down_proj):
+            fused = fused + self.mlp(self.mlp_norm(fused))
         return fused, weights
 
 
