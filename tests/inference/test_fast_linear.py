@@ -17,6 +17,7 @@ from openmova.inference.fast_linear import (
     quicken_single_rows,
 )
 from openmova.inference.mova import Mova
+from openmova.model.layers import adds_nothing
 from tiny import pictures
 
 
@@ -99,3 +100,8 @@ def test_a_layer_of_zeros_stays_so_that_its_branch_can_be_left_out() -> None:
     nn.init.zeros_(layer.bias)
     multiply_in_bfloat16(layer)
     assert type(layer) is nn.Linear
+    nn.init.ones_(layer.weight)
+    multiply_in_bfloat16(layer)
+    assert type(layer) is Bfloat16Linear
+    with torch.no_grad():
+        assert not adds_nothing(layer)

@@ -76,7 +76,9 @@ def multiply_in_bfloat16(model: nn.Module) -> None:
     """Let those that lie in host memory in float32 or bfloat16 multiply so; their own weights are
     given up."""
     for module in model.modules():
-        if type(module) not in (nn.Linear, SingleRowLinear) or module.weight.device.type != "cpu":
+        if not isinstance(module, nn.Linear) or module.weight.device.type != "cpu":
+            continue
+        if type(module) not in (nn.Linear, SingleRowLinear):
             continue
         if module.weight.dtype in (torch.float32, torch.bfloat16) and not adds_nothing(module):
             weight = module.weight.bfloat16()

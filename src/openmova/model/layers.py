@@ -23,13 +23,14 @@ def adds_nothing(last: nn.Linear | nn.LayerNorm) -> bool:
     """Whether the branch that ends in this layer adds zeros, as each does before it has learnt.
 
     Inference need not compute such a branch. Only told where that is cheap: without gradients, and
-    of numbers in host memory.
+    of numbers in host memory (`Bfloat16Linear` keeps none there).
     """
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
-    if last.weight.device.type != "cpu" or isinstance(last.weight, FakeTensor):
+    weight = last.weight
+    if weight.device.type != "cpu" or isinstance(weight, FakeTensor) or not weight.numel():
         return False
-    return not any(part is not None and part.any() for part in (last.bias, last.weight))
+    return not any(part is not None and part.any() for part in (last.bias, weight))
 
 
 class RotaryGrid(nn.Module):
