@@ -15,7 +15,9 @@ from openmova.annotate.losses import probe_losses
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.bad_samples import BadSamples
 from openmova.data.sources import RecordList
+from openmova.train.answer_loss import answer_loss
 from openmova.train.collator import Collator
+from serve.sparse import sparse_mova
 
 MODEL, PROCESSOR = tiny_mova()
 MODEL.eval()  # the text collator of the gate has dropout
@@ -67,6 +69,26 @@ def test_the_blind_probe_sees_the_text_alone() -> None:
     blind = losses_of(blind=True)
     assert blind == pytest.approx(losses_of(samples=texts), abs=1e-6)
     assert blind != pytest.approx(losses_of(), abs=1e-3)
+
+
+def test_empty_image_tokens_are_not_computed_and_change_no_loss() -> None:
+    sparse = sparse_mova()
+    names = sparse.model.config.expert_names
+    collator = Collator(sparse.processor, names, chosen=names)
+    read: list[int] = []
+    decoder = sparse.model.model.language_model
+    hook = decoder.register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(kwargs["inputs_embeds"][..., 0].numel()),
+        with_kwargs=True,
+    )
+    found = probe_losses(sparse.model, collator, SAMPLES, range(5), bad=BadSamples(), batch=5)
+    hook.remove()
+    batch = collator([collator.row(SAMPLES[index].open()) for index in range(5)])
+    assert read[-1] < batch["input_ids"].numel()
+    with torch.no_grad():
+        padded = answer_loss(sparse.model, batch)
+    expected = padded.losses.sum(dim=1) / padded.answered.sum(dim=1)
+    assert found == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_a_bad_sample_has_no_loss_and_is_listed_once(tmp_path: Path) -> None:

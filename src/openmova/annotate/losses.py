@@ -16,6 +16,7 @@ from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.packing import looks_beyond_samples
 from openmova.model.processing_mova import MovaProcessor
 from openmova.train.answer_loss import answer_loss
 from openmova.train.collator import Collator, Row
@@ -90,6 +91,7 @@ def probe_losses(
     a loss that is not a number, goes into `bad`, and so will be annotated with no expert.
     """
     model.eval()
+    pack = collator.max_tokens if _has_empty_tokens(model) else 0
     losses = [math.nan] * len(rows)
     for start in range(0, len(rows), batch):
         usable: dict[int, Row] = {}
@@ -102,8 +104,15 @@ def probe_losses(
             else:
                 bad.add_good()
         if usable:
-            found = answer_loss(model, collator(list(usable.values())))
+            found = answer_loss(model, collator(list(usable.values())), pack=pack)
             means = found.losses.sum(dim=1) / found.answered.sum(dim=1)  # [B]
             for place, loss in zip(usable, means.tolist(), strict=True):
                 losses[place] = loss
     return losses
+
+
+def _has_empty_tokens(model: MovaForConditionalGeneration) -> bool:
+    """Whether most image tokens of a sample may be empty, and a packed row can do without them."""
+    if model.config.adapter.summary_grid is None:
+        return False
+    return not looks_beyond_samples(model.model.language_model)
