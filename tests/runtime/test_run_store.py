@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,8 @@ from openmova.errors import UserError
 from openmova.runtime import run_store
 from openmova.runtime.files import new_file, new_folder
 from openmova.runtime.run_store import Journal, JsonLines, RunStore, differences, fingerprint
-
-SETTINGS = {"suite": "numbers", "seed": 3}
-NUMBERS = {f"number/{i}": i for i in range(40)}
-
-
-def squares(asked: list[int]) -> list[dict[str, Any]]:
-    time.sleep(0.01)
-    return [{"square": number**2, "padding": "x" * 3000} for number in asked]
-
-
-def complete(path: Path | None) -> list[Any]:
-    with Journal.opened(path, SETTINGS) as journal:
-        rows = journal.complete(NUMBERS, squares, batch=3, name="squares")
-        return [row["square"] for row in rows]
+from runtime import squares as work
+from runtime.squares import NUMBERS, SETTINGS, complete, squares
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -36,17 +25,18 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_killed_again_and_again_it_keeps_every_sample_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    command = [sys.executable, work.__file__, str(tmp_path)]
     file = tmp_path / "samples.jsonl"
     kills, kept = 0, list[dict[str, Any]]()
     while kills < 5:
-        process = context.Process(target=complete, args=(tmp_path,))
-        process.start()
-        while process.is_alive() and (not file.exists() or len(file.read_bytes()) < 6000 * kills):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # no bars of dead runs
+        while process.poll() is None and (
+            not file.exists() or len(file.read_bytes()) < 6000 * kills
+        ):
             time.sleep(0.002)
         time.sleep(random.uniform(0, 0.02))
         process.kill()
-        process.join()
+        process.wait()
         kills += 1
         if file.exists():
             whole = file.read_bytes().rpartition(b"\n")[0].splitlines()
