@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import PreTrainedTokenizerFast
 from typer.testing import Result
 
 from commands import run as run_command
 from openmova.experts.cost import ExpertCost
 from openmova.experts.pool import ExpertPool
+from openmova.inference.text_stream import TextStream
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from terminal import COMMAND
 from tiny import pictures
@@ -131,9 +131,7 @@ class TestDrawing:
     def boxes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Every answer gives a box and a polygon."""
         said = "[0.2, 0.3, 0.8, 0.7] [0.2, 0.4, 0.6, 0.4, 0.4, 0.6]"
-        monkeypatch.setattr(
-            PreTrainedTokenizerFast, "batch_decode", lambda _, ids, **__: [said] * len(ids)
-        )
+        monkeypatch.setattr(TextStream, "text", lambda _: said)
 
     @pytest.mark.usefixtures("boxes")
     def test_all_regions_are_in_one_picture(self, run: Run, image: str, tmp_path: Path) -> None:

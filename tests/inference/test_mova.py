@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from commands import fault
 from inference.asking import CALIBRATION, tiny_mova
 from openmova import Box, Mova
+from openmova.inference.shared_decode import PADDING, of_like_lengths
+from openmova.inference.text_stream import TextStream
 from openmova.routing.selection import ExpertSelection
 from tiny import pictures
 
@@ -105,6 +108,31 @@ class TestAsk:
 
 
 class TestBatch:
+    def test_no_prompt_is_padded_to_a_much_longer_one(
+        self, mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        questions = [QUESTIONS[0], "what is this ? " * 40, QUESTIONS[1]]
+        asked = [(picture, question) for question in questions]
+        alone = [mova.ask(*one, experts="one", max_new_tokens=4) for one in asked]
+        read: list[tuple[int, int]] = []
+        forward = mova.model.forward
+
+        def watch(*, input_ids: Tensor, **inputs: Any) -> Any:
+            if input_ids.shape[1] > 1:
+                read.append((input_ids.shape[0], input_ids.shape[1]))
+            return forward(input_ids=input_ids, **inputs)
+
+        monkeypatch.setattr(mova.model, "forward", watch)
+        together = mova.ask_batch(asked, experts="one", max_new_tokens=4)
+        assert [answer.text for answer in together] == [answer.text for answer in alone]
+        (rows, longest), (others, length) = read
+        assert (rows, others) == (1, 2)
+        assert longest - length > PADDING
+
+    def test_which_prompts_are_read_together(self) -> None:
+        groups = of_like_lengths([10, 900, 10 + PADDING, 11 + PADDING, 890])
+        assert groups == [([1, 4], 900), ([3, 2], 11 + PADDING), ([0], 10)]
+
     def test_equals_single_questions_at_once_and_in_parts(self) -> None:
         mova = tiny_mova(confidence=CALIBRATION)
         mova.model.generation_config.eos_token_id = list(range(5, 12))
@@ -128,11 +156,8 @@ class TestRegions:
 
     @pytest.fixture
     def speaking(self, monkeypatch: pytest.MonkeyPatch) -> Mova:
-        mova = tiny_mova()
-        monkeypatch.setattr(
-            mova.processor.tokenizer, "batch_decode", lambda ids, **_: [self.SAID] * len(ids)
-        )
-        return mova
+        monkeypatch.setattr(TextStream, "text", lambda _: self.SAID.strip())
+        return tiny_mova()
 
     def ask_all(self, mova: Mova, *sizes: tuple[int, int]) -> list[tuple[Box, ...]]:
         items = [(Image.new("RGB", size), QUESTIONS[0]) for size in sizes]

@@ -25,7 +25,7 @@ from openmova.inference.fast_linear import (
 )
 from openmova.inference.feature_cache import FeatureMemory, ImageFeatures, PromptStart
 from openmova.inference.limits import GenerationLimits, check_question
-from openmova.inference.sampling import GreedyLogProbs, Sampler, Sampling
+from openmova.inference.sampling import Sampler, Sampling
 from openmova.inference.session import Message, Picture, Session, pictures_in, user_turn
 from openmova.inference.shared_decode import SharedDecode
 from openmova.inference.text_stream import StopRules, TextStream
@@ -33,7 +33,6 @@ from openmova.inference.timing import StageTimer
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
 from openmova.model.splicing import tokens_of_rows
-from openmova.routing.decoding import active_steps
 from openmova.routing.selection import Experts, ExpertSelection
 
 
@@ -282,48 +281,38 @@ class Mova:
         selections = [selection] * len(conversations)
         shown = [pictures_in(messages) for messages in conversations]
         tokens, looks = self.look(inputs, list(map(len, shown)), selections, memory, timer)
-        ids = inputs["input_ids"]
-        likely = GreedyLogProbs()
+        rules = self._stop_rules(limits, timer)
+        tokenizer = self.processor.tokenizer
+        texts = [TextStream(tokenizer, Sampler(Sampling()), rules) for _ in conversations]
         with timer("answer"):
-            seconds = limits.max_seconds
-            generated = self.model.generate(
-                ids,
-                attention_mask=inputs["attention_mask"],
-                image_tokens=tokens,
-                logits_processor=[likely],
-                max_new_tokens=limits.max_new_tokens,
-                max_time=None if seconds is None else max(seconds - timer.total(), 0.0),
-                do_sample=False,
-                num_beams=1,
-            )
-            written = generated[:, ids.shape[1] :]
-            texts = self.processor.tokenizer.batch_decode(written, skip_special_tokens=True)
-            active = active_steps(written, self.end)
-            log_probs = torch.stack(likely.steps, dim=1)  # [B, T]
+            decode = SharedDecode(self.model)
+            decode.join([[t] for t in texts], inputs["input_ids"], inputs["attention_mask"], tokens)
+            decode.finish()
         timings = {**timer.seconds, "total": timer.total()}
         return [
             Answer.of(
-                text.strip(),
+                text.text(),
                 pictures[-1].size if pictures else None,
                 self.model.config,
-                log_probs=row[kept].tolist(),
+                log_probs=text.log_probs,
                 looks=looked,
                 timings=dict(timings),
             )
-            for text, pictures, row, kept, looked in zip(
-                *(texts, shown, log_probs, active, looks), strict=True
-            )
+            for text, pictures, looked in zip(texts, shown, looks, strict=True)
         ]
 
-    def _pieces(
-        self, inputs: BatchFeature, tokens: Tensor, limits: GenerationLimits, timer: StageTimer
-    ) -> Iterator[str]:
+    def _stop_rules(self, limits: GenerationLimits, timer: StageTimer) -> StopRules:
         seconds = limits.max_seconds
-        rules = StopRules(
+        return StopRules(
             tokens=self.end,
             max_new_tokens=limits.max_new_tokens,
             deadline=None if seconds is None else timer.started + seconds,
         )
+
+    def _pieces(
+        self, inputs: BatchFeature, tokens: Tensor, limits: GenerationLimits, timer: StageTimer
+    ) -> Iterator[str]:
+        rules = self._stop_rules(limits, timer)
         text = TextStream(self.processor.tokenizer, Sampler(Sampling()), rules, stream=True)
         decode = SharedDecode(self.model)
         decode.join([[text]], inputs["input_ids"], inputs["attention_mask"], tokens)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
 
 from openmova.errors import UserError
 
@@ -35,20 +34,6 @@ class Sampling:
             raise UserError(f"top_p is {self.top_p}: give more than 0 and at most 1")
         if self.seed is not None and not -SEEDS <= self.seed < SEEDS:
             raise UserError(f"seed is {self.seed}: give a whole number of 64 bits")
-
-
-class GreedyLogProbs(LogitsProcessor):
-    """Changes nothing; keeps how likely the likeliest token of each step was.
-
-    Comes last of `generate`'s processors. steps: one [B] a step, natural logarithms.
-    """
-
-    def __init__(self) -> None:
-        self.steps: list[Tensor] = []
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self.steps.append(scores.amax(dim=-1) - scores.logsumexp(dim=-1))
-        return scores
 
 
 class Sampler:

@@ -25,6 +25,9 @@ from openmova.inference.text_stream import TextStream
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.splicing import drop_empty_tokens
 
+PADDING = 128
+"""Tokens. More padding than these takes longer than another call of the model on a processor."""
+
 
 class SharedDecode:
     """The answers that are being written by one model.
@@ -54,28 +57,46 @@ class SharedDecode:
         input_ids and attention_mask [b, T], padded on the left; image_tokens [b, N, D], None if
         no prompt shows a picture; rows: the answers to each prompt, one or more.
         """
-        cache = DynamicCache()
         if image_tokens is not None:
             input_ids, attention_mask, image_tokens = drop_empty_tokens(
                 input_ids, attention_mask, image_tokens, self.model.config.image_token_id
             )
+        groups = []
+        for group, length in of_like_lengths(attention_mask.sum(dim=1).tolist()):
+            new = type(self)(self.model)
+            new._read(
+                [rows[number] for number in group],
+                input_ids[group, -length:],
+                attention_mask[group, -length:],
+                None if image_tokens is None else image_tokens[group],
+            )
+            groups.append(new)
+        for new in groups:
+            self._append(new)
+
+    def _read(
+        self,
+        rows: Sequence[Sequence[TextStream]],
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        image_tokens: Tensor | None,
+    ) -> None:
+        """As `join`, into a decode that has no rows, in one call of the model."""
         logits = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
             image_tokens=image_tokens,
-            past_key_values=cache,
+            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]  # [b, V]
         prompt = [number for number, answers in enumerate(rows) for _ in answers]
         index = torch.tensor(prompt, device=input_ids.device)
-        new = type(self)(self.model)
-        new.rows = [row for answers in rows for row in answers]
-        new._prompts = [input_ids[i][attention_mask[i].bool()] for i in prompt]
-        new._cache, new._mask = cache, attention_mask
-        new._select(index)
-        new._write(logits[index])
-        self._append(new)
+        self.rows = [row for answers in rows for row in answers]
+        self._prompts = [input_ids[i][attention_mask[i].bool()] for i in prompt]
+        self._mask = attention_mask
+        self._select(index)
+        self._write(logits[index])
 
     @torch.no_grad()
     def step(self) -> None:
@@ -90,6 +111,13 @@ class SharedDecode:
             logits_to_keep=1,
         ).logits[:, -1]  # [B, V]
         self._write(logits)
+
+    def finish(self) -> None:
+        """Write all answers to their ends."""
+        while wanted := [row for row in self.rows if row.finish is None]:
+            self.keep(wanted)
+            self.step()
+        self.keep([])
 
     def keep(self, wanted: Sequence[TextStream]) -> None:
         """All other rows leave."""
@@ -132,6 +160,19 @@ class SharedDecode:
             self._mask, self._cache = new._mask, new._cache
         self.rows += new.rows
         self._prompts += new._prompts
+
+
+def of_like_lengths(lengths: Sequence[int]) -> list[tuple[list[int], int]]:
+    """Prompts by number that are read together, and the longest of each group.
+
+    None is padded by more than PADDING: a page's prompt may be six times as long as a photo's.
+    """
+    groups: list[tuple[list[int], int]] = []
+    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+        if not groups or groups[-1][1] - lengths[number] > PADDING:
+            groups.append(([], lengths[number]))
+        groups[-1][0].append(number)
+    return groups
 
 
 def _beside(a: Tensor, before_a: int, b: Tensor, before_b: int) -> Tensor:
