@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# A visual side for every set of nano's encoders, three seeds, plain fusion and MoV-Adapter. Run it
+# again after it was stopped: every step goes on where it was.
+#
+#   studies/roles/run.sh FOLDER      takes about three hours on two cores
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+run=${1:?name a folder}
+python=${PYTHON:-.venv/bin/python}
+data=$run/data
+make() { "$python" -m studies.nano.data "$1" --output "$data/$1" --count "$2" --seed 11; }
+make text 16000
+make photos 300
+make places 300
+make signs 200
+make receipts 200
+make charts 300
+make pages 150
+make kinds 250
+pictures=("$data"/{photos,places,signs,receipts,charts,pages,kinds})
+"$python" -m studies.nano.words "${pictures[@]}"
+"$python" -m studies.nano.encode "${pictures[@]}" --count 300
+# One thread each: two processes are faster than two threads.
+"$python" -m studies.roles.train "$run" --texts "$data/text/samples.jsonl" --seeds 0
+for fusion in plain mova; do
+  "$python" -m studies.roles.train "$run" --texts "$data/text/samples.jsonl" --fusion "$fusion" &
+done
+wait
+for fusion in plain mova; do
+  "$python" -m openmova roles "$run/$fusion" --output "$run/$fusion-roles"
+done

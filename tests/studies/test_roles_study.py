@@ -1,0 +1,141 @@
+"""The study of retrained sides: fair choices, every set once, and a side that learns only from
+what its encoders see."""
+
+from __future__ import annotations
+
+import json
+import random
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from studies.roles import train as study
+from studies.roles.questions import DOMAINS, Choice, draw_choices, made_up, read_choices, split
+from studies.roles.side import CELLS, GRID, ROWS, WIDTH, Reader, Words, split_words
+
+NAMES = [f"name{i}" for i in range(40)]
+
+
+class Codes:
+    """A code for every word, drawn by it."""
+
+    def encode(self, text: str) -> list[int]:
+        return [sum(map(ord, text)) * 7919 + len(text)]
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        drawn = [torch.Generator().manual_seed(int(i)) for i in ids]
+        return torch.stack([torch.randn(WIDTH, generator=one) for one in drawn])
+
+
+@pytest.fixture
+def data() -> study.Data:
+    return study.Data(Words(Codes()), {"": torch.zeros(1, 472, *GRID)})  # type: ignore[arg-type]
+
+
+def choices(count: int, seed: int) -> list[Choice]:
+    """What the object expert says is the answer; the text expert says something else."""
+    rng = random.Random(seed)
+    drawn = [rng.sample(NAMES, 4) for _ in range(count)]
+    return [
+        Choice(
+            id=f"{seed}-{i}", domain="object", folder="", number=0, question="what is this",
+            words={"object": names[0], "text": "closed"}, choices=tuple(names),
+        )
+        for i, names in enumerate(drawn)
+    ]  # fmt: skip
+
+
+def test_wrong_answers_are_of_the_same_picture_first() -> None:
+    rng = random.Random(0)
+    assert draw_choices(rng, "yes", ["3"], ["4"]) == ("yes", "no")
+    drawn = draw_choices(rng, "12", ["12", "14", "yes"], ["20", "21", "14"])
+    assert drawn[:2] == ("12", "14")
+    assert sorted(drawn[2:]) == ["20", "21"]
+
+
+def test_questions_of_a_folder(tmp_path: Path) -> None:
+    for name in {folder for folders in DOMAINS.values() for folder in folders}:
+        (tmp_path / name).mkdir()
+        for file in ("pictures", "words", "samples"):
+            (tmp_path / name / f"{file}.jsonl").touch()
+    pictures = [{"id": f"p{i}"} for i in range(3)]
+    words = [{"id": "p0", "text": "A", "object": "cat"}, {"id": "p1", "text": "B", "object": ""}]
+    samples = [
+        {
+            "id": f"{i}",
+            "images": [f"images/p{i}.png"],
+            "task": task,
+            "question": "?",
+            "answer": kind,
+        }
+        for i, (task, kind) in enumerate([("kind", "map"), ("kind", "photo"), ("other", "x")])
+    ]
+    for name, rows in (("pictures", pictures), ("words", words), ("samples", samples)):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "kinds" / f"{name}.jsonl").write_text(lines)
+    first, second = read_choices(tmp_path)
+    assert (first.choices, second.choices) == (("map", "photo"), ("photo", "map"))
+    assert (first.number, second.number) == (0, 1)
+    assert first.words == {"text": "A", "object": "cat"}
+
+
+def test_a_picture_is_held_out_with_all_its_questions() -> None:
+    asked = [
+        Choice(
+            id=f"{i}", domain="text", folder="signs", number=i % 40, words={}, question="?",
+            choices=("a", "b"),
+        )
+        for i in range(200)
+    ]  # fmt: skip
+    train, test = split(asked)
+    assert not {c.number for c in train} & {c.number for c in test}
+    assert 0.1 < len(test) / 200 < 0.45
+
+
+def test_words_lie_in_their_experts_cells(data: study.Data) -> None:
+    assert split_words("Total: $12.50, 4%") == ["total", ":", "$", "12.50", ",", "4%"]
+    made = data.words.map("Cat 57%", "object").reshape(WIDTH, CELLS)
+    first = ROWS["object"][0] * GRID[1]
+    assert made.any(0).nonzero().flatten().tolist() == [first, first + 1]
+    assert torch.equal(made[:, first], data.words.vector("cat"))
+    long = data.words.map("word " * 500, "layout").reshape(WIDTH, CELLS).any(0)
+    assert int(long.sum()) == GRID[1] * (ROWS["layout"][1] - ROWS["layout"][0])
+
+
+def test_every_set_is_trained_once() -> None:
+    plain, mova = study.sets("plain"), study.sets("mova")
+    assert len(set(plain)) == 63
+    assert len(set(mova)) == 32
+    assert all(names[0] == "base" for names in mova)
+
+
+def test_texts_without_pictures(tmp_path: Path) -> None:
+    qa = [{"question": f"what is {a}?", "answer": b} for a, b in zip("abc", "xyz", strict=True)]
+    line = json.dumps({"text": "a x\nb y\nc z", "qa": qa})
+    (tmp_path / "samples.jsonl").write_text(f"{line}\n")
+    asked = list(islice(made_up(tmp_path / "samples.jsonl"), 60))
+    assert {c.domain for c in asked} == {"text", "object", "location", "text+chart"}
+    assert all(len({*c.choices}) == len(c.choices) > 1 for c in asked)
+
+
+@pytest.mark.parametrize("fusion", ["plain", "mova"])
+def test_a_side_learns_what_its_encoders_see(
+    data: study.Data, fusion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "STEPS", 40)
+    monkeypatch.setattr(study, "BATCH", 16)
+    torch.manual_seed(0)
+    reader = Reader()
+    share: dict[str, float] = {}
+    for name in ("object", "text"):
+        side, tokens = study.train_side(
+            data, reader, fusion, ("base", name), 0, choices(800, 1), choices(100, 2)
+        )
+        share[name] = sum(answer["right"] for answer in side["answers"]) / 100
+        assert side["encoders"] == (["base", name] if fusion == "plain" else [name])
+        assert not tokens or tokens[f"after/{name}"].shape[1] == WIDTH
+    assert share["object"] > 0.7
+    assert share["text"] < 0.45
