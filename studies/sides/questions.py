@@ -47,6 +47,8 @@ class Choice:
     """Of the picture in its folder."""
     words: Mapping[str, str]
     """What each expert says of it."""
+    experts: tuple[str, ...]
+    """That the question needs, by its construction."""
     question: str
     choices: tuple[str, ...]
 
@@ -93,6 +95,7 @@ def _of_folder(
                 folder=folder,
                 number=numbers[name],
                 words={key: text for key, text in words[name].items() if key != "id"},
+                experts=tuple(sample["experts"]),
                 question=sample["question"],
                 choices=choices,
             )
@@ -129,7 +132,7 @@ def made_up(texts: Path) -> Iterator[Choice]:
                 number += 1
                 yield Choice(
                     id=str(number), domain=kind, folder="", number=0, words=words,
-                    question=question, choices=choices,
+                    experts=tuple(words), question=question, choices=choices,
                 )  # fmt: skip
         recent[kind] = (recent[kind] + answers)[-200:]
 

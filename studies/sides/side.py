@@ -61,7 +61,7 @@ def split_words(text: str) -> list[str]:
 
 
 class PlainFusion(nn.Module):
-    """The maps of all encoders side by side, then two linear layers."""
+    """The maps of all encoders side by side, zeros for those not chosen, then two linear layers."""
 
     def __init__(self, encoders: Sequence[str]) -> None:
         super().__init__()
@@ -71,19 +71,24 @@ class PlainFusion(nn.Module):
             nn.Linear(channels, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH)
         )
 
-    def forward(self, maps: Mapping[str, Tensor], question: Tensor) -> Tensor:
-        """maps [B, c, *GRID] of each encoder, question [B, C] -> tokens [B, N, C]."""
-        beside = torch.cat([maps[name] for name in self.encoders], dim=1)
+    def forward(self, maps: Mapping[str, Tensor], routing: Tensor, question: Tensor) -> Tensor:
+        """maps [B, c, *GRID] of each encoder, routing bool [B, encoders], question [B, C]
+        -> tokens [B, N, C]."""
+        beside = torch.cat(
+            [maps[name] * routing[:, j, None, None, None] for j, name in enumerate(self.encoders)],
+            dim=1,
+        )
         tokens: Tensor = self.projector(beside.flatten(2).mT)
         return tokens
 
 
 class MoVAFusion(nn.Module):
-    """The MoV-Adapter; every expert of the set is chosen."""
+    """The MoV-Adapter; the first encoder is the base. uniform: all experts chosen weigh the same,
+    whatever is asked."""
 
-    def __init__(self, encoders: Sequence[str]) -> None:
+    def __init__(self, encoders: Sequence[str], *, blocks: int = 1, uniform: bool = False) -> None:
         super().__init__()
-        self.experts = tuple(name for name in encoders if name != "base")
+        self.experts = tuple(encoders[1:])
         self.base = nn.Linear(BASE, WIDTH)
         self.adapter = MoVAdapter(
             AdapterConfig(
@@ -93,19 +98,29 @@ class MoVAFusion(nn.Module):
                 output_width=WIDTH,
                 grid=GRID,
                 token_grid=GRID,
-                blocks=1,
+                blocks=blocks,
                 top_k=max(len(self.experts), 1),
                 head_dim=24,
             )
         )
+        if uniform:  # the adapter begins so
+            for name, parameter in self.adapter.named_parameters():
+                parameter.requires_grad_(".gate." not in name)
+        self.gates = torch.zeros(0)
+        """Of the last batch [B, blocks, experts]."""
 
-    def forward(self, maps: Mapping[str, Tensor], question: Tensor) -> Tensor:
+    def forward(self, maps: Mapping[str, Tensor], routing: Tensor, question: Tensor) -> Tensor:
         """As `PlainFusion.forward`."""
         base = self.base(maps["base"].flatten(2).mT).mT.unflatten(2, GRID)
-        rows = torch.arange(len(base))
-        given = {j: ExpertMap(rows, maps[name]) for j, name in enumerate(self.experts)}
-        routing = torch.ones(len(base), len(self.experts), dtype=torch.bool)
-        tokens, _ = self.adapter(base, given, routing, question)
+        chosen = routing[:, 1:]
+        rows = [chosen[:, j].nonzero()[:, 0] for j in range(len(self.experts))]
+        given = {
+            j: ExpertMap(rows[j], maps[name][rows[j]])
+            for j, name in enumerate(self.experts)
+            if len(rows[j])
+        }
+        tokens, gates = self.adapter(base, given, chosen, question)
+        self.gates = gates.detach()
         return tokens
 
 

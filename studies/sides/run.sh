@@ -2,7 +2,7 @@
 # A visual side for every set of nano's encoders, three seeds, plain fusion and MoV-Adapter. Run it
 # again after it was stopped: every step goes on where it was.
 #
-#   studies/roles/run.sh FOLDER      takes about three hours on two cores
+#   studies/sides/run.sh FOLDER      takes about three hours on two cores
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 run=${1:?name a folder}
@@ -21,9 +21,9 @@ pictures=("$data"/{photos,places,signs,receipts,charts,pages,kinds})
 "$python" -m studies.nano.words "${pictures[@]}"
 "$python" -m studies.nano.encode "${pictures[@]}" --count 300
 # One thread each: two processes are faster than two threads.
-"$python" -m studies.roles.train "$run" --texts "$data/text/samples.jsonl" --seeds 0
+"$python" -m studies.sides.roles "$run" --texts "$data/text/samples.jsonl" --seeds 0
 for fusion in plain mova; do
-  "$python" -m studies.roles.train "$run" --texts "$data/text/samples.jsonl" --fusion "$fusion" &
+  "$python" -m studies.sides.roles "$run" --texts "$data/text/samples.jsonl" --fusion "$fusion" &
 done
 wait
 for fusion in plain mova; do

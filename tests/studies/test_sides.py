@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,9 +13,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from studies.roles import train as study
-from studies.roles.questions import DOMAINS, Choice, draw_choices, made_up, read_choices, split
-from studies.roles.side import CELLS, GRID, ROWS, WIDTH, Reader, Words, split_words
+from studies.sides import roles, training
+from studies.sides.questions import DOMAINS, Choice, draw_choices, made_up, read_choices, split
+from studies.sides.side import (
+    CELLS,
+    GRID,
+    ROWS,
+    WIDTH,
+    MoVAFusion,
+    PlainFusion,
+    Reader,
+    Words,
+    split_words,
+)
 
 NAMES = [f"name{i}" for i in range(40)]
 
@@ -31,8 +42,8 @@ class Codes:
 
 
 @pytest.fixture
-def data() -> study.Data:
-    return study.Data(Words(Codes()), {"": torch.zeros(1, 472, *GRID)})  # type: ignore[arg-type]
+def data() -> training.Data:
+    return training.Data(Words(Codes()), {"": torch.zeros(1, 472, *GRID)})  # type: ignore[arg-type]
 
 
 def choices(count: int, seed: int) -> list[Choice]:
@@ -42,7 +53,7 @@ def choices(count: int, seed: int) -> list[Choice]:
     return [
         Choice(
             id=f"{seed}-{i}", domain="object", folder="", number=0, question="what is this",
-            words={"object": names[0], "text": "closed"}, choices=tuple(names),
+            words={"object": names[0], "text": "closed"}, experts=("object",), choices=tuple(names),
         )
         for i, names in enumerate(drawn)
     ]  # fmt: skip
@@ -64,13 +75,8 @@ def test_questions_of_a_folder(tmp_path: Path) -> None:
     pictures = [{"id": f"p{i}"} for i in range(3)]
     words = [{"id": "p0", "text": "A", "object": "cat"}, {"id": "p1", "text": "B", "object": ""}]
     samples = [
-        {
-            "id": f"{i}",
-            "images": [f"images/p{i}.png"],
-            "task": task,
-            "question": "?",
-            "answer": kind,
-        }
+        {"id": f"{i}", "images": [f"p{i}.png"], "experts": [], "task": task, "question": "?"}
+        | {"answer": kind}
         for i, (task, kind) in enumerate([("kind", "map"), ("kind", "photo"), ("other", "x")])
     ]
     for name, rows in (("pictures", pictures), ("words", words), ("samples", samples)):
@@ -85,8 +91,8 @@ def test_questions_of_a_folder(tmp_path: Path) -> None:
 def test_a_picture_is_held_out_with_all_its_questions() -> None:
     asked = [
         Choice(
-            id=f"{i}", domain="text", folder="signs", number=i % 40, words={}, question="?",
-            choices=("a", "b"),
+            id=f"{i}", domain="text", folder="signs", number=i % 40, words={}, experts=(),
+            question="?", choices=("a", "b"),
         )
         for i in range(200)
     ]  # fmt: skip
@@ -95,7 +101,7 @@ def test_a_picture_is_held_out_with_all_its_questions() -> None:
     assert 0.1 < len(test) / 200 < 0.45
 
 
-def test_words_lie_in_their_experts_cells(data: study.Data) -> None:
+def test_words_lie_in_their_experts_cells(data: training.Data) -> None:
     assert split_words("Total: $12.50, 4%") == ["total", ":", "$", "12.50", ",", "4%"]
     made = data.words.map("Cat 57%", "object").reshape(WIDTH, CELLS)
     first = ROWS["object"][0] * GRID[1]
@@ -106,7 +112,7 @@ def test_words_lie_in_their_experts_cells(data: study.Data) -> None:
 
 
 def test_every_set_is_trained_once() -> None:
-    plain, mova = study.sets("plain"), study.sets("mova")
+    plain, mova = roles.sets("plain"), roles.sets("mova")
     assert len(set(plain)) == 63
     assert len(set(mova)) == 32
     assert all(names[0] == "base" for names in mova)
@@ -123,19 +129,31 @@ def test_texts_without_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fusion", ["plain", "mova"])
 def test_a_side_learns_what_its_encoders_see(
-    data: study.Data, fusion: str, monkeypatch: pytest.MonkeyPatch
+    data: training.Data, fusion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "STEPS", 40)
-    monkeypatch.setattr(study, "BATCH", 16)
+    monkeypatch.setattr(training, "STEPS", 40)
+    monkeypatch.setattr(training, "BATCH", 16)
     torch.manual_seed(0)
-    reader = Reader()
+    study = training.Study(data=data, train=choices(800, 1), test=choices(100, 2), reader=Reader())
     share: dict[str, float] = {}
     for name in ("object", "text"):
-        side, tokens = study.train_side(
-            data, reader, fusion, ("base", name), 0, choices(800, 1), choices(100, 2)
-        )
+        side, tokens = roles.measure(study, fusion, ("base", name), 0)
         share[name] = sum(answer["right"] for answer in side["answers"]) / 100
         assert side["encoders"] == (["base", name] if fusion == "plain" else [name])
         assert not tokens or tokens[f"after/{name}"].shape[1] == WIDTH
     assert share["object"] > 0.7
     assert share["text"] < 0.45
+
+
+def test_what_is_not_chosen_changes_nothing(data: training.Data) -> None:
+    encoders = ("base", "text", "object")
+    asked = choices(4, 5)
+    for fusion in (PlainFusion(encoders), MoVAFusion(encoders)):
+        for parameter in fusion.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        tokens = []
+        for text in ("closed", "open on sundays"):
+            said = [replace(one, words={**one.words, "text": text}) for one in asked]
+            batch = data.batch(said, encoders, lambda one: ("object",))
+            tokens.append(fusion(batch.maps, batch.routing, batch.question))
+        assert torch.equal(*tokens)
