@@ -23,6 +23,7 @@ from torch import nn
 from tqdm import tqdm
 
 from openmova import Mova
+from openmova.experts.token_codes import TokenCodes
 from openmova.images.opening import load_image
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.session import Picture, user_turn
@@ -36,12 +37,12 @@ from studies.sides.training import GATE_RATE, Choose, Study, answers, open_study
 
 SEEDS = (0, 1, 2)
 ROUTED = "MoVA"
-VARIANTS: Mapping[str, tuple[Callable[[], nn.Module], float]] = {
-    ROUTED: (lambda: MoVAFusion(ENCODERS), GATE_RATE),
-    "3 blocks": (lambda: MoVAFusion(ENCODERS, blocks=3), GATE_RATE),
-    "uniform gate": (lambda: MoVAFusion(ENCODERS, uniform=True), GATE_RATE),
-    "gate at the full rate": (lambda: MoVAFusion(ENCODERS), 1.0),
-    "linear layers": (lambda: PlainFusion(ENCODERS), GATE_RATE),
+VARIANTS: Mapping[str, tuple[Callable[[TokenCodes], nn.Module], float]] = {
+    ROUTED: (lambda codes: MoVAFusion(ENCODERS, codes), GATE_RATE),
+    "3 blocks": (lambda codes: MoVAFusion(ENCODERS, codes, blocks=3), GATE_RATE),
+    "uniform gate": (lambda codes: MoVAFusion(ENCODERS, codes, uniform=True), GATE_RATE),
+    "gate at the full rate": (lambda codes: MoVAFusion(ENCODERS, codes), 1.0),
+    "linear layers": (lambda _: PlainFusion(ENCODERS), GATE_RATE),
 }
 """Sides that are trained with the experts that a question needs; and the gate's rate."""
 MORE = 0.3
@@ -126,7 +127,7 @@ def train_routed(
         more = [rng.choice(others)] if others and rng.random() < MORE else []
         return [*choice.experts, *more]
 
-    side = train_side(study, make(), ENCODERS, seed, choose=needed, gate_rate=gate_rate)
+    side = train_side(study, make(study.codes), ENCODERS, seed, choose=needed, gate_rate=gate_rate)
     found: dict[str, Any] = {
         way: answers(side, study.data, study.test, ENCODERS, choose)
         for way, choose in ways.items()

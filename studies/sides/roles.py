@@ -25,10 +25,11 @@ from openmova.analysis.masking import expert_parameters
 from openmova.analysis.roles import join
 from openmova.runtime.files import new_file
 from studies.nano.encode import base_encoder
-from studies.sides.side import EXPERTS, FUSIONS
-from studies.sides.training import BATCH, Study, answers, open_study, train_side
+from studies.sides.side import EXPERTS
+from studies.sides.training import BATCH, Study, answers, new_fusion, open_study, train_side
 
 ENCODERS = ("base", *EXPERTS)
+FUSIONS = ("plain", "mova")
 MOST = 8000
 """Tokens that ranks are measured on."""
 
@@ -38,7 +39,7 @@ def measure(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What `openmova roles` reads of one side, and features for its ranks."""
     torch.manual_seed(seed)
-    side = train_side(study, FUSIONS[fusion](encoders), encoders, seed)
+    side = train_side(study, new_fusion(study, fusion, encoders), encoders, seed)
     right = answers(side, study.data, study.test, encoders)
     told = [name for name in encoders if fusion == "plain" or name != "base"]
     pool = ENCODERS if fusion == "plain" else EXPERTS
@@ -66,7 +67,7 @@ def features(
             before = batch.maps[name].flatten(2).mT
             there = (before != 0).any(-1)
             found.setdefault(f"before/{name}", []).append(before[there])
-            found.setdefault(f"after/{name}", []).append(tokens[there])
+            found.setdefault(f"after/{name}", []).append(tokens[:, : there.shape[1]][there])
     return {key: torch.cat(parts)[:MOST].contiguous() for key, parts in found.items()}
 
 
@@ -91,7 +92,7 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--texts", type=Path, required=True, help="of studies.nano.data text")
-    parser.add_argument("--fusion", choices=sorted(FUSIONS), nargs="+", default=sorted(FUSIONS))
+    parser.add_argument("--fusion", choices=FUSIONS, nargs="+", default=FUSIONS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from openmova.checkpoints.nano_adapter import word_adapter
 from openmova.experts.token_codes import TokenCodes
-from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter
+from openmova.model.adapter import AdapterConfig, ExpertMap
 
 WIDTH = 96
 GRID = (12, 10)
@@ -23,6 +24,8 @@ CELLS = GRID[0] * GRID[1]
 ROWS = {"text": (0, 5), "layout": (5, 6), "object": (6, 8), "location": (8, 10), "chart": (10, 12)}
 """Where each expert's words lie."""
 EXPERTS = tuple(ROWS)
+FREE, SUMMARY = 24, (4, 4)
+"""Of the MoV-Adapter: channels of the base map, and the grid of its own tokens."""
 BASE = 472
 """Channels of the base encoder's stored map."""
 ASKED, CHOICE = 12, 5
@@ -67,13 +70,23 @@ class PlainFusion(nn.Module):
         super().__init__()
         self.encoders = tuple(encoders)
         channels = sum(BASE if name == "base" else WIDTH for name in encoders)
-        self.projector = nn.Sequential(
-            nn.Linear(channels, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH)
-        )
+        first, second = nn.Linear(channels, 2 * WIDTH), nn.Linear(2 * WIDTH, WIDTH)
+        self.projector = nn.Sequential(first, nn.GELU(), second)
+        with torch.no_grad():  # words pass: GELU(x) - GELU(-x) is x
+            first.weight *= 0.1
+            start = 0
+            both = torch.cat([torch.eye(WIDTH), -torch.eye(WIDTH)])
+            for name in self.encoders:
+                if name == "base":
+                    start += BASE
+                else:
+                    first.weight[:, start : start + WIDTH] = both
+                    start += WIDTH
+            second.weight.copy_(both.T)
 
     def forward(self, maps: Mapping[str, Tensor], routing: Tensor, question: Tensor) -> Tensor:
         """maps [B, c, *GRID] of each encoder, routing bool [B, encoders], question [B, C]
-        -> tokens [B, N, C]."""
+        -> tokens [B, N, C], those of the cells first."""
         beside = torch.cat(
             [maps[name] * routing[:, j, None, None, None] for j, name in enumerate(self.encoders)],
             dim=1,
@@ -83,26 +96,36 @@ class PlainFusion(nn.Module):
 
 
 class MoVAFusion(nn.Module):
-    """The MoV-Adapter; the first encoder is the base. uniform: all experts chosen weigh the same,
-    whatever is asked."""
+    """The MoV-Adapter, which begins as nano's: words pass, and cells without any give no token. The
+    first encoder is the base. uniform: all experts chosen weigh the same, whatever is asked."""
 
-    def __init__(self, encoders: Sequence[str], *, blocks: int = 1, uniform: bool = False) -> None:
+    def __init__(
+        self,
+        encoders: Sequence[str],
+        codes: TokenCodes,
+        *,
+        blocks: int = 1,
+        uniform: bool = False,
+    ) -> None:
         super().__init__()
         self.experts = tuple(encoders[1:])
-        self.base = nn.Linear(BASE, WIDTH)
-        self.adapter = MoVAdapter(
-            AdapterConfig(
-                width=WIDTH,
-                expert_channels=(WIDTH,) * len(self.experts),
-                text_width=WIDTH,
-                output_width=WIDTH,
-                grid=GRID,
-                token_grid=GRID,
-                blocks=blocks,
-                top_k=max(len(self.experts), 1),
-                head_dim=24,
-            )
+        self.base = nn.Linear(BASE, FREE)
+        config = AdapterConfig(
+            width=FREE + WIDTH,
+            expert_channels=(WIDTH,) * len(self.experts),
+            text_width=WIDTH,
+            output_width=WIDTH,
+            grid=GRID,
+            token_grid=GRID,
+            summary_grid=SUMMARY,
+            blocks=blocks,
+            top_k=max(len(self.experts), 1),
+            head_dim=24,
         )
+        table = codes(torch.arange(len(codes.table)))
+        with torch.random.fork_rng(devices=[]):
+            self.adapter = word_adapter(config, codes, table)
+        self.length = WIDTH**0.5 / float(table.norm(dim=1).mean())
         if uniform:  # the adapter begins so
             for name, parameter in self.adapter.named_parameters():
                 parameter.requires_grad_(".gate." not in name)
@@ -111,7 +134,7 @@ class MoVAFusion(nn.Module):
 
     def forward(self, maps: Mapping[str, Tensor], routing: Tensor, question: Tensor) -> Tensor:
         """As `PlainFusion.forward`."""
-        base = self.base(maps["base"].flatten(2).mT).mT.unflatten(2, GRID)
+        base = F.pad(self.base(maps["base"].flatten(2).mT), (0, WIDTH)).mT.unflatten(2, GRID)
         chosen = routing[:, 1:]
         rows = [chosen[:, j].nonzero()[:, 0] for j in range(len(self.experts))]
         given = {
@@ -121,14 +144,13 @@ class MoVAFusion(nn.Module):
         }
         tokens, gates = self.adapter(base, given, chosen, question)
         self.gates = gates.detach()
-        return tokens
-
-
-FUSIONS = {"plain": PlainFusion, "mova": MoVAFusion}
+        summary, cells = tokens.split([tokens.shape[1] - CELLS, CELLS], dim=1)
+        return torch.cat([cells * self.length, summary], dim=1)
 
 
 class Reader(nn.Module):
-    """Says of each choice how well it answers, from image tokens and question."""
+    """Says of each choice how well it answers, from image tokens and question; tokens beyond the
+    cells have no place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +169,8 @@ class Reader(nn.Module):
         near = F.normalize(text, dim=-1) @ F.normalize(tokens, dim=-1)[:, None].mT
         best = near.amax(dim=-1, keepdim=True)  # [B, K, T, 1]
         x = text + self.text_place + self.alike(best)
-        seen = tokens + self.place + F.gelu(self.near(tokens.mT)).mT
+        place = F.pad(self.place, (0, 0, 0, tokens.shape[1] - CELLS))
+        seen = tokens + place + F.gelu(self.near(tokens.mT)).mT
         x = x.flatten(0, 1)
         words = mask.flatten(0, 1)
         for layer in self.layers:

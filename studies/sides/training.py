@@ -24,22 +24,34 @@ from openmova.experts.token_codes import TokenCodes
 from openmova.runtime.files import new_file
 from studies.nano.align import embeddings
 from studies.sides.questions import CHOICES, Choice, made_up, read_choices, split
-from studies.sides.side import ASKED, CHOICE, EXPERTS, GRID, WIDTH, Reader, Words
+from studies.sides.side import (
+    ASKED,
+    CHOICE,
+    EXPERTS,
+    GRID,
+    WIDTH,
+    MoVAFusion,
+    PlainFusion,
+    Reader,
+    Words,
+)
 
 BATCH = 32
-READING, STEPS = 5000, 160
+READING, STEPS = 5000, 80
 """Training steps of the reader, and of a side with it."""
 HELD_OUT = 100
 """Questions of a domain at most."""
-RATE = 1.5e-3
-GATE_RATE = 0.1
-"""The gate's share of the rate, as in the recipes."""
+READING_RATE, RATE = 1.5e-3, 5e-4
+FUSION_RATE, GATE_RATE = 0.2, 0.1
+"""Shares of the rate: what joins the encoders begins with words passing; the gate's is that of the
+recipes, of the fusion's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """What every side starts from."""
 
+    codes: TokenCodes
     data: Data
     train: Sequence[Choice]
     test: Sequence[Choice]
@@ -57,7 +69,7 @@ def open_study(run: Path, texts: Path) -> Study:
     by_domain = [[c for c in held_out if c.domain == d] for d in sorted({c.domain for c in train})]
     test = [choice for own in by_domain for choice in own[:HELD_OUT]]
     reader = learn_to_read(run / "reader.safetensors", data, texts)
-    return Study(data=data, train=train, test=test, reader=reader)
+    return Study(codes=codes, data=data, train=train, test=test, reader=reader)
 
 
 def read_base(data: Path, folders: Sequence[str]) -> dict[str, Tensor]:
@@ -160,24 +172,25 @@ def fit(
     batches: Iterator[Batch],
     steps: int,
     *,
+    rate: float = RATE,
     gate_rate: float = GATE_RATE,
     tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train for so many steps; the rate rises for a tenth of them, then falls to zero."""
+    torch.set_flush_denormal(True)  # sharp attention has many, and they are slow
     side.train()
-    gates = [p for name, p in side.named_parameters() if ".gate." in name]
-    others = [p for name, p in side.named_parameters() if ".gate." not in name]
+    parts: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in side.named_parameters():
+        share = FUSION_RATE if name.startswith("fusion.") else 1.0
+        share *= gate_rate if ".gate." in name else 1.0
+        parts.setdefault(rate * share, []).append(parameter)
     optimiser = torch.optim.AdamW(
-        [{"params": others, "lr": RATE}, {"params": gates, "lr": RATE * gate_rate}],
+        [{"params": own, "lr": share} for share, own in parts.items()],
         weight_decay=0.01,
         fused=True,
     )
-    rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        [RATE, RATE * gate_rate],
-        total_steps=steps,
-        pct_start=0.1,
-        anneal_strategy="linear",
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [*parts], total_steps=steps, pct_start=0.1, anneal_strategy="linear"
     )
     for step, batch in enumerate(islice(batches, steps)):
         scores = side(batch)
@@ -186,7 +199,7 @@ def fit(
         loss.backward()
         nn.utils.clip_grad_norm_(side.parameters(), 1.0)
         optimiser.step()
-        rate.step()
+        schedule.step()
         tell(step, loss.item())
     side.eval()
 
@@ -205,6 +218,11 @@ def answers(
         scores = side(data.batch(asked[start : start + BATCH], encoders, choose))
         right += (scores.argmax(1) == 0).tolist()
     return right
+
+
+def new_fusion(study: Study, fusion: str, encoders: Sequence[str]) -> nn.Module:
+    """fusion: plain or mova."""
+    return PlainFusion(encoders) if fusion == "plain" else MoVAFusion(encoders, study.codes)
 
 
 def train_side(
@@ -252,7 +270,7 @@ def learn_to_read(file: Path, data: Data, texts: Path) -> Reader:
             bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
 
     batches = (data.batch(list(islice(endless, BATCH)), EXPERTS) for _ in range(READING))
-    fit(side, batches, READING, tell=tell)
+    fit(side, batches, READING, rate=READING_RATE, tell=tell)
     right = answers(side, data, test, EXPERTS)
     for domain in sorted({choice.domain for choice in test}):
         own = [r for r, choice in zip(right, test, strict=True) if choice.domain == domain]
