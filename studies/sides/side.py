@@ -109,7 +109,7 @@ class MoVAFusion(nn.Module):
     ) -> None:
         super().__init__()
         self.experts = tuple(encoders[1:])
-        self.base = nn.Linear(BASE, FREE)
+        self.base = nn.Sequential(nn.Linear(BASE, FREE), nn.LayerNorm(FREE))
         config = AdapterConfig(
             width=FREE + WIDTH,
             expert_channels=(WIDTH,) * len(self.experts),
@@ -125,6 +125,7 @@ class MoVAFusion(nn.Module):
         table = codes(torch.arange(len(codes.table)))
         with torch.random.fork_rng(devices=[]):
             self.adapter = word_adapter(config, codes, table)
+        self.adapter.summary.reset_parameters()
         self.length = WIDTH**0.5 / float(table.norm(dim=1).mean())
         if uniform:  # the adapter begins so
             for name, parameter in self.adapter.named_parameters():

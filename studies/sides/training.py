@@ -45,6 +45,8 @@ READING_RATE, RATE = 1.5e-3, 5e-4
 FUSION_RATE, GATE_RATE = 0.2, 0.1
 """Shares of the rate: what joins the encoders begins with words passing; the gate's is that of the
 recipes, of the fusion's."""
+NEW = ("fusion.base.", ".summary.")
+"""Layers of the fusion that begin at random, and have the whole rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +183,8 @@ def fit(
     side.train()
     parts: dict[float, list[nn.Parameter]] = {}
     for name, parameter in side.named_parameters():
-        share = FUSION_RATE if name.startswith("fusion.") else 1.0
+        is_new = any(part in name for part in NEW)
+        share = FUSION_RATE if name.startswith("fusion.") and not is_new else 1.0
         share *= gate_rate if ".gate." in name else 1.0
         parts.setdefault(rate * share, []).append(parameter)
     optimiser = torch.optim.AdamW(

@@ -10,12 +10,13 @@ from functools import partial
 from itertools import combinations, islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from experts.words import embedding, tokenizer_file
 from openmova.experts.token_codes import TokenCodes
-from studies.sides import roles, training
+from studies.sides import claims, roles, training
 from studies.sides.questions import DOMAINS, Choice, draw_choices, made_up, read_choices, split
 from studies.sides.side import (
     CELLS,
@@ -185,3 +186,42 @@ def test_what_is_not_chosen_changes_nothing(codes: TokenCodes, data: training.Da
             batch = data.batch(said, encoders, lambda one: ("object",))
             tokens.append(fusion(batch.maps, batch.routing, batch.question))
         assert torch.equal(*tokens)
+
+
+def test_intervals_and_verdicts() -> None:
+    always, never = np.ones((3, 50), bool), np.zeros((3, 50), bool)
+    assert claims.interval(always) == (1.0, 1.0, 1.0)
+    assert claims.interval(always, never) == (1.0, 1.0, 1.0)
+    half = np.arange(150).reshape(3, 50) % 2 == 0
+    value, low, high = claims.interval(half, never)
+    assert value == 0.5
+    assert 0.3 < low < 0.45 and 0.55 < high < 0.7
+    assert claims.verdict([(0.1, 0.05, 0.2)], 0.0) == "holds"
+    assert claims.verdict([(0.1, 0.05, 0.2), (-0.2, -0.3, -0.1)], 0.0) == "does not hold"
+    assert claims.verdict([(0.0, -0.1, 0.1)], -0.02) == "undecided"
+
+
+def test_ways_to_choose_experts() -> None:
+    (asked,) = choices(1, 0)
+    scores = {"text": 0.9, "layout": 0.1, "object": 0.6, "location": 0.0, "chart": 0.2}
+    router = {asked.id: {"id": asked.id, "experts": ["text", "object"], "scores": scores}}
+    ways = claims.choices_by(router)
+    assert ways["router"](asked) == ["text", "object"]
+    assert ways["truth"](asked) == ("object",)
+    assert len({*ways["random"](asked)}) == 2
+    assert (ways["all"](asked), ways["none"](asked)) == (EXPERTS, ())
+    assert ways["best 3"](asked) == ["text", "object", "chart"]
+
+
+def test_groups_of_questions() -> None:
+    (one,) = choices(1, 0)
+    crowd = replace(one, words={**one.words, "layout": "1 table", "location": "nothing"})
+    pair = replace(one, domain="chart", experts=("text", "chart"))
+    groups = claims.columns([one, crowd, pair])
+    assert {name: inside.tolist() for name, inside in groups.items()} == {
+        "chart": [False, False, True],
+        "object": [True, True, False],
+        "two experts": [False, False, True],
+        "clutter": [False, True, False],
+        "all": [True, True, True],
+    }
