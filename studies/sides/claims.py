@@ -213,6 +213,7 @@ def main() -> None:
     for name, seed in tqdm(todo, desc="routed", unit=" sides"):
         routed[name].append(train_routed(run, study, ways, name, seed))
     write_results(run, study.test, routed, arguments.output)
+    plot(arguments.output)
     tell_gates(routed)
     count = sum(len(ways["router"](choice)) for choice in study.test) / len(study.test)
     right = sum({*ways["router"](c)} == {*c.experts} for c in study.test) / len(study.test)
@@ -262,6 +263,26 @@ def write_results(
         writer.writerows(
             claims({k: v for rows in tables.values() for k, v in rows.items()}, groups)
         )
+
+
+def plot(output: Path) -> None:
+    """results.png: every row over all questions."""
+    from matplotlib.figure import Figure
+
+    with (output / "results.csv").open(newline="", encoding="utf-8") as file:
+        cells = [cell for cell in csv.DictReader(file) if cell["column"] == "all"]
+    tables = list(dict.fromkeys(cell["table"] for cell in cells))
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    for axes, table in zip(figure.subplots(2, 2, sharex=True).flat, tables, strict=True):
+        own = [cell for cell in cells if cell["table"] == table][::-1]
+        value, low, high = (np.array([100 * float(c[k]) for c in own]) for k in HEADS[3:6])
+        colours = ["tab:orange" if cell["row"] == ROUTED else "tab:blue" for cell in own]
+        names = [cell["row"] for cell in own]
+        axes.barh(names, value, xerr=[value - low, high - value], color=colours, capsize=2)
+        axes.set(title=f"table {table}", xlim=(20, 80))
+        axes.tick_params(labelsize=8)
+    figure.supxlabel("% right of all questions, 95% interval", fontsize=9)
+    figure.savefig(output / "results.png", dpi=110)
 
 
 def claims(rows: Mapping[str, Outcomes], groups: Mapping[str, Outcomes]) -> list[list[str]]:

@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--texts", type=Path, required=True, help="of studies.nano.data text")
     parser.add_argument("--fusion", choices=FUSIONS, nargs="+", default=FUSIONS)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -104,7 +104,7 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
         todo = [
             (encoders, seed)
-            for seed in range(arguments.seeds)
+            for seed in arguments.seeds
             for encoders in sets(fusion)
             if not (folder / f"{join(encoders)}-{seed}.json").is_file()
         ]
