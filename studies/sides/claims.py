@@ -238,7 +238,7 @@ def write_results(
         "1": {**single, **plain, **mova},
         "7": {
             **mova,
-            "all experts": of_roles(run, "mova", EXPERTS, test),
+            "all experts": of_roles(run, "mova", ENCODERS, test),
             "all experts of the routed side": under(ROUTED, "all"),
             "random experts": under(ROUTED, "random"),
             "no expert": under(ROUTED, "none"),

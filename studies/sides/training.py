@@ -183,6 +183,8 @@ def fit(
     side.train()
     parts: dict[float, list[nn.Parameter]] = {}
     for name, parameter in side.named_parameters():
+        if not parameter.requires_grad:
+            continue
         is_new = any(part in name for part in NEW)
         share = FUSION_RATE if name.startswith("fusion.") and not is_new else 1.0
         share *= gate_rate if ".gate." in name else 1.0
