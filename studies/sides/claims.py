@@ -23,6 +23,7 @@ from torch import nn
 from tqdm import tqdm
 
 from openmova import Mova
+from openmova.analysis.roles import join
 from openmova.experts.token_codes import TokenCodes
 from openmova.images.opening import load_image
 from openmova.inference.limits import GenerationLimits
@@ -67,8 +68,8 @@ def ask_router(run: Path, test: Sequence[Choice]) -> dict[str, Row]:
     mova = Mova.from_pretrained("nano", device="cpu")
     selection = ExpertSelection.of(None, None, mova.experts)
     for choice in tqdm(todo, desc="router", unit=" questions"):
-        picture = _picture(run / "data" / choice.folder, choice.number)
-        turn = user_turn(choice.question, [Picture.of(load_image(picture), mova.processor)])
+        picture = load_image(run / "data" / choice.folder / choice.image)
+        turn = user_turn(choice.question, [Picture.of(picture, mova.processor)])
         inputs = mova.prepare([[turn]], [selection], GenerationLimits(max_new_tokens=1))
         base = mova.model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"])
         made = mova.model.route(inputs["routing_input_ids"], inputs["routing_attention_mask"], base)
@@ -78,14 +79,6 @@ def ask_router(run: Path, test: Sequence[Choice]) -> dict[str, Row]:
         found[choice.id] = {"id": choice.id, "experts": experts, "scores": scores}
         journal.append(found[choice.id])
     return found
-
-
-def _picture(folder: Path, number: int) -> Path:
-    with (folder / "pictures.jsonl").open(encoding="utf-8") as lines:
-        for at, line in enumerate(lines):
-            if at == number:
-                return folder / json.loads(line)["image"]
-    raise IndexError(number)
 
 
 def choices_by(router: Mapping[str, Row]) -> dict[str, Choose]:
@@ -115,7 +108,8 @@ def choices_by(router: Mapping[str, Row]) -> dict[str, Choose]:
 def train_routed(
     run: Path, study: Study, ways: Mapping[str, Choose], name: str, seed: int
 ) -> dict[str, Any]:
-    """What a variant answers under each way to choose, and its mean gates under the router."""
+    """What a variant answers under each way to choose, and its mean gates [blocks, experts] where
+    two experts are needed and given."""
     file = run / "routed" / f"{name.replace(' ', '-')}-{seed}.json"
     if file.is_file():
         stored: dict[str, Any] = json.loads(file.read_text())
@@ -150,7 +144,7 @@ def of_roles(run: Path, fusion: str, encoders: Sequence[str], test: Sequence[Cho
     """Answers of a side that `studies.sides.roles` has trained."""
     rows = []
     for seed in SEEDS:
-        side = json.loads((run / fusion / f"{'+'.join(encoders)}-{seed}.json").read_text())
+        side = json.loads((run / fusion / f"{join(tuple(encoders))}-{seed}.json").read_text())
         right = {answer["id"]: answer["right"] for answer in side["answers"]}
         rows.append([right[choice.id] for choice in test])
     return np.array(rows)

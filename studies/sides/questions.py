@@ -6,7 +6,6 @@ picture or, where these are too few, of other pictures' questions of the same ki
 
 from __future__ import annotations
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.nano import said
+from studies.nano.rows import read_lines
 
 CHOICES = 4
 DOMAINS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -44,7 +44,8 @@ class Choice:
     domain: str
     folder: str
     number: int
-    """Of the picture in its folder."""
+    """Of the picture in its folder, and its file there."""
+    image: str
     words: Mapping[str, str]
     """What each expert says of it."""
     experts: tuple[str, ...]
@@ -60,10 +61,10 @@ def read_choices(data: Path) -> list[Choice]:
         for folder, tasks in folders.items():
             numbers = {
                 picture["id"]: number
-                for number, picture in enumerate(_lines(data / folder / "pictures.jsonl"))
+                for number, picture in enumerate(read_lines(data / folder / "pictures.jsonl"))
             }
-            words = {row["id"]: row for row in _lines(data / folder / "words.jsonl")}
-            samples = list(_lines(data / folder / "samples.jsonl"))
+            words = {row["id"]: row for row in read_lines(data / folder / "words.jsonl")}
+            samples = list(read_lines(data / folder / "samples.jsonl"))
             found += list(_of_folder(domain, folder, tasks, samples, numbers, words))
     return found
 
@@ -94,6 +95,7 @@ def _of_folder(
                 domain=domain,
                 folder=folder,
                 number=numbers[name],
+                image=sample["images"][0],
                 words={key: text for key, text in words[name].items() if key != "id"},
                 experts=tuple(sample["experts"]),
                 question=sample["question"],
@@ -115,10 +117,10 @@ def draw_choices(
 
 
 def made_up(texts: Path) -> Iterator[Choice]:
-    """Endless questions about words alone, from which the reader learns to read: texts.jsonl of
-    `studies.nano.data text`, and what the experts of objects, places and charts might say."""
+    """Endless questions about words alone, from which the reader learns to read: samples.jsonl
+    of `studies.nano.data text`, and what the experts of objects, places and charts might say."""
     rng = random.Random("made up")
-    samples = list(_lines(texts))
+    samples = list(read_lines(texts))
     recent: dict[str, list[str]] = defaultdict(list)
     number = 0
     while True:
@@ -131,7 +133,7 @@ def made_up(texts: Path) -> Iterator[Choice]:
             if len(choices) > 1:
                 number += 1
                 yield Choice(
-                    id=str(number), domain=kind, folder="", number=0, words=words,
+                    id=str(number), domain=kind, folder="", number=0, image="", words=words,
                     experts=tuple(words), question=question, choices=choices,
                 )  # fmt: skip
         recent[kind] = (recent[kind] + answers)[-200:]
@@ -155,11 +157,6 @@ def _made_up_row(
         text, turns = said.labels_row(rng)
         return {"text": text}, turns
     return said.chart_row(rng)
-
-
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
 
 
 def split(choices: Iterable[Choice], held_out: float = 0.25) -> tuple[list[Choice], list[Choice]]:

@@ -2,7 +2,7 @@
 # A visual side for every set of nano's encoders, three seeds, plain fusion and MoV-Adapter, and the
 # paper's claims. Run it again after it was stopped: every step goes on where it was.
 #
-#   studies/sides/run.sh FOLDER      takes about three hours on two cores
+#   studies/sides/run.sh FOLDER      takes a few hours on two cores
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 run=${1:?name a folder}

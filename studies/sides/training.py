@@ -62,6 +62,7 @@ class Study:
 
 def open_study(run: Path, texts: Path) -> Study:
     """RUN/data has pictures, words and base maps (studies/sides/run.sh); RUN keeps the reader."""
+    torch.set_flush_denormal(True)  # sharp attention has many, and they take twice the time
     codes = TokenCodes(str(language_model_folder() / "tokenizer.json"), WIDTH)
     codes.fit(embeddings())
     choices = read_choices(run / "data")
@@ -179,7 +180,6 @@ def fit(
     tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train for so many steps; the rate rises for a tenth of them, then falls to zero."""
-    torch.set_flush_denormal(True)  # sharp attention has many, and they are slow
     side.train()
     parts: dict[float, list[nn.Parameter]] = {}
     for name, parameter in side.named_parameters():
