@@ -26,21 +26,21 @@ STAGES = (5, 7)
 SIDE = 448
 
 
-def base_encoder() -> Lite2Encoder:
-    """The frozen part of nano's base encoder."""
-    encoder = Lite2Encoder(name="base", descriptions=[""], size=SIDE, stages=STAGES, grid=GRID)
+def base_encoder(side: int = SIDE) -> Lite2Encoder:
+    """The frozen part of nano's base encoder, which takes pictures of `side` pixels."""
+    encoder = Lite2Encoder(name="base", descriptions=[""], size=side, stages=STAGES, grid=GRID)
     encoder.load_state_dict(convert_lite(lite2_state()), strict=False)
     encoder.freeze()
     return encoder
 
 
 @torch.no_grad()
-def encode(folder: Path, count: int) -> None:
-    """Add what is not there yet of the first `count` pictures."""
-    encoder = base_encoder()
+def encode(folder: Path, count: int, name: str = "base", side: int = SIDE) -> None:
+    """Add to DIR/NAME.npy what is not there yet of the first `count` pictures."""
+    encoder = base_encoder(side)
     pictures = [json.loads(line) for line in (folder / "pictures.jsonl").open(encoding="utf-8")]
     pictures = pictures[:count]
-    file, done = folder / "base.npy", folder / "base.done"
+    file, done = folder / f"{name}.npy", folder / f"{name}.done"
     start = int(done.read_text()) if done.is_file() else 0
     shape = (len(pictures), encoder.channels, *GRID)
     maps = open_memmap(file, "r+" if start else "w+", np.float16, shape)

@@ -2,9 +2,9 @@
 
     python -m studies.sides.claims runs/sides --texts runs/nano-data/text/samples.jsonl
 
-Trains the sides that route, and asks them under the choices of nano's own router, of chance, and of
-a fixed number. Sides of one encoder and of all are those of `studies.sides.roles`. What is done is
-kept: the same command goes on.
+Trains sides until the loss of held-out questions is flat: of every encoder alone, of all, and those
+that route. The last are asked under the choices of nano's own router, of chance, of a fixed number
+and of every fixed set. What is done is kept: the same command goes on.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ import csv
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from tqdm import tqdm
 
 from openmova import Mova
-from openmova.analysis.roles import join
 from openmova.experts.token_codes import TokenCodes
 from openmova.images.opening import load_image
 from openmova.inference.limits import GenerationLimits
@@ -31,28 +34,69 @@ from openmova.inference.session import Picture, user_turn
 from openmova.routing.selection import ExpertSelection
 from openmova.runtime.files import new_file
 from openmova.runtime.run_store import JsonLines, Row
+from studies.nano.encode import encode
+from studies.sides.cost import Costs, measure_costs, side_of_cost
 from studies.sides.questions import Choice
 from studies.sides.roles import ENCODERS
-from studies.sides.side import EXPERTS, MoVAFusion, PlainFusion
-from studies.sides.training import GATE_RATE, Choose, Study, answers, open_study, train_side
+from studies.sides.side import EXPERTS, LARGE, MoVAFusion, PlainFusion
+from studies.sides.training import (
+    Choose,
+    Study,
+    answers,
+    open_study,
+    read_maps,
+    train_side_until_flat,
+)
 
 SEEDS = (0, 1, 2)
-ROUTED = "MoVA"
-VARIANTS: Mapping[str, tuple[Callable[[TokenCodes], nn.Module], float]] = {
-    ROUTED: (lambda codes: MoVAFusion(ENCODERS, codes), GATE_RATE),
-    "3 blocks": (lambda codes: MoVAFusion(ENCODERS, codes, blocks=3), GATE_RATE),
-    "uniform gate": (lambda codes: MoVAFusion(ENCODERS, codes, uniform=True), GATE_RATE),
-    "gate at the full rate": (lambda codes: MoVAFusion(ENCODERS, codes), 1.0),
-    "linear layers": (lambda _: PlainFusion(ENCODERS), GATE_RATE),
-}
-"""Sides that are trained with the experts that a question needs; and the gate's rate."""
+SLOW, FULL = 0.1, 1.0
+"""Shares of the rate for the gate."""
 MORE = 0.3
 """How often a question of the training is given an expert more than it needs."""
+ROUTED = "MoVA"
+
+
+def routed(
+    *, blocks: int = 1, uniform: bool = False
+) -> Callable[[TokenCodes, Sequence[str]], nn.Module]:
+    return lambda codes, encoders: MoVAFusion(encoders, codes, blocks=blocks, uniform=uniform)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A side that is trained."""
+
+    make: Callable[[TokenCodes, Sequence[str]], nn.Module]
+    encoders: Sequence[str] = ENCODERS
+    routes: bool = True
+    """It is trained with the experts that a question needs; False: with all of them."""
+    gate_rate: float = SLOW
+
+
+def plain(_: TokenCodes, encoders: Sequence[str]) -> nn.Module:
+    return PlainFusion(encoders)
+
+
+VARIANTS: Mapping[str, Variant] = {
+    ROUTED: Variant(make=routed()),
+    "3 blocks": Variant(make=routed(blocks=3)),
+    "uniform gate": Variant(make=routed(uniform=True)),
+    "gate at the full rate": Variant(make=routed(), gate_rate=FULL),
+    "linear layers": Variant(make=plain),
+    "all experts": Variant(make=routed(), routes=False),
+    "plain fusion of all": Variant(make=plain, routes=False),
+    **{
+        f"{name} alone": Variant(make=plain, encoders=[name], routes=False)
+        for name in (*ENCODERS, LARGE)
+    },
+}
+TABLES = ("1", "7", "8", "11")
 GATED = ("3 blocks", "uniform gate", "gate at the full rate")
 OVER_DOMAINS = ("two experts", "clutter", "all")
 SILENT = ("", "nothing")
+NONE, ALL = "none", "+".join(EXPERTS)
 DRAWS = 2000
-HEADS = ("table", "row", "column", "value", "low", "high", "questions", "seeds")
+HEADS = ("table", "row", "column", "value", "low", "high", "seconds", "questions", "seeds")
 Outcomes = np.ndarray[Any, np.dtype[np.bool_]]
 """bool [seeds, questions]."""
 
@@ -82,7 +126,7 @@ def ask_router(run: Path, test: Sequence[Choice]) -> dict[str, Row]:
 
 
 def choices_by(router: Mapping[str, Row]) -> dict[str, Choose]:
-    """The ways in which experts are chosen for a question."""
+    """The ways in which experts are chosen for a question; a fixed set is named by its experts."""
 
     def best(count: int) -> Choose:
         def choose(choice: Choice) -> list[str]:
@@ -95,26 +139,29 @@ def choices_by(router: Mapping[str, Row]) -> dict[str, Choose]:
         count = len(router[choice.id]["experts"])
         return random.Random(choice.id).sample(EXPERTS, count)
 
+    def fixed(names: Sequence[str]) -> Choose:
+        return lambda choice: names
+
+    sets = chain.from_iterable(combinations(EXPERTS, n) for n in range(len(EXPERTS) + 1))
     return {
         "router": lambda choice: router[choice.id]["experts"],
         "truth": lambda choice: choice.experts,
         "random": at_random,
-        "all": lambda choice: EXPERTS,
-        "none": lambda choice: (),
         **{f"best {k}": best(k) for k in (1, 2, 3)},
+        **{"+".join(names) or NONE: fixed(names) for names in sets},
     }
 
 
-def train_routed(
+def train_variant(
     run: Path, study: Study, ways: Mapping[str, Choose], name: str, seed: int
 ) -> dict[str, Any]:
-    """What a variant answers under each way to choose, and its mean gates [blocks, experts] where
-    two experts are needed and given."""
-    file = run / "routed" / f"{name.replace(' ', '-')}-{seed}.json"
+    """What a variant answers under each way to choose, the `steps` it took, and its mean gates
+    [blocks, experts] where two experts are needed and given."""
+    file = run / "flat" / f"{name.replace(' ', '-')}-{seed}.json"
     if file.is_file():
         stored: dict[str, Any] = json.loads(file.read_text())
         return stored
-    make, gate_rate = VARIANTS[name]
+    variant = VARIANTS[name]
     torch.manual_seed(seed)
     rng = random.Random(seed)
 
@@ -123,31 +170,31 @@ def train_routed(
         more = [rng.choice(others)] if others and rng.random() < MORE else []
         return [*choice.experts, *more]
 
-    side = train_side(study, make(study.codes), ENCODERS, seed, choose=needed, gate_rate=gate_rate)
-    found: dict[str, Any] = {
-        way: answers(side, study.data, study.test, ENCODERS, choose)
-        for way, choose in ways.items()
-        if name == ROUTED or way in ("router", "truth")
-    }
+    encoders = variant.encoders
+    side, steps = train_side_until_flat(
+        study,
+        variant.make(study.codes, encoders),
+        encoders,
+        seed,
+        choose=needed if variant.routes else None,
+        gate_rate=variant.gate_rate,
+    )
+    found: dict[str, Any] = {"steps": steps}
+    if variant.routes:
+        for way, choose in ways.items():
+            if name == ROUTED or way in ("router", "truth"):
+                found[way] = answers(side, study.data, study.test, encoders, choose)
+    else:
+        found[ALL] = answers(side, study.data, study.test, encoders)
     two = [choice for choice in study.test if len(choice.experts) == 2]
-    if isinstance(side.fusion, MoVAFusion):
+    if variant.routes and isinstance(side.fusion, MoVAFusion):
         with torch.no_grad():
-            side(study.data.batch(two, ENCODERS, ways["truth"]))
+            side(study.data.batch(two, encoders, ways["truth"]))
         found["gates"] = side.fusion.gates.mean(0).tolist()
     file.parent.mkdir(exist_ok=True)
     with new_file(file) as unfinished:
         unfinished.write_text(json.dumps(found))
     return found
-
-
-def of_roles(run: Path, fusion: str, encoders: Sequence[str], test: Sequence[Choice]) -> Outcomes:
-    """Answers of a side that `studies.sides.roles` has trained."""
-    rows = []
-    for seed in SEEDS:
-        side = json.loads((run / fusion / f"{join(tuple(encoders))}-{seed}.json").read_text())
-        right = {answer["id"]: answer["right"] for answer in side["answers"]}
-        rows.append([right[choice.id] for choice in test])
-    return np.array(rows)
 
 
 def interval(first: Outcomes, second: Outcomes | None = None) -> tuple[float, float, float]:
@@ -196,78 +243,122 @@ def main() -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--texts", type=Path, required=True, help="of studies.nano.data text")
     parser.add_argument("--output", type=Path, default=Path("docs"), help="results and claims")
+    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS, help="only train these")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     run = arguments.run
     study = open_study(run, arguments.texts)
     ways = choices_by(ask_router(run, study.test))
-    todo = [(name, seed) for seed in SEEDS for name in VARIANTS]
-    routed: dict[str, list[dict[str, Any]]] = {name: [] for name in VARIANTS}
-    for name, seed in tqdm(todo, desc="routed", unit=" sides"):
-        routed[name].append(train_routed(run, study, ways, name, seed))
-    write_results(run, study.test, routed, arguments.output)
+    costs = measure_costs(run, study.test)
+    add_large_encoder(run, study, fmean(seconds(costs, study.test, ways["router"])))
+    todo = [(name, seed) for seed in arguments.seeds for name in VARIANTS]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in VARIANTS}
+    for name, seed in tqdm(todo, desc="sides", unit=" sides"):
+        found[name].append(train_variant(run, study, ways, name, seed))
+    if tuple(arguments.seeds) != SEEDS:
+        return
+    write_results(rows(found, study.test, ways, costs), study.test, arguments.output)
     plot(arguments.output)
-    tell_gates(routed)
+    plot_costs(found[ROUTED], study.test, ways, costs, arguments.output)
+    tell_training(found)
     count = sum(len(ways["router"](choice)) for choice in study.test) / len(study.test)
     right = sum({*ways["router"](c)} == {*c.experts} for c in study.test) / len(study.test)
     print(f"the router: {count:.2f} of {len(EXPERTS)} experts a question, {right:.2f} as needed")
 
 
-def write_results(
-    run: Path,
+def add_large_encoder(run: Path, study: Study, cost: float) -> None:
+    """Maps of the base encoder on a picture so large that it takes `cost` seconds."""
+    file = run / "large.json"
+    if not file.is_file():
+        with new_file(file) as unfinished:
+            unfinished.write_text(json.dumps({"side": side_of_cost(run, study.test, cost)}))
+    side = json.loads(file.read_text())["side"]
+    folders = sorted(study.data.stored["base"])
+    for folder in folders:
+        encode(run / "data" / folder, len(study.data.stored["base"][folder]), LARGE, side)
+    study.data.stored[LARGE] = read_maps(run / "data", folders, LARGE)
+
+
+def seconds(costs: Costs, test: Sequence[Choice], choose: Choose) -> list[float]:
+    """Of each question what the base and the chosen experts take."""
+    return [
+        costs[choice.folder]["base"] + sum(costs[choice.folder][e] for e in choose(choice))
+        for choice in test
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A row of a table: what it answers, and seconds of each question."""
+
+    table: str
+    right: Outcomes
+    seconds: np.ndarray[Any, np.dtype[np.float64]]
+
+
+def rows(
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
     test: Sequence[Choice],
-    routed: Mapping[str, Sequence[Mapping[str, Any]]],
-    output: Path,
-) -> None:
-    """results.csv and claims.csv."""
+    ways: Mapping[str, Choose],
+    costs: Costs,
+) -> dict[str, Line]:
+    """Rows of all tables; that of MoVA is in each of them."""
 
-    def under(name: str, way: str = "router") -> Outcomes:
-        return np.array([one[way] for one in routed[name]])
+    def line(table: str, name: str, way: str = "router") -> Line:
+        if VARIANTS[name].routes:
+            taken = seconds(costs, test, ways[way])
+        elif name == f"{LARGE} alone":  # as costly as the router's choice, by its making
+            taken = [fmean(seconds(costs, test, ways["router"]))] * len(test)
+        else:
+            names = [*VARIANTS[name].encoders]
+            taken = [sum(costs[choice.folder][e] for e in names) for choice in test]
+        way = way if VARIANTS[name].routes else ALL
+        right = np.array([one[way] for one in found[name]])
+        return Line(table=table, right=right, seconds=np.array(taken))
 
-    single = {f"{name} alone": of_roles(run, "plain", [name], test) for name in ENCODERS}
-    plain = {"plain fusion of all": of_roles(run, "plain", ENCODERS, test)}
-    mova = {ROUTED: under(ROUTED)}
-    tables: dict[str, dict[str, Outcomes]] = {
-        "1": {**single, **plain, **mova},
-        "7": {
-            **mova,
-            "all experts": of_roles(run, "mova", ENCODERS, test),
-            "all experts of the routed side": under(ROUTED, "all"),
-            "random experts": under(ROUTED, "random"),
-            "no expert": under(ROUTED, "none"),
-            "linear layers": under("linear layers"),
-            "the experts that are needed": under(ROUTED, "truth"),
-        },
-        "8": {**mova, **{f"K = {k}": under(ROUTED, f"best {k}") for k in (1, 2, 3)}},
-        "11": {**mova, **{name: under(name) for name in GATED}},
+    return {
+        **{f"{name} alone": line("1", f"{name} alone") for name in (*ENCODERS, LARGE)},
+        "plain fusion of all": line("1", "plain fusion of all"),
+        ROUTED: line("", ROUTED),
+        "all experts": line("7", "all experts"),
+        "all experts of the routed side": line("7", ROUTED, ALL),
+        "random experts": line("7", ROUTED, "random"),
+        "no expert": line("7", ROUTED, NONE),
+        "linear layers": line("7", "linear layers"),
+        "the experts that are needed": line("7", ROUTED, "truth"),
+        **{f"K = {k}": line("8", ROUTED, f"best {k}") for k in (1, 2, 3)},
+        **{name: line("11", name) for name in GATED},
     }
+
+
+def write_results(lines: Mapping[str, Line], test: Sequence[Choice], output: Path) -> None:
+    """results.csv and claims.csv."""
     groups = columns(test)
     with new_file(output / "results.csv") as unfinished, unfinished.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADS)
-        for table, rows in tables.items():
-            for row, right in rows.items():
+        for table in TABLES:
+            for row, line in lines.items():
+                if line.table not in (table, ""):
+                    continue
                 for column, inside in groups.items():
-                    found = [f"{number:.4f}" for number in interval(right[:, inside])]
-                    writer.writerow([table, row, column, *found, int(inside.sum()), len(SEEDS)])
+                    found = [f"{number:.4f}" for number in interval(line.right[:, inside])]
+                    taken = f"{line.seconds[inside].mean():.3f}"
+                    cells = [table, row, column, *found, taken, int(inside.sum()), len(SEEDS)]
+                    writer.writerow(cells)
     with new_file(output / "claims.csv") as unfinished, unfinished.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["claim", "verdict", "differences in points (95% interval)"])
-        writer.writerows(
-            claims({k: v for rows in tables.values() for k, v in rows.items()}, groups)
-        )
+        writer.writerows(claims({name: line.right for name, line in lines.items()}, groups))
 
 
 def plot(output: Path) -> None:
     """results.png: every row over all questions."""
-    from matplotlib.figure import Figure
-
     with (output / "results.csv").open(newline="", encoding="utf-8") as file:
         cells = [cell for cell in csv.DictReader(file) if cell["column"] == "all"]
-    tables = list(dict.fromkeys(cell["table"] for cell in cells))
     figure = Figure(figsize=(9, 7), layout="constrained")
-    for axes, table in zip(figure.subplots(2, 2, sharex=True).flat, tables, strict=True):
+    for axes, table in zip(figure.subplots(2, 2, sharex=True).flat, TABLES, strict=True):
         own = [cell for cell in cells if cell["table"] == table][::-1]
         value, low, high = (np.array([100 * float(c[k]) for c in own]) for k in HEADS[3:6])
         colours = ["tab:orange" if cell["row"] == ROUTED else "tab:blue" for cell in own]
@@ -277,6 +368,42 @@ def plot(output: Path) -> None:
         axes.tick_params(labelsize=8)
     figure.supxlabel("% right of all questions, 95% interval", fontsize=9)
     figure.savefig(output / "results.png", dpi=110)
+
+
+def plot_costs(
+    found: Sequence[Mapping[str, Any]],
+    test: Sequence[Choice],
+    ways: Mapping[str, Choose],
+    costs: Costs,
+    output: Path,
+) -> None:
+    """costs.png: right answers of one routed side over seconds of its encoders, under each way to
+    choose, beside the encoders alone."""
+    with (output / "results.csv").open(newline="", encoding="utf-8") as file:
+        table = [c for c in csv.DictReader(file) if (c["table"], c["column"]) == ("1", "all")]
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+
+    def point(name: str, way: str, marker: str, colour: str) -> None:
+        right = 100 * np.mean([one[way] for one in found])
+        taken = fmean(seconds(costs, test, ways[way]))
+        axes.plot(taken, right, marker, color=colour)
+        axes.annotate(name, (taken, right), (5, 4), textcoords="offset points", fontsize=8)
+
+    fixed = [way for way in ways if way == NONE or {*way.split("+")} <= {*EXPERTS}]
+    for way in fixed:
+        point("no expert" if way == NONE else "all" if way == ALL else "", way, ".", "tab:grey")
+    for k in (1, 2, 3):
+        point(f"K = {k}", f"best {k}", "s", "tab:green")
+    point("random", "random", "v", "tab:red")
+    point("router", "router", "*", "tab:orange")
+    for cell in table:
+        if cell["row"].endswith("alone"):
+            place = float(cell["seconds"]), 100 * float(cell["value"])
+            axes.plot(*place, "x", color="tab:blue")
+            axes.annotate(cell["row"], place, (5, -9), textcoords="offset points", fontsize=7)
+    axes.set(xlabel="seconds of the encoders a picture, one thread", ylabel="% right")
+    figure.savefig(output / "costs.png", dpi=110)
 
 
 def claims(rows: Mapping[str, Outcomes], groups: Mapping[str, Outcomes]) -> list[list[str]]:
@@ -324,6 +451,11 @@ def claims(rows: Mapping[str, Outcomes], groups: Mapping[str, Outcomes]) -> list
             -0.01,
             *((ROUTED, "plain fusion of all", group) for group in both),
         ),
+        claim(
+            "MoVA is not below one encoder of the same cost, to 1 point (table 1)",
+            -0.01,
+            *((ROUTED, f"{LARGE} alone", group) for group in both),
+        ),
         claim("MoVA is above random routing (table 7)", 0.0, (ROUTED, "random experts", "all")),
         claim(
             "MoVA is not below all experts, to 1 point (table 7)",
@@ -351,9 +483,10 @@ def claims(rows: Mapping[str, Outcomes], groups: Mapping[str, Outcomes]) -> list
     ]
 
 
-def tell_gates(routed: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Print the mean gates of questions that need two experts."""
-    for name, seeds in routed.items():
+def tell_training(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Print the steps of each side, and the mean gates of questions that need two experts."""
+    for name, seeds in found.items():
+        print(f"{name}: {', '.join(str(one['steps']) for one in seeds)} steps")
         for seed, one in zip(SEEDS, seeds, strict=True):
             for number, block in enumerate(one.get("gates", ()), start=1):
                 shares = ", ".join(

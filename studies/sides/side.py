@@ -31,6 +31,9 @@ FREE, SUMMARY = 24, (4, 4)
 """Of the MoV-Adapter: channels of the base map, and the grid of its own tokens."""
 BASE = 472
 """Channels of the base encoder's stored map."""
+LARGE, FINER = "large", 2
+"""The base encoder on a larger picture, as costly as several encoders; its map is so much finer."""
+CHANNELS = {"base": BASE, LARGE: BASE * FINER**2}
 ASKED, CHOICE = 12, 5
 """Words of a question and of a choice."""
 HEADS, LAYERS = 4, 2
@@ -72,7 +75,7 @@ class PlainFusion(nn.Module):
     def __init__(self, encoders: Sequence[str]) -> None:
         super().__init__()
         self.encoders = tuple(encoders)
-        channels = sum(BASE if name == "base" else WIDTH for name in encoders)
+        channels = sum(CHANNELS.get(name, WIDTH) for name in encoders)
         first, second = nn.Linear(channels, 2 * WIDTH), nn.Linear(2 * WIDTH, WIDTH)
         self.projector = nn.Sequential(first, nn.GELU(), second)
         with torch.no_grad():  # words pass: GELU(x) - GELU(-x) is x
@@ -80,11 +83,9 @@ class PlainFusion(nn.Module):
             start = 0
             both = torch.cat([torch.eye(WIDTH), -torch.eye(WIDTH)])
             for name in self.encoders:
-                if name == "base":
-                    start += BASE
-                else:
+                if name not in CHANNELS:
                     first.weight[:, start : start + WIDTH] = both
-                    start += WIDTH
+                start += CHANNELS.get(name, WIDTH)
             second.weight.copy_(both.T)
 
     def forward(self, maps: Mapping[str, Tensor], routing: Tensor, question: Tensor) -> Tensor:

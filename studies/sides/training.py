@@ -5,6 +5,7 @@ Shapes: B questions, K choices, C width of a word.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ from studies.sides.side import (
     ASKED,
     CHOICE,
     EXPERTS,
+    FINER,
     GRID,
+    LARGE,
     WIDTH,
     MoVAFusion,
     PlainFusion,
@@ -39,12 +42,16 @@ from studies.sides.side import (
 BATCH = 32
 READING, STEPS = 5000, 80
 """Training steps of the reader, and of a side with it."""
+CHECK, MOST_STEPS = 40, 1600
+"""Of training until flat: steps between two checks, and of the rate's rise; steps at most."""
+KEPT_BACK = 0.35
+"""Share of all pictures that are not trained with until flat; 0.25 are the study's own."""
 HELD_OUT = 100
 """Questions of a domain at most."""
 READING_RATE, RATE = 1.5e-3, 5e-4
-FUSION_RATE, GATE_RATE = 0.2, 0.1
-"""Shares of the rate: what joins the encoders begins with words passing; the gate's is that of the
-recipes, of the fusion's."""
+FUSION_RATE, GATE_RATE = 0.2, 0.02
+"""Shares of the rate: what joins the encoders begins with words passing; the gate's is a tenth of
+the fusion's, as in the recipes."""
 NEW = ("fusion.base.", ".summary.")
 """Layers of the fusion that begin at random, and have the whole rate."""
 
@@ -67,7 +74,7 @@ def open_study(run: Path, texts: Path) -> Study:
     codes.fit(embeddings())
     choices = read_choices(run / "data")
     folders = sorted({choice.folder for choice in choices})
-    data = Data(Words(codes), read_base(run / "data", folders))
+    data = Data(Words(codes), {"base": read_maps(run / "data", folders, "base")})
     train, held_out = split(choices)
     by_domain = [[c for c in held_out if c.domain == d] for d in sorted({c.domain for c in train})]
     test = [choice for own in by_domain for choice in own[:HELD_OUT]]
@@ -75,14 +82,17 @@ def open_study(run: Path, texts: Path) -> Study:
     return Study(codes=codes, data=data, train=train, test=test, reader=reader)
 
 
-def read_base(data: Path, folders: Sequence[str]) -> dict[str, Tensor]:
-    """The base encoder's maps of each folder on the grid [pictures, 472, *GRID]."""
-    return {
-        name: F.adaptive_avg_pool2d(
-            torch.from_numpy(np.load(data / name / "base.npy")).float(), GRID
-        )
-        for name in folders
-    }
+def read_maps(data: Path, folders: Sequence[str], name: str) -> dict[str, Tensor]:
+    """An encoder's stored maps of each folder on the grid [pictures, c, *GRID], float32: cells of a
+    finer map side by side in the channels of one."""
+    found = {}
+    for folder in folders:
+        maps = torch.from_numpy(np.load(data / folder / f"{name}.npy"))
+        finer = FINER if name == LARGE else 1
+        grid = (GRID[0] * finer, GRID[1] * finer)
+        pooled = [F.adaptive_avg_pool2d(one.float(), grid) for one in maps.split(BATCH)]
+        found[folder] = F.pixel_unshuffle(torch.cat(pooled), finer)
+    return found
 
 
 Choose = Callable[[Choice], Sequence[str]]
@@ -107,10 +117,11 @@ class Batch:
 
 
 class Data:
-    """Questions as tensors. base: [pictures, 472, *GRID] of each folder, as stored."""
+    """Questions as tensors. stored: of encoders without words the maps [pictures, c, *GRID] of each
+    folder."""
 
-    def __init__(self, words: Words, base: Mapping[str, Tensor]) -> None:
-        self.words, self.base = words, base
+    def __init__(self, words: Words, stored: Mapping[str, Mapping[str, Tensor]]) -> None:
+        self.words, self.stored = words, dict(stored)
         self._maps: dict[tuple[str, int, str], Tensor] = {}
 
     def batch(
@@ -139,8 +150,8 @@ class Data:
 
     def _map(self, choice: Choice, name: str) -> Tensor:
         """Of one encoder [c, *GRID]; those of pictures are kept."""
-        if name == "base":
-            return self.base[choice.folder][choice.number]
+        if name in self.stored:
+            return self.stored[name][choice.folder][choice.number]
         key = choice.folder, choice.number, name
         if not choice.folder:
             return self.words.map(choice.words.get(name, ""), name)
@@ -176,37 +187,80 @@ def fit(
     steps: int,
     *,
     rate: float = RATE,
-    gate_rate: float = GATE_RATE,
     tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train for so many steps; the rate rises for a tenth of them, then falls to zero."""
-    side.train()
+    optimiser = new_optimiser(side, rate, GATE_RATE)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, rates, total_steps=steps, pct_start=0.1, anneal_strategy="linear"
+    )
+    for step, batch in enumerate(islice(batches, steps)):
+        loss = update(side, batch, optimiser)
+        schedule.step()
+        tell(step, loss)
+
+
+def fit_until_flat(
+    side: nn.Module,
+    batches: Iterator[Batch],
+    held_out: Callable[[], float],
+    *,
+    gate_rate: float = GATE_RATE,
+) -> int:
+    """Train until the loss of held-out questions is flat, and keep the best weights: where two
+    checks were no better the rate falls to 0.3 of it, and the third fall is the end.
+
+    Returns the steps that were taken.
+    """
+    optimiser = new_optimiser(side, RATE, gate_rate)
+    rise = torch.optim.lr_scheduler.LinearLR(optimiser, 1 / CHECK, total_iters=CHECK)
+    fall = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.3, patience=1)
+    best, state = math.inf, {}
+    for step, batch in enumerate(islice(batches, MOST_STEPS), start=1):
+        update(side, batch, optimiser)
+        if step <= CHECK:
+            rise.step()
+        if step % CHECK == 0:
+            loss = held_out()
+            if loss < best:
+                best, state = loss, {k: v.clone() for k, v in side.state_dict().items()}
+            fall.step(loss)
+            if max(group["lr"] for group in optimiser.param_groups) < 0.05 * RATE:
+                break
+    side.load_state_dict(state)
+    return step
+
+
+def new_optimiser(side: nn.Module, rate: float, gate_rate: float) -> torch.optim.Optimizer:
+    """AdamW; what the fusion begins with and the gate have shares of the rate."""
     parts: dict[float, list[nn.Parameter]] = {}
     for name, parameter in side.named_parameters():
         if not parameter.requires_grad:
             continue
         is_new = any(part in name for part in NEW)
         share = FUSION_RATE if name.startswith("fusion.") and not is_new else 1.0
-        share *= gate_rate if ".gate." in name else 1.0
+        share = gate_rate if ".gate." in name else share
         parts.setdefault(rate * share, []).append(parameter)
-    optimiser = torch.optim.AdamW(
-        [{"params": own, "lr": share} for share, own in parts.items()],
-        weight_decay=0.01,
-        fused=True,
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [*parts], total_steps=steps, pct_start=0.1, anneal_strategy="linear"
-    )
-    for step, batch in enumerate(islice(batches, steps)):
-        scores = side(batch)
-        loss = F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long))
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(side.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        tell(step, loss.item())
+    groups = [{"params": own, "lr": share} for share, own in parts.items()]
+    return torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
+
+
+def update(side: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
+    """A step. Returns its loss."""
+    side.train()
+    loss = loss_of(side(batch))
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(side.parameters(), 1.0)
+    optimiser.step()
     side.eval()
+    return loss.item()
+
+
+def loss_of(scores: Tensor) -> Tensor:
+    """The mean cross-entropy of the right choices; scores [B, K]."""
+    return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long))
 
 
 @torch.no_grad()
@@ -230,31 +284,54 @@ def new_fusion(study: Study, fusion: str, encoders: Sequence[str]) -> nn.Module:
     return PlainFusion(encoders) if fusion == "plain" else MoVAFusion(encoders, study.codes)
 
 
-def train_side(
+def new_side(study: Study, fusion: nn.Module) -> Side:
+    """A side with a copy of the study's reader."""
+    side = Side(fusion, Reader())
+    side.reader.load_state_dict(study.reader.state_dict())
+    return side
+
+
+def draws(train: Sequence[Choice], seed: int) -> Iterator[list[Choice]]:
+    """Endless batches; each domain is drawn as often."""
+    rng = random.Random(seed)
+    by_domain: dict[str, list[Choice]] = {}
+    for choice in train:
+        by_domain.setdefault(choice.domain, []).append(choice)
+    while True:
+        yield [rng.choice(by_domain[d]) for d in rng.choices(sorted(by_domain), k=BATCH)]
+
+
+def train_side(study: Study, fusion: nn.Module, encoders: Sequence[str], seed: int) -> Side:
+    """A side of all its encoders, for STEPS."""
+    side = new_side(study, fusion)
+    fit(side, (study.data.batch(drawn, encoders) for drawn in draws(study.train, seed)), STEPS)
+    return side
+
+
+def train_side_until_flat(
     study: Study,
     fusion: nn.Module,
     encoders: Sequence[str],
     seed: int,
     *,
-    steps: int = STEPS,
     choose: Choose | None = None,
     gate_rate: float = GATE_RATE,
-) -> Side:
-    """A side from the study's reader; each domain is drawn as often."""
-    side = Side(fusion, Reader())
-    side.reader.load_state_dict(study.reader.state_dict())
-    rng = random.Random(seed)
-    by_domain: dict[str, list[Choice]] = {}
-    for choice in study.train:
-        by_domain.setdefault(choice.domain, []).append(choice)
+) -> tuple[Side, int]:
+    """A side under a choice of its encoders, and the steps that it took. Of the pictures to train
+    with, some are held out for the loss that tells when it is done."""
+    train, kept = split(study.train, KEPT_BACK)
+    side = new_side(study, fusion)
+    checks = [
+        study.data.batch(kept[start : start + BATCH], encoders, choose)
+        for start in range(0, len(kept), BATCH)
+    ]
 
-    def draw() -> list[Choice]:
-        domains = rng.choices(sorted(by_domain), k=BATCH)
-        return [rng.choice(by_domain[domain]) for domain in domains]
+    @torch.no_grad()
+    def held_out() -> float:
+        return fmean(loss_of(side(batch)).item() for batch in checks)
 
-    batches = (study.data.batch(draw(), encoders, choose) for _ in range(steps))
-    fit(side, batches, steps, gate_rate=gate_rate)
-    return side
+    batches = (study.data.batch(drawn, encoders, choose) for drawn in draws(train, seed))
+    return side, fit_until_flat(side, batches, held_out, gate_rate=gate_rate)
 
 
 def learn_to_read(file: Path, data: Data, texts: Path) -> Reader:

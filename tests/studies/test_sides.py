@@ -6,8 +6,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
-from functools import partial
-from itertools import combinations, islice
+from itertools import combinations, cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,7 @@ def codes(tmp_path: Path) -> TokenCodes:
 
 @pytest.fixture
 def data(codes: TokenCodes) -> training.Data:
-    return training.Data(Words(codes), {"": torch.zeros(1, 472, *GRID)})
+    return training.Data(Words(codes), {"base": {"": torch.zeros(1, 472, *GRID)}})
 
 
 def choices(count: int, seed: int) -> list[Choice]:
@@ -150,6 +149,37 @@ def test_a_side_learns_what_its_encoders_see(
     assert share.get("text", 0) < 0.45
 
 
+def test_training_ends_when_the_loss_is_flat(data: training.Data) -> None:
+    side = training.Side(PlainFusion(("base", "object")), Reader())
+    batches = cycle([data.batch(choices(4, 1), ("base", "object"))])
+    losses = [0.9, 0.8, *[0.85] * 20]
+    states = []
+
+    def held_out() -> float:
+        states.append(side.reader.score[1].weight.clone())
+        return losses[len(states) - 1]
+
+    steps = training.fit_until_flat(side, batches, held_out)
+    assert steps == 8 * training.CHECK  # two checks without a better one before each of three falls
+    assert torch.equal(side.reader.score[1].weight, states[1])
+    assert not torch.equal(states[1], states[-1])
+
+
+def test_cells_of_a_finer_map_lie_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "signs").mkdir()
+    maps = np.arange(2 * 3 * 24 * 20, dtype=np.float16).reshape(2, 3, 24, 20) % 100
+    np.save(tmp_path / "signs" / "large.npy", maps)
+    stored = training.read_maps(tmp_path, ["signs"], "large")["signs"]
+    assert stored.shape == (2, 12, *GRID)
+    assert stored[1, :4, 2, 3].tolist() == maps[1, 0, 4:6, 6:8].flatten().tolist()
+
+
+def test_seconds_are_those_of_the_chosen_experts() -> None:
+    asked = choices(2, 0)
+    costs = {"": {"base": 1.0, "text": 0.5, "object": 0.25}}
+    assert claims.seconds(costs, asked, lambda one: ("text", "object")) == [1.75, 1.75]
+
+
 @pytest.mark.parametrize("fusion", ["plain", "mova"])
 def test_what_a_side_writes_for_roles(
     codes: TokenCodes, data: training.Data, fusion: str, monkeypatch: pytest.MonkeyPatch
@@ -157,8 +187,7 @@ def test_what_a_side_writes_for_roles(
     study = training.Study(
         codes=codes, data=data, train=choices(20, 1), test=choices(6, 2), reader=Reader()
     )
-    train = training.train_side
-    monkeypatch.setattr(roles, "train_side", partial(train, steps=2))
+    monkeypatch.setattr(training, "STEPS", 2)
     side, tokens = roles.measure(study, fusion, ("base", "text"), 0)
     assert [answer["id"] for answer in side["answers"]] == [choice.id for choice in study.test]
     assert side["encoders"] == (["base", "text"] if fusion == "plain" else ["text"])
@@ -212,7 +241,8 @@ def test_ways_to_choose_experts() -> None:
     assert ways["router"](asked) == ["text", "object"]
     assert ways["truth"](asked) == ("object",)
     assert len({*ways["random"](asked)}) == 2
-    assert (ways["all"](asked), ways["none"](asked)) == (EXPERTS, ())
+    assert (ways[claims.ALL](asked), ways[claims.NONE](asked)) == (EXPERTS, ())
+    assert ways["text+chart"](asked) == ("text", "chart")
     assert ways["best 3"](asked) == ["text", "object", "chart"]
 
 
