@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
 from openmova.experts import KINDS, Expert, square_view
+from openmova.experts.token_codes import WordExpert
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 
 KINDS["tiny"] = "tiny:TinyExpert"
+KINDS["echo"] = "tiny:Echo"
 
 GRID = (4, 4)
 WORDS = ["<pad>", "<unk>", "<s>", "</s>", "<image>", "<user>", "<assistant>"]
@@ -44,6 +46,16 @@ class TinyExpert(Expert):
     def forward(self, view: Tensor) -> Tensor:
         self.batches.append(len(view))
         return self.conv(view) * self.scale
+
+
+class Echo(WordExpert):
+    """Says the size of a picture."""
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        return sizes
+
+    def texts(self, view: Tensor) -> list[str]:
+        return [f"{height} x {width}" for height, width in view.tolist()]
 
 
 def spec(name: str, **keywords: Any) -> dict[str, Any]:

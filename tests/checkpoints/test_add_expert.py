@@ -18,9 +18,11 @@ from commands import fault
 from experts.onnx_files import tiny_graph
 from openmova import Mova
 from openmova.checkpoints.add_expert import named_expert, plan_addition
+from openmova.experts.token_codes import WordExpert
+from openmova.model.adapter import ExpertMap
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
-from tiny import pictures, tiny_model, tiny_tokenizer
+from tiny import Echo, pictures, tiny_model, tiny_tokenizer
 
 DESCRIPTION = "This model sees outlines."
 QUESTION = "What is this?"
@@ -119,6 +121,32 @@ def test_it_has_the_weights_of_its_source(grown: Path) -> None:
     found = Mova.from_pretrained(grown, device="cpu").model.model.experts.get(3)(view)
     theirs = public.dinov2(use_swiglu_ffn=False)(view).last_hidden_state[:, 1:]
     torch.testing.assert_close(found.flatten(2).mT, theirs)
+
+
+def test_words_are_read_as_those_of_the_pool(tmp_path: Path) -> None:
+    """Its codes are the pool's, and the same words give the same tokens, whoever says them."""
+    named = public.save_tiny_mova_with_names(tmp_path / "names")
+    target = tmp_path / "grown"
+    about = add(named, write(tmp_path / "echo.yaml", kind="echo", rows=[0, 8]), target)
+    assert about["reads_like"] == "object"
+    model = Mova.from_pretrained(target, device="cpu").model.model
+    said, echo = (model.experts.get(place) for place in (2, 3))
+    assert isinstance(said, WordExpert) and isinstance(echo, Echo)
+    assert torch.equal(echo.codes.table, said.codes.table)
+    assert echo.grid == said.grid
+    maps = echo(torch.tensor([[30, 40]]))
+    assert torch.equal(maps, said.write(["30 x 40"]))
+    config = model.adapter.config
+    base = torch.rand(1, config.width, *config.grid)
+    text = torch.zeros(1, config.text_width)
+    tokens = []
+    for place in (2, 3):
+        routing = torch.zeros(1, 4, dtype=torch.bool)
+        routing[0, place] = True
+        given = {place: ExpertMap(torch.tensor([0]), maps)}
+        tokens.append(model.adapter(base, given, routing, text)[0])
+    assert torch.equal(*tokens)
+    assert not torch.equal(tokens[0], torch.zeros_like(tokens[0]))
 
 
 def test_twice(grown: Path, model: Path, tmp_path: Path) -> None:

@@ -90,6 +90,15 @@ def test_a_router_that_would_see_nothing_else_stays(
     assert result.stdout.endswith("trained: its extractor and gate column\n")
 
 
+def test_of_an_expert_that_speaks_only_the_router_learns(tmp_path: Path) -> None:
+    model = public.save_tiny_mova_with_names(tmp_path / "names")
+    (tmp_path / "corners.yaml").write_text(yaml.safe_dump({"kind": "echo"}))
+    asked = command(model, tmp_path / "corners.yaml", tmp_path / "new")
+    data = labelled(tmp_path / "data.json", 6, others=True)
+    told = output(*asked, "--data", data, *FAST)
+    assert told.endswith("trained: the router\n")
+
+
 def test_data_and_settings_that_can_not_be_meant(model: Path, expert: Path, tmp_path: Path) -> None:
     asked = command(model, expert, tmp_path / "new")
     assert "need --data" in mistake(*asked, "steps=3")

@@ -1,12 +1,16 @@
 """A model's pool with one expert more: its letter, its line in the routing prompt, its file, and in
 the adapter an extractor and a column of each gate, which begin as those of a fresh adapter.
 
+Words are read the same way, whoever says them: where the pool has an expert that says in words, a
+new one has the codes of the pool and begins with that expert's extractors.
+
 All other tensors are copied as they are, so a routing without the new expert gives the same bits.
 """
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,8 @@ from openmova.checkpoints.source_files import optional_json, read_json
 from openmova.checkpoints.tensors import PICKLES, Tensors, open_tensors
 from openmova.errors import UserError
 from openmova.experts.pool import weights_file
-from openmova.experts.registry import known_kinds
+from openmova.experts.registry import expert_class, known_kinds
+from openmova.experts.token_codes import WordExpert
 from openmova.model.adapter import AdapterConfig, MoVAdapter
 from openmova.model.configuration_mova import MovaConfig
 from openmova.routing import expert_letters
@@ -33,6 +38,8 @@ from openmova.runtime.yaml_config import build, read_yaml
 SPEC_ENDINGS = (".yaml", ".yml", ".json")
 FILE_ENDINGS = (*SPEC_ENDINGS, ".safetensors", *PICKLES)
 PROCESSOR = "processor_config.json"
+SHARED = ("tokenizer", "width", "grid")
+"""Keywords that experts which say in words have in common."""
 
 
 def named_expert(given: str, description: str) -> EncoderEntry:
@@ -81,13 +88,18 @@ def plan_addition(folder: Path, entry: EncoderEntry) -> Conversion:
             f"{len(names)} are the most"
         )
     stored = open_tensors(folder)
-    part = find_encoder(fetch_encoder(entry), stored.get(EMBEDDING))
+    like = word_expert_like(entry, old.experts)
+    if like is not None:
+        shared = {key: old.experts[like][key] for key in SHARED if key in old.experts[like]}
+        entry = replace(entry, changes={**shared, **entry.changes})
+    words_at = None if like is None else folder
+    part = find_encoder(fetch_encoder(entry), stored.get(EMBEDDING), words_at)
     stated = read_json(folder / "config.json")
     stated["experts"].append(part.spec)
     stated["adapter"]["expert_channels"].append(part.channels)
     stated["routing"]["unlearned"] = [*old.routing.unlearned, entry.name]
     config = MovaConfig.from_dict(json.loads(json.dumps(stated)))
-    grown = grow_adapter(stored, config.adapter)
+    grown = grow_adapter(stored, config.adapter, like)
     same = {name: tensor for name, tensor in stored.items() if name not in grown}
     parts = {
         "model": Part.of(Tensors(same, stored.files, stored.sizes)),
@@ -110,15 +122,30 @@ def plan_addition(folder: Path, entry: EncoderEntry) -> Conversion:
     return Conversion(
         title=f"a model with the expert {entry.name}",
         plan=join_parts(parts).plan(),
-        about={"pool": config.expert_names, "added": part.spec},
+        about={
+            "pool": config.expert_names,
+            "added": part.spec,
+            "reads_like": None if like is None else names[like],
+        },
         write_small_files=write_small_files,
     )
 
 
-def grow_adapter(stored: Mapping[str, Tensor], config: AdapterConfig) -> dict[str, Tensor]:
+def word_expert_like(entry: EncoderEntry, pool: Sequence[Mapping[str, Any]]) -> int | None:
+    """The place in the pool of an expert that says in words, if the new one does."""
+    if entry.kind is None or not issubclass(expert_class(entry.kind), WordExpert):
+        return None
+    kinds = [expert_class(spec["kind"]) for spec in pool]
+    return next((j for j, kind in enumerate(kinds) if issubclass(kind, WordExpert)), None)
+
+
+def grow_adapter(
+    stored: Mapping[str, Tensor], config: AdapterConfig, like: int | None = None
+) -> dict[str, Tensor]:
     """The tensors of the adapter that are new or have a row more, of those stored of a model.
 
-    config: of the grown adapter, whose last expert is the new one.
+    config: of the grown adapter, whose last expert is the new one. like: the expert whose
+    extractors it begins with.
     """
     with fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -129,6 +156,8 @@ def grow_adapter(stored: Mapping[str, Tensor], config: AdapterConfig) -> dict[st
         old = stored.get(ADAPTER + name)
         if old is not None and old.shape != tensor.shape:  # a gate's score
             grown[ADAPTER + name] = torch.cat([old, tensor[len(old) :].to(old.dtype)])
+        elif old is None and new in name and like is not None:
+            grown[ADAPTER + name] = stored[ADAPTER + name.replace(new, f".extractors.{like}.")]
         elif old is None and new in name:
             grown[ADAPTER + name] = tensor.to(stored[f"{ADAPTER}position"].dtype)
     return grown

@@ -140,10 +140,13 @@ def plan_assembly(recipe: Recipe, here: Recipe) -> tuple[Conversion, MovaConfig]
     return conversion, config
 
 
-def find_encoder(entry: EncoderEntry, embedding: Tensor | None) -> EncoderParts:
+def find_encoder(
+    entry: EncoderEntry, embedding: Tensor | None, folder: Path | None = None
+) -> EncoderParts:
     """Look at an encoder whose source is on this machine.
 
-    embedding: the language model's, for one that says in words.
+    embedding: the language model's, for one that says in words. folder: of a checkpoint, which may
+    hold their codes.
     """
     path = Path(entry.source)
     try:
@@ -152,7 +155,7 @@ def find_encoder(entry: EncoderEntry, embedding: Tensor | None) -> EncoderParts:
         if entry.kind not in FROM_SOURCE and not (entry.source and is_own_encoder(path)):
             assert entry.kind is not None
             weights = path if entry.source else None
-            return own_kind(weights, entry.kind, entry.name, entry.changes, embedding)
+            return own_kind(weights, entry.kind, entry.name, entry.changes, embedding, folder)
         return read_encoder(path, kind=entry.kind, name=entry.name, changes=entry.changes)
     except UserError as error:
         raise UserError(f"{entry.name}: {error}") from error

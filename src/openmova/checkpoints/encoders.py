@@ -146,17 +146,23 @@ def is_own_encoder(path: Path) -> bool:
 
 
 def own_kind(
-    path: Path | None, kind: str, name: str, keywords: Mapping[str, Any], embedding: Tensor | None
+    path: Path | None,
+    kind: str,
+    name: str,
+    keywords: Mapping[str, Any],
+    embedding: Tensor | None,
+    folder: Path | None = None,
 ) -> EncoderParts:
     """An encoder of a kind that has no public checkpoint: a graph, or one that a package offers.
 
     path: its weights by the names of its parameters; None: those that its class gives it.
-    embedding: of the language model, for an expert that says in words.
+    embedding: of the language model, for an expert that says in words. folder: of a checkpoint,
+    which may hold their codes.
     """
     spec = {"kind": kind, "name": name, **keywords}
     title = f"an encoder of the kind {kind}"
     if path is None:
-        expert = _packaged_expert(spec)
+        expert = _packaged_expert(spec, folder)
         if kind == "onnx":  # which would be asked of the graph at every start
             spec["channels"] = expert.channels
         part = Part.of(Tensors(expert.state_dict(), file=kind))
@@ -168,18 +174,19 @@ def own_kind(
     for codes in (module for module in expert.modules() if isinstance(module, TokenCodes)):
         if embedding is None:
             raise UserError(f"the kind {kind} needs a language model whose embedding is known")
-        codes.fit(embedding)
-    return replace(parts, built=expert)
+        if not codes.step.any():
+            codes.fit(embedding)
+    return replace(parts, built=expert, folder=folder)
 
 
-def _packaged_expert(spec: Spec) -> Expert:
+def _packaged_expert(spec: Spec, folder: Path | None) -> Expert:
     """The expert of a spec, whose class gives it its weights. Raises UserError if they are random:
     two of different seeds differ."""
     twice = []
     for seed in (0, 1):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            expert = build_expert(spec)
+            expert = build_expert(spec, folder=folder)
         twice.append(expert.state_dict())
     first, second = twice
     for parameter, tensor in first.items():

@@ -52,8 +52,9 @@ def add_expert(
     """Add an expert to a model's pool.
 
     The router can choose it at once, by its description; all other routings give the same answers
-    to the bit. What the adapter reads in its map has to be trained, with --data, and nothing else
-    learns but the router, in a LoRA that only the routing pass sees.
+    to the bit. What an expert says in words is read at once too, where the pool has others that do.
+    What the adapter reads in other maps has to be trained, with --data, and nothing else learns but
+    the router, in a LoRA that only the routing pass sees.
     """
     if changes and data is None:
         raise UserError(f"{changes[0]!r} is of the trainings, which need --data")
@@ -78,7 +79,10 @@ def add_expert(
         told = {"folder": str(output), "experts": names, "letter": letter, "trained": trained}
         typer.echo(json.dumps(told))
         return
+    like = conversion.about["reads_like"]
     learnt = f"trained: {' and '.join(trained)}" if trained else "untrained, it adds nothing yet"
+    if like is not None and not trained:
+        learnt = f"what it says is read as what {like} says"
     typer.echo(f"{output}: {names[-1]} is {letter} of the pool; {learnt}")
 
 

@@ -1,7 +1,8 @@
 """An expert that is added to a trained model learns its place: `openmova add-expert --data FILE`.
 
-First what the adapter reads in its map, and its column of each gate (stage expert); then the
-router, in its LoRA, on routing instructions over the grown pool (stage router-lora).
+First what the adapter reads in its map, and its column of each gate (stage expert), if it does not
+speak in words that the adapter reads already; then the router, in its LoRA, on routing instructions
+over the grown pool (stage router-lora).
 """
 
 from __future__ import annotations
@@ -62,8 +63,11 @@ def train_new_expert(
         write_text(file, yaml.safe_dump(recipe, sort_keys=False))
         return train(load_recipe(file, changes), work / stage, resume=True, tell=tell)
 
-    trained = ["its extractor and gate column"]
-    final = run("expert", grown, data, learning_rate=EXTRACTOR_RATE)
+    trained: list[str] = []
+    final = grown
+    if conversion.about["reads_like"] is None:
+        trained.append("its extractor and gate column")
+        final = run("expert", grown, data, learning_rate=EXTRACTOR_RATE)
     if all(name in experts for experts in lists):
         tell(f"every sample is for {name}: the router stays as it is; add others to train it too")
     else:
