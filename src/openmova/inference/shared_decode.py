@@ -23,6 +23,7 @@ from transformers import (
 
 from openmova.inference.text_stream import TextStream
 from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.pretrained import CACHE
 from openmova.model.splicing import drop_empty_tokens
 
 PADDING = 128
@@ -86,9 +87,9 @@ class SharedDecode:
             input_ids=input_ids,
             attention_mask=attention_mask,
             image_tokens=image_tokens,
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{CACHE: self._cache},
         ).logits[:, -1]  # [b, V]
         prompt = [number for number, answers in enumerate(rows) for _ in answers]
         index = torch.tensor(prompt, device=input_ids.device)
@@ -106,9 +107,9 @@ class SharedDecode:
         logits = self.model(
             input_ids=last,
             attention_mask=self._mask,
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{CACHE: self._cache},
         ).logits[:, -1]  # [B, V]
         self._write(logits)
 

@@ -20,17 +20,16 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoModelForMultimodalLM,
     AutoTokenizer,
-    Cache,
     GenerationMixin,
     PreTrainedTokenizerBase,
 )
-from transformers.modeling_outputs import ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
 from transformers.utils import PROCESSOR_NAME, can_return_tuple
 
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.packing import Packing
-from openmova.model.pretrained import MovaPreTrainedModel
+from openmova.model.pretrained import CACHE, MovaPreTrainedModel
 from openmova.model.processing_mova import MovaProcessor
 from openmova.model.splicing import filled_tokens, merge_image_tokens
 from openmova.model.two_pass import VISUAL_INPUTS, TwoPassGeneration
@@ -46,28 +45,19 @@ LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 
 @dataclass
-class MovaModelOutput(ModelOutput):
+class MovaModelOutput(BaseModelOutputWithPast):
     """last_hidden_state [B, T, D]; image_hidden_states: the image tokens [B, N, D]; gates
     [B, blocks, E], where pixel_values were given."""
 
-    last_hidden_state: Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
     gates: Tensor | None = None
 
 
 @dataclass
-class MovaOutput(ModelOutput):
+class MovaOutput(CausalLMOutputWithPast):
     """loss, if labels were given; logits [B, T, V], or [M, V] of M kept positions; the rest as
     `MovaModelOutput`."""
 
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
     gates: Tensor | None = None
 
@@ -119,7 +109,6 @@ class MovaModel(MovaVision):
         image_tokens: Tensor | None = None,
         pooled: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         pack: int = 0,
         **kwargs: Any,
@@ -192,7 +181,6 @@ class MovaModel(MovaVision):
         if self.router_lora is not None:
             self.router_lora.begin(self.language_model, pooled)
         outputs = self.language_model(
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             return_dict=True,
             **kwargs,
@@ -200,11 +188,11 @@ class MovaModel(MovaVision):
         hidden = outputs.last_hidden_state
         return MovaModelOutput(
             last_hidden_state=hidden if packing is None else packing.into_batch(hidden),
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=image_tokens,
             gates=gates,
+            **{CACHE: getattr(outputs, CACHE)},
         )
 
     def _merge(
@@ -306,7 +294,6 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, Gener
         image_tokens: Tensor | None = None,
         pooled: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
@@ -330,7 +317,6 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, Gener
             image_tokens=image_tokens,
             pooled=pooled,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             pack=pack,
             **kwargs,
@@ -354,11 +340,11 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, Gener
         return MovaOutput(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,
             gates=outputs.gates,
+            **{CACHE: getattr(outputs, CACHE)},
         )
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
+from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from openmova.errors import UserError
@@ -31,6 +32,8 @@ from openmova.model.layers import RotaryGrid
 from openmova.model.quantization import keep_parts
 from openmova.runtime.hub import download
 
+CACHE = "cache" if hasattr(BaseModelOutputWithPast, "cache") else "past_key_values"
+"""What transformers calls keys and values: `cache` from 5.24 on."""
 DOWNLOAD_OPTIONS = ("revision", "cache_dir", "token", "force_download", "local_files_only")
 ALIGNMENT = 64  # bytes; torch's own allocations have it
 
@@ -44,7 +47,7 @@ class MovaPreTrainedModel(PreTrainedModel):
     input_modalities = ("image", "text")
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = [CACHE]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True

@@ -10,6 +10,7 @@ N image tokens, D width of the language model.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import wraps
 from itertools import chain
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from transformers import (
 
 from openmova.model.adapter import ExpertMap
 from openmova.model.configuration_mova import MovaConfig
+from openmova.model.pretrained import CACHE
 from openmova.model.processing_mova import MovaProcessor
 from openmova.model.splicing import drop_empty_tokens, picture_rows
 from openmova.model.vision_mova import NO_IMAGES, MovaVision
@@ -258,8 +260,8 @@ class TwoPassGeneration(GenerationMixin):
             attention_mask=routing_attention_mask,
             image_tokens=tokens,
             pooled=none.new_ones(len(none)),
-            past_key_values=past_key_values,
             logits_processor=processors,
+            **{CACHE: past_key_values},
         )
         new_ids = generated.sequences[:, routing_input_ids.shape[1] :]
         texts = [
@@ -272,7 +274,7 @@ class TwoPassGeneration(GenerationMixin):
         if prior is not None:
             steps[0] = prior.first_step(steps[0])
         scores = letter_scores(steps, self.tokenizer, letters, active)
-        return RoutingResult(chosen, scores, texts, tokens, generated.past_key_values)
+        return RoutingResult(chosen, scores, texts, tokens, getattr(generated, CACHE))
 
     @torch.no_grad()
     def generate(
@@ -392,6 +394,7 @@ class TwoPassGeneration(GenerationMixin):
         experts = None if default == "router" else default
         return ExpertSelection.of(experts, max_experts, self.config.expert_names)
 
+    @wraps(GenerationMixin.prepare_inputs_for_generation)  # whose arguments `generate` may pass
     def prepare_inputs_for_generation(
         self,
         input_ids: Tensor,
