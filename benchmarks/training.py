@@ -1,13 +1,14 @@
 """What a training step costs: with the chosen experts against all, in our trainer against none, on
-packed rows against padded ones.
+packed rows against padded ones; and whether TRL learns the same.
 
     python benchmarks/training.py experts                  # 3 of 7 experts a sample against all 7
     python benchmarks/training.py experts --stage pretrain --repeats 9
     python benchmarks/training.py trainer --model nano     # our trainer against a bare loop
     python benchmarks/training.py packing --batch 16       # packed rows against padded ones
     python benchmarks/training.py packing --batch 16 --model nano
+    python benchmarks/training.py trl --steps 12           # losses of TRL's SFTTrainer beside ours
 
-All are ratios of one run in which the ways take turns, so that the machine's other work meets them
+All but the last are ratios of one run in which the ways take turns, so that other work meets them
 alike; medians over `--repeats`. Seconds are of the processor, which is what the machine worked.
 
 `experts` trains MoVA-8B made smaller in proportion: widths, token counts and layers are a quarter
@@ -18,11 +19,15 @@ the same in both, so the step is told without it too.
 
 `packing` takes lengths as in LLaVA-1.5's mix and the same model, `--smaller` times less of MoVA-8B;
 or with `--model`, of generated pictures, whose image tokens follow the routing in nano.
+
+`trl` finetunes nano on the questions of `examples` by `openmova train` and by TRL's SFTTrainer,
+from the same start, on the same samples in the same order, with the same parts learning.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import random
 import statistics
@@ -332,25 +337,129 @@ def packing(arguments: argparse.Namespace) -> None:
     )
 
 
+def trl(arguments: argparse.Namespace) -> None:
+    """Finetune on the example pictures by our trainer and by TRL's, and compare the losses."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    from openmova.data.bad_samples import BadSamples
+    from openmova.data.records import write_llava
+    from openmova.data.sample import Sample, Turn
+    from openmova.runtime.yaml_config import build
+    from openmova.train.preparation import prepare
+    from openmova.train.training import train
+    from openmova.train.training_recipe import TrainingRecipe
+
+    folder = Path(tempfile.mkdtemp(prefix="openmova-trl-"))
+    examples = Path(__file__).resolve().parents[1] / "examples"
+    asked = json.loads((examples / "questions.json").read_text(encoding="utf-8"))
+    samples = [
+        Sample(
+            id=str(number),
+            image=examples / row["image"],
+            turns=(
+                Turn(role="user", text=row["question"]),
+                Turn(role="assistant", text=row["expected"]),
+            ),
+            experts=tuple(row["experts"]),
+        )
+        for number, row in enumerate(asked)
+        if "text" not in row["experts"]  # pages take long
+    ]
+    write_llava(samples, folder / "data.json")
+    recipe: TrainingRecipe = build(
+        TrainingRecipe,
+        {
+            "stage": "finetune",
+            "model": arguments.model,
+            "data": [{"path": str(folder / "data.json")}],
+            "learning_rate": 1e-5,
+            "schedule": "constant_with_warmup",
+            "warmup": 0,
+            "steps": arguments.steps,
+            "batch": arguments.batch,
+            "precision": "float32",
+            "log_steps": 1,
+            "save_steps": 10**6,
+        },
+    )
+    train(recipe, folder / "ours", resume=False, tell=lambda line: None)
+    lines = (folder / "ours" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ours = [row["loss"] for row in map(json.loads, lines) if "loss" in row]
+
+    setup = prepare(recipe)
+    count = arguments.steps * recipe.batch
+    bad, a_pass = BadSamples(), len(setup.mixture)
+    rows = [
+        setup.mixture.sample(*divmod(place, a_pass), bad, lambda row: row) for place in range(count)
+    ]
+    names = setup.model.config.expert_names
+    data = Dataset.from_list(
+        [
+            {
+                "images": [row.image],
+                "prompt": [{"role": "user", "content": row.turns[0].text}],
+                "completion": [{"role": "assistant", "content": row.turns[1].text}],
+                "experts": list(row.experts),
+            }
+            for row in rows
+        ]
+    )
+    options = SFTConfig(
+        str(folder / "theirs"),
+        use_cpu=True,
+        bf16=False,
+        max_length=None,
+        max_steps=arguments.steps,
+        per_device_train_batch_size=recipe.batch,
+        train_sampling_strategy="sequential",
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="constant",
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.clip,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+    given = {"train_dataset": data, "processing_class": setup.processor}
+    collate = SFTTrainer(setup.model, options, **given).data_collator
+
+    def with_experts(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        chosen = [[name in row["experts"] for name in names] for row in rows]
+        return {**collate(rows), "routing": torch.tensor(chosen)}
+
+    optimizer = torch.optim.AdamW(setup.trainable.groups, fused=True)
+    constant = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    theirs = SFTTrainer(
+        setup.model, options, **given, data_collator=with_experts, optimizers=(optimizer, constant)
+    )
+    theirs.train()
+    losses = [row["loss"] for row in theirs.state.log_history if "loss" in row]
+    for step, (one, other) in enumerate(zip(ours, losses, strict=True), start=1):
+        print(f"step {step}: {one:.5f} in openmova train, {other:.5f} in TRL, {one - other:+.1e}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["experts", "trainer", "packing"])
+    parser.add_argument("what", choices=["experts", "trainer", "packing", "trl"])
     parser.add_argument("--stage", default="finetune", choices=["pretrain", "finetune", "probe"])
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6, help="of trainer, in each repeat")
-    parser.add_argument("--model", help="of trainer and packing: nano, tiny, or a folder")
+    parser.add_argument("--model", help="of all but experts: nano, tiny, or a folder")
     parser.add_argument("--pack", type=int, default=4096, help="of packing: tokens of a row")
     parser.add_argument("--smaller", type=int, default=4, choices=[4, 16, 64], help="of packing")
     arguments = parser.parse_args()
-    if arguments.what == "trainer":
+    if arguments.what in ("trainer", "trl"):
         arguments.model = arguments.model or "nano"
     from openmova.cli.console import quiet_libraries  # needs packages that a bare machine lacks
 
     quiet_libraries()
-    ways = {"experts": experts, "trainer": trainer, "packing": packing}
+    ways = {"experts": experts, "trainer": trainer, "packing": packing, "trl": trl}
     ways[arguments.what](arguments)
 
 

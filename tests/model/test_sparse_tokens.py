@@ -10,7 +10,7 @@ from torch import Tensor
 from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter
 from openmova.model.splicing import drop_empty_tokens, filled_tokens
 from openmova.routing import RoutingConfig
-from tests.tiny import tiny_config, tiny_model
+from tests.tiny import GRID, tiny_config, tiny_model
 
 WIDTHS = {"width": 16, "expert_channels": (6, 4), "text_width": 12, "output_width": 10}
 GRIDS = {"grid": (4, 6), "token_grid": (4, 6), "summary_grid": (2, 2)}
@@ -85,6 +85,42 @@ def test_generation_without_empty_places_is_that_with_them_masked() -> None:
     options["attention_mask"] = torch.ones_like(ids[1:])
     alone = model.generate(ids[1:], image_tokens=tokens[1:], **options)
     assert torch.equal(written[1, ids.shape[1] :], alone[0, ids.shape[1] :])
+
+
+def test_a_loss_does_not_compute_empty_places() -> None:
+    """It is that of the prompts without them, and so are the gradients."""
+    adapter = replace(tiny_config().adapter, token_grid=GRID, summary_grid=(1, 2))
+    model = tiny_model(adapter=adapter).eval()
+    count, image = adapter.tokens, model.config.image_token_id
+    torch.manual_seed(0)
+    tokens = torch.randn(2, count, adapter.output_width)
+    tokens[0, 5:12], tokens[1, 3:] = 0, 0
+    ids = torch.tensor([[0, 3, *[image] * count, 5, 6], [6, 7, *[image] * count, 7, 8]])
+    mask = torch.ones_like(ids)
+    mask[0, 0] = 0
+    lengths: list[int] = []
+    model.model.language_model.register_forward_pre_hook(
+        lambda _, args, kwargs: lengths.append(kwargs["inputs_embeds"].shape[1]), with_kwargs=True
+    )
+    losses, gradients = [], []
+    for drop in (False, True):
+        given = ids, mask, tokens.clone().requires_grad_()
+        if drop:
+            given = drop_empty_tokens(*given, image)
+            given[2].retain_grad()
+        first = given[1].cumsum(dim=1) <= 1  # or padding
+        labels = given[0].masked_fill((given[0] == image) | first, -100)
+        inputs = dict(zip(("input_ids", "attention_mask", "image_tokens"), given, strict=True))
+        loss = model(**inputs, labels=labels, use_cache=False).loss
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append(given[2].grad)
+    torch.testing.assert_close(*losses, atol=1e-6, rtol=1e-6)
+    filled = filled_tokens(tokens)
+    for row, (whole, short) in enumerate(zip(*gradients, strict=True)):
+        own = whole[filled[row]]
+        torch.testing.assert_close(own, short[: len(own)], atol=1e-6, rtol=1e-5)
+    assert lengths[0] == lengths[1] == 3 + int(filled.sum(dim=1).max())
 
 
 def test_the_router_sees_the_summary_pooled_to_its_own_grid() -> None:

@@ -28,7 +28,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPI
 from transformers.utils import PROCESSOR_NAME, can_return_tuple
 
 from openmova.model.configuration_mova import MovaConfig
-from openmova.model.packing import Packing
+from openmova.model.packing import Compaction, Packing
 from openmova.model.pretrained import CACHE, MovaPreTrainedModel
 from openmova.model.processing_mova import MovaProcessor
 from openmova.model.splicing import filled_tokens, merge_image_tokens
@@ -42,6 +42,9 @@ LOGIT_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "logit_scale": lambda logits, scale: logits * scale,
     "logits_scaling": lambda logits, scale: logits / scale,
 }
+
+PLACES = ("output_hidden_states", "output_attentions")
+"""What has, as the cache, a place for each token of the prompt."""
 
 
 @dataclass
@@ -146,6 +149,7 @@ class MovaModel(MovaVision):
             image_tokens, gates = self.image_tokens(
                 pictures, sizes, routing, question, mask, base_map
             )
+        has_empty = False
         if input_ids is not None:
             words = input_ids
             if image_tokens is not None:  # the image token itself need not be in the vocabulary
@@ -156,7 +160,8 @@ class MovaModel(MovaVision):
                 if self.config.adapter.summary_grid is not None:  # nobody attends to empty places
                     places = input_ids == self.config.image_token_id
                     empty = places & ~filled_tokens(inputs_embeds)
-                    if bool(empty.any()):
+                    has_empty = bool(empty.any())
+                    if has_empty:
                         if attention_mask is None:
                             attention_mask = torch.ones_like(input_ids)
                         attention_mask = attention_mask.masked_fill(empty, 0)
@@ -170,13 +175,16 @@ class MovaModel(MovaVision):
                 position_ids = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
                 position_ids = position_ids[:, -inputs_embeds.shape[1] :]
         kwargs |= {"attention_mask": attention_mask, "position_ids": position_ids}
-        packing = None
-        if pack:
+        packing: Packing | Compaction | None = None
+        has_cache = kwargs.get(CACHE) is not None or kwargs.get("use_cache", not self.training)
+        compact = has_empty and not has_cache and not any(map(kwargs.get, PLACES))
+        if pack or compact:
             assert isinstance(attention_mask, Tensor) and position_ids is not None
-            packing = Packing(attention_mask.bool(), pack)
+            seen = attention_mask.bool()
+            packing = Packing(seen, pack) if pack else Compaction(seen)
             inputs_embeds = packing.into_rows(inputs_embeds)
             kwargs |= packing.decoder_inputs(position_ids)
-            if pooled is not None:  # of the rows' places
+            if pooled is not None and pack:  # of the rows' places
                 pooled = packing.into_rows(pooled[:, None].expand_as(attention_mask))
         if self.router_lora is not None:
             self.router_lora.begin(self.language_model, pooled)

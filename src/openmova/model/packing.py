@@ -1,4 +1,5 @@
-"""Packed rows: samples of a batch side by side, each attending to itself alone.
+"""Rows without what nobody attends to: the places of empty image tokens are left out, or samples of
+a batch stand side by side, packed, each attending to itself alone.
 
 While a model learns, the decoder can run on such rows in place of a padded row for each sample. How
 long a sample is, is known when its image tokens are; so a batch is laid out in rows right before
@@ -67,6 +68,39 @@ class Packing:
             "max_length_q": self._longest,
             "max_length_k": self._longest,
         }
+
+
+class Compaction:
+    """The layout of a batch with the tokens `seen`, bool [B, T], each sample in a row of its own
+    that begins with them: [B, P], as long as the longest."""
+
+    def __init__(self, seen: Tensor) -> None:
+        self._seen = seen
+        longest = int(seen.sum(dim=1).max())
+        self._tokens = (~seen).int().argsort(dim=1, stable=True)[:, :longest]
+        self._places = (seen.cumsum(dim=1) - 1).clamp(min=0)
+
+    def into_rows(self, values: Tensor) -> Tensor:
+        """[B, T, ...] -> [B, P, ...]."""
+        return _gather(values, self._tokens)
+
+    def into_batch(self, values: Tensor) -> Tensor:
+        """[B, P, ...] -> [B, T, ...]; a place that was left out has what the last one before it
+        has, which predicts the same next token."""
+        return _gather(values, self._places)
+
+    def decoder_inputs(self, position_ids: Tensor) -> dict[str, Any]:
+        """position_ids [B, T]."""
+        return {
+            "attention_mask": self.into_rows(self._seen.long()),
+            "position_ids": self.into_rows(position_ids),
+        }
+
+
+def _gather(values: Tensor, index: Tensor) -> Tensor:
+    """Of values [B, N, ...] those at the places index [B, M] of their row: [B, M, ...]."""
+    wide = index.view(*index.shape, *(1,) * (values.ndim - 2))
+    return values.gather(1, wide.expand(-1, -1, *values.shape[2:]))
 
 
 @torch.no_grad()
