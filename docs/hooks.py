@@ -131,7 +131,8 @@ def results(table: str) -> str:
         value, low, high = (100 * float(cell[name]) for name in ("value", "low", "high"))
         shown = rows.setdefault(cell["row"], {})
         shown[cell["column"]] = f"{value:.1f} ({low:.0f} to {high:.0f})"
-    columns = list(dict.fromkeys(cell["column"] for cell in cells))
+        shown["seconds"] = f"{float(cell['seconds']):.2f}"  # of the last column, all questions
+    columns = [*dict.fromkeys(cell["column"] for cell in cells), "seconds"]
     body = [[row, *(shown.get(column, "") for column in columns)] for row, shown in rows.items()]
     return markdown_table(["", *columns], body)
 
