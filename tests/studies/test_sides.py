@@ -3,6 +3,7 @@ what its encoders see."""
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 from dataclasses import replace
@@ -258,3 +259,35 @@ def test_groups_of_questions() -> None:
         "clutter": [False, True, False],
         "all": [True, True, True],
     }
+
+
+def test_tables_of_all_rows(tmp_path: Path) -> None:
+    """MoVA is in every table; the one larger encoder costs what the router's choice does."""
+    crowd = {"experts": ("text", "chart"), "words": {"layout": "1 table", "location": "1 dog"}}
+    test = [replace(one, folder="photos", **crowd) for one in choices(12, 0)]
+    scores = dict.fromkeys(EXPERTS, 0.1)
+    router = {
+        one.id: {"id": one.id, "experts": ["text"] if i % 2 else [], "scores": scores}
+        for i, one in enumerate(test)
+    }
+    ways = claims.choices_by(router)
+    costs = {"photos": {"base": 1.0, **dict.fromkeys(EXPERTS, 2.0)}}
+    rng = random.Random(0)
+
+    def answered(name: str) -> dict[str, list[bool]]:
+        routes = claims.VARIANTS[name].routes
+        return {way: rng.choices([True, False], k=12) for way in (ways if routes else [claims.ALL])}
+
+    found = {name: [answered(name) for _ in claims.SEEDS] for name in claims.VARIANTS}
+    lines = claims.rows(found, test, ways, costs)
+    claims.write_results(lines, test, tmp_path)
+    claims.plot(tmp_path)
+    claims.plot_costs(found[claims.ROUTED], test, ways, costs, tmp_path)
+    assert {file.suffix for file in tmp_path.iterdir()} == {".csv", ".png"}
+    with open(tmp_path / "results.csv", newline="", encoding="utf-8") as file:
+        table = [row for row in csv.DictReader(file) if row["column"] == "all"]
+    mova = [row for row in table if row["row"] == claims.ROUTED]
+    assert [row["table"] for row in mova] == list(claims.TABLES)
+    seconds = {row["row"]: float(row["seconds"]) for row in table}
+    assert seconds["large alone"] == seconds[claims.ROUTED] == 2.0
+    assert (seconds["all experts"], seconds["K = 2"], seconds["text alone"]) == (11.0, 5.0, 2.0)
