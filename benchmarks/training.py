@@ -21,7 +21,8 @@ the same in both, so the step is told without it too.
 or with `--model`, of generated pictures, whose image tokens follow the routing in nano.
 
 `trl` finetunes nano on the questions of `examples` by `openmova train` and by TRL's SFTTrainer,
-from the same start, on the same samples in the same order, with the same parts learning.
+from the same start, on the same samples in the same order, with the same parts learning; the line
+break after an answer, which TRL learns too, is left out.
 """
 
 from __future__ import annotations
@@ -345,6 +346,7 @@ def trl(arguments: argparse.Namespace) -> None:
     from openmova.data.bad_samples import BadSamples
     from openmova.data.records import write_llava
     from openmova.data.sample import Sample, Turn
+    from openmova.model.processing_mova import IGNORED
     from openmova.runtime.yaml_config import build
     from openmova.train.preparation import prepare
     from openmova.train.training import train
@@ -426,9 +428,14 @@ def trl(arguments: argparse.Namespace) -> None:
     given = {"train_dataset": data, "processing_class": setup.processor}
     collate = SFTTrainer(setup.model, options, **given).data_collator
 
+    end = setup.processor.tokenizer.eos_token_id
+
     def with_experts(rows: list[dict[str, Any]]) -> dict[str, Any]:
         chosen = [[name in row["experts"] for name in names] for row in rows]
-        return {**collate(rows), "routing": torch.tensor(chosen)}
+        batch = collate(rows)
+        after = batch["input_ids"].roll(1, dims=1) == end  # the template's line break
+        labels = batch["labels"].masked_fill(after, IGNORED)
+        return {**batch, "labels": labels, "routing": torch.tensor(chosen)}
 
     optimizer = torch.optim.AdamW(setup.trainable.groups, fused=True)
     constant = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
