@@ -340,6 +340,12 @@ def packing(arguments: argparse.Namespace) -> None:
 
 def trl(arguments: argparse.Namespace) -> None:
     """Finetune on the example pictures by our trainer and by TRL's, and compare the losses."""
+    with tempfile.TemporaryDirectory() as folder:
+        compare_with_trl(arguments, Path(folder))
+
+
+def compare_with_trl(arguments: argparse.Namespace, folder: Path) -> None:
+    """folder: for the data and both runs."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -352,7 +358,6 @@ def trl(arguments: argparse.Namespace) -> None:
     from openmova.train.training import train
     from openmova.train.training_recipe import TrainingRecipe
 
-    folder = Path(tempfile.mkdtemp(prefix="openmova-trl-"))
     examples = Path(__file__).resolve().parents[1] / "examples"
     asked = json.loads((examples / "questions.json").read_text(encoding="utf-8"))
     samples = [
@@ -427,7 +432,6 @@ def trl(arguments: argparse.Namespace) -> None:
     )
     given = {"train_dataset": data, "processing_class": setup.processor}
     collate = SFTTrainer(setup.model, options, **given).data_collator
-
     end = setup.processor.tokenizer.eos_token_id
 
     def with_experts(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -456,7 +460,7 @@ def main() -> None:
     parser.add_argument("--stage", default="finetune", choices=["pretrain", "finetune", "probe"])
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=6, help="of trainer, in each repeat")
+    parser.add_argument("--steps", type=int, default=6, help="of trainer, in each repeat; of trl")
     parser.add_argument("--model", help="of all but experts: nano, tiny, or a folder")
     parser.add_argument("--pack", type=int, default=4096, help="of packing: tokens of a row")
     parser.add_argument("--smaller", type=int, default=4, choices=[4, 16, 64], help="of packing")

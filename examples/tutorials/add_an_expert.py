@@ -69,8 +69,8 @@ MORE = [
     "This model reads QR codes and barcodes.",
     "This model knows what a barcode or a QR code says, and where it leads.",
 ]
-last = Mova.from_pretrained(MODEL).model.config.adapter.grid[0]
-spec = {"kind": "codes", "rows": [last - 2, last], "descriptions": MORE}
+height, _ = Mova.from_pretrained(MODEL).model.config.adapter.grid
+spec = {"kind": "codes", "rows": [height - 2, height], "descriptions": MORE}
 Path("codes.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
 ABOUT = "This model reads barcodes and QR codes: what the code says."
 run(f"openmova add-expert {MODEL} codes.yaml -o grown --description '{ABOUT}'")
@@ -79,7 +79,7 @@ run("openmova experts --model grown")
 # %% [markdown]
 # ## Before and after
 #
-# Photos with a code that has words nobody has seen in training.
+# Photos with a code that holds two random words and a number.
 
 # %%
 draw = random.Random(0)

@@ -1,6 +1,6 @@
 """What nano's encoders cost on this machine, and one encoder that costs as much as several.
 
-Seconds of one picture in float32 on one thread, its view included: the experts run graphs, whose
+Seconds of one picture in float32 on one thread, its view included: most experts run graphs, whose
 operations are not counted.
 """
 

@@ -100,7 +100,7 @@ class Compaction:
 def _gather(values: Tensor, index: Tensor) -> Tensor:
     """Of values [B, N, ...] those at the places index [B, M] of their row: [B, M, ...]."""
     wide = index.view(*index.shape, *(1,) * (values.ndim - 2))
-    return values.gather(1, wide.expand(-1, -1, *values.shape[2:]))
+    return values.take_along_dim(wide, dim=1)
 
 
 @torch.no_grad()
