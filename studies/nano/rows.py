@@ -18,18 +18,14 @@ from openmova.routing import expert_letters, format_routing
 from studies.nano import said
 from studies.nano.data.chart_questions import chart_questions
 from studies.nano.data.kind import either_question
-from studies.nano.data.noun_questions import unknown_question, written_question
+from studies.nano.data.noun_questions import label_question, unknown_question, written_question
 from studies.nano.data.phrases import ask
 from studies.nano.data.scenes import neighbour_question, sign_question
 from studies.nano.data.tasks import UNKNOWN
-from studies.nano.words_from_boxes import chart_values
+from studies.nano.image_type import PICTURES, image_type
 
 TEXTS = {"text": ("receipts", "screens", "signs"), "page_text": ("pages",)}
 """Folders of texts without pictures, and whose pictures stand for theirs."""
-PICTURES = (
-    *("kinds", "figures", "gallery", "photos", "places", "signs", "pairs"),
-    *("charts", "pages", "receipts", "screens", "reports"),
-)
 MADE_UP = 6000
 """Rows each of what object and location expert might say, and of routing questions."""
 UNTOLD = ("photos", "places", "kinds", "figures")
@@ -37,12 +33,9 @@ UNTOLD = ("photos", "places", "kinds", "figures")
 WRITTEN = ("pages", "receipts", "screens", "reports")
 """Folders of pictures that are read, whatever is asked for."""
 EXPERTS = spec.EXPERTS
+KIND = ("image_type",)
+"""The experts of questions about the kind of image."""
 CHART_TASKS = ("chart-value", "chart-label", "chart-largest", "chart-smallest")
-KINDS = {
-    "pages": "document", "reports": "document", "screens": "screenshot", "places": "photo",
-    "signs": "photo", "pairs": "photo",
-}  # fmt: skip
-"""Of folders whose pictures are all of one kind."""
 NEIGHBOURS = (
     *("person", "man", "woman", "dog", "cat", "car", "horse", "chair", "table", "giraffe", "bus"),
     *("tree", "boat", "bird", "bicycle", "player"),
@@ -63,11 +56,7 @@ WHICH = (
     *("What sort of {} do you see?", "Which {} is shown here?", "Which {} is this?"),
     *("Which kind of {} is in the photo?", "what kind of {} is it", "Name the {}."),
 )
-PAPERS = ("receipt", "invoice", "form", "letter")
-CHARTS = {
-    "bar": "bar chart", "barh": "bar chart", "grouped": "bar chart", "line": "line chart",
-    "lines": "line chart", "pie": "pie chart", "scatter": "scatter plot",
-}  # fmt: skip
+PAPERS = ("receipt", "invoice", "form", "letter", "ticket")
 Turn = tuple[str, str]
 
 
@@ -150,10 +139,10 @@ def read_rows(data: Path) -> Rows:
     rng = random.Random("labels")
     answering["labels"] = []
     for _ in range(MADE_UP // 2):
-        text, turns = said.labels_row(rng)
-        row = Row(source="labels", place=("charts", None), words={"text": text}, turns=tuple(turns))
+        both, turns = said.labels_row(rng)
+        row = Row(source="labels", place=("charts", None), words=both, turns=tuple(turns))
         answering["labels"].append(row)
-        routing["charts"] += [(question, letters(("text",))) for question, _ in turns[:1]]
+        routing["charts"] += [(question, letters(("text", "chart"))) for question, _ in turns[:2]]
     rng = random.Random("unknown")
     answering["unknown"] = []
     for _ in range(MADE_UP // 4):
@@ -170,9 +159,11 @@ def _of_pictures(folder: Path, name: str, encoded: int) -> tuple[list[Row], list
     rng = random.Random(name)
     pictures = list(read_lines(folder / "pictures.jsonl"))
     words = {row["id"]: row for row in read_lines(folder / "words.jsonl")}
+    charts = {name_of: row.pop("read", None) for name_of, row in words.items()}
+    for row in read_lines(folder / "image_type.jsonl"):
+        words.setdefault(row["id"], {}).update(row)
     grouped: dict[tuple[int, tuple[str, ...]], list[Turn]] = {}
     routing: list[Turn] = []
-    told_kinds: dict[str, str] = {}
     kinds: list[str] = []
     numbers = {picture["id"]: number for number, picture in enumerate(pictures)}
     for sample in read_lines(folder / "samples.jsonl"):
@@ -180,9 +171,7 @@ def _of_pictures(folder: Path, name: str, encoded: int) -> tuple[list[Row], list
         experts = tuple(e for e in EXPERTS if e in sample["experts"])
         routing.append((sample["question"], letters(experts)))
         own = words.get(name_of, {})
-        if sample["task"] == "kind" and name != "charts":
-            told_kinds[name_of] = sample["answer"]
-        if sample["task"] in CHART_TASKS and own.get("chart"):
+        if sample["task"] == "kind" or (sample["task"] in CHART_TASKS and own.get("chart")):
             continue  # asked below, about what the expert said
         if all(own.get(e) for e in experts):
             answer = said.answer_from(sample, own, rng)
@@ -190,30 +179,20 @@ def _of_pictures(folder: Path, name: str, encoded: int) -> tuple[list[Row], list
                 key = (numbers[name_of], experts)
                 grouped.setdefault(key, []).append((sample["question"], answer))
     for number, picture in enumerate(pictures):
-        chart = picture.get("chart")
-        told = words.get(picture["id"], {}).get("chart")
-        if told and chart:
-            values, span = chart_values(chart, picture["id"])
-            key = (number, ("text", "chart"))
-            for _ in range(2):
-                turns_of = chart_questions(rng, chart["labels"], chart["series"], values, span)
-                grouped.setdefault(key, []).extend(turns_of)
-            routing += [(question, letters(key[1])) for question, _ in grouped[key][-2:]]
+        if turns := list(_read_turns(rng, charts.get(picture["id"]))):
+            grouped.setdefault((number, ("text", "chart")), []).extend(turns)
+            routing += [(question, letters(("text", "chart"))) for question, _ in turns[-2:]]
         if number < encoded:
-            kind = told_kinds.get(picture["id"], kind_of(name, picture))
-            plot = CHARTS[chart["type"]] if chart else picture.get("chart_kind")
-            kinds.append(plot or kind)
-            turns = _kind_turns(rng, kind, plot)
-            grouped.setdefault((number, ()), []).extend(turns)
-            routing += [(question, letters(())) for question, _ in turns[-2:]]
+            kinds.append(image_type(picture))
+            turns = _kind_turns(rng, kinds[-1], is_chart=picture["domain"] == "chart")
+            grouped.setdefault((number, KIND), []).extend(turns)
+            routing += [(question, letters(KIND)) for question, _ in turns[-2:]]
     rows = []
     for (number, experts), turns in grouped.items():
         known = {e: text for e in EXPERTS if (text := words.get(pictures[number]["id"], {}).get(e))}
-        if number >= encoded and not experts:
-            continue  # only the picture itself tells
         rows.append(
             Row(
-                source=name if experts else "kind",
+                source="kind" if experts == KIND else name,
                 place=(name, number if number < encoded else None),
                 words={e: known[e] for e in experts if e in known},
                 others={e: text for e, text in known.items() if e not in experts},
@@ -223,16 +202,32 @@ def _of_pictures(folder: Path, name: str, encoded: int) -> tuple[list[Row], list
     return rows, routing, kinds
 
 
-def kind_of(name: str, picture: Mapping[str, Any]) -> str:
-    """What kind of image a picture of a folder is."""
-    own = ("photo", "drawing", "chart", "diagram", "painting", *PAPERS)
-    return KINDS.get(name) or (picture["domain"] if picture["domain"] in own else "document")
+def _read_turns(rng: random.Random, chart: Mapping[str, Any] | None) -> Iterator[Turn]:
+    """Questions about what the chart expert read (`read` of studies.nano.words); the answers are
+    what it said, whether or not that is right."""
+    if chart is None:
+        return
+    for place, text in chart["titles"].items():
+        if place == "title":
+            yield ask(rng, "chart-title"), text
+        else:
+            slot = rng.choice({"x axis": ("x", "horizontal"), "y axis": ("y", "vertical")}[place])
+            yield ask(rng, "chart-axis", axis=slot), text
+    full = [i for i, _ in enumerate(chart["labels"]) if None not in [v[i] for v in chart["values"]]]
+    labels = [chart["labels"][i] for i in full]
+    values = [[row[i] for i in full] for row in chart["values"]]
+    if len(full) < 2 or len({*labels}) < len(full):
+        return
+    for _ in range(2):
+        yield from chart_questions(rng, labels, chart["series"], values, chart["span"])
 
 
-def _kind_turns(rng: random.Random, kind: str, plot: str | None) -> list[Turn]:
+def _kind_turns(rng: random.Random, own: str, *, is_chart: bool) -> list[Turn]:
+    """Questions about a picture's image type."""
+    kind = "chart" if is_chart else own
     turns = [(ask(rng, "kind"), kind), (ask(rng, "kind"), kind), (either_question(rng, kind), kind)]
-    if plot:
-        turns += [(ask(rng, "chart-kind"), plot) for _ in range(3)]
+    if is_chart:
+        turns += [(ask(rng, "chart-kind"), own) for _ in range(3)]
     if kind in PAPERS:
         turns += [(ask(rng, "paper-kind"), kind) for _ in range(2)]
     return turns
@@ -249,6 +244,8 @@ def _add_routing(data: Path, routing: dict[str, list[Turn]]) -> None:
             if name in routing:
                 routing[name].append(turn)
     rng = random.Random("routing")
+    for name in ("signs", "pairs", "photos"):
+        routing[name] += [(label_question(rng), letters(("text",))) for _ in range(MADE_UP // 10)]
     for name in WRITTEN:
         routing[name] += [(written_question(rng), letters(("text",))) for _ in range(MADE_UP // 4)]
     for _ in range(MADE_UP // 10):

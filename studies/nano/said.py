@@ -160,6 +160,10 @@ def answer_from(
     if "object" in experts:
         thing = re.split(r" of |; ", answer)[0 if task == "object-and-text" else -1]
         return answer if _same_thing(thing, words["object"]) else None
+    if task == "chart-count" and f"{answer} labels" not in words["chart"]:
+        return None
+    if task in ("chart-title", "chart-axis") and answer not in "\n".join(words.values()):
+        return None
     return str(answer)
 
 
@@ -349,16 +353,22 @@ def chart_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
     step = (top - low) / rng.randint(4, 8)
     digits = max(precision(top - low) - 1, 0)
     ticks = [number(low + step * i, digits) for i in range(rng.randint(3, 8))][::-1]
-    title = f"{_word(rng).capitalize()} {rng.choice(NOUNS)} by {rng.choice(NOUNS)}"
-    lines = [[title] if rng.random() < 0.7 else [], ticks + series]
+    titles = {
+        "title": f"{_word(rng).capitalize()} {rng.choice(NOUNS)} by {rng.choice(NOUNS)}",
+        "x axis": rng.choice(NOUNS).capitalize(),
+        "y axis": rng.choice(NOUNS).capitalize(),
+    }
+    titles = {place: text for place, text in titles.items() if rng.random() < 0.6}
+    axis = [titles["y axis"]] if "y axis" in titles else []
+    lines = [[titles["title"]] if "title" in titles else [], ticks + axis + series]
     if rng.random() < 0.6:
         lines.append([" | ".join(labels)])
     else:
         lines.insert(1, labels)
-    lines.append([rng.choice(NOUNS)] if rng.random() < 0.5 else [])
+    lines.append([titles["x axis"]] if "x axis" in titles else [])
     words = {
         "text": "\n".join(line for group in lines for line in group),
-        "chart": chart_text(labels, series, values, top - low),
+        "chart": chart_text(labels, series, values, top - low, titles),
     }
     turns = []
     for _ in range(3):
@@ -383,10 +393,11 @@ OF_ENTRY = (
 SCORES = ("AUC", "AP", "area", "R2", "n", "std", "acc", "p", "mean", "k", "rate")
 
 
-def labels_row(rng: random.Random) -> tuple[str, list[Turn]]:
+def labels_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
     """What the text expert might read of a plot, and questions about title, axes and legend.
 
     The title comes first, the lower axis's label last; the left one stands before one of its ticks.
+    In most rows the chart expert tells which is which.
     """
 
     def words(low: int, high: int) -> str:
@@ -434,7 +445,11 @@ def labels_row(rng: random.Random) -> tuple[str, list[Turn]]:
         for entry, value in zip(entries, scores, strict=True):
             mode = rng.choice(OF_ENTRY)
             turns.append((mode.format(s=score, e=entry), value))
-    return "\n".join(lines), turns[:6]
+    said = {"text": "\n".join(lines)}
+    if rng.random() < 0.7:
+        told = {"title": title} if titled else {}
+        said["chart"] = chart_text((), (), (), 1, told | {"x axis": x, "y axis": y})
+    return said, turns[:6]
 
 
 def _names(rng: random.Random, count: int) -> list[str]:

@@ -12,11 +12,14 @@ step() { "$python" -m "studies.nano.$@"; }
 [ -e models/nano/nanodet.onnx ] || step convert_nanodet models/nano/nanodet.onnx
 studies/nano/data.sh "$run/data"
 pictures=("$run"/data/{photos,places,kinds,figures,gallery,signs,pairs})
-rendered=("$run"/data/{charts,pages,receipts,screens,reports})
+rendered=("$run"/data/{pages,receipts,screens,reports})
+step encode "${pictures[@]}" "${rendered[@]}" "$run/data/charts" --count 1000
+step image_type "$run/data"
 step words "$run"/data/{photos,kinds} --experts object
 step words "$run/data/places" --experts location
 step words "$run"/data/{signs,pairs} --experts text object location
+step words "$run/data/charts" --experts text chart
+step words "$run"/data/{figures,gallery} --experts text chart --domain chart
 step words_from_boxes "${rendered[@]}" --layout 220
-step encode "${pictures[@]}" "${rendered[@]}" --count 600
 step joint "$run/joint" --data "$run/data" --steps 900 --threads 2
 step export "$run/joint" models/nano

@@ -2,7 +2,8 @@
 
     python -m studies.nano.words runs/nano/photos runs/nano/signs --experts object location
 
-Writes DIR/words.jsonl, a line a picture: {"id": ..., "text": ..., "object": ..., "location": ...}.
+Writes DIR/words.jsonl, a line a picture: {"id": ..., "text": ..., "object": ..., "location": ...},
+with `read`, the chart's data, where the chart expert tells some.
 A run that was stopped goes on. The language model learns from these texts (studies.nano.joint).
 """
 
@@ -16,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +27,10 @@ from tqdm import tqdm
 
 from openmova.checkpoints import nano_spec
 from openmova.checkpoints.nano import language_model_folder
-from openmova.checkpoints.nano_experts import CHART_HEAD, DETECTOR, write_experts
+from openmova.checkpoints.nano_experts import DETECTOR, HEADS, write_experts
 from openmova.experts import Expert, build_expert
 from openmova.experts.chart import ChartExpert
+from openmova.experts.image_type import ImageTypeExpert
 from openmova.experts.token_codes import WordExpert
 from openmova.images.opening import load_image
 from openmova.runtime.cache import build_once
@@ -35,7 +38,9 @@ from openmova.runtime.run_store import JsonLines
 from studies.nano.convert_nanodet import graph_folder
 from studies.nano.packages import pypi
 
-CHART_WEIGHTS = Path(__file__).parents[2] / "models" / "nano" / CHART_HEAD
+CARRIED = Path(__file__).parents[2] / "models" / "nano"
+CHART_WEIGHTS = CARRIED / HEADS[ChartExpert]
+IMAGE_TYPE_WEIGHTS = CARRIED / HEADS[ImageTypeExpert]
 NAMES = nano_spec.EXPERTS
 
 
@@ -52,7 +57,7 @@ def experts_folder() -> Path:
 
     def build(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as carried:
-            for file in (graph_folder() / DETECTOR, CHART_WEIGHTS):
+            for file in (graph_folder() / DETECTOR, CHART_WEIGHTS, IMAGE_TYPE_WEIGHTS):
                 shutil.copy(file, carried)
             write_experts(
                 nano_spec.expert_specs(),
@@ -62,7 +67,8 @@ def experts_folder() -> Path:
                 carried=Path(carried),
             )
 
-    digest = hashlib.sha256(CHART_WEIGHTS.read_bytes()).hexdigest()
+    heads = CHART_WEIGHTS.read_bytes() + IMAGE_TYPE_WEIGHTS.read_bytes()
+    digest = hashlib.sha256(heads).hexdigest()
     return build_once(f"nano-words-{nano_spec.CODE_WIDTH}-{digest[:12]}", build, 300_000_000)
 
 
@@ -85,9 +91,26 @@ def say(name: str, images: Tensor, sizes: Tensor) -> str:
     return text
 
 
-def write_words(folder: Path, names: Sequence[str], tell: Callable[[str], None] = print) -> None:
-    """Add what is not there yet to DIR/words.jsonl."""
-    pictures = [json.loads(line) for line in (folder / "pictures.jsonl").open(encoding="utf-8")]
+@torch.no_grad()
+def read_chart(images: Tensor, sizes: Tensor) -> dict[str, Any]:
+    """What the chart expert says of one picture, and the data behind it."""
+    built = expert("chart")
+    assert isinstance(built, ChartExpert)
+    chart = built.look(built.view(images, sizes)[0])
+    if chart is None:
+        return {"chart": ""}
+    return {"chart": chart.text, "read": chart._asdict() | {"titles": dict(chart.titles)}}
+
+
+def write_words(
+    folder: Path,
+    names: Sequence[str],
+    domain: str | None = None,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Add what is not there yet to DIR/words.jsonl, of the pictures of one domain or of all."""
+    lines = (folder / "pictures.jsonl").open(encoding="utf-8")
+    pictures = [row for row in map(json.loads, lines) if domain in (None, row["domain"])]
     journal = JsonLines(folder / "words.jsonl")
     journal.rewind()
     there = {entry["id"] for entry in journal.entries()}
@@ -96,7 +119,9 @@ def write_words(folder: Path, names: Sequence[str], tell: Callable[[str], None] 
         image = np.asarray(load_image(folder / picture["image"]))
         images = torch.from_numpy(image.copy()).movedim(-1, 0)[None]
         sizes = torch.tensor([image.shape[:2]])
-        journal.append({"id": picture["id"], **{name: say(name, images, sizes) for name in names}})
+        told = {name: say(name, images, sizes) for name in names if name != "chart"}
+        told |= read_chart(images, sizes) if "chart" in names else {}
+        journal.append({"id": picture["id"], **told})
     tell(f"{folder / 'words.jsonl'}: {len(pictures)} pictures")
 
 
@@ -106,11 +131,12 @@ def main() -> None:
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--experts", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--domain", help="Only of pictures of this domain, as in chart.")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for folder in arguments.folders:
-        write_words(folder, arguments.experts)
+        write_words(folder, arguments.experts, arguments.domain)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """What the experts would say of rendered pictures, from the true boxes: no expert has to read them.
 
-    python -m studies.nano.words_from_boxes runs/nano-data/pages runs/nano-data/charts --layout 600
+    python -m studies.nano.words_from_boxes runs/nano-data/pages runs/nano-data/screens --layout 600
 
 Writes DIR/words.jsonl as studies.nano.words does. `text`: the words of a picture as lines in the
-text expert's order. `chart`: labels and values, each off by what the
-chart expert is off. `layout`: of the first pictures, by running the layout expert.
+text expert's order. `layout`: of the first pictures, by running the layout expert.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from openmova.experts.chart_text import chart_text
 from openmova.experts.text import Line, TextExpert
 from openmova.experts.text_lines import Box, reading_order
 from openmova.images.opening import load_image
@@ -28,8 +25,6 @@ from studies.nano.words import say
 
 WORDS_APART = 0.6
 """Of the height: the space from which on two words are lines of their own."""
-OFF = 0.012
-"""Standard deviation of a value that is read from a chart, of its axis's range."""
 
 
 def lines_of(words: Sequence[Sequence[Any]]) -> list[Line]:
@@ -60,18 +55,6 @@ def text_of(words: Sequence[Sequence[Any]]) -> str:
     return TextExpert.text([[lines[i] for i in row] for row in rows])
 
 
-def chart_values(chart: dict[str, Any], picture: str) -> tuple[list[list[float]], float]:
-    """What the chart expert would measure, [series][label], and the span of the axis."""
-    rng = random.Random(f"words-{picture}")
-    if chart["type"] == "pie":
-        (values,) = chart["values"]
-        shares = [100 * v / sum(values) + rng.gauss(0, 0.4) for v in values]
-        return [[max(share, 0.5) for share in shares]], 100.0
-    low, high = chart.get("range") or (0, max(map(max, chart["values"])))
-    off = OFF * (high - low)
-    return [[v + rng.gauss(0, off) for v in series] for series in chart["values"]], high - low
-
-
 def write_words(folder: Path, layout: int) -> None:
     """Every picture's words; replaces DIR/words.jsonl."""
     pictures = [json.loads(line) for line in (folder / "pictures.jsonl").open(encoding="utf-8")]
@@ -80,10 +63,6 @@ def write_words(folder: Path, layout: int) -> None:
             said = {"id": picture["id"]}
             if "words" in picture:  # not every library tells its boxes
                 said["text"] = text_of(picture["words"])
-            chart = picture.get("chart")
-            if chart and chart["labels"] and chart["type"] != "scatter":
-                values, span = chart_values(chart, picture["id"])
-                said["chart"] = chart_text(chart["labels"], chart["series"], values, span)
             if number < layout:
                 image = np.asarray(load_image(folder / picture["image"]))
                 images = torch.from_numpy(image.copy()).movedim(-1, 0)[None]

@@ -119,7 +119,8 @@ def ask_router(run: Path, test: Sequence[Choice]) -> dict[str, Row]:
         made = mova.model.route(inputs["routing_input_ids"], inputs["routing_attention_mask"], base)
         chosen = made.routing[0].tolist()
         scores = dict(zip(mova.experts, made.scores[0].tolist(), strict=True))
-        experts = [name for name, is_chosen in zip(mova.experts, chosen, strict=True) if is_chosen]
+        answer = zip(mova.experts, chosen, strict=True)
+        experts = [name for name, is_chosen in answer if is_chosen and name in EXPERTS]
         found[choice.id] = {"id": choice.id, "experts": experts, "scores": scores}
         journal.append(found[choice.id])
     return found

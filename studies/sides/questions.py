@@ -15,6 +15,7 @@ from typing import Any
 
 from studies.nano import said
 from studies.nano.rows import read_lines
+from studies.sides.side import EXPERTS
 
 CHOICES = 4
 DOMAINS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -97,7 +98,7 @@ def _of_folder(
                 number=numbers[name],
                 image=sample["images"][0],
                 words={key: text for key, text in words[name].items() if key != "id"},
-                experts=tuple(sample["experts"]),
+                experts=tuple(e for e in sample["experts"] if e in EXPERTS),
                 question=sample["question"],
                 choices=choices,
             )
@@ -154,8 +155,7 @@ def _made_up_row(
         text, turns = said.location_row(rng)
         return {"location": text}, turns
     if which == 4:
-        text, turns = said.labels_row(rng)
-        return {"text": text}, turns
+        return said.labels_row(rng)
     return said.chart_row(rng)
 
 

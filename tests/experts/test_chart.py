@@ -256,7 +256,7 @@ def test_a_mark_that_is_missing_is_no_value() -> None:
     told = dict(zip(chart.series, chart.values, strict=True))
     assert told["2024"] == pytest.approx((40, 130, 70))
     assert told["2025"][2] is None
-    assert chart.text.splitlines()[-1] == "Fish: 2024 70"
+    assert chart.text.splitlines()[-1] == "Fish 2024 70"
 
 
 def test_lying_bars() -> None:
@@ -317,9 +317,13 @@ def test_the_words_of_a_chart() -> None:
     assert two.splitlines()[3:] == [
         "white: largest Apr 11, smallest Apr 11",
         "black: largest Apr 81, smallest Apr 81",
-        "Apr: white 11, black 81",
+        "Apr white 11",
+        "Apr black 81",
     ]
     assert chart_text((), (), (), 1) == ""
+    assert chart_text((), (), (), 1, {"x axis": "Month"}) == "x axis: Month"
+    named = chart_text(("Apr",), (), ((11,),), 90, {"title": "Rain"})
+    assert named.splitlines()[:2] == ["title: Rain", "1 labels"]
     twice = chart_text(("Nov", "May", "Nov"), (), ((515, 545, 576),), 90)
     assert twice.splitlines()[3:] == ["Nov 515", "May 545", "Nov 576"]
 

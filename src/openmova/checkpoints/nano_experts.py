@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from openmova.errors import UserError
 from openmova.experts import build_expert
 from openmova.experts.chart import ChartExpert
+from openmova.experts.image_type import ImageTypeExpert
 from openmova.experts.lite import convert_lite
 from openmova.experts.object import ObjectExpert, convert_lite_classifier
 from openmova.experts.pool import EXPERTS_FOLDER
@@ -21,7 +22,12 @@ from openmova.experts.token_codes import WIDTH, TokenCodes
 
 TOKENIZER = "tokenizer.json"
 EMBEDDING = "model.embed_tokens.weight"
-DETECTOR, CHART_HEAD = "nanodet.onnx", "chart.safetensors"
+DETECTOR = "nanodet.onnx"
+HEADS: dict[type, str] = {
+    ChartExpert: "chart.safetensors",
+    ImageTypeExpert: "image_type.safetensors",
+}
+"""Of experts that are a head on EfficientNet-Lite2."""
 NOT_IN_PACKAGES = "num_batches_tracked"
 
 
@@ -37,7 +43,7 @@ def write_experts(
 
     language_model: a folder of safetensors and a tokenizer, whose embedding gives the token codes.
     lite2: EfficientNet-Lite2's state with its package's names. carried: where NanoDet's graph and
-    the chart expert's head are.
+    the heads of experts are.
     Raises UserError where a package can't be had or Lite2's weights do not fit.
     """
     (folder / EXPERTS_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -52,10 +58,10 @@ def write_experts(
         expert = build_expert(spec, folder=folder)
         if isinstance(expert, ObjectExpert):
             load_fitting(expert, convert_lite_classifier(lite2))
-        if isinstance(expert, ChartExpert):
+        if isinstance(expert, ChartExpert | ImageTypeExpert):
             own, whole = expert.encoder.state_dict(), convert_lite(lite2)
             load_fitting(expert.encoder, {key: whole[key] for key in own.keys() & whole.keys()})
-            expert.head.load_state_dict(load_file(carried / CHART_HEAD))
+            expert.head.load_state_dict(load_file(carried / HEADS[type(expert)]))
         file = folder / EXPERTS_FOLDER / f"{expert.name}.safetensors"
         save_model(expert, str(file), metadata={"format": "pt"})
 

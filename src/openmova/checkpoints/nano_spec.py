@@ -19,8 +19,9 @@ WIDTH = 704
 LORA_RANK = 32
 LORA_SCALE = 2.0
 ROWS = {
-    "text": (0, 24),
-    "chart": (24, 31),
+    "text": (0, 21),
+    "image_type": (21, 22),
+    "chart": (22, 31),
     "object": (31, 33),
     "layout": (33, 36),
     "location": (36, 38),
@@ -34,6 +35,7 @@ DESCRIPTIONS: dict[str, tuple[str, ...]] = {
     "object": ("This model names the thing, animal, plant or food in a photo.",),
     "layout": ("This model sees how a page is built: titles, tables, figures, captions.",),
     "location": ("This model finds people and things, counts them and tells where they are.",),
+    "image_type": ("This model tells the kind of image: photo, painting, map, logo, invoice.",),
 }
 INSTRUCTION = (
     "Select the experts that help to answer. Answer with their letters, or 'none' if the question "
@@ -46,7 +48,14 @@ TEXT_PRIOR = 20.0
 
 
 EXPERTS = tuple(DESCRIPTIONS)
-"""The pool, in the order of the letters A to E."""
+"""The pool, in the order of the letters A to F."""
+IMAGE_TYPES = (
+    *("photo", "painting", "drawing", "logo", "flag", "map", "diagram", "medical scan"),
+    *("screenshot", "document", "table", "receipt", "invoice", "form", "letter", "ticket"),
+    *("label", "poster", "bar chart", "line chart", "pie chart", "scatter plot", "area chart"),
+    *("histogram", "box plot", "heat map"),
+)
+"""What the image type expert tells apart."""
 
 
 def adapter_config() -> AdapterConfig:
@@ -83,8 +92,15 @@ THRESHOLD = 0.45
 """Score from which the location expert counts a thing."""
 
 
+OWN_KEYWORDS: dict[str, dict[str, Any]] = {
+    "location": {"threshold": THRESHOLD},
+    "image_type": {"types": list(IMAGE_TYPES)},
+}
+"""Of experts beside those of all."""
+
+
 def expert_specs() -> list[dict[str, Any]]:
-    """The pool, in the order of the letters A to E."""
+    """The pool, in the order of the letters A to F."""
     return [
         {
             "kind": name,
@@ -94,7 +110,7 @@ def expert_specs() -> list[dict[str, Any]]:
             "width": CODE_WIDTH,
             "grid": list(GRID),
             "rows": list(ROWS[name]),
-            **({"threshold": THRESHOLD} if name == "location" else {}),
+            **OWN_KEYWORDS.get(name, {}),
         }
         for name, texts in DESCRIPTIONS.items()
     ]

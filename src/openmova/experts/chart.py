@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, permutations
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -43,6 +44,7 @@ from openmova.experts.chart_ink import specks, unread
 from openmova.experts.chart_legend import pixels, read_legend
 from openmova.experts.chart_pie import find_pie, read_pie
 from openmova.experts.chart_text import chart_text
+from openmova.experts.chart_titles import read_titles
 from openmova.experts.lite import Lite2Encoder
 from openmova.experts.spec_files import FileExpert
 from openmova.experts.text import Line, TextExpert, without_mask
@@ -76,10 +78,12 @@ class Chart(NamedTuple):
     span: float
     """Of the value axis, from its first number to its last; of an axis of powers, what the smallest
     value is rounded by."""
+    titles: Mapping[str, str] = MappingProxyType({})
+    """What `read_titles` found."""
 
     @property
     def text(self) -> str:
-        return chart_text(self.labels, self.series, self.values, self.span)
+        return chart_text(self.labels, self.series, self.values, self.span, self.titles)
 
 
 class ChartExpert(FileExpert):
@@ -117,7 +121,7 @@ class ChartExpert(FileExpert):
         return ["" if chart is None else chart.text for chart in charts]
 
     def look(self, view: Tensor) -> Chart | None:
-        """The data in one view uint8 [4, S, S]; the texts are read only where marks are."""
+        """What is in one view uint8 [4, S, S]; the texts are read only where marks are."""
         picture = without_mask(view)
         pie = find_pie(picture)
         marks = [] if pie else self.marks(picture)
@@ -129,7 +133,8 @@ class ChartExpert(FileExpert):
             if told is None:
                 return None
             return Chart(tuple(told.labels), (), (tuple(told.values),), told.span)
-        return read_chart(picture, lines, marks, self.recognise)
+        chart = read_chart(picture, lines, marks, self.recognise) or Chart((), (), (), 0.0)
+        return chart._replace(titles=read_titles(lines, picture.shape[2]))
 
     def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
         """What is written in boxes of a picture uint8 [3, h, w]."""

@@ -1,7 +1,7 @@
-"""A chart's data in words: how many marks, the largest and the smallest, then label by label."""
+"""A chart in words: titles, how many marks, the largest and the smallest, then label by label."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def chart_text(
@@ -9,14 +9,16 @@ def chart_text(
     series: Sequence[str],
     values: Sequence[Sequence[float | None]],
     span: float,
+    titles: Mapping[str, str] | None = None,
 ) -> str:
     """The words for values of labels, a sequence for each series; span: of the value axis.
 
-    "4 labels" and with several series their number; "largest B 81", "smallest A 11"; for each of
-    several series its ends, "white: largest C 47, smallest A 11"; then a line for each label: "A
-    11", or "A: white 11, black 81". A value is rounded to a hundredth of the span; one that is None
-    is left out.
+    titles: what `read_titles` found, a line each, as in "x axis: Month". Then "4 labels" and with
+    several series their number; "largest B 81", "smallest A 11"; for each of several series its
+    ends, "white: largest C 47, smallest A 11"; then a line for each value, "A 11" or "A white 11".
+    A value is rounded to a hundredth of the span; one that is None is left out.
     """
+    lines = [f"{place}: {text}" for place, text in (titles or {}).items()]
     digits = precision(span)
     told: list[list[str]] = [[] for _ in labels]
     places = []
@@ -27,9 +29,9 @@ def chart_text(
                 parts.append(written)
                 places.append((value, f"{label} {written}"))
     if not places:
-        return ""
+        return "\n".join(lines)
     counted = f"{len(labels)} labels" + (f", {len(series)} series" if series else "")
-    lines = [counted, f"largest {max(places)[1]}", f"smallest {min(places)[1]}"]
+    lines += [counted, f"largest {max(places)[1]}", f"smallest {min(places)[1]}"]
     for name, one in zip(series, values, strict=False):
         own = [
             (value, f"{label} {number(value, digits)}")
@@ -38,12 +40,8 @@ def chart_text(
         ]
         if own:
             lines.append(f"{name}: largest {max(own)[1]}, smallest {min(own)[1]}")
-    between = ": " if series else " "
-    lines += [
-        f"{label}{between}{', '.join(parts)}"
-        for label, parts in zip(labels, told, strict=True)
-        if parts
-    ]
+    for label, parts in zip(labels, told, strict=True):
+        lines += [f"{label} {part}" for part in parts]
     return "\n".join(lines)
 
 

@@ -23,6 +23,7 @@ KINDS: dict[str, str] = {
     "layout": "openmova.experts.layout:LayoutExpert",
     "object": "openmova.experts.object:ObjectExpert",
     "location": "openmova.experts.location:LocationExpert",
+    "image_type": "openmova.experts.image_type:ImageTypeExpert",
     "clip": "openmova.experts.clip:ClipEncoder",
     "dinov2": "openmova.experts.dinov2:Dinov2Encoder",
     "vit": "openmova.experts.vit:VitEncoder",

@@ -46,6 +46,7 @@ def make(rng: random.Random) -> Item:
         "labels": list(spec.labels),
         "series": list(spec.series),
         "values": [list(row) for row in spec.values],
+        "titles": titles(spec),
         **drawn.geometry,
     }
     return Item(
@@ -57,6 +58,19 @@ def make(rng: random.Random) -> Item:
         words=drawn.words,
         truth={"chart": truth},
     )
+
+
+def titles(spec: ChartSpec) -> dict[str, str]:
+    """What the chart expert may tell beside the data: title and axes, where they are written."""
+    if spec.kind == "pie":
+        return {}
+    axes = (
+        (spec.value_axis, spec.label_axis)
+        if spec.kind == "barh"
+        else (spec.label_axis, spec.value_axis)
+    )
+    named = zip(("title", "x axis", "y axis"), (spec.title, *axes), strict=True)
+    return {place: text for place, text in named if text}
 
 
 def draw_chart(rng: random.Random) -> tuple[ChartSpec, Library, Drawn]:

@@ -48,8 +48,7 @@ def _of(item: Item, kind: str, rng: random.Random) -> Item:
 
 def _paper(rng: random.Random) -> Item:
     item = receipts.make(rng)
-    kind = item.domain if item.domain in ("receipt", "invoice", "form", "letter") else "document"
-    return _of(item, kind, rng)
+    return _of(item, item.domain, rng)
 
 
 def _item(image: Image.Image, kind: str, package: str, rng: random.Random, *more: Question) -> Item:

@@ -32,6 +32,22 @@ _UNKNOWN = (
     "How cold is the {thing}?", "How deep is the {thing}?", "How heavy is the {thing}?", "How expensive was the {thing}?", "Who owns the {thing}?", "How old is the {thing}?", "What is the name of the {thing}?", "Who took this photo of the {thing}?", "When was the {thing} photographed?", "In which country is the {thing}?", "How fast is the {thing}?", "What is behind the {thing}?", "How does the {thing} smell?", "Who lives there?", "What happened before?", "What happens next?", "Which year was it?", "How loud is it?", "Where did the {person} buy the {thing}?",
 )  # fmt: skip
 
+_PRODUCT = ("box", "bottle", "can", "packet", "projector", "phone", "book", "shirt", "machine", "truck", "bus", "shop", "laptop", "camera", "poster", "label", "cup", "bag", "jar", "device", "battery", "game", "sign", "tin", "screen", "engine", "toy", "ticket", "plate", "shelf", "door")  # fmt: skip
+_COLOUR = ("red", "blue", "green", "yellow", "white", "black", "left", "right", "upper", "small", "large")  # fmt: skip
+_LABEL = (
+    "What brand is this {t}?", "Which brand is on the {t}?", "Who made this {t}?", "Which company made the {t}?", "Which model is this {t}?", "What is the model of the {t}?", "What does the {t} say?", "What is written on the {c} {t}?", "What brand are these {t}s?",
+    "What is the title of the {c} {t}?", "Which name is on the {t}?", "What number is on the {t}?", "Which word is printed on the {t}?", "What flavour is in the {t}?", "Which size is printed on the {t}?", "When does the {t} expire?", "What is this product called?",
+    "Which website is on the {t}?", "How many are in the {t}?", "Which brand name is on the {c} {t}?", "What is on the {which} line of the {t}?", "Which language is on the {t}?", "What is the maker of the {t}?", "Which place does the {c} {t} name?", "What is the slogan on the {t}?",
+)  # fmt: skip
+
+
+def label_question(rng: random.Random) -> str:
+    """Asks for what is written on a thing in a photo; takes `text`."""
+    asked = rng.choice(_LABEL).format(
+        t=rng.choice(_PRODUCT), c=rng.choice(_COLOUR), which=rng.choice(("first", "last", "bottom"))
+    )
+    return asked if rng.random() < 0.95 else asked.rstrip("?").lower()
+
 
 def written_question(rng: random.Random) -> str:
     """Asks for something that is written, on whatever page or screen; takes `text`."""

@@ -13,8 +13,6 @@ from studies.nano.data.rendering import rendered
 from studies.nano.data.sources import licence
 from studies.nano.data.words import Words
 
-_KINDS = {"a receipt": "receipt", "an invoice": "invoice", "a form": "form", "a letter": "letter"}
-
 
 def make(rng: random.Random) -> Item:
     """A paper with up to five questions."""
@@ -31,7 +29,7 @@ def make(rng: random.Random) -> Item:
     elif way < 0.55:
         image = worn(image, rng)
     domain = document.kind.removeprefix("an ").removeprefix("a ")
-    kind = kind_questions(rng, _KINDS.get(document.kind, "document"), 0.15)
+    kind = kind_questions(rng, domain, 0.15)
     return Item(
         domain=domain,
         source=", ".join(("templates", *packages)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-EXPERTS = ("text", "layout", "object", "location", "chart")
+EXPERTS = ("text", "layout", "object", "location", "chart", "image_type")
 
 TASKS: dict[str, tuple[str, ...]] = {
     # Documents, screens, receipts, signs.
@@ -28,17 +28,17 @@ TASKS: dict[str, tuple[str, ...]] = {
     "chart-label": ("text", "chart"),
     "chart-largest": ("text", "chart"),
     "chart-smallest": ("text", "chart"),
-    "chart-count": ("chart",),
-    "chart-title": ("text",),
-    "chart-axis": ("text",),
+    "chart-count": ("text", "chart"),
+    "chart-title": ("text", "chart"),
+    "chart-axis": ("text", "chart"),
     # Photos.
     "object": ("object",),
     "describe": ("object",),
     "is-there": ("location",),
     "count": ("location",),
     "where": ("location",),
-    # What the base encoder sees alone, and what nobody sees.
-    "kind": (),
+    "kind": ("image_type",),
+    # What nobody sees.
     "unanswerable": (),
     # Two experts.
     "sign-beside": ("text", "location"),
@@ -46,7 +46,8 @@ TASKS: dict[str, tuple[str, ...]] = {
     "count-and-text": ("text", "location"),
 }
 """By the task's name: text reads, layout knows the parts of a page, object names, location finds
-and counts (COCO's classes), chart measures. () is a question about the picture as a whole."""
+and counts (COCO's classes), chart measures, image_type tells a photo from a map. () is what no
+expert helps with."""
 
 UNKNOWN = "I can't tell."
 """The answer where a picture or text doesn't say it."""
