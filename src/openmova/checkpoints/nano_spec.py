@@ -41,7 +41,7 @@ INSTRUCTION = (
     "Select the experts that help to answer. Answer with their letters, or 'none' if the question "
     "is about the whole image."
 )
-"""With the pool 130 tokens: vLLM on a processor shares keys and values in blocks of 128."""
+"""With the pool 148 tokens: vLLM on a processor shares keys and values in blocks of 128."""
 
 TEXT_PRIOR = 20.0
 """Weight of the texts' likeness for experts that the router never learned (docs/routing.md)."""
