@@ -316,7 +316,7 @@ def measure_charts(folder: Path) -> None:
         start = time.process_time()
         chart = expert.look(expert.view(*inputs)[0])
         seconds.append(time.process_time() - start)
-        told = Counter(charts=1, said=int(chart is not None))
+        told = Counter(charts=1, said=int(chart is not None and bool(chart.labels)))
         keys: tuple[str, ...] = (truth["type"],)
         if truth["type"] in KIND_OF:
             keys = (truth["library"], truth["type"], "all bars and lines")

@@ -97,7 +97,7 @@ def _of_folder(
                 folder=folder,
                 number=numbers[name],
                 image=sample["images"][0],
-                words={key: text for key, text in words[name].items() if key != "id"},
+                words={e: text for e, text in words[name].items() if e in EXPERTS},
                 experts=tuple(e for e in sample["experts"] if e in EXPERTS),
                 question=sample["question"],
                 choices=choices,

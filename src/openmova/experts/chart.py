@@ -133,8 +133,11 @@ class ChartExpert(FileExpert):
             if told is None:
                 return None
             return Chart(tuple(told.labels), (), (tuple(told.values),), told.span)
-        chart = read_chart(picture, lines, marks, self.recognise) or Chart((), (), (), 0.0)
-        return chart._replace(titles=read_titles(lines, picture.shape[2]))
+        chart = read_chart(picture, lines, marks, self.recognise)
+        titles = read_titles(lines, picture.shape[2])
+        if chart is None and not titles:
+            return None
+        return (chart or Chart((), (), (), 0.0))._replace(titles=titles)
 
     def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
         """What is written in boxes of a picture uint8 [3, h, w]."""
