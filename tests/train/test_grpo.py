@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from trl.kernels import chunked_logprob
 
 from data.files import write_lines
 from openmova import Mova
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.sample import Sample
 from openmova.errors import UserError
+from openmova.model.modeling_mova import MovaModel
 from openmova.model.processing_mova import MovaProcessor
 from openmova.model.two_pass import TwoPassGeneration
 from openmova.model.vision_mova import MovaVision
 from openmova.runtime.yaml_config import build
-from openmova.train import preparation
+from openmova.train import grpo, preparation
 from openmova.train.estimate import estimate
 from openmova.train.grpo import AnswerTrainer, RewardLoop, RoutingTrainer
 from openmova.train.training import save_model, train
@@ -107,37 +110,45 @@ def test_answers_are_sampled_under_noise_and_scored_on_the_clean_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under one routing a group, which is that of the clean picture."""
-    sampled: list[Any] = []
-    scored: list[Any] = []
-    asked: list[int] = []
+    encoded: list[tuple[torch.Tensor, list[list[bool]], torch.Tensor]] = []
+    sampled: list[torch.Tensor] = []
+    scored: list[torch.Tensor] = []
     generate, tokens = TwoPassGeneration.generate, MovaVision.image_tokens
+    forward = MovaModel.forward
 
     def noted_generate(self: Any, *args: Any, **kwargs: Any) -> Any:
-        sampled.append((kwargs["pixel_values"], kwargs["routing"]))
+        sampled.append(kwargs["image_tokens"])
         return generate(self, *args, **kwargs)
 
-    def noted_tokens(self: Any, pixels: Any, sizes: Any, routing: Any, *rest: Any) -> Any:
-        scored.append((pixels, routing))
-        return tokens(self, pixels, sizes, routing, *rest)
+    def noted_tokens(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = tokens(self, *args, **kwargs)
+        encoded.append((kwargs["pixel_values"], kwargs["routing"].tolist(), found[0]))
+        return found
+
+    def noted_forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if torch.is_grad_enabled():
+            scored.append(kwargs["image_tokens"])
+        return forward(self, *args, **kwargs)
 
     def find_routing(self: Any, visual: Any, ids: Any, base_map: Any) -> torch.Tensor:
-        asked.append(len(base_map))
         return torch.tensor([[True, False, True], [False, True, False]])
 
     monkeypatch.setattr(TwoPassGeneration, "generate", noted_generate)
     monkeypatch.setattr(TwoPassGeneration, "find_routing", find_routing)
     monkeypatch.setattr(MovaVision, "image_tokens", noted_tokens)
+    monkeypatch.setattr(MovaModel, "forward", noted_forward)
     run(tmp_path, {**NOISY, "steps": 1})
-    assert asked == [2]  # questions
-    ((pixels, routing),) = sampled
-    assert routing.tolist() == [[True, False, True]] * 4 + [[False, True, False]] * 4
-    clean = pixels[::2]  # level 0
-    assert torch.equal(clean[0], clean[1]) and not torch.equal(pixels[0], pixels[1])
-    known = {picture.numpy().tobytes(): r for picture, r in zip(clean, routing[::2], strict=True)}
-    assert len(known) == 2 and len(scored) == 2
-    for pictures, chosen in scored:
-        for picture, row in zip(pictures, chosen, strict=True):
-            assert torch.equal(known[picture.numpy().tobytes()], row)
+    (pixels, routing, clean), (noisy_pixels, noisy_routing, noisy) = encoded  # once each
+    one, two = [True, False, True], [False, True, False]
+    assert (routing, noisy_routing) == ([one, two], [one, one, two, two])
+    assert not torch.equal(noisy_pixels[0], noisy_pixels[1])
+    assert not torch.equal(noisy_pixels[0], pixels[0])
+    (seen,) = sampled
+    assert torch.equal(seen[::2], clean.repeat_interleave(2, dim=0))  # level 0
+    assert torch.equal(seen[1::2], noisy)
+    for row in torch.cat(scored):
+        assert any(torch.equal(row, one_clean) for one_clean in clean)
+    assert len(torch.cat(scored)) == 8
 
 
 def test_level_0_everywhere_is_plain_grpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +167,28 @@ def test_level_0_everywhere_is_plain_grpo(tmp_path: Path, monkeypatch: pytest.Mo
     plain, noisy = found
     assert any(plain)
     assert noisy == pytest.approx(plain, abs=1e-3)
+
+
+def test_probabilities_are_those_of_trl_though_the_prompt_is_not_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = recipe(ODD, {}, steps=2)
+    rows: list[int] = []
+    fused = chunked_logprob.ChunkedLogProbFunction
+    original = fused.apply
+    monkeypatch.setattr(
+        fused, "apply", lambda states, *args: rows.append(len(states)) or original(states, *args)
+    )
+    run(tmp_path / "ours", content)
+    short, rows = list(rows), []
+    monkeypatch.setattr(grpo, "scoring_labels_only", lambda model: nullcontext())
+    run(tmp_path / "whole", content)
+    assert max(short) <= 4 * 3 < min(rows)
+    ours, whole = weights(tmp_path / "ours"), weights(tmp_path / "whole")
+    started = tiny_model().state_dict()
+    assert any(not torch.equal(tensor, started[name]) for name, tensor in ours.items())
+    for name, tensor in whole.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("reward", [ODD, {"exact": 1, "expert": 0.1}], ids=["answer", "routing"])

@@ -1,10 +1,10 @@
 """The stage grpo on TRL's GRPOTrainer: answers are sampled in groups, and the better ones learned.
 
 TRL samples, trains, saves and resumes; what is ours comes in between. `AnswerTrainer` asks the
-router once a group, on the clean picture, and gives this routing to every pass; it can sample on
-noisy pictures (`noise.py`). `RoutingTrainer` samples the router's answer in place of the answer,
-which is then written greedily under that routing: its reward is the router's. `RewardLoop` is what
-a run has in place of `TrainingLoop`.
+router and encodes the clean picture once a group, and gives these image tokens to every pass; it
+can sample on noisy pictures (`noise.py`). `RoutingTrainer` samples the router's answer in place of
+the answer, which is then written greedily under that routing: its reward is the router's.
+`RewardLoop` is what a run has in place of `TrainingLoop`.
 
 Shapes: B answers of a batch (Q questions x G of a group), E experts of the pool.
 """
@@ -28,6 +28,7 @@ from openmova.data.mixture import Mixture
 from openmova.data.sample import Sample
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.processing_mova import IGNORED
 from openmova.model.two_pass import evaluating
 from openmova.routing import expert_letters, parse_routing
 from openmova.train.interrupt import Interrupt
@@ -44,6 +45,8 @@ try:
 except ImportError as error:
     raise UserError("the stage grpo needs trl: pip install 'openmova[train]'") from error
 
+PICTURES = ("pixel_values", "image_sizes")
+QUESTION = ("question_input_ids", "question_attention_mask")
 LOOKED_AT = 8
 """Samples of each source, before a run."""
 SHOWN = 4
@@ -152,38 +155,36 @@ class AnswerTrainer(GRPOTrainer):
         self, prompt_ids: list[list[int]], fields: Mapping[str, Any]
     ) -> dict[str, Any]:
         """What answers are sampled from, beside the prompts; `given` is set."""
-        image = self.mova.config.image_token_id
-        shown = torch.tensor([image in ids for ids in prompt_ids])
-        experts = len(self.mova.model.experts)
-        self.given = {"routing": torch.zeros(len(prompt_ids), experts, dtype=torch.bool)}
+        mova, group = self.mova, self.settings.generations
+        shown = torch.tensor([mova.config.image_token_id in ids for ids in prompt_ids])
         if not shown.any():
+            self.given = {}
             return dict(fields)
-        pixels, sizes = fields["pixel_values"], fields["image_sizes"]
-        first = torch.arange(len(prompt_ids)) % self.settings.generations == 0
-        self.given["routing"] = self._routing(
-            [torch.tensor(ids) for ids in prompt_ids[:: self.settings.generations]],
-            pixels[first[shown]],
-            sizes[first[shown]],
-        ).repeat_interleave(self.settings.generations, dim=0)
-        levels = torch.tensor(self._levels(len(prompt_ids)))[shown].tolist()
-        question = {name: fields[name] for name in fields if name.startswith("question_")}
-        pixels = add_noise(pixels, sizes, levels)
-        return {"pixel_values": pixels, "image_sizes": sizes, **question, **self.given}
-
-    @torch.no_grad()
-    def _routing(self, prompts: list[Tensor], pixels: Tensor, sizes: Tensor) -> Tensor:
-        """bool [Q, E], as the model finds it by itself."""
-        mova = self.mova
-        masks = [torch.ones_like(ids) for ids in prompts]
+        prompts = [torch.tensor(row) for row in prompt_ids[::group]]
         ids, mask = (
             pad_sequence(rows, batch_first=True, padding_side="left").to(mova.device)
-            for rows in (prompts, masks)
+            for rows in (prompts, [torch.ones_like(prompt) for prompt in prompts])
         )
-        pictures = {"pixel_values": pixels.to(mova.device), "image_sizes": sizes.to(mova.device)}
-        with evaluating(mova):
+        first = torch.arange(len(prompt_ids)) % group == 0
+        pictures = {name: fields[name][first[shown]].to(mova.device) for name in PICTURES}
+        with torch.no_grad(), evaluating(mova), self.accelerator.autocast():
             visual = mova.complete(pictures, None, ids, mask)
-            base_map = mova.model.encode_base(visual["pixel_values"], visual["image_sizes"])
-            return mova.find_routing(visual, ids, base_map)
+            base_map = mova.model.encode_base(*map(visual.get, PICTURES))
+            routing = mova.find_routing(visual, ids, base_map)
+            of_all = {name: visual[name] for name in (*PICTURES, *QUESTION)}
+            clean, _ = mova.model.image_tokens(routing=routing, base_map=base_map, **of_all)
+            clean = clean.repeat_interleave(group, dim=0)
+            self.given = {"image_tokens": clean}
+            levels = torch.tensor(self._levels(len(prompt_ids)))
+            noisy = ((levels > 0) & shown).nonzero().flatten()
+            if not len(noisy):
+                return self.given
+            of_noisy = {n: None if t is None else t[noisy // group] for n, t in of_all.items()}
+            pixels, sizes = map(of_noisy.get, PICTURES)
+            assert pixels is not None and sizes is not None
+            of_noisy["pixel_values"] = add_noise(pixels, sizes, levels[noisy].tolist())
+            tokens, _ = mova.model.image_tokens(routing=routing[noisy // group], **of_noisy)
+            return {"image_tokens": clean.index_copy(0, noisy.to(clean.device), tokens)}
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         rewards: Tensor = super()._calculate_rewards(*args, **kwargs)
@@ -197,7 +198,7 @@ class AnswerTrainer(GRPOTrainer):
     def _get_per_token_logps_and_entropies(
         self, model: nn.Module, *args: Any, **kwargs: Any
     ) -> Any:
-        with giving(model, self.given):
+        with giving(model, self.given), scoring_labels_only(self.accelerator.unwrap_model(model)):
             return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
 
     def _note(self, name: str, values: Tensor) -> None:
@@ -223,13 +224,16 @@ class RoutingTrainer(AnswerTrainer):
     def _sampled_from(
         self, prompt_ids: list[list[int]], fields: Mapping[str, Any]
     ) -> dict[str, Any]:
-        rows, experts = len(prompt_ids), len(self.mova.model.experts)
+        mova, group = self.mova, self.settings.generations
+        pixels, sizes = (fields[name][::group].to(mova.device) for name in PICTURES)
+        nobody = torch.zeros(len(pixels), len(mova.model.experts), dtype=torch.bool)
+        with torch.no_grad(), evaluating(mova), self.accelerator.autocast():
+            tokens, _ = mova.model.image_tokens(pixels, sizes, nobody)
         self.given = {
-            "routing": torch.zeros(rows, experts, dtype=torch.bool),
-            "pooled": torch.ones(rows, dtype=torch.bool),
+            "image_tokens": tokens.repeat_interleave(group, dim=0),
+            "pooled": torch.ones(len(prompt_ids), dtype=torch.bool),
         }
-        pictures = {name: fields[name] for name in ("pixel_values", "image_sizes")}
-        return {**pictures, **self.given}
+        return self.given
 
     def _calculate_rewards(
         self,
@@ -291,6 +295,36 @@ def giving(model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+@contextmanager
+def scoring_labels_only(model: MovaForConditionalGeneration) -> Iterator[None]:
+    """Logits are computed from the first label of the batch on.
+
+    Where there is no Triton, TRL computes them of the whole prompt and drops these: on a processor
+    more than half of a step.
+    """
+    first = 0
+
+    def drop_labels(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+        nonlocal first
+        labels = kwargs.pop("labels")[:, 1:]
+        first = int((labels != IGNORED).any(dim=0).int().argmax())
+        return args, {**kwargs, "shift_labels": labels[:, first:]}
+
+    def drop_states(module: nn.Module, args: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[:, first:-1]
+        return output
+
+    hooks = [
+        model.register_forward_pre_hook(drop_labels, with_kwargs=True),
+        model.model.register_forward_hook(drop_states),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class RewardLoop(TrainerCallback):
