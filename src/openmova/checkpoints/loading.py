@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from openmova.checkpoints.locate import checkpoint_config
 from openmova.checkpoints.placement import DeviceMap, auto_device_map, check_device
@@ -81,10 +82,31 @@ def load_model(
         )
     except DAMAGED as error:
         raise damaged(folder, error) from error
+    copy_small_tensors(model)
     experts = model.model.experts
     experts.offload = offload
     experts.to(model.model.adapter.position.device)  # whose input their maps are
     return model
+
+
+SMALL = 1 << 20
+"""Bytes."""
+
+
+def copy_small_tensors(model: nn.Module) -> None:
+    """Let them leave the file that they are mapped from: of a file whose other tensors were all
+    converted on their way, a single one would keep every page that was read in memory."""
+    for module in model.modules():
+        for name, tensor in module.named_buffers(recurse=False):  # may be views of larger ones
+            if _is_small(tensor):
+                module._buffers[name] = tensor.clone()
+        for parameter in module.parameters(recurse=False):
+            if _is_small(parameter.data):
+                parameter.data = parameter.data.clone()
+
+
+def _is_small(tensor: Tensor) -> bool:
+    return type(tensor) is Tensor and tensor.device.type == "cpu" and tensor.nbytes < SMALL
 
 
 def damaged(folder: Path, error: Exception) -> UserError:
