@@ -24,8 +24,6 @@ def ctrl_c_is_for_us() -> Iterator[None]:
 
 @pytest.fixture
 def run_as_app(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("openmova.__main__.give_memory_back", lambda: True)
-
     def run(app: Any) -> None:
         monkeypatch.setitem(sys.modules, "openmova.cli", SimpleNamespace(app=app))
         main()

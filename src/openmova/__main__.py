@@ -9,7 +9,6 @@ from io import TextIOWrapper
 from types import FrameType
 
 from openmova.errors import INTERRUPTED
-from openmova.runtime.allocator import give_memory_back
 
 WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 """How the threads under torch's operations wait for each other; libgomp reads it when it loads."""
@@ -23,7 +22,6 @@ def main() -> None:
     if not any(variable in os.environ for variable in WAIT_VARIABLES):
         # Asleep: a thread that spins keeps a busy machine from running the one it waits for.
         os.environ["OMP_WAIT_POLICY"] = "passive"
-    give_memory_back()
     interrupts: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -90,7 +90,9 @@ class ModelOptions:
             import torch
 
             from openmova.inference.mova import Mova
+            from openmova.runtime.allocator import give_memory_back
 
+            give_memory_back()
             if self.threads is not None:
                 torch.set_num_threads(self.threads)
             quiet_libraries()
