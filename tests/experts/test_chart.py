@@ -356,3 +356,20 @@ def test_an_expert_like_others(tmp_path: Path) -> None:
         maps = expert.reader.write([chart.text])
     assert read_back(expert.reader.codes, maps[0]) == chart.text + "\n"
     assert maps[0, :, :16].count_nonzero() == 0
+
+
+def test_axes_are_told_of_a_plot_without_marks_but_no_title_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expert = word_expert("chart", tmp_path, rows=[16, 19], reader={"size": 128})
+    (view, *_) = expert.view(*padded_batch())
+    title, speed = line("Fall of a ball", 100, 0), line("Speed", 5, 70, angle=-math.pi / 2)
+    ticks = [line(str(v), 40, 100 - v) for v in (0, 20, 40, 60)]
+    monkeypatch.setattr(expert, "marks", lambda picture: [])
+    monkeypatch.setattr("openmova.experts.chart.find_pie", lambda picture: None)
+    monkeypatch.setattr(expert.reader, "lines", lambda view: [[title, *ticks, speed]])
+    chart = expert.look(view)
+    assert chart is not None
+    assert chart.text == "title: Fall of a ball\ny axis: Speed"
+    monkeypatch.setattr(expert.reader, "lines", lambda view: [[title, *ticks]])
+    assert expert.look(view) is None

@@ -121,21 +121,20 @@ class ChartExpert(FileExpert):
         return ["" if chart is None else chart.text for chart in charts]
 
     def look(self, view: Tensor) -> Chart | None:
-        """What is in one view uint8 [4, S, S]; the texts are read only where marks are."""
+        """What is in one view uint8 [4, S, S]."""
         picture = without_mask(view)
         pie = find_pie(picture)
-        marks = [] if pie else self.marks(picture)
-        if pie is None and len(marks) < LEAST:
-            return None
         lines = [line for row in self.reader.lines(view) for line in row]
         if pie is not None:
             told = read_pie(picture, pie, lines, self)
             if told is None:
                 return None
             return Chart(tuple(told.labels), (), (tuple(told.values),), told.span)
-        chart = read_chart(picture, lines, marks, self.recognise)
+        marks = self.marks(picture)
+        enough = len(marks) >= LEAST
+        chart = read_chart(picture, lines, marks, self.recognise) if enough else None
         titles = read_titles(lines, picture.shape[2])
-        if chart is None and not titles:
+        if chart is None and titles.keys() <= {"title"}:  # which pages have too
             return None
         return (chart or Chart((), (), (), 0.0))._replace(titles=titles)
 
