@@ -47,6 +47,7 @@ except ImportError as error:
 
 PICTURES = ("pixel_values", "image_sizes")
 QUESTION = ("question_input_ids", "question_attention_mask")
+"""Of VISUAL_INPUTS: what image tokens are made of, beside the routing."""
 LOOKED_AT = 8
 """Samples of each source, before a run."""
 SHOWN = 4
@@ -154,7 +155,8 @@ class AnswerTrainer(GRPOTrainer):
     def _sampled_from(
         self, prompt_ids: list[list[int]], fields: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """What answers are sampled from, beside the prompts; `given` is set."""
+        """What answers are sampled from beside the prompts: image_tokens [B, N, D], noisy by their
+        levels. `given` is set, to those of the clean pictures."""
         mova, group = self.mova, self.settings.generations
         shown = torch.tensor([mova.config.image_token_id in ids for ids in prompt_ids])
         if not shown.any():
