@@ -454,9 +454,9 @@ class RewardLoop(TrainerCallback):
 def trl_config(setup: RunSetup, settings: GrpoSettings, folder: RunFolder) -> GRPOConfig:
     """The recipe in TRL's words."""
     recipe: TrainingRecipe = setup.recipe
-    tokens = settings.tokens
-    if recipe.learns_routing:
-        tokens = setup.model.config.routing.max_new_tokens
+    tokens, scale = settings.tokens, "group"
+    if recipe.learns_routing:  # where no answer of a group is right, its spread is the price alone
+        tokens, scale = setup.model.config.routing.max_new_tokens, "batch"
     weights = [-w if name == EXPERT else w for name, w in settings.reward.items()]
     return GRPOConfig(
         output_dir=str(folder.path),
@@ -489,6 +489,7 @@ def trl_config(setup: RunSetup, settings: GrpoSettings, folder: RunFolder) -> GR
         beta=settings.beta,
         epsilon=settings.epsilon,
         loss_type="grpo",
+        scale_rewards=scale,
     )
 
 
