@@ -290,6 +290,7 @@ def llava_batch(config: MovaConfig, rows: int) -> dict[str, torch.Tensor]:
 def packing(arguments: argparse.Namespace) -> None:
     """Time the step on padded and on packed rows of the same samples."""
     from openmova.data.bad_samples import BadSamples
+    from openmova.model.packing import SAMPLE_ATTENTION
     from openmova.train.dataset import TrainDataset
     from openmova.train.preparation import prepare
 
@@ -301,6 +302,14 @@ def packing(arguments: argparse.Namespace) -> None:
         trainable = set_stage(model, arguments.stage, learning_rate=1e-5, learning_rates={})
         random.seed(0)
         batches = [llava_batch(config, size) for _ in range(count)]
+        if arguments.language_model:
+            name = f"the language model of {name}"
+            shape = (size, config.adapter.tokens, config.adapter.output_width)
+            batches = [
+                {k: v for k, v in batch.items() if k not in SEEN}
+                | {"image_tokens": torch.randn(shape)}
+                for batch in batches
+            ]
         pack = pack * config.adapter.tokens // 576
     else:
         name, setup = arguments.model, prepare(synthetic_recipe(arguments))
@@ -309,6 +318,7 @@ def packing(arguments: argparse.Namespace) -> None:
         rows = [[samples[i * size + j] for j in range(size)] for i in range(count)]
         batches = [setup.collator(row) for row in rows]
     optimizer = torch.optim.AdamW(trainable.groups)
+    decoder = model.model.language_model
     model.train()
     trainable.eval_frozen()
     places: list[int] = []
@@ -319,11 +329,12 @@ def packing(arguments: argparse.Namespace) -> None:
         if inputs["attention_mask"] is not None:
             tokens.append(int(inputs["attention_mask"].sum()))
 
-    model.model.language_model.register_forward_pre_hook(note, with_kwargs=True)
+    decoder.register_forward_pre_hook(note, with_kwargs=True)
     padded: list[float] = []
     packed: list[float] = []
     for batch in batches:
         for limit, seconds in ((0, padded), (pack, packed)):
+            decoder.set_attn_implementation(SAMPLE_ATTENTION if limit else "sdpa")
             began = time.process_time()
             learn(model, optimizer, answer_loss(model, batch, pack=limit).losses.mean())
             seconds.append(time.process_time() - began)
@@ -463,6 +474,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help="of trainer, in each repeat; of trl")
     parser.add_argument("--model", help="of all but experts: nano, tiny, or a folder")
     parser.add_argument("--pack", type=int, default=4096, help="of packing: tokens of a row")
+    parser.add_argument(
+        "--language-model", action="store_true", help="of packing: image tokens given"
+    )
     parser.add_argument("--smaller", type=int, default=4, choices=[4, 16, 64], help="of packing")
     arguments = parser.parse_args()
     if arguments.what in ("trainer", "trl"):

@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.model.packing import Packing, samples_of_rows
+from openmova.model.packing import SAMPLE_ATTENTION, Packing, samples_of_rows
 from openmova.routing import RouterLoraConfig
 from tests.tiny import (
     MORE_TEXT_CONFIGS,
@@ -106,10 +104,34 @@ def test_loss_and_gradients_are_those_of_an_unpacked_batch(text: str, pack: int)
     assert_packed_as_unpacked(tiny_model(text), pack)
 
 
-def test_they_are_in_eager_attention() -> None:
-    model = tiny_model()
-    model.model.language_model.set_attn_implementation("eager")
-    assert_packed_as_unpacked(model, 44)
+@pytest.mark.parametrize("pack", [23, 44])
+@pytest.mark.parametrize("text", ["llama", "gemma3_text"])
+@pytest.mark.parametrize("attention", ["eager", SAMPLE_ATTENTION])
+def test_they_are_in_other_attention(attention: str, text: str, pack: int) -> None:
+    model = tiny_model(text)
+    model.model.language_model.set_attn_implementation(attention)
+    assert_packed_as_unpacked(model, pack)
+
+
+def test_attention_in_samples_makes_no_mask_of_a_row() -> None:
+    model, masks = tiny_model(), []
+    model.model.language_model.set_attn_implementation(SAMPLE_ATTENTION)
+    layer = model.model.language_model.layers[0].self_attn
+
+    def note(_: Any, args: Any, kwargs: Any) -> None:
+        masks.append(kwargs["attention_mask"])
+
+    with layer.register_forward_pre_hook(note, with_kwargs=True):
+        model(**batch(), pack=44)
+    assert masks == [None]
+
+
+def test_flash_attention_is_told_where_samples_and_padding_begin() -> None:
+    packing = Packing(torch.arange(5) < torch.tensor([3, 5, 1])[:, None], 5)
+    inputs = packing.decoder_inputs(torch.arange(5).expand(3, 5))
+    assert inputs["cu_seq_lens_q"].tolist() == [0, 5, 8, 9, 10]
+    assert inputs["cu_seq_lens_k"] is inputs["cu_seq_lens_q"]
+    assert inputs["max_length_q"] == inputs["max_length_k"] == 5
 
 
 def test_a_router_s_lora_is_seen_by_the_tokens_of_routing_instructions_alone() -> None:
@@ -175,37 +197,6 @@ def test_empty_image_tokens_have_no_place_in_a_row() -> None:
         found = model(**inputs, pack=60)
     assert shapes == [(1, ids.numel() - 7 - (adapter.tokens - 3))]
     torch.testing.assert_close(found.logits[:, -2:], expected.logits[:, -2:], atol=1e-5, rtol=1e-5)
-
-
-def bounded_attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any
-) -> tuple[Tensor, None]:
-    """What flash attention's varlen computes of [R, heads, P, D]: by the bounds alone."""
-    assert mask is None
-    of_rows = [x.transpose(1, 2).flatten(0, 1) for x in (query, key, value)]  # [R * P, heads, D]
-    assert torch.equal(kwargs["cu_seq_lens_q"], kwargs["cu_seq_lens_k"])
-    lengths = kwargs["cu_seq_lens_q"].diff().tolist()
-    assert max(lengths) <= kwargs["max_length_q"] == kwargs["max_length_k"]
-    samples = [
-        F.scaled_dot_product_attention(
-            *(x.transpose(0, 1)[None] for x in parts), is_causal=True, enable_gqa=True
-        )[0].transpose(0, 1)
-        for parts in zip(*(x.split(lengths) for x in of_rows), strict=True)
-    ]
-    return torch.cat(samples).unflatten(0, query.shape[::2]), None
-
-
-@pytest.mark.parametrize("pack", [23, 44])
-def test_flash_attention_is_told_where_samples_are_in_all_rows(pack: int) -> None:
-    AttentionInterface.register("bounded", bounded_attention)
-    AttentionMaskInterface.register("bounded", lambda *args, **kwargs: None)
-    model, inputs = tiny_model(), batch()
-    expected = model(**inputs)
-    model.model.language_model.set_attn_implementation("bounded")
-    with rows_of(model) as shapes:
-        found = model(**inputs, pack=pack)
-    assert shapes == [{23: (2, 22), 44: (1, 44)}[pack]]
-    torch.testing.assert_close(found.loss, expected.loss, atol=1e-5, rtol=1e-5)
 
 
 def test_what_is_laid_out_comes_back() -> None:

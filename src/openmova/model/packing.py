@@ -14,8 +14,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+SAMPLE_ATTENTION = "sample_sdpa"
+"""Name in transformers of PyTorch's attention that computes nothing between packed samples."""
 
 
 class Packing:
@@ -29,14 +34,17 @@ class Packing:
         rows = samples_of_rows(lengths, limit)
         width = max(sum(lengths[i] for i in row) for row in rows)
         starts = [0] * len(lengths)
+        bounds = {0}
         for number, row in enumerate(rows):
             place = number * width
             for i in row:
                 starts[i] = place
                 place += lengths[i]
+                bounds.add(place)
+            bounds.add((number + 1) * width)  # what a row is padded with
         self.shape = (len(rows), width)
         self._batch = tuple(seen.shape)
-        self._longest = max(lengths)
+        self._bounds = torch.tensor(sorted(bounds), dtype=torch.int32)
         self._tokens = seen.flatten().nonzero()[:, 0]  # [L], of the B * T places
         first = torch.tensor(starts, device=seen.device)[:, None]
         self._places = (first + seen.cumsum(dim=1) - 1)[seen]  # [L], of the R * P places
@@ -56,17 +64,15 @@ class Packing:
         positions that go up by one; in padding every place is one. Flash attention has it as the
         bounds of these stretches, over all rows.
         """
-        positions = self.into_rows(position_ids)
-        starts = (positions.flatten() == 0).nonzero()[:, 0]
-        bounds = torch.cat([starts, starts.new_tensor([positions.numel()])]).int()
+        bounds, longest = self._bounds.to(position_ids.device), int(self._bounds.diff().max())
         return {
             "attention_mask": None,
-            "position_ids": positions,
+            "position_ids": self.into_rows(position_ids),
             "use_cache": False,
             "cu_seq_lens_q": bounds,
             "cu_seq_lens_k": bounds,
-            "max_length_q": self._longest,
-            "max_length_k": self._longest,
+            "max_length_q": longest,
+            "max_length_k": longest,
         }
 
 
@@ -101,6 +107,37 @@ def _gather(values: Tensor, index: Tensor) -> Tensor:
     """Of values [B, N, ...] those at the places index [B, M] of their row: [B, M, ...]."""
     wide = index.view(*index.shape, *(1,) * (values.ndim - 2))
     return values.take_along_dim(wide, dim=1)
+
+
+def attend_in_samples(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    cu_seq_lens_q: Tensor | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """PyTorch's attention of heads [R, H, P, D], [R, P, H, D]: of packed rows, sample by sample."""
+    if attention_mask is not None or cu_seq_lens_q is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    lengths = cu_seq_lens_q.diff().tolist()
+    heads = [x.transpose(0, 1).flatten(1, 2).split(lengths, 1) for x in (query, key, value)]
+    samples = [
+        sdpa_attention_forward(module, *(x[None] for x in sample), None, **options)[0][0]
+        for sample in zip(*heads, strict=True)
+    ]
+    return torch.cat(samples).unflatten(0, (query.shape[0], query.shape[2])), None
+
+
+def sample_mask(*, attention_mask: Tensor | None = None, **options: Any) -> Tensor | None:
+    """That of PyTorch's attention; none in packed rows, unless a layer attends within a window."""
+    is_packed = attention_mask is None and options.get("local_size") is None
+    return None if is_packed else sdpa_mask(attention_mask=attention_mask, **options)
+
+
+AttentionInterface.register(SAMPLE_ATTENTION, attend_in_samples)
+AttentionMaskInterface.register(SAMPLE_ATTENTION, sample_mask)
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ from openmova.data.synthetic import SyntheticSamples
 from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.model.packing import looks_beyond_samples
+from openmova.model.packing import SAMPLE_ATTENTION, looks_beyond_samples
 from openmova.model.processing_mova import MovaProcessor
 from openmova.train.collator import Collator
 from openmova.train.evaluation import Evaluation
@@ -87,9 +87,6 @@ def prepare(recipe: TrainingRecipe) -> RunSetup:
     collator = collator_of(recipe, processor, model.config)
     dtype = model.dtype
     compute = torch.bfloat16 if recipe.precision == "bfloat16" else None
-    if compute is not None and not torch.accelerator.is_available():
-        # On a CPU, PyTorch's fused attention is the slower one in bfloat16.
-        model.model.language_model.set_attn_implementation("eager")
     if recipe.pack:
         _prepare_packing(model, compute)
     lora = give_lora(model, recipe)
@@ -123,8 +120,10 @@ def _prepare_packing(model: MovaForConditionalGeneration, compute: torch.dtype |
             f"a sample in a packed row would see others in {type(decoder).__name__}, which makes "
             "its attention mask without positions: remove pack from the recipe"
         )
-    if compute is not None and is_flash_attn_2_available():
-        decoder.set_attn_implementation("flash_attention_2")  # computes nothing between samples
+    if compute is not None and is_flash_attn_2_available():  # both compute nothing between samples
+        decoder.set_attn_implementation("flash_attention_2")
+    elif decoder.config._attn_implementation == "sdpa":
+        decoder.set_attn_implementation(SAMPLE_ATTENTION)
 
 
 def collator_of(recipe: TrainingRecipe, processor: MovaProcessor, config: MovaConfig) -> Collator:
