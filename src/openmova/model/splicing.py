@@ -9,17 +9,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-IMAGE = "<image>"
-IMAGE_TOKEN_INDEX = -200
-"""What the released code puts in the ids where the image tokens go."""
-
 
 def image_prompt_ids(
     prompt: str,
     tokenize: Callable[[str], Sequence[int]],
     bos_token_id: int | None,
-    image_ids: Sequence[int] = (IMAGE_TOKEN_INDEX,),
-    image: str = IMAGE,
+    image_ids: Sequence[int],
+    image: str,
 ) -> list[int]:
     """The ids of a prompt in which `image` marks each picture, `image_ids` in their places.
 
