@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from openmova.experts import Expert
-from openmova.model.layers import resize_map
+from openmova.experts.transformer import resize_map
 
 from .comparing import close
 from .encoders import built, clip, codetr, dinov2, inputs, pix2struct, sam, views, vit
