@@ -15,8 +15,7 @@ from functools import cache
 from typing import Any
 
 from openmova.experts.chart_text import chart_text, number, precision
-from openmova.experts.detector import LISTED
-from openmova.experts.location import LocationExpert
+from openmova.experts.detector import LISTED, LocationExpert
 from openmova.experts.object import class_names
 from studies.nano.data.chart_questions import chart_questions
 from studies.nano.data.noun_questions import NOUNS

@@ -10,12 +10,12 @@ import torch
 
 from openmova.experts.detector import (
     Found,
+    LocationExpert,
     decode_boxes,
     find_things,
     overlaps,
     where,
 )
-from openmova.experts.location import LocationExpert
 from openmova.experts.token_codes import WIDTH
 
 from .pictures import assert_batch_changes_nothing, padded_batch
@@ -71,16 +71,9 @@ def test_the_text_counts_and_places_the_largest_first() -> None:
         Found(cat, 0.8, (70, 40, 90, 80)),
         Found(dog, 0.7, (40, 40, 50, 50)),
     ]
-    text = LocationExpert.text(_Named(LocationExpert.classes), things, (100, 100))
+    text = LocationExpert.text(things, (100, 100))
     assert text == "2 dog, 1 cat\ncat right\ndog top left\ndog middle"
-    assert LocationExpert.text(_Named(LocationExpert.classes), [], (100, 100)) == "nothing"
-
-
-class _Named(LocationExpert):
-    """Only the classes of one: no graph is needed to put boxes into words."""
-
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        torch.nn.Module.__init__(self)
+    assert LocationExpert.text([], (100, 100)) == "nothing"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +122,5 @@ def test_of_doubles_the_surest_is_kept_and_other_classes_stay() -> None:
 
 
 def test_overlap_is_intersection_over_union() -> None:
-    a = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
-    b = torch.tensor([[1.0, 0.0, 3.0, 2.0], [5.0, 5.0, 6.0, 6.0], [0.0, 0.0, 2.0, 2.0]])
-    torch.testing.assert_close(overlaps(a, b), torch.tensor([[1 / 3, 0, 1]]))
+    boxes = torch.tensor([[0.0, 0, 2, 2], [1, 0, 3, 2], [5, 5, 6, 6], [0, 0, 2, 2]])
+    torch.testing.assert_close(overlaps(boxes)[0], torch.tensor([1, 1 / 3, 0, 1]))
