@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from openmova.experts.chart import Chart, read_chart
+from openmova.experts.chart import read_chart
 from openmova.experts.chart_axis import (
     Label,
     columns,
@@ -22,9 +22,8 @@ from openmova.experts.chart_axis import (
 )
 from openmova.experts.chart_head import KINDS, ChartHead, Mark, find_marks
 from openmova.experts.chart_ink import specks
-from openmova.experts.chart_text import chart_text
-from openmova.experts.text import Line
-from openmova.experts.text_lines import Box
+from openmova.experts.chart_text import Chart
+from openmova.experts.text_lines import Box, Line
 
 from .pictures import assert_batch_changes_nothing, padded_batch
 from .words import read_back, word_expert
@@ -312,20 +311,19 @@ def test_marks_without_an_axis_or_labels_are_no_chart() -> None:
 def test_the_words_of_a_chart() -> None:
     one = Chart(("Apr", "May"), (), ((453.21, 509.0),), 600)
     assert one.text == "2 labels\nlargest May 509\nsmallest Apr 453\nApr 453\nMay 509"
-    two = chart_text(("Apr",), ("white", "black"), ((11,), (81,)), 90)
-    assert two.splitlines()[0] == "1 labels, 2 series"
-    assert two.splitlines()[3:] == [
+    two = Chart(("Apr",), ("white", "black"), ((11,), (81,)), 90)
+    assert two.text.splitlines()[0] == "1 labels, 2 series"
+    assert two.text.splitlines()[3:] == [
         "white: largest Apr 11, smallest Apr 11",
         "black: largest Apr 81, smallest Apr 81",
         "Apr white 11",
         "Apr black 81",
     ]
-    assert chart_text((), (), (), 1) == ""
-    assert chart_text((), (), (), 1, {"x axis": "Month"}) == "x axis: Month"
-    named = chart_text(("Apr",), (), ((11,),), 90, {"title": "Rain"})
-    assert named.splitlines()[:2] == ["title: Rain", "1 labels"]
-    twice = chart_text(("Nov", "May", "Nov"), (), ((515, 545, 576),), 90)
-    assert twice.splitlines()[3:] == ["Nov 515", "May 545", "Nov 576"]
+    assert Chart((), (), (), 1).text == ""
+    assert Chart((), (), (), 1, {"x axis": "Month"}).text == "x axis: Month"
+    twice = Chart(("Nov", "May", "Nov"), (), ((515, 545, 576),), 90, {"title": "Rain"})
+    told = ["title: Rain", "3 labels", "largest Nov 576", "smallest Nov 515"]
+    assert twice.text.splitlines() == [*told, "Nov 515", "May 545", "Nov 576"]
 
 
 def test_the_peaks_of_the_heat_are_the_marks() -> None:

@@ -12,8 +12,7 @@ from torch import Tensor
 from openmova.experts.chart import read_chart
 from openmova.experts.chart_curve import Scale, find_scale
 from openmova.experts.chart_head import Mark
-from openmova.experts.text import Line
-from openmova.experts.text_lines import Box
+from openmova.experts.text_lines import Box, Line
 
 from .test_chart import BLUE, POINT, RED, TOP, fill, line, nothing, paper
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from openmova.experts.chart_titles import read_titles
-from openmova.experts.text import Line
-from openmova.experts.text_lines import Box
+from openmova.experts.text_lines import Box, Line
 
 UP = -math.pi / 2
 TICKS = [(str(v), 60, 200 - v) for v in (0, 50, 100, 150)]

@@ -8,12 +8,10 @@ legend goes to the marks that have the colour beside it. Pies are told in per ce
 Shapes: B batch, S side of the reader's view, K kinds of marks.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise, permutations
+from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
-from statistics import median
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +26,7 @@ from openmova.experts.chart_axis import (
     labels_beside,
     labels_of,
     number,
+    spacing,
 )
 from openmova.experts.chart_curve import (
     ALIKE,
@@ -40,15 +39,15 @@ from openmova.experts.chart_curve import (
     is_grey,
 )
 from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, find_marks
-from openmova.experts.chart_ink import specks, unread
+from openmova.experts.chart_ink import Recogniser, specks, unread
 from openmova.experts.chart_legend import pixels, read_legend
 from openmova.experts.chart_pie import find_pie, read_pie
-from openmova.experts.chart_text import chart_text
+from openmova.experts.chart_text import Chart
 from openmova.experts.chart_titles import read_titles
 from openmova.experts.lite import Lite2Encoder
 from openmova.experts.spec_files import FileExpert
-from openmova.experts.text import Line, TextExpert, without_mask
-from openmova.experts.text_lines import Box
+from openmova.experts.text import TextExpert, without_mask
+from openmova.experts.text_lines import Box, Line
 from openmova.experts.token_codes import WIDTH
 
 THRESHOLD = 0.3
@@ -66,24 +65,6 @@ SAME = 0.05
 """So near a tick, of the distance of two, is a curve's highest place told as that of the tick."""
 SHADE = 0.1
 """Share of the marks that have the colour of a series at least."""
-
-
-class Chart(NamedTuple):
-    """What was read off; values: for each series one for each label, None where there is none."""
-
-    labels: tuple[str, ...]
-    series: tuple[str, ...]
-    """Their names; () if there is one without a name."""
-    values: tuple[tuple[float | None, ...], ...]
-    span: float
-    """Of the value axis, from its first number to its last; of an axis of powers, what the smallest
-    value is rounded by."""
-    titles: Mapping[str, str] = MappingProxyType({})
-    """What `read_titles` found."""
-
-    @property
-    def text(self) -> str:
-        return chart_text(self.labels, self.series, self.values, self.span, self.titles)
 
 
 class ChartExpert(FileExpert):
@@ -126,10 +107,7 @@ class ChartExpert(FileExpert):
         pie = find_pie(picture)
         lines = [line for row in self.reader.lines(view) for line in row]
         if pie is not None:
-            told = read_pie(picture, pie, lines, self)
-            if told is None:
-                return None
-            return Chart(tuple(told.labels), (), (tuple(told.values),), told.span)
+            return read_pie(picture, pie, lines, self.recognise)
         marks = self.marks(picture)
         enough = len(marks) >= LEAST
         chart = read_chart(picture, lines, marks, self.recognise) if enough else None
@@ -141,12 +119,6 @@ class ChartExpert(FileExpert):
     def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
         """What is written in boxes of a picture uint8 [3, h, w]."""
         return list(self.reader.recognise(picture.float().cpu(), boxes))
-
-    def legend(
-        self, picture: Tensor, lines: Sequence[Line], colours: Sequence[Tensor]
-    ) -> dict[int, str]:
-        """The text beside a sample of each colour float [3], by the colour's number."""
-        return read_legend(picture, lines, colours)
 
     def marks(self, picture: Tensor) -> list[Mark]:
         """The marks of a picture uint8 [3, h, w], in its pixels."""
@@ -161,9 +133,6 @@ class ChartExpert(FileExpert):
             mark._replace(x=mark.x * side / VIEW - left, y=mark.y * side / VIEW - top)
             for mark in find_marks(output, THRESHOLD)
         ]
-
-
-Recogniser = Callable[[Tensor, Sequence[Box]], Sequence[Line]]
 
 
 def read_chart(
@@ -327,8 +296,7 @@ def _shades(colours: Sequence[Tensor]) -> list[Tensor]:
 def _groups(labels: Sequence[Label], marks: Sequence[Mark], *, upwards: bool) -> list[list[Mark]]:
     """The marks of each label, ordered along the axis."""
     groups: list[list[Mark]] = [[] for _ in labels]
-    gaps = [b.place - a.place for a, b in pairwise(labels)]
-    reach = REACH * median(gaps) if gaps else float("inf")
+    reach = REACH * spacing([label.place for label in labels])
     for mark in sorted(marks, key=lambda mark: (mark.x, mark.y) if upwards else (mark.y, mark.x)):
         place = mark.x if upwards else mark.y
         off = [abs(label.place - place) for label in labels]
