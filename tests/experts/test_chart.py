@@ -351,8 +351,8 @@ def test_an_expert_like_others(tmp_path: Path) -> None:
     with torch.no_grad():
         assert not any(expert.texts(expert.view(*padded_batch())))
         chart = Chart(("Apr",), (), ((453.0,),), 600)
-        maps = expert.reader.write([chart.text])
-    assert read_back(expert.reader.codes, maps[0]) == chart.text + "\n"
+        maps = expert.write([chart.text])
+    assert read_back(expert.codes, maps[0]) == chart.text + "\n"
     assert maps[0, :, :16].count_nonzero() == 0
 
 
@@ -365,9 +365,9 @@ def test_axes_are_told_of_a_plot_without_marks_but_no_title_alone(
     ticks = [line(str(v), 40, 100 - v) for v in (0, 20, 40, 60)]
     monkeypatch.setattr(expert, "marks", lambda picture: [])
     monkeypatch.setattr("openmova.experts.chart.find_pie", lambda picture: None)
-    monkeypatch.setattr(expert.reader, "lines", lambda view: [[title, *ticks, speed]])
+    monkeypatch.setattr(expert, "lines", lambda view: [[title, *ticks, speed]])
     chart = expert.look(view)
     assert chart is not None
     assert chart.text == "title: Fall of a ball\ny axis: Speed"
-    monkeypatch.setattr(expert.reader, "lines", lambda view: [[title, *ticks]])
+    monkeypatch.setattr(expert, "lines", lambda view: [[title, *ticks]])
     assert expert.look(view) is None

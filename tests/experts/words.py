@@ -51,7 +51,7 @@ def word_expert(kind: str, folder: Path, **keywords: Any) -> Any:
     """An expert that says in words, in that tokenizer's codes."""
     spec = {"kind": kind, "name": kind, "descriptions": ["says"], **keywords}
     expert: Any = build_expert(spec | {"tokenizer": str(tokenizer_file(folder))})
-    (expert.reader if kind == "chart" else expert).codes.fit(embedding())
+    expert.codes.fit(embedding())
     return expert
 
 

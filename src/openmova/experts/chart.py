@@ -45,10 +45,8 @@ from openmova.experts.chart_pie import find_pie, read_pie
 from openmova.experts.chart_text import Chart
 from openmova.experts.chart_titles import read_titles
 from openmova.experts.lite import Lite2Encoder
-from openmova.experts.spec_files import FileExpert
 from openmova.experts.text import TextExpert, without_mask
-from openmova.experts.text_lines import Box, Line
-from openmova.experts.token_codes import WIDTH
+from openmova.experts.text_lines import Line
 
 THRESHOLD = 0.3
 """Heat from which a peak is a mark."""
@@ -67,34 +65,19 @@ SHADE = 0.1
 """Share of the marks that have the colour of a series at least."""
 
 
-class ChartExpert(FileExpert):
-    """Head and reader; reader: keywords of the text expert that reads the labels."""
-
-    frame = "none"
+class ChartExpert(TextExpert):
+    """A reader with a head; reader: keywords of a text expert, which reads the labels."""
 
     def __init__(self, *, reader: Mapping[str, Any] | None = None, **words: Any) -> None:
-        name, descriptions = words["name"], words["descriptions"]
-        super().__init__(name=name, descriptions=descriptions, channels=words.get("width", WIDTH))
-        self.reader = TextExpert(**words, **(reader or {}))
+        super().__init__(**words, **(reader or {}))
         self.encoder = Lite2Encoder(
-            name=name, descriptions=descriptions, size=VIEW, stages=list(STAGES)
+            name=self.name, descriptions=self.descriptions, size=VIEW, stages=STAGES
         )
         self.head = ChartHead(self.encoder.channels)
 
     @classmethod
     def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
-        return TextExpert.file_bytes(keywords.get("reader") or {}, folder=folder)
-
-    def save_files(self, folder: Path) -> None:
-        self.reader.save_files(folder)
-
-    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """See Expert.view. Returns uint8 [B, 4, S, S], as the text expert's."""
-        return self.reader.view(images, sizes)
-
-    def forward(self, view: Tensor) -> Tensor:
-        """uint8 [B, 4, S, S] -> [B, width, *grid]: token codes of the chart's data."""
-        return self.reader.write(self.texts(view)).to(view.device)
+        return super().file_bytes(keywords.get("reader") or {}, folder=folder)
 
     def texts(self, view: Tensor) -> list[str]:
         """Of uint8 [B, 4, S, S]; empty for what is no chart."""
@@ -105,7 +88,7 @@ class ChartExpert(FileExpert):
         """What is in one view uint8 [4, S, S]."""
         picture = without_mask(view)
         pie = find_pie(picture)
-        lines = [line for row in self.reader.lines(view) for line in row]
+        lines = [line for row in self.lines(view) for line in row]
         if pie is not None:
             return read_pie(picture, pie, lines, self.recognise)
         marks = self.marks(picture)
@@ -115,10 +98,6 @@ class ChartExpert(FileExpert):
         if chart is None and titles.keys() <= {"title"}:  # which pages have too
             return None
         return (chart or Chart((), (), (), 0.0))._replace(titles=titles)
-
-    def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
-        """What is written in boxes of a picture uint8 [3, h, w]."""
-        return list(self.reader.recognise(picture.float().cpu(), boxes))
 
     def marks(self, picture: Tensor) -> list[Mark]:
         """The marks of a picture uint8 [3, h, w], in its pixels."""

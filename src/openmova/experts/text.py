@@ -7,7 +7,7 @@ text in reading order (openmova.experts.token_codes), not by their place.
 Shapes: B batch, S side of the view, L lines of one batch of the recogniser, T steps of a line.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -124,8 +124,7 @@ class TextExpert(WordExpert):
     def lines(self, view: Tensor) -> list[list[Line]]:
         """The rows of lines of one view uint8 [4, S, S], in its pixels."""
         picture = without_mask(view).float().cpu()
-        boxes = self._boxes(picture)
-        lines = self._surer(picture, list(self.recognise(picture, boxes)))
+        lines = self._surer(picture, self.recognise(picture, self._boxes(picture)))
         rows = reading_order([line.box for line in lines])
         return [[lines[i] for i in row] for row in rows]
 
@@ -148,9 +147,10 @@ class TextExpert(WordExpert):
             for line in lines
         ]
 
-    def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> Iterator[Line]:
-        """Reads boxes, each of them a line or cells side by side; lines of like length go through
-        the recogniser together."""
+    def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
+        """Reads boxes of a picture [3, h, w] of 0..255, each of them a line or cells side by side;
+        lines of like length go through the recogniser together."""
+        picture, lines = picture.float().cpu(), []
         natural = [HEIGHT * SQUEEZE * box.width / box.height for box in boxes]
         lengths = [int(np.clip(np.ceil(n / LENGTH_STEP) * LENGTH_STEP, *LENGTHS)) for n in natural]
         for length in sorted(set(lengths)):
@@ -162,7 +162,8 @@ class TextExpert(WordExpert):
                 for box, line in zip(batch, features, strict=True):
                     text, places, score = self._spell(line @ self.weights + self.bias)
                     if score >= SURE:
-                        yield from pieces(Line(text, score, box), places)
+                        lines += pieces(Line(text, score, box), places)
+        return lines
 
     def _spell(self, logits: NDArray[np.float32]) -> tuple[str, list[float], float]:
         """Characters of the steps [T, classes], where each stands in 0..1, and their mean
