@@ -65,13 +65,6 @@ def test_an_expert_has_a_name_and_descriptions() -> None:
         Dots(name="")
 
 
-def test_crop_takes_the_pictures_out_of_their_padding() -> None:
-    images, sizes = padded_batch()
-    for row, picture in enumerate(crop(images, sizes)):
-        height, width = sizes[row].tolist()
-        assert torch.equal(picture, images[row, :, :height, :width])
-
-
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -192,8 +185,3 @@ def test_a_wrong_spec_gets_an_error_of_one_line(wrong: dict[str, object], messag
     with pytest.raises(UserError, match=message) as caught:
         build_expert(SPEC | wrong)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_built_in_kind_is_an_expert(kind: str) -> None:
-    assert issubclass(registry.expert_class(kind), Expert)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,42 +16,16 @@ from openmova.experts.detector import (
     overlaps,
     where,
 )
-from openmova.experts.token_codes import WIDTH
 
-from .pictures import assert_batch_changes_nothing, padded_batch
-from .words import read_back, word_expert
-
-NANODET = Path(__file__).parents[2] / "models" / "nano" / "nanodet.onnx"
-MAKE = f"python -m studies.nano.convert_nanodet {NANODET.name}"
-NO_ONNX = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs openmova[onnx]")
-NO_NANODET = pytest.mark.skipif(not NANODET.is_file(), reason=MAKE)
-KINDS = [
-    pytest.param("location", str(NANODET), id="location", marks=[NO_ONNX, NO_NANODET]),
-    pytest.param("layout", None, id="layout", marks=NO_ONNX),
-]
+from .words import DETECTORS, word_expert
 
 
-@pytest.mark.parametrize(("kind", "path"), KINDS)
-def test_a_map_carries_the_text_in_its_rows_and_is_the_same_in_any_batch(
-    tmp_path: Path, kind: str, path: str | None
-) -> None:
-    expert = word_expert(kind, tmp_path, path=path, threshold=0.05, rows=[20, 24])
-    assert_batch_changes_nothing(expert)
-    images, sizes = padded_batch()
-    view = expert.view(images, sizes)
-    maps = expert(view)
-    assert maps.shape[1:] == (WIDTH, 24, 24)
-    assert maps[:, :, :20].count_nonzero() == 0
-    for map_, text in zip(maps, expert.texts(view), strict=True):
-        assert read_back(expert.codes, map_) == f"{text}\n"[:96]
-
-
-@pytest.mark.parametrize(("kind", "path"), KINDS)
+@pytest.mark.parametrize(("kind", "keywords"), DETECTORS)
 @pytest.mark.parametrize("size", [(60, 90), (90, 60), (50, 50)])
 def test_a_view_knows_where_the_picture_lies_in_it(
-    tmp_path: Path, kind: str, path: str | None, size: tuple[int, int]
+    tmp_path: Path, kind: str, keywords: dict[str, Any], size: tuple[int, int]
 ) -> None:
-    expert = word_expert(kind, tmp_path, path=path)
+    expert = word_expert(kind, tmp_path, **keywords)
     image = torch.zeros(1, 3, *size, dtype=torch.uint8)
     image[:, :, 20:40, 10:45] = 255
     (view,) = expert.view(image, torch.tensor([size]))

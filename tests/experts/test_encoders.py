@@ -25,8 +25,6 @@ OTHER_VIEWS: list[tuple[str, dict[str, Any]]] = [
     ("sam", {"frame": "corner", "resample": "bilinear"}),
     ("pix2struct", {"frame": "none"}),
 ]
-
-
 VIEWS = [*((kind, {}) for kind in SIZES), *OTHER_VIEWS]
 
 
@@ -101,21 +99,6 @@ def test_positions_of_another_grid_are_resized_without_the_class_token() -> None
     positions = encoder.positions()
     assert positions.shape == (1, 8, 8, 16)
     torch.testing.assert_close(positions, torch.arange(16.0).expand(1, 8, 8, 16))
-
-
-def test_no_table_is_a_parameter_or_a_buffer() -> None:
-    encoder = small_expert("codetr")
-    assert not list(encoder.buffers())
-    attention = sorted(encoder.blocks[0].get_submodule("attn").state_dict())
-    assert attention == [
-        "k_proj.weight",
-        "proj.bias",
-        "proj.weight",
-        "q_bias",
-        "q_proj.weight",
-        "v_bias",
-        "v_proj.weight",
-    ]
 
 
 def test_positions_of_half_precision_are_resized_in_float32() -> None:
