@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from openmova.model.modeling_mova import MovaForConditionalGeneration
-from openmova.model.packing import Packing, samples_of_rows
+from openmova.model.packing import samples_of_rows
 from openmova.routing import RouterLoraConfig
 from tests.tiny import (
     MORE_TEXT_CONFIGS,
@@ -175,15 +175,6 @@ def test_flash_attention_is_told_where_samples_are_in_all_rows(pack: int) -> Non
         found = model(**inputs, pack=pack)
     assert shapes == [{23: (2, 22), 44: (1, 44)}[pack]]
     torch.testing.assert_close(found.loss, expected.loss, atol=1e-5, rtol=1e-5)
-
-
-def test_what_is_laid_out_comes_back() -> None:
-    seen = torch.tensor([[0, 1, 1], [1, 1, 1], [1, 0, 0], [0, 0, 0]]).bool()
-    values = torch.arange(1, 13).reshape(4, 3)
-    packing = Packing(seen, 3)
-    assert packing.shape == (2, 3)
-    assert packing.into_rows(values).tolist() == [[4, 5, 6], [2, 3, 7]]
-    assert torch.equal(packing.into_batch(packing.into_rows(values)), values * seen)
 
 
 def llava_lengths(random: random.Random) -> int:
