@@ -93,7 +93,7 @@ def fit_axis(lines: Sequence[Line], *, upwards: bool) -> Axis | None:
                 edges = (left, right, box.x) if upwards else (box.y, top, bottom)
                 place = box.y if upwards else box.x
                 found.append(_Tick(i, value, place, edges, box.height))
-    best: tuple[tuple[float, ...], Axis] | None = None
+    best: tuple[tuple[float, ...], bool, list[_Tick]] = (), False, []
     for one, two in combinations(found, 2):
         apart = two.place - one.place
         if not _beside(one, two) or abs(apart) < one.size:
@@ -111,20 +111,15 @@ def fit_axis(lines: Sequence[Line], *, upwards: bool) -> Axis | None:
             most = LOOSE * one.size
             ticks = [tick for tick, d in zip(some, off, strict=True) if d < most]
             score = (len(ticks), not is_log, -sum(d for d in off if d < most))
-            if len(ticks) > (2 if is_log else 1) and (best is None or score > best[0]):
-                places = [tick.place for tick in ticks]
-                fitted = np.polyfit(places, [tick.scaled(is_log) for tick in ticks], 1)
-                values = [tick.value for tick in ticks]
-                axis = Axis(
-                    slope=float(fitted[0]),
-                    origin=float(fitted[1]),
-                    is_log=is_log,
-                    ticks=tuple(dict.fromkeys(tick.line for tick in ticks)),
-                    low=min(values),
-                    high=max(values),
-                )
-                best = score, axis
-    return None if best is None else best[1]
+            if len(ticks) > (2 if is_log else 1) and score > best[0]:
+                best = score, is_log, ticks
+    _, is_log, ticks = best
+    if not ticks:
+        return None
+    places, values = [tick.place for tick in ticks], [tick.value for tick in ticks]
+    slope, origin = np.polyfit(places, [tick.scaled(is_log) for tick in ticks], 1).tolist()
+    own = tuple(dict.fromkeys(tick.line for tick in ticks))
+    return Axis(slope, origin, is_log, own, min(values), max(values))
 
 
 class _Tick(NamedTuple):

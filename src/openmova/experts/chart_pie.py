@@ -5,8 +5,6 @@ Ours; plain geometry, nothing is learnt. Rings are read as pies are.
 Shapes: [3, h, w] a picture; angles are turns from the right, clockwise as y grows downwards.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence
