@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -128,6 +130,18 @@ def tiny_model(text: str = "llama", seed: int = 0, **changes: Any) -> MovaForCon
             else:
                 parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return model.eval()
+
+
+@contextmanager
+def rows_of(model: MovaForConditionalGeneration) -> Iterator[list[tuple[int, int]]]:
+    """The shapes [R, P] that the decoder runs on."""
+    shapes: list[tuple[int, int]] = []
+
+    def note(_: Any, args: Any, kwargs: Any) -> None:
+        shapes.append(tuple(kwargs["inputs_embeds"].shape[:2]))
+
+    with model.model.language_model.register_forward_pre_hook(note, with_kwargs=True):
+        yield shapes
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:

@@ -34,7 +34,7 @@ from openmova.checkpoints.nano import language_model_folder
 from openmova.errors import UserError
 from openmova.experts import Expert, build_expert
 from openmova.experts.chart import Chart, ChartExpert
-from openmova.experts.location import LocationExpert
+from openmova.experts.detector import LocationExpert
 from openmova.experts.object import ObjectExpert, class_names, convert_lite_classifier
 from openmova.experts.pool import expert_map
 from openmova.experts.text import TextExpert

@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from openmova.experts.chart_text import chart_text, number, precision
-from openmova.experts.detector import LISTED
-from openmova.experts.location import LocationExpert
+from openmova.experts.chart_text import Chart, number, precision
+from openmova.experts.detector import LISTED, LocationExpert
 from openmova.experts.object import class_names
 from studies.nano.data.chart_questions import chart_questions
 from studies.nano.data.noun_questions import NOUNS
@@ -368,7 +367,7 @@ def chart_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
     lines.append([titles["x axis"]] if "x axis" in titles else [])
     words = {
         "text": "\n".join(line for group in lines for line in group),
-        "chart": chart_text(labels, series, values, top - low, titles),
+        "chart": Chart(labels, series, values, top - low, titles).text,
     }
     turns = []
     for _ in range(3):
@@ -448,7 +447,7 @@ def labels_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
     said = {"text": "\n".join(lines)}
     if rng.random() < 0.7:
         told = {"title": title} if titled else {}
-        said["chart"] = chart_text((), (), (), 1, told | {"x axis": x, "y axis": y})
+        said["chart"] = Chart((), (), (), 1, told | {"x axis": x, "y axis": y}).text
     return said, turns[:6]
 
 

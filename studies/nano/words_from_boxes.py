@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from openmova.experts.text import Line, TextExpert
-from openmova.experts.text_lines import Box, reading_order
+from openmova.experts.text import TextExpert
+from openmova.experts.text_lines import Box, Line, reading_order
 from openmova.images.opening import load_image
 from studies.nano.words import say
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from openmova.experts.chart import Chart, read_chart
+from openmova.experts.chart import read_chart
 from openmova.experts.chart_axis import (
     Label,
     columns,
@@ -21,10 +22,9 @@ from openmova.experts.chart_axis import (
     number,
 )
 from openmova.experts.chart_head import KINDS, ChartHead, Mark, find_marks
-from openmova.experts.chart_ink import specks
-from openmova.experts.chart_text import chart_text
-from openmova.experts.text import Line
-from openmova.experts.text_lines import Box
+from openmova.experts.chart_ink import Recogniser, specks
+from openmova.experts.chart_text import Chart
+from openmova.experts.text_lines import Box, Line
 
 from .pictures import assert_batch_changes_nothing, padded_batch
 from .words import read_back, word_expert
@@ -49,6 +49,18 @@ def fill(picture: Tensor, box: tuple[int, int, int, int], colour: tuple[int, int
 def nothing(picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
     """A recogniser that reads nothing more."""
     return []
+
+
+def read(
+    picture: Tensor, lines: Sequence[Line], marks: Sequence[Mark], recognise: Recogniser = nothing
+) -> Chart:
+    chart = read_chart(picture, lines, marks, recognise)
+    assert chart is not None
+    return chart
+
+
+def by_series(chart: Chart) -> dict[str, Sequence[float | None]]:
+    return dict(zip(chart.series, chart.values, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -168,8 +180,12 @@ def test_an_axis_title_beside_the_labels_is_none_of_them() -> None:
     assert [label.text for label in labels] == ["Red wine", "Beer", "Tea"]
 
 
-def bars() -> tuple[Tensor, list[Line], list[Mark]]:
-    """Two bars for each of two labels, and a legend."""
+COLUMN = ((250, 20, "2024", BLUE), (250, 40, "2025", RED))
+ROW = ((100, 30, "2025", RED), (165, 30, "2024", BLUE))
+
+
+def bars(legend: Any = COLUMN) -> tuple[Tensor, list[Line], list[Mark]]:
+    """Two bars for each of two labels, and a legend: samples with a name on their right."""
     picture = paper()
     lines = [line(str(v), 20, 200 - v) for v in (0, 50, 100, 150)]
     marks = []
@@ -178,31 +194,17 @@ def bars() -> tuple[Tensor, list[Line], list[Mark]]:
         for k, (value, colour) in enumerate(zip(values, (RED, BLUE), strict=True)):
             fill(picture, (x + 20 * k, 200 - value, x + 20 * k + 18, 200), colour)
             marks.append(Mark(TOP, x + 20 * k + 9, 200 - value, 0.9))
-    for y, text, colour in ((20, "2024", BLUE), (40, "2025", RED)):
-        fill(picture, (250, y - 4, 262, y + 4), colour)
-        lines.append(line(text, 288, y))
+    for x, y, text, colour in legend:
+        fill(picture, (x, y - 4, x + 12, y + 4), colour)
+        lines.append(line(text, x + 34, y))
     return picture, lines, marks
 
 
-def test_series_are_told_apart_by_the_colours_of_the_legend() -> None:
-    chart = read_chart(*bars(), nothing)
-    assert chart is not None
+@pytest.mark.parametrize("legend", [COLUMN, ROW], ids=["column", "row"])
+def test_series_are_told_apart_by_the_colours_of_the_legend(legend: Any) -> None:
+    chart = read(*bars(legend))
     assert chart.labels == ("Cats", "Dogs")
-    told = dict(zip(chart.series, chart.values, strict=True))
-    assert told["2025"] == pytest.approx((100, 60))
-    assert told["2024"] == pytest.approx((40, 130))
-
-
-def test_a_legend_in_a_row_has_its_samples_before_its_names() -> None:
-    picture, lines, marks = bars()
-    picture[:, :60, 240:] = 255
-    lines = [line for line in lines if line.text not in ("2024", "2025")]
-    for x, text, colour in ((100, "2025", RED), (165, "2024", BLUE)):
-        fill(picture, (x, 26, x + 12, 34), colour)
-        lines.append(line(text, x + 34, 30))
-    chart = read_chart(picture, lines, marks, nothing)
-    assert chart is not None
-    told = dict(zip(chart.series, chart.values, strict=True))
+    told = by_series(chart)
     assert told["2025"] == pytest.approx((100, 60))
     assert told["2024"] == pytest.approx((40, 130))
 
@@ -230,9 +232,7 @@ def test_a_sample_may_be_a_thin_line_that_is_mixed_with_its_ground() -> None:
         half = [(c + 255) // 2 - 20 for c in colour]
         fill(picture, (x, 20, x + 14, 21), (half[0], half[1], half[2]))
         lines.append(line(f"{text} —" if text == "up" else text, x + 40, 20))
-    chart = read_chart(picture, lines, marks, nothing)
-    assert chart is not None
-    told = dict(zip(chart.series, chart.values, strict=True))
+    told = by_series(read(picture, lines, marks))
     assert told["up"] == pytest.approx((100, 60, 90), abs=1)
     assert told["down"] == pytest.approx((40, 130, 20), abs=1)
 
@@ -241,9 +241,8 @@ def test_a_point_that_was_read_as_a_letter_names_no_line() -> None:
     picture, lines, marks = points()
     lines += [Line("o", 0.9, Box(80, 100, 10, 10, 0.0)), line("red", 130, 20)]
     fill(picture, (95, 19, 112, 21), RED)
-    chart = read_chart(picture, lines, marks, nothing)
-    assert chart is not None
-    assert "red" in chart.series and "o" not in chart.series
+    told = by_series(read(picture, lines, marks))
+    assert "red" in told and "o" not in told
 
 
 def test_a_mark_that_is_missing_is_no_value() -> None:
@@ -251,9 +250,8 @@ def test_a_mark_that_is_missing_is_no_value() -> None:
     third = [line("Fish", 270, 220)]
     fill(picture, (250, 130, 268, 200), BLUE)
     alone = Mark(TOP, 259, 130, 0.9)
-    chart = read_chart(picture, [*lines, *third], [*marks, alone], nothing)
-    assert chart is not None
-    told = dict(zip(chart.series, chart.values, strict=True))
+    chart = read(picture, [*lines, *third], [*marks, alone])
+    told = by_series(chart)
     assert told["2024"] == pytest.approx((40, 130, 70))
     assert told["2025"][2] is None
     assert chart.text.splitlines()[-1] == "Fish 2024 70"
@@ -263,8 +261,7 @@ def test_lying_bars() -> None:
     lines = [line(str(v), 80 + v, 220) for v in (0, 50, 100, 150)]
     lines += [line("Tea", 50, 60), line("Coffee", 40, 120)]
     marks = [Mark(END, 140, 60, 0.9), Mark(END, 205, 120, 0.9)]
-    chart = read_chart(paper(), lines, marks, nothing)
-    assert chart is not None
+    chart = read(paper(), lines, marks)
     assert chart.labels == ("Tea", "Coffee")
     assert chart.values[0] == pytest.approx((60, 125))
 
@@ -282,9 +279,8 @@ def test_a_digit_that_was_not_read_is_looked_for_beside_the_plot() -> None:
         asked.extend(boxes)
         return [Line("20" if box.y < 100 else "0", 1.0, box) for box in boxes]
 
-    chart = read_chart(picture, lines, marks, recognise)
+    chart = read(picture, lines, marks, recognise)
     assert [(box.x, box.y) for box in asked] == [(20.5, 49.5), (20.5, 149.5)]
-    assert chart is not None
     assert chart.values[0] == pytest.approx((20, 0), abs=0.5)
 
 
@@ -312,20 +308,19 @@ def test_marks_without_an_axis_or_labels_are_no_chart() -> None:
 def test_the_words_of_a_chart() -> None:
     one = Chart(("Apr", "May"), (), ((453.21, 509.0),), 600)
     assert one.text == "2 labels\nlargest May 509\nsmallest Apr 453\nApr 453\nMay 509"
-    two = chart_text(("Apr",), ("white", "black"), ((11,), (81,)), 90)
-    assert two.splitlines()[0] == "1 labels, 2 series"
-    assert two.splitlines()[3:] == [
+    two = Chart(("Apr",), ("white", "black"), ((11,), (81,)), 90)
+    assert two.text.splitlines()[0] == "1 labels, 2 series"
+    assert two.text.splitlines()[3:] == [
         "white: largest Apr 11, smallest Apr 11",
         "black: largest Apr 81, smallest Apr 81",
         "Apr white 11",
         "Apr black 81",
     ]
-    assert chart_text((), (), (), 1) == ""
-    assert chart_text((), (), (), 1, {"x axis": "Month"}) == "x axis: Month"
-    named = chart_text(("Apr",), (), ((11,),), 90, {"title": "Rain"})
-    assert named.splitlines()[:2] == ["title: Rain", "1 labels"]
-    twice = chart_text(("Nov", "May", "Nov"), (), ((515, 545, 576),), 90)
-    assert twice.splitlines()[3:] == ["Nov 515", "May 545", "Nov 576"]
+    assert Chart((), (), (), 1).text == ""
+    assert Chart((), (), (), 1, {"x axis": "Month"}).text == "x axis: Month"
+    twice = Chart(("Nov", "May", "Nov"), (), ((515, 545, 576),), 90, {"title": "Rain"})
+    told = ["title: Rain", "3 labels", "largest Nov 576", "smallest Nov 515"]
+    assert twice.text.splitlines() == [*told, "Nov 515", "May 545", "Nov 576"]
 
 
 def test_the_peaks_of_the_heat_are_the_marks() -> None:
@@ -353,8 +348,8 @@ def test_an_expert_like_others(tmp_path: Path) -> None:
     with torch.no_grad():
         assert not any(expert.texts(expert.view(*padded_batch())))
         chart = Chart(("Apr",), (), ((453.0,),), 600)
-        maps = expert.reader.write([chart.text])
-    assert read_back(expert.reader.codes, maps[0]) == chart.text + "\n"
+        maps = expert.write([chart.text])
+    assert read_back(expert.codes, maps[0]) == chart.text + "\n"
     assert maps[0, :, :16].count_nonzero() == 0
 
 
@@ -367,9 +362,9 @@ def test_axes_are_told_of_a_plot_without_marks_but_no_title_alone(
     ticks = [line(str(v), 40, 100 - v) for v in (0, 20, 40, 60)]
     monkeypatch.setattr(expert, "marks", lambda picture: [])
     monkeypatch.setattr("openmova.experts.chart.find_pie", lambda picture: None)
-    monkeypatch.setattr(expert.reader, "lines", lambda view: [[title, *ticks, speed]])
+    monkeypatch.setattr(expert, "lines", lambda view: [[title, *ticks, speed]])
     chart = expert.look(view)
     assert chart is not None
     assert chart.text == "title: Fall of a ball\ny axis: Speed"
-    monkeypatch.setattr(expert.reader, "lines", lambda view: [[title, *ticks]])
+    monkeypatch.setattr(expert, "lines", lambda view: [[title, *ticks]])
     assert expert.look(view) is None

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 from torch import Tensor
 
 from openmova.experts.chart_pie import Pie, find_pie, read_pie
-from openmova.experts.text import Line
-from openmova.experts.text_lines import Box
+from openmova.experts.text_lines import Box, Line
+
+from .test_chart import fill, nothing
 
 SHARES = (50, 30, 20)
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c")
-
-
-class FakeReader:
-    """Reads nothing more; knows the legend by heart."""
-
-    def __init__(self, legend: dict[int, str] | None = None) -> None:
-        self.known = legend or {}
-
-    def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
-        return []
-
-    def legend(
-        self, picture: Tensor, lines: Sequence[Line], colours: Sequence[Tensor]
-    ) -> dict[int, str]:
-        return self.known
 
 
 def pixels(image: Image.Image) -> Tensor:
@@ -79,29 +64,32 @@ def test_what_is_no_disc_is_no_pie(shape: str) -> None:
 
 def test_names_stand_beside_the_slices() -> None:
     lines = [line("Oil", 0.25, 95), line("Gas", 0.65, 100), line("Sun", 0.9, 100)]
-    told = read_pie(pie(), found(), lines, FakeReader())
+    told = read_pie(pie(), found(), lines, nothing)
     assert told is not None
-    assert told.labels == ["Oil", "Gas", "Sun"]
-    assert told.values == pytest.approx(SHARES, abs=1)
+    assert told.labels == ("Oil", "Gas", "Sun")
+    assert told.values[0] == pytest.approx(SHARES, abs=1)
     assert told.span == 100
 
 
 def test_what_is_written_in_per_cent_goes_before_what_was_measured() -> None:
     lines = [line("Oil 50.4%", 0.25, 50), line("Gas (29,8 %)", 0.65, 50), line("Sun", 0.9, 100)]
-    told = read_pie(pie(), found(), lines, FakeReader())
+    told = read_pie(pie(), found(), lines, nothing)
     assert told is not None
-    assert told.labels == ["Oil", "Gas", "Sun"]
-    assert told.values == pytest.approx([50.4, 29.8, 20], abs=1)
-    assert told.values[:2] == [50.4, 29.8] and told.span == 10
+    assert told.labels == ("Oil", "Gas", "Sun")
+    assert told.values[0] == pytest.approx([50.4, 29.8, 20], abs=1)
+    assert told.values[0][:2] == (50.4, 29.8) and told.span == 10
 
 
 def test_numbers_in_the_slices_are_their_values_and_the_legend_has_the_names() -> None:
+    picture = pie()
     lines = [line("580", 0.25, 50), line("345.25", 0.65, 50), line("236", 0.9, 50)]
-    legend = {0: "Oil", 1: "Gas", 2: "Sun"}
-    told = read_pie(pie(), found(), lines, FakeReader(legend))
-    assert told is not None and told.labels == ["Oil", "Gas", "Sun"]
-    assert told.values == [580, 345.25, 236] and told.span == 1
+    for y, name, colour in zip((15, 32, 225), ("Oil", "Gas", "Sun"), COLOURS, strict=True):
+        fill(picture, (264, y - 4, 276, y + 4), ImageColor.getrgb(colour))
+        lines.append(Line(name, 1.0, Box(290, y, 20, 10, 0.0)))
+    told = read_pie(picture, found(), lines, nothing)
+    assert told is not None and told.labels == ("Oil", "Gas", "Sun")
+    assert told.values == ((580, 345.25, 236),) and told.span == 1
 
 
 def test_a_pie_without_names_is_not_told() -> None:
-    assert read_pie(pie(), found(), [], FakeReader()) is None
+    assert read_pie(pie(), found(), [], nothing) is None

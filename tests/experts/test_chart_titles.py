@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 
 from openmova.experts.chart_titles import read_titles
-from openmova.experts.text import Line
-from openmova.experts.text_lines import Box
+from openmova.experts.text_lines import Line
+
+from .test_chart import line
 
 UP = -math.pi / 2
 TICKS = [(str(v), 60, 200 - v) for v in (0, 50, 100, 150)]
-
-
-def line(text: str, x: float, y: float, angle: float = 0.0) -> Line:
-    return Line(text, 1.0, Box(x, y, 7.0 * len(text) + 5, 14, angle))
 
 
 def bars(*more: Line) -> list[Line]:
@@ -23,7 +20,7 @@ def bars(*more: Line) -> list[Line]:
 
 def test_title_and_axes_of_upright_bars() -> None:
     title, month = line("Rain in Riga", 180, 20), line("Month", 170, 240)
-    assert read_titles(bars(line("Rain (mm)", 30, 125, UP), month, title), 320) == {
+    assert read_titles(bars(line("Rain (mm)", 30, 125, angle=UP), month, title), 320) == {
         "title": "Rain in Riga",
         "x axis": "Month",
         "y axis": "Rain (mm)",
@@ -37,7 +34,7 @@ def test_what_is_not_written_is_not_told() -> None:
 
 def test_names_of_two_lines_are_joined_in_their_order() -> None:
     rows = [line("Coefficients of the model", 180, 10), line("with ability", 182, 27)]
-    columns = [line("Mean Squared", 20, 125, UP), line("Error", 40, 125, UP)]
+    columns = [line("Mean Squared", 20, 125, angle=UP), line("Error", 40, 125, angle=UP)]
     titles = read_titles(bars(*columns[::-1], *rows[::-1]), 320)
     assert titles["title"] == "Coefficients of the model with ability"
     assert titles["y axis"] == "Mean Squared Error"
@@ -45,7 +42,7 @@ def test_names_of_two_lines_are_joined_in_their_order() -> None:
 
 def test_a_legend_beside_is_no_title_and_turned_labels_no_axis() -> None:
     legend = [line("white", 120, 20), line("black", 220, 20)]
-    turned = [line("Monday", 100, 240, UP), line("Tuesday", 140, 240, UP)]
+    turned = [line("Monday", 100, 240, angle=UP), line("Tuesday", 140, 240, angle=UP)]
     assert read_titles([*(line(*tick) for tick in TICKS), *turned, *legend], 320) == {}
 
 

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from openmova.experts.detector import (
     Found,
+    LocationExpert,
     decode_boxes,
     find_things,
     overlaps,
     where,
 )
-from openmova.experts.location import LocationExpert
-from openmova.experts.token_codes import WIDTH
 
-from .pictures import assert_batch_changes_nothing, padded_batch
-from .words import read_back, word_expert
-
-NANODET = Path(__file__).parents[2] / "models" / "nano" / "nanodet.onnx"
-MAKE = f"python -m studies.nano.convert_nanodet {NANODET.name}"
-NO_ONNX = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs openmova[onnx]")
-NO_NANODET = pytest.mark.skipif(not NANODET.is_file(), reason=MAKE)
-KINDS = [
-    pytest.param("location", str(NANODET), id="location", marks=[NO_ONNX, NO_NANODET]),
-    pytest.param("layout", None, id="layout", marks=NO_ONNX),
-]
+from .words import DETECTORS, word_expert
 
 
-@pytest.mark.parametrize(("kind", "path"), KINDS)
-def test_a_map_carries_the_text_in_its_rows_and_is_the_same_in_any_batch(
-    tmp_path: Path, kind: str, path: str | None
-) -> None:
-    expert = word_expert(kind, tmp_path, path=path, threshold=0.05, rows=[20, 24])
-    assert_batch_changes_nothing(expert)
-    images, sizes = padded_batch()
-    view = expert.view(images, sizes)
-    maps = expert(view)
-    assert maps.shape[1:] == (WIDTH, 24, 24)
-    assert maps[:, :, :20].count_nonzero() == 0
-    for map_, text in zip(maps, expert.texts(view), strict=True):
-        assert read_back(expert.codes, map_) == f"{text}\n"[:96]
-
-
-@pytest.mark.parametrize(("kind", "path"), KINDS)
+@pytest.mark.parametrize(("kind", "keywords"), DETECTORS)
 @pytest.mark.parametrize("size", [(60, 90), (90, 60), (50, 50)])
 def test_a_view_knows_where_the_picture_lies_in_it(
-    tmp_path: Path, kind: str, path: str | None, size: tuple[int, int]
+    tmp_path: Path, kind: str, keywords: dict[str, Any], size: tuple[int, int]
 ) -> None:
-    expert = word_expert(kind, tmp_path, path=path)
+    expert = word_expert(kind, tmp_path, **keywords)
     image = torch.zeros(1, 3, *size, dtype=torch.uint8)
     image[:, :, 20:40, 10:45] = 255
     (view,) = expert.view(image, torch.tensor([size]))
@@ -71,16 +45,9 @@ def test_the_text_counts_and_places_the_largest_first() -> None:
         Found(cat, 0.8, (70, 40, 90, 80)),
         Found(dog, 0.7, (40, 40, 50, 50)),
     ]
-    text = LocationExpert.text(_Named(LocationExpert.classes), things, (100, 100))
+    text = LocationExpert.text(things, (100, 100))
     assert text == "2 dog, 1 cat\ncat right\ndog top left\ndog middle"
-    assert LocationExpert.text(_Named(LocationExpert.classes), [], (100, 100)) == "nothing"
-
-
-class _Named(LocationExpert):
-    """Only the classes of one: no graph is needed to put boxes into words."""
-
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        torch.nn.Module.__init__(self)
+    assert LocationExpert.text([], (100, 100)) == "nothing"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +96,5 @@ def test_of_doubles_the_surest_is_kept_and_other_classes_stay() -> None:
 
 
 def test_overlap_is_intersection_over_union() -> None:
-    a = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
-    b = torch.tensor([[1.0, 0.0, 3.0, 2.0], [5.0, 5.0, 6.0, 6.0], [0.0, 0.0, 2.0, 2.0]])
-    torch.testing.assert_close(overlaps(a, b), torch.tensor([[1 / 3, 0, 1]]))
+    boxes = torch.tensor([[0.0, 0, 2, 2], [1, 0, 3, 2], [5, 5, 6, 6], [0, 0, 2, 2]])
+    torch.testing.assert_close(overlaps(boxes)[0], torch.tensor([1, 1 / 3, 0, 1]))

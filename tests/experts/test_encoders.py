@@ -25,8 +25,6 @@ OTHER_VIEWS: list[tuple[str, dict[str, Any]]] = [
     ("sam", {"frame": "corner", "resample": "bilinear"}),
     ("pix2struct", {"frame": "none"}),
 ]
-
-
 VIEWS = [*((kind, {}) for kind in SIZES), *OTHER_VIEWS]
 
 
@@ -71,6 +69,12 @@ def test_built_on_the_meta_device_it_needs_nothing_but_its_weights(kind: str) ->
         ("dinov2", {"select_layer": 4}, "select_layer 4 .* 3 layers"),
         ("vit", {"heads": 5}, "width 24 and heads 5"),
         ("vit", {"size": 41}, "size 41 and patch 8"),
+        ("vit", {"frame": "stretch"}, "'vit' has frame 'stretch' in its spec; choose of"),
+        ("vit", {"resample": "nearest"}, "'vit' has resample 'nearest' in its spec; choose of"),
+        ("vit", {"view_size": 0}, "'vit' has a view of 0 pixels"),
+        ("vit", {"mean": [0.5]}, "'vit' has a view of"),
+        ("vit", {"std": []}, "'vit' has a view of"),
+        ("vit", {"std": [0.2, 0.2, 0.0]}, "'vit' has a view of"),
         ("sam", {"size": 60}, "size 60 and patch 8"),
         ("sam", {"heads": 5}, "width 24 and heads 5"),
         ("codetr", {"size": 30}, "size 30 and patch 4"),
@@ -101,21 +105,6 @@ def test_positions_of_another_grid_are_resized_without_the_class_token() -> None
     positions = encoder.positions()
     assert positions.shape == (1, 8, 8, 16)
     torch.testing.assert_close(positions, torch.arange(16.0).expand(1, 8, 8, 16))
-
-
-def test_no_table_is_a_parameter_or_a_buffer() -> None:
-    encoder = small_expert("codetr")
-    assert not list(encoder.buffers())
-    attention = sorted(encoder.blocks[0].get_submodule("attn").state_dict())
-    assert attention == [
-        "k_proj.weight",
-        "proj.bias",
-        "proj.weight",
-        "q_bias",
-        "q_proj.weight",
-        "v_bias",
-        "v_proj.weight",
-    ]
 
 
 def test_positions_of_half_precision_are_resized_in_float32() -> None:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from openmova.experts.image_type import ImageTypeHead, type_text
 from studies.nano.image_type import fit_head, image_type
-
-from .pictures import assert_batch_changes_nothing, padded_batch
-from .words import read_back, word_expert
 
 TYPES = ("photo", "map", "bar chart")
 
@@ -19,16 +14,6 @@ def test_the_likeliest_types_are_told_and_an_unlikely_one_only_if_it_is_first() 
     assert type_text(TYPES, torch.tensor([0.71, 0.25, 0.04])) == "photo 71%, map 25%"
     assert type_text(TYPES, torch.tensor([0.05, 0.05, 0.9])) == "bar chart 90%"
     assert type_text(TYPES[:1], torch.tensor([0.02])) == "photo 2%"
-
-
-def test_the_map_holds_the_types(tmp_path: Path) -> None:
-    expert = word_expert("image_type", tmp_path, types=TYPES)
-    assert_batch_changes_nothing(expert, tolerance=1e-4)
-    images, sizes = padded_batch()
-    with torch.no_grad():
-        view = expert.view(images, sizes)
-        maps, told = expert(view), expert.texts(view)
-    assert [read_back(expert.codes, map_) for map_ in maps] == [f"{text}\n" for text in told]
 
 
 def test_the_head_learns_types_that_differ_in_a_channel() -> None:

@@ -16,8 +16,11 @@ from .onnx_files import tiny_graph
 from .test_hf import CONFIGS
 
 
-def mixture(graph: Path) -> MovaForConditionalGeneration:
+@pytest.fixture
+def model(tmp_path: Path) -> MovaForConditionalGeneration:
     """A trained base and an expert of transformers, and a graph."""
+    graph = tmp_path / "tiny.onnx"
+    graph.write_bytes(tiny_graph())
     dino: dict[str, Any] = {
         "kind": "hf",
         "descriptions": ["sees"],
@@ -33,20 +36,12 @@ def mixture(graph: Path) -> MovaForConditionalGeneration:
     )
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> MovaForConditionalGeneration:
-    graph = tmp_path / "tiny.onnx"
-    graph.write_bytes(tiny_graph())
-    return mixture(graph)
-
-
 def image_tokens(model: MovaForConditionalGeneration, routing: Tensor) -> Tensor:
     with torch.no_grad():
         tokens, _ = model.model.image_tokens(
             **image_inputs(len(routing)),
             routing=routing,
             question_input_ids=torch.ones(len(routing), 3, dtype=torch.long),
-            question_attention_mask=torch.ones(len(routing), 3, dtype=torch.long),
         )
     return tokens
 

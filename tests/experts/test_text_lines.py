@@ -1,4 +1,4 @@
-"""Boxes from a map of probabilities, what is in them, and the order of reading."""
+"""Boxes from a map of probabilities, what is in them, a line's cells, and the order of reading."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from openmova.experts.text_lines import Box, cut_out, find_boxes, reading_order
+from openmova.experts.text_lines import Box, Line, cut_out, find_boxes, pieces, reading_order
 
 
 def bar(shape: tuple[int, int], box: Box) -> np.ndarray:
@@ -104,7 +104,53 @@ def test_short_lines_that_do_not_stand_side_by_side_are_columns() -> None:
 def test_lines_above_each_other_are_no_row_however_close() -> None:
     boxes = [line(0, 0, 50, 20), line(0, 8, 50, 20), line(100, 4, 50, 20)]
     assert reading_order(boxes) == [[0, 2], [1]]
-
-
-def test_nothing_has_no_rows() -> None:
     assert reading_order([]) == []
+
+
+HEIGHT, PITCH = 20.0, 7.0
+
+
+def spelt(written: str, *, angle: float = 0.0) -> tuple[Line, list[float]]:
+    """A line as it is read that is written with characters of one width; "_" is a space that is
+    not read."""
+    width = PITCH * len(written)
+    kept = [(c, (i + 0.5) / len(written)) for i, c in enumerate(written) if c != "_"]
+    while "  " in "".join(c for c, _ in kept):  # of several spaces one is read
+        i = "".join(c for c, _ in kept).index("  ")
+        del kept[i]
+    text = "".join(c for c, _ in kept)
+    box = Box(width / 2, 50.0, width, HEIGHT, angle)
+    return Line(text, 0.9, box), [place for _, place in kept]
+
+
+@pytest.mark.parametrize(
+    ("written", "cells"),
+    [
+        ("a line of plain words", ["a line of plain words"]),
+        ("a  justified  line", ["a justified line"]),
+        ("Oslo    22.4     13.3", ["Oslo", "22.4", "13.3"]),
+        ("Valid Percent____Mean", ["Valid Percent", "Mean"]),
+        ("2__Applications", ["2 Applications"]),
+        (" Total ", ["Total"]),
+        ("1    2    3", ["1", "2", "3"]),
+        ("  ", []),
+    ],
+)
+def test_wide_gaps_part_cells(written: str, cells: list[str]) -> None:
+    assert [piece.text for piece in pieces(*spelt(written))] == cells
+
+
+def test_cells_lie_where_their_characters_are() -> None:
+    (first, second) = pieces(*spelt("Oslo     22"))
+    assert first.box.bounds == pytest.approx((0, 40, 4 * PITCH, 60))
+    assert second.box.bounds == pytest.approx((9 * PITCH, 40, 11 * PITCH, 60))
+
+
+def test_a_line_falls_with_its_cells_and_an_upward_one_stays_whole() -> None:
+    line, places = spelt("Oslo     22", angle=0.1)
+    first, second = (piece.box for piece in pieces(line, places))
+    assert second.y - first.y == pytest.approx(math.tan(0.1) * (second.x - first.x))
+    upward = line._replace(box=line.box._replace(angle=-math.pi / 2))
+    (whole,) = pieces(upward, places)
+    assert whole.text == "Oslo 22"
+    assert whole.box.width == line.box.width

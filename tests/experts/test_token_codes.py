@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ import torch
 from openmova.errors import UserError
 from openmova.experts.token_codes import CODES, WIDTH, TokenCodes, principal_directions
 
-from .words import embedding, read_back, tokenizer_file
+from .pictures import assert_batch_changes_nothing, padded_batch
+from .words import DETECTORS, embedding, read_back, tokenizer_file, word_expert
 
 TEXT = "Total | 23.50 €\nThank you, Zoë!"
 
@@ -99,3 +101,25 @@ def test_codes_that_are_missing_or_broken_are_told(tmp_path: Path, codes: TokenC
 def test_an_embedding_of_another_tokenizer_is_refused(codes: TokenCodes) -> None:
     with pytest.raises(UserError, match="has 200 rows, the tokenizer 256 tokens"):
         codes.fit(embedding()[:200])
+
+
+@pytest.mark.parametrize(
+    ("kind", "keywords"),
+    [
+        ("object", {"size": 64}),
+        ("image_type", {"types": ("photo", "map", "bar chart")}),
+        *DETECTORS,
+    ],
+)
+@torch.no_grad()
+def test_a_map_carries_what_an_expert_says_in_its_rows_and_is_the_same_in_any_batch(
+    tmp_path: Path, kind: str, keywords: dict[str, Any]
+) -> None:
+    expert = word_expert(kind, tmp_path, rows=[20, 24], **keywords)
+    assert_batch_changes_nothing(expert)
+    view = expert.view(*padded_batch())
+    maps = expert(view)
+    assert maps.shape[1:] == (WIDTH, 24, 24)
+    assert maps[:, :, :20].count_nonzero() == 0
+    for map_, text in zip(maps, expert.texts(view), strict=True):
+        assert read_back(expert.codes, map_) == f"{text}\n"[:96]

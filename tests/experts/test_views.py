@@ -10,8 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from openmova.errors import UserError
-from openmova.experts import build_expert
 from openmova.experts.views import (
     Frame,
     Resample,
@@ -84,21 +82,3 @@ def test_a_picture_of_one_colour_has_finite_patches() -> None:
     grey = torch.full((1, 3, 30, 30), 90, dtype=torch.uint8)
     rows = flattened_patches(grey, torch.tensor([[30, 30]]), patch=10, max_patches=9)
     assert not rows[0, :, 2:].any()
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), [("frame", "stretch"), ("resample", "nearest"), ("frame", "")]
-)
-def test_an_unknown_choice_in_a_spec_is_named(key: str, value: str) -> None:
-    spec = {"kind": "clip", "name": "eye", "descriptions": ["sees"], key: value}
-    with pytest.raises(UserError, match=f"'eye' has {key} '{value}' in its spec; choose of"):
-        build_expert(spec)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), [("view_size", 0), ("mean", [0.5]), ("std", []), ("std", [0.2, 0.2, 0.0])]
-)
-def test_a_view_that_cannot_be_is_named(key: str, value: Any) -> None:
-    spec = {"kind": "vit", "name": "eye", "descriptions": ["sees"], key: value}
-    with pytest.raises(UserError, match="the expert 'eye' has a view of"):
-        build_expert(spec)

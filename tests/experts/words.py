@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
 from openmova.experts import build_expert
 from openmova.experts.token_codes import TokenCodes, WordExpert
+
+NANODET = Path(__file__).parents[2] / "models" / "nano" / "nanodet.onnx"
+MAKE = f"python -m studies.nano.convert_nanodet {NANODET.name}"
+NO_ONNX = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs openmova[onnx]")
+NO_NANODET = pytest.mark.skipif(not NANODET.is_file(), reason=MAKE)
+LOW = {"threshold": 0.05}  # much is seen in noise
+DETECTORS = [
+    pytest.param("location", LOW | {"path": str(NANODET)}, marks=[NO_ONNX, NO_NANODET]),
+    pytest.param("layout", LOW, marks=NO_ONNX),
+]
 
 
 class SayingExpert(WordExpert):
@@ -51,7 +63,7 @@ def word_expert(kind: str, folder: Path, **keywords: Any) -> Any:
     """An expert that says in words, in that tokenizer's codes."""
     spec = {"kind": kind, "name": kind, "descriptions": ["says"], **keywords}
     expert: Any = build_expert(spec | {"tokenizer": str(tokenizer_file(folder))})
-    (expert.reader if kind == "chart" else expert).codes.fit(embedding())
+    expert.codes.fit(embedding())
     return expert
 
 

@@ -7,24 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from openmova.images.heatmap import describe_heatmap, draw_heatmap, map_corners
+from openmova.images.heatmap import describe_heatmap, draw_heatmap
 
 WIDE = (200, 100)
-
-
-@pytest.mark.parametrize(
-    ("frame", "corners"),
-    [
-        ("pad", (0, -50, 200, 150)),
-        ("crop", (50, 0, 150, 100)),
-        ("corner", (0, 0, 200, 200)),
-        ("stretch", (0, 0, 200, 100)),
-        ("none", None),
-    ],
-)
-def test_where_a_map_lies_on_a_wide_picture(frame: str, corners: tuple[float, ...] | None) -> None:
-    assert map_corners(frame, WIDE) == corners
-    assert map_corners(frame, (7, 7)) == (0, 0, 7, 7)
 
 
 @pytest.mark.parametrize(

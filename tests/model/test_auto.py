@@ -34,13 +34,9 @@ ORDERS = [
 ]
 
 
-def run(code: str) -> None:
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_auto_classes_know_ours_in_whatever_order_things_are_imported() -> None:
     """Each order in a fork of a process that has torch, which takes longest to import."""
-    run(f"""
+    code = f"""
 import os, sys, torch._dynamo
 assert "transformers" not in sys.modules
 for first in {ORDERS}:
@@ -48,7 +44,8 @@ for first in {ORDERS}:
         exec(first + {CHECK!r})
         os._exit(0)
     assert os.wait()[1] == 0, first
-""")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_unknown_names_are_attribute_errors() -> None:

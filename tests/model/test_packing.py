@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +17,7 @@ from tests.tiny import (
     MORE_TEXT_CONFIGS,
     TEXT_CONFIGS,
     image_inputs,
+    rows_of,
     tiny_config,
     tiny_model,
 )
@@ -58,18 +56,6 @@ def batch() -> dict[str, Tensor]:
         "pooled": POOLED,
         **pictures,
     }
-
-
-@contextmanager
-def rows_of(model: MovaForConditionalGeneration) -> Iterator[list[tuple[int, int]]]:
-    """The shapes [R, P] that the decoder runs on."""
-    shapes: list[tuple[int, int]] = []
-
-    def note(_: Any, args: Any, kwargs: Any) -> None:
-        shapes.append(tuple(kwargs["inputs_embeds"].shape[:2]))
-
-    with model.model.language_model.register_forward_pre_hook(note, with_kwargs=True):
-        yield shapes
 
 
 def learn(model: MovaForConditionalGeneration, inputs: dict[str, Tensor], pack: int) -> Any:
@@ -180,32 +166,6 @@ def test_an_expert_runs_once_on_the_pictures_of_the_pack_that_chose_it() -> None
     experts: Any = model.model.experts
     assert [experts.get(j).batches for j in (0, 1)] == [[2], [1]]
     assert "2" not in experts._modules  # that nobody chose is not even built
-
-
-def test_empty_image_tokens_have_no_place_in_a_row() -> None:
-    """Where the number of image tokens follows the routing."""
-    adapter = tiny_config().adapter
-    adapter = replace(adapter, token_grid=adapter.grid, summary_grid=(1, 2))
-    model = tiny_model(adapter=adapter)
-    torch.manual_seed(0)
-    tokens = torch.randn(2, adapter.tokens, adapter.output_width)
-    tokens[0, 5:12] = tokens[1, 3:] = 0
-    ids = torch.tensor([[3, *[IMAGE] * adapter.tokens, 5, 6], [6, *[IMAGE] * adapter.tokens, 7, 8]])
-    inputs = {"input_ids": ids, "image_tokens": tokens, "labels": ids}
-    expected = model(**inputs)
-    with rows_of(model) as shapes:
-        found = model(**inputs, pack=60)
-    assert shapes == [(1, ids.numel() - 7 - (adapter.tokens - 3))]
-    torch.testing.assert_close(found.logits[:, -2:], expected.logits[:, -2:], atol=1e-5, rtol=1e-5)
-
-
-def test_what_is_laid_out_comes_back() -> None:
-    seen = torch.tensor([[0, 1, 1], [1, 1, 1], [1, 0, 0], [0, 0, 0]]).bool()
-    values = torch.arange(1, 13).reshape(4, 3)
-    packing = Packing(seen, 3)
-    assert packing.shape == (2, 3)
-    assert packing.into_rows(values).tolist() == [[4, 5, 6], [2, 3, 7]]
-    assert torch.equal(packing.into_batch(packing.into_rows(values)), values * seen)
 
 
 def llava_lengths(random: random.Random) -> int:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter
+from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.splicing import drop_empty_tokens, filled_tokens
 from openmova.routing import RoutingConfig
-from tests.tiny import GRID, tiny_config, tiny_model
+from tests.tiny import GRID, rows_of, tiny_config, tiny_model
 
 WIDTHS = {"width": 16, "expert_channels": (6, 4), "text_width": 12, "output_width": 10}
 GRIDS = {"grid": (4, 6), "token_grid": (4, 6), "summary_grid": (2, 2)}
@@ -60,37 +61,10 @@ def test_places_of_empty_tokens_are_taken_out_of_prompts() -> None:
     assert packed[1, 0].item() == 6.0
 
 
-def test_generation_without_empty_places_is_that_with_them_masked() -> None:
-    config = tiny_config()
-    size = config.adapter.grid
-    config.adapter = replace(config.adapter, token_grid=size, summary_grid=(1, 2))
-    model = tiny_model(adapter=config.adapter).eval()
-    count = config.adapter.tokens
-    torch.manual_seed(0)
-    tokens = torch.randn(2, count, config.adapter.output_width)
-    tokens[0, 5:12] = 0
-    tokens[1, 3:] = 0
-    image = model.config.image_token_id
-    ids = torch.tensor([[3, *[image] * count, 5, 6], [6, *[image] * count, 7, 8]])
-    with torch.no_grad():
-        whole = model(input_ids=ids, image_tokens=tokens).logits[:, -1]
-        shorter, mask, packed = drop_empty_tokens(ids, torch.ones_like(ids), tokens, image)
-        assert shorter.shape[1] < ids.shape[1]
-        short = model(input_ids=shorter, attention_mask=mask, image_tokens=packed).logits[:, -1]
-    torch.testing.assert_close(short, whole, atol=1e-5, rtol=1e-5)
-    options = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
-    options["attention_mask"] = torch.ones_like(ids)
-    written = model.generate(ids, image_tokens=tokens, **options)
-    assert torch.equal(written[:, : ids.shape[1]], ids)
-    options["attention_mask"] = torch.ones_like(ids[1:])
-    alone = model.generate(ids[1:], image_tokens=tokens[1:], **options)
-    assert torch.equal(written[1, ids.shape[1] :], alone[0, ids.shape[1] :])
-
-
-def test_a_loss_does_not_compute_empty_places() -> None:
-    """It is that of the prompts without them, and so are the gradients."""
+def sparse_prompts() -> tuple[MovaForConditionalGeneration, dict[str, Tensor]]:
+    """A model, and two prompts whose pictures give fewer tokens than they have places."""
     adapter = replace(tiny_config().adapter, token_grid=GRID, summary_grid=(1, 2))
-    model = tiny_model(adapter=adapter).eval()
+    model = tiny_model(adapter=adapter)
     count, image = adapter.tokens, model.config.image_token_id
     torch.manual_seed(0)
     tokens = torch.randn(2, count, adapter.output_width)
@@ -98,29 +72,59 @@ def test_a_loss_does_not_compute_empty_places() -> None:
     ids = torch.tensor([[0, 3, *[image] * count, 5, 6], [6, 7, *[image] * count, 7, 8]])
     mask = torch.ones_like(ids)
     mask[0, 0] = 0
-    lengths: list[int] = []
-    model.model.language_model.register_forward_pre_hook(
-        lambda _, args, kwargs: lengths.append(kwargs["inputs_embeds"].shape[1]), with_kwargs=True
-    )
+    return model, {"input_ids": ids, "attention_mask": mask, "image_tokens": tokens}
+
+
+def test_generation_without_empty_places_is_that_with_them_masked() -> None:
+    model, inputs = sparse_prompts()
+    ids, image = inputs["input_ids"], model.config.image_token_id
+    with torch.no_grad():
+        whole = model(**inputs).logits[:, -1]
+        shorter, mask, packed = drop_empty_tokens(*inputs.values(), image)
+        assert shorter.shape[1] < ids.shape[1]
+        short = model(input_ids=shorter, attention_mask=mask, image_tokens=packed).logits[:, -1]
+    torch.testing.assert_close(short, whole, atol=1e-5, rtol=1e-5)
+    options = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    written = model.generate(**inputs, **options)
+    assert torch.equal(written[:, : ids.shape[1]], ids)
+    alone = model.generate(**{name: rows[1:] for name, rows in inputs.items()}, **options)
+    assert torch.equal(written[1, ids.shape[1] :], alone[0, ids.shape[1] :])
+
+
+def test_a_loss_does_not_compute_empty_places() -> None:
+    """It is that of the prompts without them, and so are the gradients."""
+    model, whole_inputs = sparse_prompts()
+    image = model.config.image_token_id
+    ids, mask, tokens = whole_inputs.values()
     losses, gradients = [], []
-    for drop in (False, True):
-        given = ids, mask, tokens.clone().requires_grad_()
-        if drop:
-            given = drop_empty_tokens(*given, image)
-            given[2].retain_grad()
-        first = given[1].cumsum(dim=1) <= 1  # or padding
-        labels = given[0].masked_fill((given[0] == image) | first, -100)
-        inputs = dict(zip(("input_ids", "attention_mask", "image_tokens"), given, strict=True))
-        loss = model(**inputs, labels=labels, use_cache=False).loss
-        loss.backward()
-        losses.append(loss.detach())
-        gradients.append(given[2].grad)
+    with rows_of(model) as shapes:
+        for drop in (False, True):
+            given = ids, mask, tokens.clone().requires_grad_()
+            if drop:
+                given = drop_empty_tokens(*given, image)
+                given[2].retain_grad()
+            first = given[1].cumsum(dim=1) <= 1  # or padding
+            labels = given[0].masked_fill((given[0] == image) | first, -100)
+            inputs = dict(zip(whole_inputs, given, strict=True))
+            loss = model(**inputs, labels=labels, use_cache=False).loss
+            loss.backward()
+            losses.append(loss.detach())
+            gradients.append(given[2].grad)
     torch.testing.assert_close(*losses, atol=1e-6, rtol=1e-6)
     filled = filled_tokens(tokens)
     for row, (whole, short) in enumerate(zip(*gradients, strict=True)):
         own = whole[filled[row]]
         torch.testing.assert_close(own, short[: len(own)], atol=1e-6, rtol=1e-5)
-    assert lengths[0] == lengths[1] == 3 + int(filled.sum(dim=1).max())
+    assert shapes == [(2, 3 + int(filled.sum(dim=1).max()))] * 2
+
+
+def test_empty_image_tokens_have_no_place_in_a_packed_row() -> None:
+    model, inputs = sparse_prompts()
+    expected = model(**inputs, labels=inputs["input_ids"])
+    with rows_of(model) as shapes:
+        found = model(**inputs, labels=inputs["input_ids"], pack=60)
+    assert shapes == [(1, 7 + int(filled_tokens(inputs["image_tokens"]).sum()))]
+    torch.testing.assert_close(found.logits[:, -2:], expected.logits[:, -2:], atol=1e-5, rtol=1e-5)
 
 
 def test_the_router_sees_the_summary_pooled_to_its_own_grid() -> None:

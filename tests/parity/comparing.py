@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,18 @@ def close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
 def tokens(features: Tensor) -> Tensor:
     """[B, C, h, w] -> [B, h * w, C], as the release stores maps."""
     return features.flatten(2).mT
+
+
+def stored_part(found: Mapping[str, Tensor], name: str) -> Tensor:
+    """What of an output a set stores by this name: all, every n-th of its second dimension, or
+    moments over that."""
+    if strided := re.fullmatch(r"(.+)_stride(\d+)", name):
+        return found[strided[1]][:, :: int(strided[2])]
+    if name.endswith("_channel_mean"):
+        return found[name.removesuffix("_channel_mean")].mean(dim=1)
+    if name.endswith("_channel_std"):
+        return found[name.removesuffix("_channel_std")].std(dim=1)
+    return found[name]
 
 
 @contextmanager

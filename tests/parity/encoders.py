@@ -45,7 +45,11 @@ def count(state: Mapping[str, Tensor], layers: str) -> int:
 
 def built(sizes: Callable[..., Spec], state: Mapping[str, Tensor], **options: Any) -> Any:
     """The encoder of a spec (`sam`, `clip`, ...) with these weights."""
-    encoder = build_expert(sizes(state, **options))
+    return loaded(sizes(state, **options), state)
+
+
+def loaded(spec: Spec, state: Mapping[str, Tensor]) -> Any:
+    encoder = build_expert(spec)
     own = {
         name.removeprefix("vision_model.").removeprefix("trunk."): tensor
         for name, tensor in state.items()
@@ -178,3 +182,28 @@ def vit(state: Mapping[str, Tensor], *, heads: int, view_size: int = 672) -> Spe
         size=patch * math.isqrt(state["pos_embed"].shape[1] - 1),
         view_size=view_size,
     )
+
+
+def tower_specs(
+    c: Mapping[str, Any],
+    states: Sequence[Mapping[str, Tensor]],
+    *,
+    max_patches: int,
+    window_layers: Sequence[int] = (0,),
+    output_grid: int = 37,
+    view_size: int = 672,
+    size: int = 518,
+) -> list[Spec]:
+    """Of the base and the seven experts, in the release's order; c: of a set, with their heads;
+    size: of DINOv2."""
+    windows = {"window_layers": window_layers, "output_grid": output_grid}
+    return [
+        clip(states[0], heads=c["clip"]["heads"]),
+        dinov2(states[1], heads=c["dino"]["heads"], size=size, view_size=view_size),
+        sam(states[2]),
+        codetr(states[3], heads=c["codetr"]["heads"], **windows),
+        pix2struct(states[4], heads=c["p2s"]["heads"], max_patches=max_patches),
+        pix2struct(states[5], heads=c["deplot"]["heads"], max_patches=max_patches),
+        vit(states[6], heads=c["bio"]["heads"], view_size=view_size),
+        sam(states[7]),
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from openmova.checkpoints.release_names import (
 from openmova.model.adapter import AdapterBlock, AdapterConfig, ExpertMap, MoVAdapter
 from openmova.model.layers import RotaryAttention, RotaryGrid
 
-from .comparing import close, recorded
+from .comparing import close, recorded, stored_part
 from .golden import FOLDER, GoldenSet, cases, ids, sets
 
 pytestmark = pytest.mark.parity
@@ -216,13 +215,4 @@ def check(
     stored = golden.part(f"out.{case}.")
     assert stored
     for name, expected in stored.items():
-        close(view(found, name), expected.float(), golden.tolerance)
-
-
-def view(found: dict[str, Tensor], name: str) -> Tensor:
-    """The part of an output that a set stores: all of it, every n-th token, or the mean."""
-    if strided := re.fullmatch(r"(.+)_stride(\d+)", name):
-        return found[strided[1]][:, :: int(strided[2])]
-    if name.endswith("_channel_mean"):
-        return found[name.removesuffix("_channel_mean")].mean(dim=1)
-    return found[name]
+        close(stored_part(found, name), expected.float(), golden.tolerance)

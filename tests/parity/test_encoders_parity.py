@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from openmova.experts.clip import resize_positions
 from openmova.experts.codetr import Rotary
-from openmova.model.layers import resize_map
+from openmova.experts.transformer import resize_map
 
 from .comparing import close, recorded, tokens
 from .encoders import built, clip, codetr, dinov2, inputs, pix2struct, sam, vit

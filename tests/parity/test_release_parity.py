@@ -23,7 +23,7 @@ from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.routing import gate_text, pool_tokens
 
 from .comparing import close
-from .encoders import Spec, clip, codetr, dinov2, inputs, pix2struct, sam, views, vit
+from .encoders import Spec, inputs, tower_specs, views
 from .golden import FOLDER, GoldenSet, find, ids
 from .placeholders import expand_placeholders
 
@@ -104,24 +104,14 @@ def text_config(golden: GoldenSet) -> dict[str, Any]:
     }
 
 
-def tower_specs(golden: GoldenSet, state: dict[str, Tensor]) -> list[Spec]:
+def specs_of(golden: GoldenSet, state: dict[str, Tensor]) -> list[Spec]:
     """Of the base and the seven experts, as the set has them."""
     c = golden.config["tower"]
     states = [
         {name.removeprefix(start): tensor for name, tensor in state.items() if start in name}
         for start in (f"{TOWER}{number}." for number in range(len(TOWERS)))
     ]
-    patches = c["p2s_grid"] ** 2
-    specs = [
-        clip(states[0], heads=c["clip"]["heads"]),
-        dinov2(states[1], heads=c["dino"]["heads"], size=c["img"]),
-        sam(states[2]),
-        codetr(states[3], heads=c["codetr"]["heads"], window_layers=[0], output_grid=37),
-        pix2struct(states[4], heads=c["p2s"]["heads"], max_patches=patches),
-        pix2struct(states[5], heads=c["deplot"]["heads"], max_patches=patches),
-        vit(states[6], heads=c["bio"]["heads"]),
-        sam(states[7]),
-    ]
+    specs = tower_specs(c, states, max_patches=c["p2s_grid"] ** 2, size=c["img"])
     return [spec | {"name": tower} for spec, tower in zip(specs, TOWERS, strict=True)]
 
 
@@ -156,7 +146,7 @@ def converted(golden: GoldenSet, tower: GoldenSet) -> MovaForConditionalGenerati
             "eos_token_id": None,
         },
         tensors,
-        specs=tower_specs(golden, state),
+        specs=specs_of(golden, state),
         text=text_config(golden),
     )
     plan.check()

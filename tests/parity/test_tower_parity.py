@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from openmova.experts import Expert
-from openmova.model.layers import resize_map
+from openmova.experts.transformer import resize_map
 
-from .comparing import close
-from .encoders import built, clip, codetr, dinov2, inputs, pix2struct, sam, views, vit
+from .comparing import close, stored_part
+from .encoders import inputs, loaded, tower_specs, views
 from .golden import GoldenSet, cases, find
 
 pytestmark = pytest.mark.parity
@@ -47,22 +47,15 @@ def build(golden: GoldenSet) -> list[Expert]:
     }
     codetr_tokens = next(shapes[3][1] for shapes in cached_shapes(golden).values() if shapes[3])
     max_patches = inputs(golden)["flattened_patches"].shape[1]
-    return [
-        built(clip, states[0], heads=c["clip"]["heads"]),
-        built(dinov2, states[1], heads=c["dino"]["heads"], view_size=c["img"]),
-        built(sam, states[2]),
-        built(
-            codetr,
-            states[3],
-            heads=c["codetr"]["heads"],
-            window_layers=sorted(windowed),
-            output_grid=math.isqrt(codetr_tokens),
-        ),
-        built(pix2struct, states[4], heads=c["p2s"]["heads"], max_patches=max_patches),
-        built(pix2struct, states[5], heads=c["deplot"]["heads"], max_patches=max_patches),
-        built(vit, states[6], heads=c["bio"]["heads"], view_size=c["img"]),
-        built(sam, states[7]),
-    ]
+    specs = tower_specs(
+        c,
+        states,
+        max_patches=max_patches,
+        window_layers=sorted(windowed),
+        output_grid=math.isqrt(codetr_tokens),
+        view_size=c["img"],
+    )
+    return [loaded(spec, state) for spec, state in zip(specs, states, strict=True)]
 
 
 @pytest.mark.parametrize(("golden", "name"), cases(TOWERS, cached_shapes))
@@ -93,11 +86,5 @@ def test_the_chosen_encoders_give_the_towers_features(golden: GoldenSet, name: s
     stored = golden.part(f"out.{name}.")
     assert stored
     for part, expected in stored.items():
-        close(summary(feature, part), expected, golden.tolerance)
-
-
-def summary(feature: Tensor, part: str) -> Tensor:
-    """What a set stores of a feature [B, N, C]: every n-th token, or moments over the tokens."""
-    if strided := re.fullmatch(r"feature_stride(\d+)", part):
-        return feature[:, :: int(strided[1])]
-    return {"channel_mean": feature.mean(dim=1), "channel_std": feature.std(dim=1)}[part]
+        name = f"feature_{part.removeprefix('feature_')}"
+        close(stored_part({"feature": feature}, name), expected, golden.tolerance)

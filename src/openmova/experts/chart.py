@@ -8,12 +8,10 @@ legend goes to the marks that have the colour beside it. Pies are told in per ce
 Shapes: B batch, S side of the reader's view, K kinds of marks.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise, permutations
+from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
-from statistics import median
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +26,7 @@ from openmova.experts.chart_axis import (
     labels_beside,
     labels_of,
     number,
+    spacing,
 )
 from openmova.experts.chart_curve import (
     ALIKE,
@@ -40,16 +39,14 @@ from openmova.experts.chart_curve import (
     is_grey,
 )
 from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, find_marks
-from openmova.experts.chart_ink import specks, unread
+from openmova.experts.chart_ink import Recogniser, specks, unread
 from openmova.experts.chart_legend import pixels, read_legend
 from openmova.experts.chart_pie import find_pie, read_pie
-from openmova.experts.chart_text import chart_text
+from openmova.experts.chart_text import Chart
 from openmova.experts.chart_titles import read_titles
 from openmova.experts.lite import Lite2Encoder
-from openmova.experts.spec_files import FileExpert
-from openmova.experts.text import Line, TextExpert, without_mask
-from openmova.experts.text_lines import Box
-from openmova.experts.token_codes import WIDTH
+from openmova.experts.text import TextExpert, without_mask
+from openmova.experts.text_lines import Line
 
 THRESHOLD = 0.3
 """Heat from which a peak is a mark."""
@@ -68,52 +65,19 @@ SHADE = 0.1
 """Share of the marks that have the colour of a series at least."""
 
 
-class Chart(NamedTuple):
-    """What was read off; values: for each series one for each label, None where there is none."""
-
-    labels: tuple[str, ...]
-    series: tuple[str, ...]
-    """Their names; () if there is one without a name."""
-    values: tuple[tuple[float | None, ...], ...]
-    span: float
-    """Of the value axis, from its first number to its last; of an axis of powers, what the smallest
-    value is rounded by."""
-    titles: Mapping[str, str] = MappingProxyType({})
-    """What `read_titles` found."""
-
-    @property
-    def text(self) -> str:
-        return chart_text(self.labels, self.series, self.values, self.span, self.titles)
-
-
-class ChartExpert(FileExpert):
-    """Head and reader; reader: keywords of the text expert that reads the labels."""
-
-    frame = "none"
+class ChartExpert(TextExpert):
+    """A reader with a head; reader: keywords of a text expert, which reads the labels."""
 
     def __init__(self, *, reader: Mapping[str, Any] | None = None, **words: Any) -> None:
-        name, descriptions = words["name"], words["descriptions"]
-        super().__init__(name=name, descriptions=descriptions, channels=words.get("width", WIDTH))
-        self.reader = TextExpert(**words, **(reader or {}))
+        super().__init__(**words, **(reader or {}))
         self.encoder = Lite2Encoder(
-            name=name, descriptions=descriptions, size=VIEW, stages=list(STAGES)
+            name=self.name, descriptions=self.descriptions, size=VIEW, stages=STAGES
         )
         self.head = ChartHead(self.encoder.channels)
 
     @classmethod
     def file_bytes(cls, keywords: Mapping[str, Any], *, folder: Path | None = None) -> int:
-        return TextExpert.file_bytes(keywords.get("reader") or {}, folder=folder)
-
-    def save_files(self, folder: Path) -> None:
-        self.reader.save_files(folder)
-
-    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """See Expert.view. Returns uint8 [B, 4, S, S], as the text expert's."""
-        return self.reader.view(images, sizes)
-
-    def forward(self, view: Tensor) -> Tensor:
-        """uint8 [B, 4, S, S] -> [B, width, *grid]: token codes of the chart's data."""
-        return self.reader.write(self.texts(view)).to(view.device)
+        return super().file_bytes(keywords.get("reader") or {}, folder=folder)
 
     def texts(self, view: Tensor) -> list[str]:
         """Of uint8 [B, 4, S, S]; empty for what is no chart."""
@@ -124,12 +88,9 @@ class ChartExpert(FileExpert):
         """What is in one view uint8 [4, S, S]."""
         picture = without_mask(view)
         pie = find_pie(picture)
-        lines = [line for row in self.reader.lines(view) for line in row]
+        lines = [line for row in self.lines(view) for line in row]
         if pie is not None:
-            told = read_pie(picture, pie, lines, self)
-            if told is None:
-                return None
-            return Chart(tuple(told.labels), (), (tuple(told.values),), told.span)
+            return read_pie(picture, pie, lines, self.recognise)
         marks = self.marks(picture)
         enough = len(marks) >= LEAST
         chart = read_chart(picture, lines, marks, self.recognise) if enough else None
@@ -137,16 +98,6 @@ class ChartExpert(FileExpert):
         if chart is None and titles.keys() <= {"title"}:  # which pages have too
             return None
         return (chart or Chart((), (), (), 0.0))._replace(titles=titles)
-
-    def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
-        """What is written in boxes of a picture uint8 [3, h, w]."""
-        return list(self.reader.recognise(picture.float().cpu(), boxes))
-
-    def legend(
-        self, picture: Tensor, lines: Sequence[Line], colours: Sequence[Tensor]
-    ) -> dict[int, str]:
-        """The text beside a sample of each colour float [3], by the colour's number."""
-        return read_legend(picture, lines, colours)
 
     def marks(self, picture: Tensor) -> list[Mark]:
         """The marks of a picture uint8 [3, h, w], in its pixels."""
@@ -161,9 +112,6 @@ class ChartExpert(FileExpert):
             mark._replace(x=mark.x * side / VIEW - left, y=mark.y * side / VIEW - top)
             for mark in find_marks(output, THRESHOLD)
         ]
-
-
-Recogniser = Callable[[Tensor, Sequence[Box]], Sequence[Line]]
 
 
 def read_chart(
@@ -327,8 +275,7 @@ def _shades(colours: Sequence[Tensor]) -> list[Tensor]:
 def _groups(labels: Sequence[Label], marks: Sequence[Mark], *, upwards: bool) -> list[list[Mark]]:
     """The marks of each label, ordered along the axis."""
     groups: list[list[Mark]] = [[] for _ in labels]
-    gaps = [b.place - a.place for a, b in pairwise(labels)]
-    reach = REACH * median(gaps) if gaps else float("inf")
+    reach = REACH * spacing([label.place for label in labels])
     for mark in sorted(marks, key=lambda mark: (mark.x, mark.y) if upwards else (mark.y, mark.x)):
         place = mark.x if upwards else mark.y
         off = [abs(label.place - place) for label in labels]

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from openmova.experts.text import Line
-from openmova.experts.text_lines import LEVEL, TURNED
+from openmova.experts.text_lines import LEVEL, TURNED, Line
 
 _NUMBER = re.compile(r"([-+]?)(\d[\d,.]*|\.\d+)(?:[eE]([-+]?\d+))?(%|k|K|M|bn|B|m)?")
 _FACTORS = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "bn": 1e9, "B": 1e9}
@@ -94,7 +93,7 @@ def fit_axis(lines: Sequence[Line], *, upwards: bool) -> Axis | None:
                 edges = (left, right, box.x) if upwards else (box.y, top, bottom)
                 place = box.y if upwards else box.x
                 found.append(_Tick(i, value, place, edges, box.height))
-    best: tuple[tuple[float, ...], Axis] | None = None
+    best: tuple[tuple[float, ...], bool, list[_Tick]] = (), False, []
     for one, two in combinations(found, 2):
         apart = two.place - one.place
         if not _beside(one, two) or abs(apart) < one.size:
@@ -112,20 +111,15 @@ def fit_axis(lines: Sequence[Line], *, upwards: bool) -> Axis | None:
             most = LOOSE * one.size
             ticks = [tick for tick, d in zip(some, off, strict=True) if d < most]
             score = (len(ticks), not is_log, -sum(d for d in off if d < most))
-            if len(ticks) > (2 if is_log else 1) and (best is None or score > best[0]):
-                places = [tick.place for tick in ticks]
-                fitted = np.polyfit(places, [tick.scaled(is_log) for tick in ticks], 1)
-                values = [tick.value for tick in ticks]
-                axis = Axis(
-                    slope=float(fitted[0]),
-                    origin=float(fitted[1]),
-                    is_log=is_log,
-                    ticks=tuple(dict.fromkeys(tick.line for tick in ticks)),
-                    low=min(values),
-                    high=max(values),
-                )
-                best = score, axis
-    return None if best is None else best[1]
+            if len(ticks) > (2 if is_log else 1) and score > best[0]:
+                best = score, is_log, ticks
+    _, is_log, ticks = best
+    if not ticks:
+        return None
+    places, values = [tick.place for tick in ticks], [tick.value for tick in ticks]
+    slope, origin = np.polyfit(places, [tick.scaled(is_log) for tick in ticks], 1).tolist()
+    own = tuple(dict.fromkeys(tick.line for tick in ticks))
+    return Axis(slope, origin, is_log, own, min(values), max(values))
 
 
 class _Tick(NamedTuple):
@@ -182,8 +176,8 @@ def columns(places: Sequence[float]) -> list[float]:
 def label_row(lines: Sequence[Line], marks: Sequence[float], bottom: float) -> list[Line]:
     """The row of texts below a plot that names most of the groups of marks, which stand at these x;
     of equal ones the upper."""
-    spacing = _spacing(marks)
-    left, right = min(marks) - 0.5 * spacing, max(marks) + 0.5 * spacing
+    apart = spacing(marks)
+    left, right = min(marks) - 0.5 * apart, max(marks) + 0.5 * apart
     lines = _stacks(lines)
     below = [
         line
@@ -204,7 +198,7 @@ def label_row(lines: Sequence[Line], marks: Sequence[float], bottom: float) -> l
 
     def fit(row: Sequence[Line]) -> tuple[int, float]:
         labels = labels_of(row, marks)
-        named = sum(any(abs(x.place - m) < 0.5 * spacing for x in labels) for m in marks)
+        named = sum(any(abs(x.place - m) < 0.5 * apart for x in labels) for m in marks)
         return named, -min(line.box.bounds[1] for line in row)
 
     return max(rows, key=fit, default=[])
@@ -247,12 +241,12 @@ def labels_of(row: Sequence[Line], marks: Sequence[float]) -> list[Label]:
 
 def labels_beside(lines: Sequence[Line], marks: Sequence[float], right: float) -> list[Label]:
     """The texts left of a plot whose groups of bars lie at these y, each row as one."""
-    spacing = _spacing(marks)
+    apart = spacing(marks)
     beside = [
         line
         for line in lines
         if line.box.bounds[2] < right + 0.5 * line.box.height
-        and any(abs(line.box.y - mark) < 0.5 * spacing for mark in marks)
+        and any(abs(line.box.y - mark) < 0.5 * apart for mark in marks)
     ]
     flat = [line for line in beside if not is_tilted(line)]
     if not flat and beside:  # turned by 90 degrees: those next to the plot
@@ -300,7 +294,7 @@ def _parts(line: Line, marks: Sequence[float]) -> list[Label]:
         ends[mark] = (ends.get(mark, (begin, end))[0], end)
         start += len(word) + 1
     off = [abs((begin + end) / 2 - mark) for mark, (begin, end) in ends.items()]
-    most = _spacing(under) * (CENTRED if len(words) > len(under) else ONE_EACH)
+    most = spacing(under) * (CENTRED if len(words) > len(under) else ONE_EACH)
     if len(parts) < len(under) or max(off) > most:
         return [Label(line.text, line.box.x)]
     return [Label(" ".join(part), place) for place, part in parts.items()]
@@ -311,7 +305,7 @@ def is_tilted(line: Line) -> bool:
     return line.box.tilt > LEVEL
 
 
-def _spacing(places: Sequence[float]) -> float:
+def spacing(places: Sequence[float]) -> float:
     """The usual distance of neighbours."""
     ordered = sorted(places)
     return median(b - a for a, b in pairwise(ordered)) if len(ordered) > 1 else math.inf

@@ -17,8 +17,7 @@ from torch import Tensor
 from openmova.experts.chart_axis import Axis, Label, fit_axis, number, numbers_of
 from openmova.experts.chart_text import number as written
 from openmova.experts.chart_text import precision
-from openmova.experts.text import Line
-from openmova.experts.text_lines import Box
+from openmova.experts.text_lines import Box, Line
 
 LEAST, SHARE = 3, 0.6
 """An axis of numbers has so many of them, and they are so many of its labels."""

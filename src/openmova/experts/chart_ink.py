@@ -4,16 +4,15 @@ They are found as specks of ink of a text's height. Coordinates are pixels of th
 """
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from openmova.experts.text import Line
-from openmova.experts.text_lines import LEVEL, TURNED, Box, components
+from openmova.experts.chart_axis import spacing
+from openmova.experts.text_lines import LEVEL, TURNED, Box, Line, components
 
 INK = 50.0
 """So much darker than the paper around it is a stroke's grey, of 255."""
@@ -36,6 +35,8 @@ MOST = 40
 
 Region = tuple[float, float, float, float]
 """Left, top, right, bottom."""
+Recogniser = Callable[[Tensor, Sequence[Box]], Sequence[Line]]
+"""Reads what is written in boxes of a picture uint8 [3, h, w]."""
 
 
 def specks(picture: Tensor, lines: Sequence[Line], region: Region) -> list[Box]:
@@ -78,7 +79,7 @@ def unread(
         return []
     is_turned = tilts[0] > TURNED
     high = INKY * median(line.box.height for line in row)
-    half = 0.45 * median(b - a for a, b in pairwise(sorted(marks)))
+    half = 0.45 * spacing(marks)
     top = max(bottom, min(line.box.bounds[1] for line in row))
     end = max(line.box.bounds[3] for line in row) + (high if is_turned else 0)
     found = []

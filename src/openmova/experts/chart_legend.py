@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from openmova.experts.chart_curve import ALIKE, COLOURED, THIN
-from openmova.experts.text import Line
+from openmova.experts.text_lines import Line
 
 SWATCH = 8
 """So many pixels of a colour make a sample of it in a legend."""

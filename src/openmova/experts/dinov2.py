@@ -20,7 +20,7 @@ from openmova.experts.transformer import (
     count_layers,
     prepend_class_token,
     resize_grid,
-    resize_view,
+    resize_map,
     split_heads,
 )
 from openmova.experts.views import PictureExpert
@@ -137,6 +137,6 @@ class Dinov2Encoder(PictureExpert):
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, view_size, view_size] -> the selected hidden state as a map [B, width, n, n]."""
-        view = resize_view(view, min(view.shape[-1], self.size))
-        grid = view.shape[-1] // self.patch
+        side = min(view.shape[-1], self.size)
+        view, grid = resize_map(view, (side, side)), side // self.patch
         return tokens_to_map(self.encoder["layer"](self.embeddings(view)), (grid, grid))

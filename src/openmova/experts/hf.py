@@ -46,15 +46,7 @@ class HfExpert(Expert):
         source: str | None = None,
         folder: Path | None = None,
     ) -> None:
-        """See docs/experts.md for the keywords.
-
-        config: the model's config, or the folder of one (`package:...` inside a package); of a
-        model with text and vision, its vision part is used. size: of the picture, one number or
-        (height, width); None: the config's image_size. select_layer: index into hidden_states;
-        None: the last hidden state. channels: None asks the model, without computing anything.
-        source: a folder with the weights in safetensors, read once, when a new model is assembled;
-        None: random weights.
-        """
+        """See docs/experts.md for the keywords; folder: where relative paths start."""
         super().__init__(name=name, descriptions=descriptions, channels=channels or 0)
         self.mean, self.std, self.select_layer = tuple(mean), tuple(std), select_layer
         vision = _vision_config(config, folder, name)

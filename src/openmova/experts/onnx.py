@@ -54,13 +54,7 @@ class OnnxExpert(FileExpert):
         providers: Sequence[str] = ("CPUExecutionProvider",),
         folder: Path | None = None,
     ) -> None:
-        """See docs/experts.md for the keywords.
-
-        output: a tensor of the graph; None: its first output. size: of the picture, one number or
-        (height, width); None: as the graph fixes it. layout: of the output, a map [B, C, h, w] or
-        tokens [B, N, C] in row-major order after any class tokens. channels: None asks the graph,
-        by one run. providers: onnxruntime's, in order of preference.
-        """
+        """See docs/experts.md for the keywords; folder: where relative paths start."""
         if layout not in ("NCHW", "tokens") or channel_order not in ("RGB", "BGR"):
             raise UserError(
                 f"the onnx expert {name!r} knows the layouts NCHW and tokens and the channel "

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.experts.spec_files import find_file, save_file
 
 
@@ -76,5 +76,5 @@ class OnnxSession:
             wanted = cut_after(model, *self._wanted) if self._wanted else model
             return InferenceSession(wanted, options, providers=self.providers)
         except (ValueError, errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph) as error:
-            reason = " ".join(str(error).split())  # in one line
-            raise UserError(f"{str(self.file)!r} can't be run by onnxruntime: {reason}") from error
+            said = reason(error)
+            raise UserError(f"{str(self.file)!r} can't be run by onnxruntime: {said}") from error

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.random import fork_rng
 from transformers.initialization import no_init_weights
 
-from openmova.errors import UserError
+from openmova.errors import UserError, reason
 from openmova.experts.base import Expert
 from openmova.experts.cost import ExpertCost, expert_cost
 from openmova.experts.registry import build_expert
@@ -154,8 +154,7 @@ class ExpertPool(nn.Module):
                 f"{ADD_EXPERT}"
             ) from error
         except (SafetensorError, RuntimeError) as error:  # RuntimeError: other shapes
-            reason = " ".join(str(error).split())
-            raise UserError(f"can't load {EXPERTS_FOLDER}/{path.name}: {reason}") from error
+            raise UserError(f"can't load {EXPERTS_FOLDER}/{path.name}: {reason(error)}") from error
         if missing or unexpected:
             raise UserError(
                 f"{EXPERTS_FOLDER}/{path.name} doesn't fit the expert of config.json: "

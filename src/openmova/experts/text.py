@@ -7,10 +7,10 @@ text in reading order (openmova.experts.token_codes), not by their place.
 Shapes: B batch, S side of the view, L lines of one batch of the recogniser, T steps of a line.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,8 +20,16 @@ from torch import Tensor
 from openmova.experts.base import crop, resize
 from openmova.experts.onnx_graph import weight
 from openmova.experts.onnx_session import OnnxSession
-from openmova.experts.text_gaps import CELL, pieces
-from openmova.experts.text_lines import TURNED, Box, cut_out, find_boxes, reading_order
+from openmova.experts.text_lines import (
+    CELL,
+    TURNED,
+    Box,
+    Line,
+    cut_out,
+    find_boxes,
+    pieces,
+    reading_order,
+)
 from openmova.experts.token_codes import WordExpert
 
 DETECTOR = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
@@ -33,7 +41,7 @@ SIGNS = frozenset("€™…–—‘’“”•→←≤≥≈×÷−°′″�
 LATIN = 0x250
 """Code points below are Latin letters, digits and the usual signs."""
 
-HEIGHT, STEP = 48, 8
+HEIGHT = 48
 SQUEEZE = 0.85
 """Of a line's natural length that the recogniser is given."""
 LARGEST = 2
@@ -44,14 +52,6 @@ SURE = 0.75
 """Mean probability of its characters from which a line is kept."""
 WORDS_APART, CELLS_APART = " ", " | "
 """Put between the pieces of a row: near each other; so far apart as the cells of a table."""
-
-
-class Line(NamedTuple):
-    """What was read in one box; score is the mean probability of its characters."""
-
-    text: str
-    score: float
-    box: Box
 
 
 class TextExpert(WordExpert):
@@ -98,7 +98,7 @@ class TextExpert(WordExpert):
         a mask that is 255 where it is."""
         views = images.new_zeros(len(images), 4, self.size, self.size)
         for view, picture in zip(views, crop(images, sizes), strict=True):
-            scale = self._scale(picture.shape[1:])
+            scale = min(LARGEST, self.size / max(picture.shape[1:]))
             h, w = (max(round(side * scale), 1) for side in picture.shape[1:])
             view[:3, :h, :w] = resize(picture, (h, w)).round()
             view[3, :h, :w] = 255
@@ -121,14 +121,10 @@ class TextExpert(WordExpert):
             written.append("".join(parts))
         return "\n".join(written)
 
-    def _scale(self, size: Sequence[int]) -> float:
-        return min(LARGEST, self.size / max(size))
-
     def lines(self, view: Tensor) -> list[list[Line]]:
         """The rows of lines of one view uint8 [4, S, S], in its pixels."""
         picture = without_mask(view).float().cpu()
-        boxes = self._boxes(picture)
-        lines = self._surer(picture, list(self.recognise(picture, boxes)))
+        lines = self._surer(picture, self.recognise(picture, self._boxes(picture)))
         rows = reading_order([line.box for line in lines])
         return [[lines[i] for i in row] for row in rows]
 
@@ -151,9 +147,10 @@ class TextExpert(WordExpert):
             for line in lines
         ]
 
-    def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> Iterator[Line]:
-        """Reads boxes, each of them a line or cells side by side; lines of like length go through
-        the recogniser together."""
+    def recognise(self, picture: Tensor, boxes: Sequence[Box]) -> list[Line]:
+        """Reads boxes of a picture [3, h, w] of 0..255, each of them a line or cells side by side;
+        lines of like length go through the recogniser together."""
+        picture, lines = picture.float().cpu(), []
         natural = [HEIGHT * SQUEEZE * box.width / box.height for box in boxes]
         lengths = [int(np.clip(np.ceil(n / LENGTH_STEP) * LENGTH_STEP, *LENGTHS)) for n in natural]
         for length in sorted(set(lengths)):
@@ -165,8 +162,8 @@ class TextExpert(WordExpert):
                 for box, line in zip(batch, features, strict=True):
                     text, places, score = self._spell(line @ self.weights + self.bias)
                     if score >= SURE:
-                        for piece in pieces(text, places, box):
-                            yield Line(piece.text, score, piece.box)
+                        lines += pieces(Line(text, score, box), places)
+        return lines
 
     def _spell(self, logits: NDArray[np.float32]) -> tuple[str, list[float], float]:
         """Characters of the steps [T, classes], where each stands in 0..1, and their mean

@@ -1,4 +1,5 @@
-"""Lines of text in a picture: found by a probability map, cut out upright, put in reading order.
+"""Lines of text in a picture: found by a probability map, cut out upright, parted where a table's
+cells are, put in reading order.
 
 Coordinates are pixels of the picture; x grows to the right, y downwards, as does the angle of a
 line. Differentiable binarization (arXiv 1911.08947, section 3.4) says how a map becomes boxes.
@@ -6,6 +7,8 @@ line. Differentiable binarization (arXiv 1911.08947, section 3.4) says how a map
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +29,13 @@ TILT_GAIN = 1.1
 """How much smaller a tilted box must be than the upright one to be taken."""
 LEVEL, TURNED = 0.2, 0.9
 """Of `Box.tilt`, up to which a line is level, and from which it is turned by 90 degrees."""
+CELL, PITCHES = 0.9, 2.2
+"""A gap, of the line's height, from which on two words are cells of a table; and how many times
+the line's pitch it is."""
+SPACE = 0.6
+"""A gap from which on there is a space that was not read."""
+PITCH = 0.35
+"""From one character to the next, where a line does not show it."""
 
 
 class Box(NamedTuple):
@@ -55,11 +65,18 @@ class Box(NamedTuple):
         """The same place as a level line; of a box that is turned by 90 degrees."""
         return Box(self.x, self.y, self.height, self.width, 0.0)
 
-    def scaled(self, across: float, down: float | None = None) -> "Box":
+    def scaled(self, across: float, down: float) -> "Box":
         """The same box in a picture of another size; of nearly the same proportions."""
-        down = across if down is None else down
         x, y, width, height, angle = self
         return Box(x * across, y * down, width * across, height * down, angle)
+
+
+class Line(NamedTuple):
+    """What was read in one box; score is the mean probability of its characters."""
+
+    text: str
+    score: float
+    box: Box
 
 
 def find_boxes(probability: NDArray[np.float32]) -> list[Box]:
@@ -158,6 +175,39 @@ def _box_at(x: NDArray[np.float64], y: NDArray[np.float64], angles: NDArray[np.f
         height=float((bottom - top)[best]),
         angle=float(angles[best]),
     )
+
+
+def pieces(line: Line, places: Sequence[float]) -> list[Line]:
+    """The cells of a line that was read as one, left to right: its characters stand far apart.
+
+    places: of each character, which the recogniser knows, as a part of the box's length.
+    """
+    text, _, box = line
+    size = box.width / box.height
+    inked = [i for i, character in enumerate(text) if character != " "]
+    steps = [size * (places[j] - places[i]) for i, j in pairwise(inked)]
+    beside = [step for step, (i, j) in zip(steps, pairwise(inked), strict=True) if j == i + 1]
+    pitch = median(beside) if beside else PITCH
+    words, cells = text[inked[0]] if inked else "", []
+    start = 0.0
+
+    def cell(end: float) -> Line:
+        """What lies between two parts of the box's length."""
+        off = ((start + end) / 2 - 0.5) * box.width
+        x, y = box.x + off * math.cos(box.angle), box.y + off * math.sin(box.angle)
+        return line._replace(
+            text=words, box=box._replace(x=x, y=y, width=(end - start) * box.width)
+        )
+
+    for step, (i, j) in zip(steps, pairwise(inked), strict=True):
+        gap = 0.0 if text[i] == text[j] == "." else step - pitch  # dots that lead to a number
+        if gap > max(CELL, PITCHES * pitch) and box.tilt < LEVEL:
+            cells.append(cell(places[i] + pitch / 2 / size))
+            words, start = "", places[j] - pitch / 2 / size
+        elif gap > SPACE or j > i + 1:
+            words += " "
+        words += text[j]
+    return [*cells, cell(1.0)] if words else []
 
 
 def reading_order(boxes: Sequence[Box]) -> list[list[int]]:

@@ -51,9 +51,9 @@ class TokenCodes(nn.Module):
         self.path = tokenizer
         self.file = find_file(tokenizer, folder)
         self.tokenizer = Tokenizer.from_file(str(self.file))
+        self.codes_file = CODES.format(self.file.stem)
         size = self.tokenizer.get_vocab_size()
-        saved = None if folder is None else self._file(folder)
-        if saved is not None and saved.is_file():
+        if folder is not None and (saved := folder / self.codes_file).is_file():
             table, step = _read(saved, saved.stat().st_mtime_ns)
             if table.shape != (size, width):
                 raise UserError(
@@ -85,15 +85,12 @@ class TokenCodes(nn.Module):
         Raises UserError if they were neither saved nor fitted where no memory was given to them.
         """
         if self.table.is_meta:
-            file = CODES.format(self.file.stem)
-            raise UserError(f"there is no {file} in the folder of {str(self.file)!r}")
+            raise UserError(f"there is no {self.codes_file} in the folder of {str(self.file)!r}")
         save_file(self.path, self.file, folder)
-        self._file(folder).parent.mkdir(exist_ok=True)
-        with new_file(self._file(folder)) as unfinished:
+        file = folder / self.codes_file
+        file.parent.mkdir(exist_ok=True)
+        with new_file(file) as unfinished:
             save_tensors({"table": self.table, "step": self.step.float()}, unfinished)
-
-    def _file(self, folder: Path) -> Path:
-        return folder / CODES.format(self.file.stem)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text; a line break is one too."""
@@ -112,8 +109,7 @@ class TokenCodes(nn.Module):
         Raises UserError if there are no codes.
         """
         if not self.step.any():
-            file = CODES.format(self.file.stem)
-            raise UserError(f"the checkpoint lacks {file}: download it again")
+            raise UserError(f"the checkpoint lacks {self.codes_file}: download it again")
         maps = self.step.new_zeros(len(texts), grid[0] * grid[1], len(self.step))
         first, end = rows or (0, grid[0])
         for cells, text in zip(maps, texts, strict=True):

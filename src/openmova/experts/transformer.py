@@ -29,6 +29,22 @@ def attend(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
     return F.scaled_dot_product_attention(query, key, value, **options).transpose(1, 2).flatten(2)
 
 
+def rotary_angles(rows: Tensor, columns: Tensor, head_dim: int, theta: float) -> Tensor:
+    """Of 2-D rotary positions [h] and [w]: the first half of a head turns with the row, the second
+    with the column, each in adjacent pairs at frequencies theta^(-4i / D). [h * w, D]."""
+    pairs = torch.arange(head_dim // 4, dtype=torch.float32, device=rows.device)
+    frequencies = theta ** (-pairs / (head_dim // 4))  # [D / 4]
+    of_rows, of_columns = (torch.outer(places, frequencies) for places in (rows, columns))
+    of_rows = of_rows[:, None].expand(-1, len(columns), -1)
+    of_columns = of_columns[None].expand(len(rows), -1, -1)
+    return torch.cat([of_rows, of_columns], dim=-1).flatten(0, 1).repeat_interleave(2, dim=-1)
+
+
+def turned(x: Tensor) -> Tensor:
+    """Every adjacent pair (a, b) of [..., D] as (-b, a)."""
+    return torch.stack([-x[..., 1::2], x[..., 0::2]], dim=-1).flatten(-2)
+
+
 class Attention(nn.Module):
     """Self-attention that projects queries, keys and values together."""
 
@@ -211,12 +227,10 @@ def check_sizes(name: str, *, width: int, heads: int, size: int, patch: int) -> 
             )
 
 
-def resize_view(view: Tensor, size: int) -> Tensor:
-    """A view [B, 3, n, n] at another size, bilinear in float32 and without antialiasing.
-
-    The released towers do so themselves, after the processor.
-    """
-    if view.shape[-1] == size:
-        return view
-    smaller = F.interpolate(view.float(), (size, size), mode="bilinear", align_corners=False)
-    return smaller.to(view.dtype)
+def resize_map(features: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Bilinear resize [B, C, h', w'] -> [B, C, *grid] in float32, without antialiasing; the dtype
+    is kept."""
+    if tuple(features.shape[-2:]) == tuple(grid):
+        return features
+    resized = F.interpolate(features.float(), size=grid, mode="bilinear", align_corners=False)
+    return resized.to(features.dtype)

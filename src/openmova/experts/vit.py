@@ -19,7 +19,7 @@ from openmova.experts.transformer import (
     check_sizes,
     make_mlp,
     prepend_class_token,
-    resize_view,
+    resize_map,
 )
 from openmova.experts.views import CLIP_MEAN, CLIP_STD, PictureExpert
 
@@ -56,7 +56,7 @@ class VitEncoder(PictureExpert):
 
     def forward(self, view: Tensor) -> Tensor:
         """[B, 3, view_size, view_size] -> [B, width, n, n] of the tokens after the class token."""
-        patches = self.patch_embed["proj"](resize_view(view, self.size))  # [B, C, n, n]
+        patches = self.patch_embed["proj"](resize_map(view, (self.size, self.size)))
         x = prepend_class_token(self.cls_token, patches) + self.pos_embed  # [B, 1 + n * n, C]
         x = self.norm(self.blocks(x))
         return tokens_to_map(x, (self.grid, self.grid))

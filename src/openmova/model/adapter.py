@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from openmova.experts.transformer import resize_map
 from openmova.model.layers import (
     NORM_EPS,
     ConvStage,
@@ -27,7 +28,6 @@ from openmova.model.layers import (
     RotaryGrid,
     SwiGLU,
     adds_nothing,
-    resize_map,
 )
 
 _MASKED = -1e6
@@ -258,7 +258,7 @@ class MoVAdapter(nn.Module):
         """What `forward` computes, of inputs that are known to fit; no value in them is looked at,
         so that it also runs on tensors without numbers."""
         experts = {
-            j: (rows, resize_map(maps, self.config.grid).flatten(2).mT.to(base.dtype))
+            j: (rows, resize_map(maps, self.config.grid).flatten(2).mT.to(base.dtype))  # eq. 1
             for j, (rows, maps) in expert_maps.items()
         }
         if self.config.summary_grid is not None and not experts:  # no cell gives a token

@@ -8,15 +8,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F
 
+from openmova.experts.transformer import ChannelNorm, rotary_angles, turned
+
 NORM_EPS = 1e-5
-
-
-def resize_map(features: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Bilinear resize [b, c, h', w'] -> [b, c, H, W] in float32 (eq. 1); the dtype is kept."""
-    if tuple(features.shape[-2:]) == tuple(grid):
-        return features
-    resized = F.interpolate(features.float(), size=grid, mode="bilinear", align_corners=False)
-    return resized.to(features.dtype)
 
 
 def adds_nothing(last: nn.Linear | nn.LayerNorm) -> bool:
@@ -34,8 +28,7 @@ def adds_nothing(last: nn.Linear | nn.LayerNorm) -> bool:
 
 
 class RotaryGrid(nn.Module):
-    """The fixed 2-D rotary table of a grid: the first half of a head turns with the row, the second
-    with the column, each in adjacent pairs at frequencies theta^(-4i / head_dim)."""
+    """The fixed 2-D rotary table of a grid, see `rotary_angles`."""
 
     cos: Tensor
     sin: Tensor
@@ -51,29 +44,16 @@ class RotaryGrid(nn.Module):
     @torch.no_grad()
     def reset_buffers(self) -> None:
         """Compute the table in place (it is no part of a checkpoint)."""
-        device = self.cos.device
-        pairs = torch.arange(self.head_dim // 4, dtype=torch.float32, device=device)
-        frequencies = self.theta ** (-pairs / (self.head_dim // 4))  # [head_dim / 4]
         rows, columns = (
-            torch.outer(torch.arange(n, dtype=torch.float32, device=device), frequencies)
-            for n in self.grid
+            torch.arange(n, dtype=torch.float32, device=self.cos.device) for n in self.grid
         )
-        angles = torch.cat(  # [H, W, head_dim / 2]
-            [
-                rows[:, None].expand(-1, self.grid[1], -1),
-                columns[None].expand(self.grid[0], -1, -1),
-            ],
-            dim=-1,
-        )
-        angles = angles.flatten(0, 1).repeat_interleave(2, dim=-1)  # [N, head_dim]
+        angles = rotary_angles(rows, columns, self.head_dim, self.theta)
         self.cos.copy_(angles.cos())
         self.sin.copy_(angles.sin())
 
     def forward(self, x: Tensor) -> Tensor:
         """Rotate x [b, heads, N, head_dim]."""
-        even, odd = x[..., 0::2], x[..., 1::2]
-        turned = torch.stack([-odd, even], dim=-1).flatten(-2)
-        return x * self.cos.to(x.dtype) + turned * self.sin.to(x.dtype)
+        return x * self.cos.to(x.dtype) + turned(x) * self.sin.to(x.dtype)
 
 
 class RotaryAttention(nn.Module):
@@ -113,14 +93,6 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., C] -> [..., C]."""
         return self.down_proj(self.norm(F.silu(self.gate_proj(x)) * self.up_proj(x)))
-
-
-class ChannelNorm(nn.LayerNorm):
-    """LayerNorm over the channels of a map [b, C, h, w]."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """[b, C, h, w] -> the same shape."""
-        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 
 
 class ConvStage(nn.Module):

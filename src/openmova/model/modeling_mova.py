@@ -91,12 +91,6 @@ class MovaModel(MovaVision):
         self._no_split_modules = {type(self.base).__name__, "MoVAdapter", "BertModel"}
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.language_model.set_input_embeddings(value)
-
     def add_router_lora(self, lora: RouterLoraConfig) -> None:
         """Give the routing pass matrices of its own, which change nothing yet."""
         made = RouterLora(self.language_model, lora)
@@ -276,18 +270,6 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, Gener
     @processor.setter
     def processor(self, processor: MovaProcessor) -> None:
         self._processor = processor
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.model.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.lm_head
-
-    def set_output_embeddings(self, value: nn.Linear) -> None:
-        self.lm_head = value
 
     @can_return_tuple
     def forward(

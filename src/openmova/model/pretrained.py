@@ -7,6 +7,7 @@ each expert has a file of its own, which the pool reads when the expert is first
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -128,12 +129,11 @@ def build_base(config: MovaConfig, folder: Path | None) -> Expert:
 
     Not every encoder's own code works there; such a base is built in host memory.
     """
-    if torch.get_default_device().type != "meta":
-        return build_expert(config.base, folder=folder, frozen=False)
-    if expert_class(config.base["kind"]).on_meta:
-        return build_expert(config.base, folder=folder, frozen=False)
+    build = partial(build_expert, config.base, folder=folder, frozen=False)
+    if torch.get_default_device().type != "meta" or expert_class(config.base["kind"]).on_meta:
+        return build()
     with torch.device("cpu"), no_init_weights():  # its weights will be read, or only be counted
-        return build_expert(config.base, folder=folder, frozen=False)
+        return build()
 
 
 def _without_file(experts: list[str], folder: Path) -> str:

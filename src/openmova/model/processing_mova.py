@@ -18,7 +18,6 @@ from transformers.processing_utils import ProcessingKwargs
 
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.image_processing_mova import MovaImageProcessor
-from openmova.model.splicing import image_prompt_ids
 from openmova.routing import INSTRUCTION, gate_text, routing_prompt, split_routing_prompt
 
 IGNORED = -100  # the label of a token that has no loss
@@ -60,8 +59,8 @@ class MovaProcessor(ProcessorMixin):
     image_token: the token that stands for one image token; image_tokens and routing_tokens: how
     many of it a picture takes in the answer's and in the routing pass; instruction, descriptions
     and pool_first: of the routing prompt; question_length: most tokens of the gate's text.
-    split_at_image: make the ids as the released code does (`image_prompt_ids`), each text around
-    the picture with the tokenizer's own special tokens, and none asked for or left out.
+    split_at_image: make the ids as the released code does, each text around the picture with the
+    tokenizer's own special tokens, and none asked for or left out.
     """
 
     def __init__(
@@ -329,18 +328,23 @@ class MovaProcessor(ProcessorMixin):
     def _encode_split(
         self, prompts: Sequence[str], tokens: int, options: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """As `_encode`, by the released rule: piece by piece, padded afterwards."""
+        """As `_encode`, by the released code's rule (behaviour 2.6).
 
-        def tokenize(text: str) -> list[int]:
-            return self.tokenizer(text)["input_ids"]
-
-        image_ids = [self.image_token_id] * tokens
-        rows = [
-            image_prompt_ids(
-                prompt, tokenize, self.tokenizer.bos_token_id, image_ids, self.image_token
-            )
-            for prompt in prompts
-        ]
+        The text between pictures is tokenised piece by piece, each with the special tokens that the
+        tokenizer adds. If the first piece begins with bos, one bos stays and the first id of every
+        piece goes, whether or not it is a bos: a tokenizer that adds none loses the first token
+        after the picture there, and one that adds bos to a prompt that has it keeps two.
+        """
+        rows = []
+        for prompt in prompts:
+            pieces = [self.tokenizer(text)["input_ids"] for text in prompt.split(self.image_token)]
+            has_bos = pieces[0][:1] == [self.tokenizer.bos_token_id]
+            ids = pieces[0][:1] if has_bos else []
+            for number, piece in enumerate(pieces):
+                if number:
+                    ids += [self.image_token_id] * tokens
+                ids += piece[1:] if has_bos else piece
+            rows.append(ids)
         if options.get("truncation"):
             rows = [row[: options.get("max_length")] for row in rows]
         padding = {name: options[name] for name in PADDING_OPTIONS if name in options}

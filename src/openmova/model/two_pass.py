@@ -219,27 +219,17 @@ class TwoPassGeneration(GenerationMixin):
         answer = self.generation_config
         end = answer.eos_token_id if answer.eos_token_id is not None else []
         processors = LogitsProcessorList([self._no_image_tokens()])
-        prior = None
+        length = routing_input_ids.shape[1]
+        letter_options: dict[str, Any] = {"tokenizer": self.tokenizer, "letters": letters}
+        letter_options |= {"eos_token_ids": end, "prompt_length": length}
+        known = prior = None
         if rules.text_prior:
             known = self._text_prior(routing_input_ids, routing_attention_mask)
-            if known is not None:
-                prior = LetterPrior(
-                    known,
-                    tokenizer=self.tokenizer,
-                    letters=letters,
-                    eos_token_ids=end,
-                    prompt_length=routing_input_ids.shape[1],
-                )
-                processors.append(prior)
+        if known is not None:
+            prior = LetterPrior(known, **letter_options)
+            processors.append(prior)
         if rules.constrained if constrained is None else constrained:
-            processors.append(
-                RoutingConstraint(
-                    tokenizer=self.tokenizer,
-                    letters=letters,
-                    eos_token_ids=end,
-                    prompt_length=routing_input_ids.shape[1],
-                )
-            )
+            processors.append(RoutingConstraint(**letter_options))
         generated = super().generate(
             routing_input_ids,
             GenerationConfig(
@@ -263,7 +253,7 @@ class TwoPassGeneration(GenerationMixin):
             logits_processor=processors,
             **{CACHE: past_key_values},
         )
-        new_ids = generated.sequences[:, routing_input_ids.shape[1] :]
+        new_ids = generated.sequences[:, length:]
         texts = [
             text.strip() for text in self.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
         ]
