@@ -10,7 +10,6 @@ of before, from which the training started, may be part of a mean (model soups: 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from openmova.checkpoints.nano import pack, unpack
 from openmova.runtime.files import new_file
+from studies import new_parser
 from studies.nano.joint import PEFT_PREFIX
 
 
@@ -69,9 +69,7 @@ def export(run: Path, carried: Path, earlier: Sequence[tuple[float, Path]] = ())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("carried", type=Path)
     parser.add_argument(
