@@ -131,8 +131,9 @@ def read_rows(data: Path) -> Rows:
         answering["neighbour"].append(row)
     of_chart = letters(("text", "chart"))
     for name, make_both, count, routed in (
-        ("values", said.chart_row, MADE_UP, 1), ("labels", said.labels_row, MADE_UP // 2, 2)
-    ):  # fmt: skip
+        ("values", said.chart_row, MADE_UP, 1),
+        ("labels", said.labels_row, MADE_UP // 2, 2),
+    ):
         rng = random.Random(name)
         answering[name] = []
         for _ in range(count):
