@@ -23,16 +23,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from openmova.experts import build_expert
 from openmova.experts.chart_head import KINDS, STAGES, STRIDE, VIEW, ChartHead
-from openmova.experts.lite import Lite2Encoder, convert_lite
 from openmova.images.opening import load_image
 from openmova.runtime.files import new_file
 from studies import new_parser
 from studies.nano.data.record import PICTURES, read
-from studies.nano.encode import store
+from studies.nano.encode import frozen_lite2, store
 from studies.nano.pictures import as_batch
-from studies.nano.words import CHART_WEIGHTS, lite2_state
+from studies.nano.words import CHART_WEIGHTS
 
 HELD_OUT = 100
 OTHERS = {"photos": 60, "pages": 40, "screens": 40, "receipts": 20, "kinds": 40, "signs": 20}
@@ -73,19 +71,10 @@ def marks_of(row: dict[str, Any]) -> list[tuple[int, float, float]]:
     ]
 
 
-def encoder() -> Lite2Encoder:
-    """The frozen layers, with the package's weights."""
-    spec = {"kind": "lite2", "name": "chart", "descriptions": ["chart"]}
-    built = build_expert(spec | {"size": VIEW, "stages": list(STAGES)})
-    assert isinstance(built, Lite2Encoder)
-    built.load_state_dict(convert_lite(lite2_state()), strict=False)
-    return built
-
-
 @torch.no_grad()
 def encode(folder: Path, some: Sequence[Picture]) -> NDArray[np.float16]:
     """The features [N, C, h, w] of pictures, written to the folder where they are missing."""
-    built = encoder()
+    built = frozen_lite2(size=VIEW, stages=STAGES)
 
     def see(number: int) -> Tensor:
         return built.features(built.view(*as_batch(load_image(some[number].file))))[0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,12 @@ SIDE = 448
 
 def base_encoder(side: int = SIDE) -> Lite2Encoder:
     """The frozen part of nano's base encoder, which takes pictures of `side` pixels."""
-    encoder = Lite2Encoder(name="base", descriptions=[""], size=side, stages=STAGES, grid=GRID)
+    return frozen_lite2(size=side, stages=STAGES, grid=GRID)
+
+
+def frozen_lite2(**keywords: Any) -> Lite2Encoder:
+    """EfficientNet-Lite2 with the package's weights."""
+    encoder = Lite2Encoder(name="lite2", descriptions=[""], **keywords)
     encoder.load_state_dict(convert_lite(lite2_state()), strict=False)
     encoder.freeze()
     return encoder

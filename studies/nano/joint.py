@@ -37,7 +37,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from openmova.checkpoints import nano_spec as spec
-from openmova.checkpoints.nano import CHAT_TEMPLATE, language_model_folder, unpack
+from openmova.checkpoints.nano import CHAT_TEMPLATE, language_model_folder, under, unpack
 from openmova.routing import routing_prompt, split_routing_prompt
 from openmova.routing.pooling import pool_tokens
 from openmova.runtime.files import new_file
@@ -124,8 +124,8 @@ class Model(nn.Module):
             tensor[tuple(map(slice, carried_part.shape))] = carried_part
         set_peft_model_state_dict(self.lora, own)
         adapter = unpack(load_file(carried / "adapter.safetensors"))
-        self.summary.load_state_dict(_under("adapter.summary.", adapter))
-        self.neck.load_state_dict(_under("base.neck.", adapter))
+        self.summary.load_state_dict(under("adapter.summary.", adapter))
+        self.neck.load_state_dict(under("base.neck.", adapter))
 
     def routing_tokens(self, features: Tensor) -> Tensor:
         """What the router sees of base features [S, C]: the summary, pooled."""
@@ -230,10 +230,6 @@ class Model(nn.Module):
 def compute_dtype() -> torch.dtype:
     """bfloat16 where the processor multiplies in it; elsewhere it takes fifty times as long."""
     return torch.bfloat16 if torch.cpu.get_capabilities()["avx512_bf16"] else torch.float32
-
-
-def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 @torch.no_grad()
@@ -421,7 +417,7 @@ def restore(
     state: Mapping[str, Tensor],
 ) -> int:
     """Puts back what `_save` wrote; returns the step."""
-    model.neck.load_state_dict(_under("neck.", state))
+    model.neck.load_state_dict(under("neck.", state))
     for name, parameter in parameters.items():
         parameter.data.copy_(state[f"weight/{name}"])
         for key in ("step", "exp_avg", "exp_avg_sq"):
