@@ -9,8 +9,6 @@ Shapes: B rows, T tokens, D width of the language model.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -28,6 +26,8 @@ from openmova.checkpoints.nano import language_model_folder
 from openmova.checkpoints.nano_adapter import word_adapter
 from openmova.experts.token_codes import TokenCodes, principal_directions
 from openmova.model.adapter import ExpertMap, MoVAdapter
+from studies import new_parser
+from studies.nano.data.record import read
 
 PICTURES = ("kinds", "photos", "places", "signs", "charts", "pages", "receipts", "screens")
 WIDTH = spec.CODE_WIDTH
@@ -123,11 +123,11 @@ def measure(data: Path) -> None:
     """Print how near tokens come to embeddings, for words of the data's pictures."""
     adapter, neck = new_adapter().eval(), new_neck(data)
     base = torch.from_numpy(np.load(data / "pages" / "base.npy", mmap_mode="r")[:4].copy()).float()
-    said = [json.loads(line) for line in (data / "pairs" / "words.jsonl").open(encoding="utf-8")]
+    said = [row for row in read(data / "pairs" / "words.jsonl") if row["text"]]
     rng = random.Random(0)
     unit = F.normalize(embeddings(), dim=1)
     for names in (("text",), ("object",), ("text", "location")):
-        rows = [{e: row[e] for e in names} for row in rng.sample([r for r in said if r["text"]], 4)]
+        rows = [{e: row[e] for e in names} for row in rng.sample(said, 4)]
         maps, routing = maps_of(rows)
         tokens, _ = adapter(project(neck, base), maps, routing, torch.zeros(4, 384))
         targets = targets_of(rows)
@@ -139,9 +139,7 @@ def measure(data: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     measure(parser.parse_args().data)
 

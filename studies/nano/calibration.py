@@ -12,7 +12,6 @@ confidences come from a fit on the others.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from openmova.errors import UserError
 from openmova.model.confidence import FEATURES
 from openmova.runtime.files import write_text
+from studies import new_parser
 from studies.nano.data.tasks import UNKNOWN
 from studies.nano.reliability import draw_reliability, reliability
 
@@ -125,9 +125,7 @@ def report(answers: Answers) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("answers", type=Path, nargs="+")
     parser.add_argument("--output", type=Path, help="a JSON file for the checkpoint's part")
     parser.add_argument("--diagram", type=Path, help="a PNG file for the reliability diagram")

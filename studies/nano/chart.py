@@ -9,10 +9,9 @@ marks, teach the head to be silent. The weights go to models/nano/chart.safetens
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,12 +23,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from openmova.experts import build_expert
 from openmova.experts.chart_head import KINDS, STAGES, STRIDE, VIEW, ChartHead
-from openmova.experts.lite import Lite2Encoder, convert_lite
 from openmova.images.opening import load_image
 from openmova.runtime.files import new_file
-from studies.nano.words import CHART_WEIGHTS, lite2_state
+from studies import new_parser
+from studies.nano.data.record import PICTURES, read
+from studies.nano.encode import frozen_lite2, store
+from studies.nano.pictures import as_batch
+from studies.nano.words import CHART_WEIGHTS
 
 HELD_OUT = 100
 OTHERS = {"photos": 60, "pages": 40, "screens": 40, "receipts": 20, "kinds": 40, "signs": 20}
@@ -47,14 +48,13 @@ class Picture(NamedTuple):
 def pictures(data: Path) -> list[Picture]:
     """What the head learns from, in an order of chance that stays the same."""
     found = []
-    rows = [json.loads(line) for line in (data / "charts" / "pictures.jsonl").open()]
-    for row in rows[:-HELD_OUT]:
+    for row in list(read(data / "charts" / PICTURES))[:-HELD_OUT]:
         chart = row["chart"]
         if chart["type"] in KIND_OF or row["number"] % 2:  # half of those without marks
             found.append(Picture(data / "charts" / row["image"], marks_of(row)))
     for name, count in OTHERS.items():
-        others = [json.loads(line) for line in (data / name / "pictures.jsonl").open()]
-        found += [Picture(data / name / row["image"], []) for row in others[:count]]
+        others = islice(read(data / name / PICTURES), count)
+        found += [Picture(data / name / row["image"], []) for row in others]
     random.Random(0).shuffle(found)
     return found
 
@@ -71,32 +71,15 @@ def marks_of(row: dict[str, Any]) -> list[tuple[int, float, float]]:
     ]
 
 
-def encoder() -> Lite2Encoder:
-    """The frozen layers, with the package's weights."""
-    spec = {"kind": "lite2", "name": "chart", "descriptions": ["chart"]}
-    built = build_expert(spec | {"size": VIEW, "stages": list(STAGES)})
-    assert isinstance(built, Lite2Encoder)
-    built.load_state_dict(convert_lite(lite2_state()), strict=False)
-    return built
-
-
 @torch.no_grad()
 def encode(folder: Path, some: Sequence[Picture]) -> NDArray[np.float16]:
     """The features [N, C, h, w] of pictures, written to the folder where they are missing."""
-    built = encoder()
-    file, done_file = folder / "features.npy", folder / "features.done"
-    shape = (len(some), built.channels, CELLS, CELLS)
-    if not file.is_file():
-        np.lib.format.open_memmap(file, "w+", np.float16, shape)
-    features: NDArray[np.float16] = np.load(file, mmap_mode="r+")
-    done = int(done_file.read_text()) if done_file.is_file() else 0
-    for number in tqdm(range(done, len(some)), initial=done, total=len(some), desc="encode"):
-        image = np.asarray(load_image(some[number].file))
-        images = torch.from_numpy(image.copy()).movedim(-1, 0)[None]
-        view = built.view(images, torch.tensor([image.shape[:2]]))
-        features[number] = built.features(view)[0].half().numpy()
-        done_file.write_text(str(number + 1))
-    return features
+    built = frozen_lite2(size=VIEW, stages=STAGES)
+
+    def see(number: int) -> Tensor:
+        return built.features(built.view(*as_batch(load_image(some[number].file))))[0]
+
+    return store(folder / "features.npy", (len(some), built.channels, CELLS, CELLS), see)
 
 
 def targets(some: Sequence[Picture]) -> tuple[Tensor, Tensor, Tensor]:
@@ -168,9 +151,7 @@ def train(folder: Path, data: Path, epochs: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=8)

@@ -10,15 +10,15 @@ of before, from which the training started, may be part of a mean (model soups: 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from openmova.checkpoints.nano import pack, unpack
+from openmova.checkpoints.nano import pack, under, unpack
 from openmova.runtime.files import new_file
+from studies import new_parser
 from studies.nano.joint import PEFT_PREFIX
 
 
@@ -46,18 +46,10 @@ def export(run: Path, carried: Path, earlier: Sequence[tuple[float, Path]] = ())
     """
     carried.mkdir(parents=True, exist_ok=True)
     saved = load_file(run / "newest" / "state.safetensors")
-    weights = {
-        name.removeprefix("weight/"): tensor
-        for name, tensor in saved.items()
-        if name.startswith("weight/")
-    }
+    weights = under("weight/", saved)
     adapter = {f"base.{n}": tensor for n, tensor in saved.items() if n.startswith("neck.")}
     adapter |= {f"adapter.{n}": t for n, t in weights.items() if n.startswith("summary.")}
-    lora = {
-        name.removeprefix(PEFT_PREFIX).replace(".default.", "."): tensor
-        for name, tensor in weights.items()
-        if name.startswith(PEFT_PREFIX)
-    }
+    lora = {n.replace(".default.", "."): t for n, t in under(PEFT_PREFIX, weights).items()}
     for name, state in (("adapter", adapter), ("lora", lora)):
         file = carried / f"{name}.safetensors"
         others = [(share, unpack(load_file(folder / file.name))) for share, folder in earlier]
@@ -69,9 +61,7 @@ def export(run: Path, carried: Path, earlier: Sequence[tuple[float, Path]] = ())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("carried", type=Path)
     parser.add_argument(

@@ -9,10 +9,10 @@ did not learn from it: the language model should learn from mistakes as often as
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from torch.nn import functional as F
 from openmova.checkpoints.nano_spec import IMAGE_TYPES
 from openmova.experts.image_type import ImageTypeHead, type_text
 from openmova.runtime.files import new_file
+from studies import new_parser
+from studies.nano.data import record
 from studies.nano.words import IMAGE_TYPE_WEIGHTS
 
 PICTURES = (
@@ -77,23 +79,14 @@ def fit_head(pooled: Tensor, targets: Tensor, seed: int = 0) -> ImageTypeHead:
 def read(folder: Path) -> tuple[list[dict[str, Any]], Tensor]:
     """The pictures of a folder that have a stored map, and these pooled [N, 3 C]."""
     maps = np.load(folder / "base.npy", mmap_mode="r")[: int((folder / "base.done").read_text())]
-    with (folder / "pictures.jsonl").open(encoding="utf-8") as lines:
-        pictures = [json.loads(line) for line, _ in zip(lines, maps, strict=False)]
+    pictures = list(islice(record.read(folder / record.PICTURES), len(maps)))
     parts = np.array_split(maps, max(len(maps) // 16, 1))
     pooled = [ImageTypeHead.pool(torch.tensor(part, dtype=torch.float32)) for part in parts]
     return pictures, torch.cat(pooled)
 
 
-def folds_of(pictures: Sequence[Mapping[str, Any]]) -> Tensor:
-    """Which fold each picture is left out in."""
-    rng = random.Random(0)
-    return torch.tensor([rng.randrange(FOLDS) for _ in pictures])
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("data", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -102,7 +95,8 @@ def main() -> None:
     pictures = [picture for some, _ in read_folders for picture in some]
     pooled = torch.cat([some for _, some in read_folders])
     targets = torch.tensor([IMAGE_TYPES.index(image_type(picture)) for picture in pictures])
-    folds = folds_of(pictures)
+    rng = random.Random(0)
+    folds = torch.tensor([rng.randrange(FOLDS) for _ in pictures])  # in which each is left out
     chances = torch.zeros(len(pictures), len(IMAGE_TYPES))
     for fold in range(FOLDS):
         own = folds == fold

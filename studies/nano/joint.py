@@ -1,7 +1,6 @@
 """Base summary and language model learn to answer and to route, on stored features.
 
     python -m studies.nano.joint runs/nano/joint --data runs/nano-data --steps 900
-    python -m studies.nano.joint runs/nano/joint --data runs/nano-data --evaluate 200
 
 A row of a batch is what the model meets in use: the summary of the base map, the words of the
 experts, then questions. The questions of a row are branches: each sees the picture and itself, none
@@ -22,7 +21,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -38,11 +37,11 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from openmova.checkpoints import nano_spec as spec
-from openmova.checkpoints.nano import CHAT_TEMPLATE, language_model_folder, unpack
-from openmova.evaluate.judge import judge
+from openmova.checkpoints.nano import CHAT_TEMPLATE, language_model_folder, under, unpack
 from openmova.routing import routing_prompt, split_routing_prompt
 from openmova.routing.pooling import pool_tokens
 from openmova.runtime.files import new_file
+from studies import new_parser
 from studies.nano.align import new_adapter, new_neck, project, targets_of
 from studies.nano.rows import Row, Rows, Turn, read_rows
 
@@ -53,8 +52,6 @@ SHARES = {
     "pages": 2.5, "receipts": 4.0, "screens": 5.0, "reports": 2.5, "unknown": 1.5, "routing": 16.0,
 }  # fmt: skip
 """How often a row comes from each; a row with the routing prompt, from each folder."""
-HELD_OUT = 40
-"""Of each source, the last of its rows: for the evaluation alone."""
 TOKENS, DRAWN, LONGEST = 2400, 40, 1300
 """Of a batch, padding included; rows drawn for it; of a row."""
 BRANCHES, ROUTED = 10, 20
@@ -127,8 +124,8 @@ class Model(nn.Module):
             tensor[tuple(map(slice, carried_part.shape))] = carried_part
         set_peft_model_state_dict(self.lora, own)
         adapter = unpack(load_file(carried / "adapter.safetensors"))
-        self.summary.load_state_dict(_under("adapter.summary.", adapter))
-        self.neck.load_state_dict(_under("base.neck.", adapter))
+        self.summary.load_state_dict(under("adapter.summary.", adapter))
+        self.neck.load_state_dict(under("base.neck.", adapter))
 
     def routing_tokens(self, features: Tensor) -> Tensor:
         """What the router sees of base features [S, C]: the summary, pooled."""
@@ -191,20 +188,6 @@ class Model(nn.Module):
             logits = self.lora.get_base_model().lm_head(states[:, :-1][kept]).float()
         return F.cross_entropy(logits, labels[:, 1:][kept])
 
-    @torch.no_grad()
-    def answer(self, encoding: Encoding, tokens: Tensor) -> str:
-        """The greedy answer to a row with one question, whose answer in the row is empty."""
-        end = self.tokenizer.convert_tokens_to_ids("<|im_end|>")
-        prompt = encoding.ids[: next(i for i, x in enumerate(encoding.labels) if x != IGNORED)]
-        first = encoding.first
-        embedded = self.embedding(torch.tensor(prompt))
-        embedded[first : first + len(tokens)] = tokens.to(embedded.dtype)
-        made = self.lora.generate(
-            inputs_embeds=embedded[None], attention_mask=torch.ones(1, len(prompt)),
-            max_new_tokens=40, do_sample=False, eos_token_id=end,
-        )  # fmt: skip
-        return str(self.tokenizer.decode(made[0], skip_special_tokens=True)).strip()
-
     def encode(self, images: int, turns: Sequence[Sequence[Turn]], *, is_routing: bool) -> Encoding:
         """Ids of a picture of so many tokens and of branches, each a few turns of a conversation.
 
@@ -249,10 +232,6 @@ def compute_dtype() -> torch.dtype:
     return torch.bfloat16 if torch.cpu.get_capabilities()["avx512_bf16"] else torch.float32
 
 
-def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-
-
 @torch.no_grad()
 def base_features(neck: nn.ModuleDict, file: Path, count: int) -> Tensor:
     """What the summary is made of: the pooled base maps [N, S, C] of a folder's first pictures."""
@@ -262,22 +241,6 @@ def base_features(neck: nn.ModuleDict, file: Path, count: int) -> Tensor:
         for part in np.array_split(maps, math.ceil(count / 16))
     ]
     return torch.cat(pooled).flatten(2).mT.contiguous()
-
-
-def split(rows: Rows) -> tuple[Rows, Rows]:
-    """Those to learn from, and those held out: the last of each source."""
-    return (
-        Rows(
-            answering={name: some[:-HELD_OUT] for name, some in rows.answering.items()},
-            routing={name: some[: -len(some) // 20] for name, some in rows.routing.items()},
-            kinds=rows.kinds,
-        ),
-        Rows(
-            answering={name: some[-HELD_OUT:] for name, some in rows.answering.items()},
-            routing={name: some[-len(some) // 20 :] for name, some in rows.routing.items()},
-            kinds=rows.kinds,
-        ),
-    )
 
 
 class Batches:
@@ -314,13 +277,6 @@ class Batches:
         features = self.features[place[0]]
         return features[rng.randrange(len(features)) if place[1] is None else place[1]]
 
-    def row(self, row: Row, turns: Sequence[Sequence[Turn]], is_routing: bool) -> Encoding:
-        """The ids of a row with these branches."""
-        if is_routing:
-            return self._model.encode(math.prod(spec.ROUTING_GRID), turns, is_routing=True)
-        said = int((targets_of([row.words]) >= 0).sum())
-        return self._model.encode(math.prod(spec.SUMMARY_GRID) + said, turns, is_routing=False)
-
     def _answering(self, name: str, rng: random.Random) -> tuple[Row, Encoding, Tensor]:
         (row,) = rng.choices(self._rows.answering[name], cum_weights=self._shares.get(name))
         words = dict(row.words)
@@ -333,14 +289,18 @@ class Batches:
         branches = [[turn] for turn in turns[:BRANCHES]]
         if len(branches) > 1 and rng.random() < FOLLOW_UP:
             branches.append([*branches[0], *branches[1]])
-        return row, self.row(row, branches, False), self.picture(row.place, rng)
+        tokens = math.prod(spec.SUMMARY_GRID) + int((targets_of([words]) >= 0).sum())
+        encoding = self._model.encode(tokens, branches, is_routing=False)
+        return row, encoding, self.picture(row.place, rng)
 
     def _routing(self, rng: random.Random) -> tuple[Row, Encoding, Tensor]:
         folders = list(self._rows.routing)
         name = rng.choices(folders, [SHARES.get(folder, 2.0) for folder in folders])[0]
         turns = rng.choices(self._rows.routing[name], k=ROUTED)
         row = Row(source="routing", place=(name, None), words={}, turns=tuple(turns))
-        return row, self.row(row, [[turn] for turn in turns], True), self.picture(row.place, rng)
+        tokens = math.prod(spec.ROUTING_GRID)
+        encoding = self._model.encode(tokens, [[turn] for turn in turns], is_routing=True)
+        return row, encoding, self.picture(row.place, rng)
 
 
 def answer_weights(rows: Sequence[Row]) -> list[float]:
@@ -393,7 +353,7 @@ def train(arguments: argparse.Namespace) -> None:
     parameters = {n: p for n, p in model.lora.named_parameters() if p.requires_grad}
     parameters |= dict(model.summary.named_parameters(prefix="summary"))
     optimizer = torch.optim.AdamW(parameters.values(), lr=arguments.rate, weight_decay=0.0)
-    rows, _ = split(read_rows(arguments.data))
+    rows = read_rows(arguments.data)
     done = 0
     if state_file.is_file():
         done = restore(model, optimizer, parameters, load_file(state_file))
@@ -452,63 +412,21 @@ def _save(
 
 def restore(
     model: Model,
-    optimizer: torch.optim.Optimizer | None,
+    optimizer: torch.optim.Optimizer,
     parameters: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
 ) -> int:
     """Puts back what `_save` wrote; returns the step."""
-    model.neck.load_state_dict(_under("neck.", state))
+    model.neck.load_state_dict(under("neck.", state))
     for name, parameter in parameters.items():
         parameter.data.copy_(state[f"weight/{name}"])
-        if optimizer is not None:
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                optimizer.state[parameter][key] = state[f"{key}/{name}"]
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            optimizer.state[parameter][key] = state[f"{key}/{name}"]
     return int(state["step"])
 
 
-@torch.no_grad()
-def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Greedy answers to held-out questions, with the experts that they need, judged; by source."""
-    model = Model(arguments.data, arguments.start)
-    parameters = {n: p for n, p in model.lora.named_parameters() if p.requires_grad}
-    parameters |= dict(model.summary.named_parameters(prefix="summary"))
-    restore(model, None, parameters, load_file(arguments.folder / "newest" / "state.safetensors"))
-    model.lora = model.lora.merge_and_unload().eval()
-    held_out = split(read_rows(arguments.data))[1]
-    batches = Batches(model, held_out, arguments.data, 0)
-    right: dict[str, list[bool]] = {}
-    rng = random.Random(0)
-    for source, row, (question, answer) in _questions(held_out, arguments.evaluate, rng):
-        encoding = batches.row(row, [[(question, "")]], source == "routing")
-        tokens = model.row_tokens(row, batches.picture(row.place, rng))
-        said = model.answer(encoding, tokens)
-        is_right = (
-            said == answer if source == "routing" else judge(said, [answer], question=question)
-        )
-        right.setdefault(source, []).append(is_right)
-        told = {"source": source, "question": question, "expected": answer, "said": said}
-        print(json.dumps({**told, "right": is_right}), flush=True)
-    return {source: [sum(values), len(values)] for source, values in right.items()}
-
-
-def _questions(rows: Rows, count: int, rng: random.Random) -> Iterator[tuple[str, Row, Turn]]:
-    """As many questions of each source."""
-    each = max(count // len(SHARES), 1)
-    for source in SHARES:
-        for number in range(each):
-            if source == "routing":
-                name = sorted(rows.routing)[number % len(rows.routing)]
-                turn = rng.choice(rows.routing[name])
-                yield source, Row(source=source, place=(name, None), words={}, turns=(turn,)), turn
-            elif some := rows.answering.get(source):
-                row = some[number % len(some)]
-                yield source, row, row.turns[number % len(row.turns)]
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="Carried weights to go on from: models/nano.")
@@ -517,13 +435,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--evaluate", type=int, metavar="N", help="Ask N held-out questions.")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    if arguments.evaluate:
-        print(json.dumps(evaluate(arguments)))
-    else:
-        train(arguments)
+    train(arguments)
 
 
 if __name__ == "__main__":

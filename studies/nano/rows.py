@@ -5,7 +5,6 @@ Shapes: none; all is text, and the place of a picture's stored map.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from studies.nano.data.chart_questions import chart_questions
 from studies.nano.data.kind import either_question
 from studies.nano.data.noun_questions import label_question, unknown_question, written_question
 from studies.nano.data.phrases import ask
+from studies.nano.data.record import read
 from studies.nano.data.scenes import neighbour_question, sign_question
 from studies.nano.data.tasks import UNKNOWN
 from studies.nano.image_type import PICTURES, image_type
@@ -129,20 +129,18 @@ def read_rows(data: Path) -> Rows:
         place = (rng.choice(("photos", "places")), None)
         row = Row(source="neighbour", place=place, words=both, turns=tuple(turns))
         answering["neighbour"].append(row)
-    rng = random.Random("values")
-    answering["values"] = []
-    for _ in range(MADE_UP):
-        both, turns = said.chart_row(rng)
-        row = Row(source="values", place=("charts", None), words=both, turns=tuple(turns))
-        answering["values"].append(row)
-        routing["charts"] += [(question, letters(("text", "chart"))) for question, _ in turns[:1]]
-    rng = random.Random("labels")
-    answering["labels"] = []
-    for _ in range(MADE_UP // 2):
-        both, turns = said.labels_row(rng)
-        row = Row(source="labels", place=("charts", None), words=both, turns=tuple(turns))
-        answering["labels"].append(row)
-        routing["charts"] += [(question, letters(("text", "chart"))) for question, _ in turns[:2]]
+    of_chart = letters(("text", "chart"))
+    for name, make_both, count, routed in (
+        ("values", said.chart_row, MADE_UP, 1),
+        ("labels", said.labels_row, MADE_UP // 2, 2),
+    ):
+        rng = random.Random(name)
+        answering[name] = []
+        for _ in range(count):
+            both, turns = make_both(rng)
+            row = Row(source=name, place=("charts", None), words=both, turns=tuple(turns))
+            answering[name].append(row)
+            routing["charts"] += [(question, of_chart) for question, _ in turns[:routed]]
     rng = random.Random("unknown")
     answering["unknown"] = []
     for _ in range(MADE_UP // 4):
@@ -270,5 +268,4 @@ def letters(experts: Sequence[str]) -> str:
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
     """The lines of a JSON Lines file; none where it is not there."""
     if file.is_file():
-        with file.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+        yield from read(file)

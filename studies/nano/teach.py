@@ -14,7 +14,6 @@ changed, if the router did not learn.
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections import Counter
 from pathlib import Path
@@ -28,6 +27,7 @@ from openmova.cli.console import quiet_libraries
 from openmova.data.own_pictures import own_samples
 from openmova.experts.object import ObjectExpert
 from openmova.inference.answer import matches
+from studies import new_parser
 from studies.nano.data.pictures import background
 from studies.nano.packages import debian
 from studies.nano.pictures import open_picture
@@ -123,9 +123,7 @@ def count_lost(mova: Mova, n: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("part", choices=("pictures", "ask", "lost"))
     parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/teach"))
     parser.add_argument("--model", default="nano")

@@ -9,17 +9,14 @@ A run that was stopped goes on. The language model learns from these texts (stud
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -35,8 +32,11 @@ from openmova.experts.token_codes import WordExpert
 from openmova.images.opening import load_image
 from openmova.runtime.cache import build_once
 from openmova.runtime.run_store import JsonLines
+from studies import new_parser
 from studies.nano.convert_nanodet import graph_folder
+from studies.nano.data.record import PICTURES, read
 from studies.nano.packages import pypi
+from studies.nano.pictures import as_batch
 
 CARRIED = Path(__file__).parents[2] / "models" / "nano"
 CHART_WEIGHTS = CARRIED / HEADS[ChartExpert]
@@ -102,33 +102,23 @@ def read_chart(images: Tensor, sizes: Tensor) -> dict[str, Any]:
     return {"chart": chart.text, "read": chart._asdict() | {"titles": dict(chart.titles)}}
 
 
-def write_words(
-    folder: Path,
-    names: Sequence[str],
-    domain: str | None = None,
-    tell: Callable[[str], None] = print,
-) -> None:
+def write_words(folder: Path, names: Sequence[str], domain: str | None) -> None:
     """Add what is not there yet to DIR/words.jsonl, of the pictures of one domain or of all."""
-    lines = (folder / "pictures.jsonl").open(encoding="utf-8")
-    pictures = [row for row in map(json.loads, lines) if domain in (None, row["domain"])]
+    pictures = [row for row in read(folder / PICTURES) if domain in (None, row["domain"])]
     journal = JsonLines(folder / "words.jsonl")
     journal.rewind()
     there = {entry["id"] for entry in journal.entries()}
     todo = [picture for picture in pictures if picture["id"] not in there]
     for picture in tqdm(todo, desc=folder.name, unit=" pictures"):
-        image = np.asarray(load_image(folder / picture["image"]))
-        images = torch.from_numpy(image.copy()).movedim(-1, 0)[None]
-        sizes = torch.tensor([image.shape[:2]])
+        images, sizes = as_batch(load_image(folder / picture["image"]))
         told = {name: say(name, images, sizes) for name in names if name != "chart"}
         told |= read_chart(images, sizes) if "chart" in names else {}
         journal.append({"id": picture["id"], **told})
-    tell(f"{folder / 'words.jsonl'}: {len(pictures)} pictures")
+    print(f"{folder / 'words.jsonl'}: {len(pictures)} pictures")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--experts", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--domain", help="Only of pictures of this domain, as in chart.")

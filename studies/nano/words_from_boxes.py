@@ -8,19 +8,20 @@ text expert's order. `layout`: of the first pictures, by running the layout expe
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from openmova.experts.text import TextExpert
 from openmova.experts.text_lines import Box, Line, reading_order
 from openmova.images.opening import load_image
+from studies import new_parser
+from studies.nano.data.record import PICTURES, read
+from studies.nano.pictures import as_batch
 from studies.nano.words import say
 
 WORDS_APART = 0.6
@@ -57,23 +58,19 @@ def text_of(words: Sequence[Sequence[Any]]) -> str:
 
 def write_words(folder: Path, layout: int) -> None:
     """Every picture's words; replaces DIR/words.jsonl."""
-    pictures = [json.loads(line) for line in (folder / "pictures.jsonl").open(encoding="utf-8")]
+    pictures = list(read(folder / PICTURES))
     with (folder / "words.jsonl").open("w", encoding="utf-8") as out:
         for number, picture in enumerate(tqdm(pictures, desc=folder.name, unit=" pictures")):
             said = {"id": picture["id"]}
             if "words" in picture:  # not every library tells its boxes
                 said["text"] = text_of(picture["words"])
             if number < layout:
-                image = np.asarray(load_image(folder / picture["image"]))
-                images = torch.from_numpy(image.copy()).movedim(-1, 0)[None]
-                said["layout"] = say("layout", images, torch.tensor([image.shape[:2]]))
+                said["layout"] = say("layout", *as_batch(load_image(folder / picture["image"])))
             out.write(json.dumps(said, ensure_ascii=False) + "\n")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--layout", type=int, default=0, metavar="N")
     arguments = parser.parse_args()

@@ -11,7 +11,6 @@ writes training data, a LLaVA JSON file with its pages beside it.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ from openmova.errors import UserError
 from openmova.model.configuration_mova import MovaConfig
 from openmova.routing import INSTRUCTION, expert_letters, format_routing, routing_prompt
 from openmova.routing.augment import UNCHANGED, Augmentation, augmented_pool
+from studies import new_parser
 
 EXPERTS = Path(__file__).parents[2] / "suites" / "open-world" / "experts.yaml"
 POOL = 7
@@ -106,58 +106,47 @@ def open_world_instructions(
     after the other; each is learned, and only the first is preceded by the pool. Experts take
     turns in them, so that no answer can be had from an earlier question that is alike.
     """
-    return [
-        _sample(pages, instruction, seed=seed, index=index, turns=turns, augmented=augmented)
-        for index in range(count)
-    ]
-
-
-def _sample(
-    pages: Sequence[Path | Image.Image],
-    instruction: str,
-    *,
-    seed: int,
-    index: int,
-    turns: int,
-    augmented: bool,
-) -> Sample:
-    """The routing instruction of a number: a pure function of its arguments."""
-    rng = random.Random(f"open-world-{seed}-{index}")
     experts = open_world().training
-    names = list(experts)
-    if augmented:
-        names = rng.sample(names, rng.choice([POOL, rng.randrange(LEAST, POOL)]))
-    else:
-        first = rng.randrange(0, len(names), POOL)
-        names = names[first : first + POOL]
-    asked, waiting = [], list[str]()
-    for _ in range(turns):
-        if len(waiting) < 2:
-            waiting = rng.sample(names, len(names))
-        question, needed = _question(names, waiting, rng)
-        asked.append((question, needed))
-        waiting = [name for name in waiting if name not in needed]
-    shown = augmented_pool(
-        {name: experts[name].descriptions for name in names},
-        chosen=(),
-        seed=seed,
-        index=index,
-        augmentation=Augmentation(truncated=0.0) if augmented else UNCHANGED,
-    )
-    letters = expert_letters(len(shown.names))
-    said: list[Turn] = []
-    for question, needed in asked:
-        text = question if said else routing_prompt(instruction, shown.descriptions, question)
-        answer = format_routing((shown.names.index(name) for name in needed), letters)
-        said += [Turn(role="user", text=text), Turn(role="assistant", text=answer)]
-    return Sample(
-        id=f"open-world-{index}",
-        image=rng.choice(pages),
-        turns=tuple(said),
-        experts=(),
-        domain=DOMAIN,
-        routing=True,
-    )
+    samples = []
+    for index in range(count):
+        rng = random.Random(f"open-world-{seed}-{index}")
+        names = list(experts)
+        if augmented:
+            names = rng.sample(names, rng.choice([POOL, rng.randrange(LEAST, POOL)]))
+        else:
+            first = rng.randrange(0, len(names), POOL)
+            names = names[first : first + POOL]
+        asked, waiting = [], list[str]()
+        for _ in range(turns):
+            if len(waiting) < 2:
+                waiting = rng.sample(names, len(names))
+            question, needed = _question(names, waiting, rng)
+            asked.append((question, needed))
+            waiting = [name for name in waiting if name not in needed]
+        shown = augmented_pool(
+            {name: experts[name].descriptions for name in names},
+            chosen=(),
+            seed=seed,
+            index=index,
+            augmentation=Augmentation(truncated=0.0) if augmented else UNCHANGED,
+        )
+        letters = expert_letters(len(shown.names))
+        said: list[Turn] = []
+        for question, needed in asked:
+            text = question if said else routing_prompt(instruction, shown.descriptions, question)
+            answer = format_routing((shown.names.index(name) for name in needed), letters)
+            said += [Turn(role="user", text=text), Turn(role="assistant", text=answer)]
+        samples.append(
+            Sample(
+                id=f"open-world-{index}",
+                image=rng.choice(pages),
+                turns=tuple(said),
+                experts=(),
+                domain=DOMAIN,
+                routing=True,
+            )
+        )
+    return samples
 
 
 def _question(
@@ -176,9 +165,7 @@ def _question(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("out", type=Path, help="the new file")
     parser.add_argument("--model", help="whose instruction the prompts begin with")
     parser.add_argument("--count", type=int, default=COUNT)

@@ -9,7 +9,6 @@ and of every fixed set. What is done is kept: the same command goes on.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import random
@@ -34,6 +33,7 @@ from openmova.inference.session import Picture, user_turn
 from openmova.routing.selection import ExpertSelection
 from openmova.runtime.files import new_file
 from openmova.runtime.run_store import JsonLines, Row
+from studies import new_parser
 from studies.nano.encode import encode
 from studies.sides.cost import Costs, measure_costs, side_of_cost
 from studies.sides.questions import Choice
@@ -238,9 +238,7 @@ def verdict(intervals: Sequence[tuple[float, float, float]], margin: float) -> s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--texts", type=Path, required=True, help="of studies.nano.data text")
     parser.add_argument("--output", type=Path, default=Path("docs"), help="results and claims")

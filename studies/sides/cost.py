@@ -10,10 +10,10 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from openmova.images.opening import load_image
 from openmova.runtime.files import new_file
 from studies.nano.encode import SIDE, base_encoder
+from studies.nano.pictures import as_batch
 from studies.nano.words import say
 from studies.sides.questions import Choice
 from studies.sides.side import EXPERTS
@@ -42,7 +43,7 @@ def measure_costs(run: Path, test: Sequence[Choice]) -> Costs:
     base = base_encoder()
     runs: dict[str, Callable[[Tensor, Tensor], object]] = {
         "base": lambda images, sizes: base(base.view(images, sizes)),
-        **{name: _expert(name) for name in EXPERTS},
+        **{name: partial(say, name) for name in EXPERTS},
     }
     found: dict[str, dict[str, list[float]]] = {}
     images = {choice.image: choice for choice in test}
@@ -68,15 +69,8 @@ def measure_costs(run: Path, test: Sequence[Choice]) -> Costs:
     return costs
 
 
-def _expert(name: str) -> Callable[[Tensor, Tensor], object]:
-    return lambda images, sizes: say(name, images, sizes)
-
-
 def picture(run: Path, choice: Choice) -> tuple[Tensor, Tensor]:
-    """uint8 [1, 3, H, W] and its size [1, 2]."""
-    image = np.asarray(load_image(run / "data" / choice.folder / choice.image))
-    pixels = torch.from_numpy(image.copy()).movedim(-1, 0)[None]
-    return pixels, torch.tensor([image.shape[:2]])
+    return as_batch(load_image(run / "data" / choice.folder / choice.image))
 
 
 @torch.no_grad()

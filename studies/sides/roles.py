@@ -8,7 +8,6 @@ What is done is kept: the same command goes on.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from itertools import chain, combinations
@@ -24,6 +23,7 @@ from openmova import Mova
 from openmova.analysis.masking import expert_parameters
 from openmova.analysis.roles import join
 from openmova.runtime.files import new_file
+from studies import new_parser
 from studies.nano.encode import base_encoder
 from studies.sides.side import EXPERTS
 from studies.sides.training import BATCH, Study, answers, new_fusion, open_study, train_side
@@ -87,9 +87,7 @@ def encoder_parameters() -> dict[str, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--texts", type=Path, required=True, help="of studies.nano.data text")
     parser.add_argument("--fusion", choices=FUSIONS, nargs="+", default=FUSIONS)

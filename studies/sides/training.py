@@ -187,7 +187,6 @@ def fit(
     steps: int,
     *,
     rate: float = RATE,
-    tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train for so many steps; the rate rises for a tenth of them, then falls to zero."""
     optimiser = new_optimiser(side, rate, GATE_RATE)
@@ -195,10 +194,9 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, rates, total_steps=steps, pct_start=0.1, anneal_strategy="linear"
     )
-    for step, batch in enumerate(islice(batches, steps)):
-        loss = update(side, batch, optimiser)
+    for batch in islice(batches, steps):
+        update(side, batch, optimiser)
         schedule.step()
-        tell(step, loss)
 
 
 def fit_until_flat(
@@ -246,8 +244,8 @@ def new_optimiser(side: nn.Module, rate: float, gate_rate: float) -> torch.optim
     return torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
 
 
-def update(side: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
-    """A step. Returns its loss."""
+def update(side: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer) -> None:
+    """A step."""
     side.train()
     loss = loss_of(side(batch))
     optimiser.zero_grad()
@@ -255,7 +253,6 @@ def update(side: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer) -> f
     nn.utils.clip_grad_norm_(side.parameters(), 1.0)
     optimiser.step()
     side.eval()
-    return loss.item()
 
 
 def loss_of(scores: Tensor) -> Tensor:
@@ -344,15 +341,9 @@ def learn_to_read(file: Path, data: Data, texts: Path) -> Reader:
     endless = made_up(texts)
     test = list(islice(endless, 600))
     side = Side(Spoken(), reader)
-    bar = tqdm(total=READING, desc="reader", unit=" steps")
-
-    def tell(step: int, loss: float) -> None:
-        bar.update()
-        if step % 100 == 99:
-            bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
-
-    batches = (data.batch(list(islice(endless, BATCH)), EXPERTS) for _ in range(READING))
-    fit(side, batches, READING, rate=READING_RATE, tell=tell)
+    steps = tqdm(range(READING), desc="reader", unit=" steps")
+    batches = (data.batch(list(islice(endless, BATCH)), EXPERTS) for _ in steps)
+    fit(side, batches, READING, rate=READING_RATE)
     right = answers(side, data, test, EXPERTS)
     for domain in sorted({choice.domain for choice in test}):
         own = [r for r, choice in zip(right, test, strict=True) if choice.domain == domain]

@@ -102,7 +102,7 @@ def test_all_that_was_stored_is_stored(model: Path, grown: Path) -> None:
     }
 
 
-def test_the_router_reads_its_line_and_it_runs(grown: Path) -> None:
+def test_the_router_reads_its_line_and_it_runs_with_the_weights_of_its_source(grown: Path) -> None:
     mova = Mova.from_pretrained(grown, device="cpu")
     assert mova.experts[-1] == "dino"
     assert mova.model.config.routing.unlearned == ("dino",)
@@ -114,11 +114,8 @@ def test_the_router_reads_its_line_and_it_runs(grown: Path) -> None:
     assert routed.scores.shape == (1, 4) and routed.scores[0, 3] > 0
     answer = mova.ask(pictures(1)[0], QUESTION, experts="dino", max_new_tokens=2)
     assert answer.gates.tolist() == [[1.0], [1.0]]
-
-
-def test_it_has_the_weights_of_its_source(grown: Path) -> None:
     view = torch.rand(1, 3, 28, 28)
-    found = Mova.from_pretrained(grown, device="cpu").model.model.experts.get(3)(view)
+    found = mova.model.model.experts.get(3)(view)
     theirs = public.dinov2(use_swiglu_ffn=False)(view).last_hidden_state[:, 1:]
     torch.testing.assert_close(found.flatten(2).mT, theirs)
 

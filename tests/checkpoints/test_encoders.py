@@ -120,44 +120,44 @@ def test_what_is_left_out_has_a_reason(tmp_path: Path) -> None:
     assert {"embeddings.mask_token", "layernorm.weight"} <= left.keys()
 
 
-class TestClip:
-    @torch.no_grad()
-    def test_vision_part_alone_under_both_of_its_names(self, tmp_path: Path) -> None:
-        model = public.clip_vision()
-        bare = {
-            name.removeprefix("vision_model."): tensor
-            for name, tensor in model.state_dict().items()
-        }
-        view = noise(1, 3, 28, 28)
-        theirs = model(view, output_hidden_states=True).hidden_states[-2]
-        for prefix in ("", "vision_model."):
-            folder = tmp_path / f"named-{prefix}"
-            folder.mkdir()
-            model.config.save_pretrained(folder)
-            state = public.under(prefix, bare | {"embeddings.position_ids": torch.arange(17)})
-            torch.save(state, folder / "pytorch_model.bin")
-            ours = loaded(read_encoder(folder))(view)
-            assert_close(ours, to_map(theirs, 4), atol=1e-5, rtol=0)
+@torch.no_grad()
+def test_clips_vision_part_alone_under_both_of_its_names(tmp_path: Path) -> None:
+    model = public.clip_vision()
+    bare = {
+        name.removeprefix("vision_model."): tensor for name, tensor in model.state_dict().items()
+    }
+    view = noise(1, 3, 28, 28)
+    theirs = model(view, output_hidden_states=True).hidden_states[-2]
+    for prefix in ("", "vision_model."):
+        folder = tmp_path / f"named-{prefix}"
+        folder.mkdir()
+        model.config.save_pretrained(folder)
+        state = public.under(prefix, bare | {"embeddings.position_ids": torch.arange(17)})
+        torch.save(state, folder / "pytorch_model.bin")
+        ours = loaded(read_encoder(folder))(view)
+        assert_close(ours, to_map(theirs, 4), atol=1e-5, rtol=0)
 
-    @torch.no_grad()
-    def test_another_size_resizes_the_positions_as_the_release_does(self, tmp_path: Path) -> None:
-        model = public.clip_vision()
-        model.save_pretrained(tmp_path)
-        parts = read_encoder(tmp_path, changes={"size": 42})
-        encoder = loaded(parts)
-        table = model.state_dict()
-        (name,) = (name for name in table if name.endswith("position_embedding.weight"))
-        first, grid = table[name][:1], to_map(table[name][None], 4)
-        resized = torch.nn.functional.interpolate(grid, (6, 6), mode="bicubic")[0].flatten(1).T
-        ours = encoder.state_dict()["embeddings.position_embedding.weight"]
-        assert_close(ours, torch.cat([first, resized]))
-        assert encoder(noise(1, 3, 42, 42)).shape == (1, 32, 6, 6)
 
-    def test_one_that_computes_otherwise_is_refused(self, tmp_path: Path) -> None:
-        public.clip_vision().save_pretrained(tmp_path)
-        config = json.loads((tmp_path / "config.json").read_text()) | {"hidden_act": "gelu"}
-        (tmp_path / "config.json").write_text(json.dumps(config))
-        assert "hidden_act 'gelu'" in fault(read_encoder, tmp_path)
+@torch.no_grad()
+def test_another_size_of_clip_resizes_the_positions_as_the_release_does(tmp_path: Path) -> None:
+    model = public.clip_vision()
+    model.save_pretrained(tmp_path)
+    parts = read_encoder(tmp_path, changes={"size": 42})
+    encoder = loaded(parts)
+    table = model.state_dict()
+    (name,) = (name for name in table if name.endswith("position_embedding.weight"))
+    first, grid = table[name][:1], to_map(table[name][None], 4)
+    resized = torch.nn.functional.interpolate(grid, (6, 6), mode="bicubic")[0].flatten(1).T
+    ours = encoder.state_dict()["embeddings.position_embedding.weight"]
+    assert_close(ours, torch.cat([first, resized]))
+    assert encoder(noise(1, 3, 42, 42)).shape == (1, 32, 6, 6)
+
+
+def test_a_clip_that_computes_otherwise_is_refused(tmp_path: Path) -> None:
+    public.clip_vision().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"hidden_act": "gelu"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "hidden_act 'gelu'" in fault(read_encoder, tmp_path)
 
 
 def test_dinov2_without_swiglu_is_refused(tmp_path: Path) -> None:
@@ -217,57 +217,57 @@ def test_the_view_of_an_open_clip_folder(tmp_path: Path) -> None:
     assert read_encoder(tmp_path, changes=VIT).spec.items() >= view.items()
 
 
-class TestBert:
-    def test_its_encoder_is_taken_and_no_more(self, tmp_path: Path, save: Save) -> None:
-        save(public.bert(), tmp_path)
-        parts = read_encoder(tmp_path, kind="bert")
-        assert parts.spec["hidden_size"] == 16
-        assert all(key.startswith("cls.") for key in dropped(parts))
-        assert "embeddings.LayerNorm.weight" in parts.expected
-        assert taken(parts) == set(parts.expected)
-
-    def test_the_names_of_its_first_release(self, tmp_path: Path) -> None:
-        model = public.bert()
-        model.save_pretrained(tmp_path)
-        (tmp_path / "model.safetensors").unlink()
-        state = {
-            name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
-                "LayerNorm.bias", "LayerNorm.beta"
-            ): tensor
-            for name, tensor in model.state_dict().items()
-        }
-        state |= {"bert.embeddings.position_ids": torch.arange(4)}
-        state |= {"bert.pooler.dense.weight": torch.zeros(16, 16)}
-        torch.save(state, tmp_path / "pytorch_model.bin")
-        parts = read_encoder(tmp_path, kind="bert")
-        assert taken(parts) == set(parts.expected)
-        assert "bert.pooler.dense.weight" in dropped(parts)
+def test_of_bert_the_encoder_is_taken_and_no_more(tmp_path: Path, save: Save) -> None:
+    save(public.bert(), tmp_path)
+    parts = read_encoder(tmp_path, kind="bert")
+    assert parts.spec["hidden_size"] == 16
+    assert all(key.startswith("cls.") for key in dropped(parts))
+    assert "embeddings.LayerNorm.weight" in parts.expected
+    assert taken(parts) == set(parts.expected)
 
 
-class TestConvertedAlone:
-    @torch.no_grad()
-    def test_is_read_back_as_it_was(self, tmp_path: Path) -> None:
-        public.clip_vision().save_pretrained(tmp_path / "public")
-        source, target = tmp_path / "public", tmp_path / "ours"
-        report = encoder_conversion(source, name="eyes").write(target)
-        assert sorted(file.name for file in target.iterdir()) == [
-            "conversion.json",
-            "eyes.safetensors",
-            "spec.json",
-        ]
-        assert "post_layernorm.weight" in " ".join(report["dropped"])
-        again, before = read_encoder(target), read_encoder(source)
-        assert again.spec == before.spec | {
-            "name": "eyes",
-            "descriptions": ["The encoder eyes."],
-        }
-        view = noise(1, 3, 28, 28)
-        assert_close(loaded(again)(view), loaded(before)(view))
+def test_the_names_of_berts_first_release(tmp_path: Path) -> None:
+    model = public.bert()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    state = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in model.state_dict().items()
+    }
+    state |= {"bert.embeddings.position_ids": torch.arange(4)}
+    state |= {"bert.pooler.dense.weight": torch.zeros(16, 16)}
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    parts = read_encoder(tmp_path, kind="bert")
+    assert taken(parts) == set(parts.expected)
+    assert "bert.pooler.dense.weight" in dropped(parts)
 
-    def test_bert_needs_none(self, tmp_path: Path) -> None:
-        public.bert().save_pretrained(tmp_path / "public")
-        with pytest.raises(UserError, match="needs no conversion"):
-            encoder_conversion(tmp_path / "public")
+
+@torch.no_grad()
+def test_one_converted_alone_is_read_back_as_it_was(tmp_path: Path) -> None:
+    public.clip_vision().save_pretrained(tmp_path / "public")
+    source, target = tmp_path / "public", tmp_path / "ours"
+    report = encoder_conversion(source, name="eyes").write(target)
+    assert sorted(file.name for file in target.iterdir()) == [
+        "conversion.json",
+        "eyes.safetensors",
+        "spec.json",
+    ]
+    assert "post_layernorm.weight" in " ".join(report["dropped"])
+    again, before = read_encoder(target), read_encoder(source)
+    assert again.spec == before.spec | {
+        "name": "eyes",
+        "descriptions": ["The encoder eyes."],
+    }
+    view = noise(1, 3, 28, 28)
+    assert_close(loaded(again)(view), loaded(before)(view))
+
+
+def test_bert_needs_no_conversion(tmp_path: Path) -> None:
+    public.bert().save_pretrained(tmp_path / "public")
+    with pytest.raises(UserError, match="needs no conversion"):
+        encoder_conversion(tmp_path / "public")
 
 
 def test_an_encoder_of_a_whole_model_of_ours(tmp_path: Path) -> None:

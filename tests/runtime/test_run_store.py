@@ -15,7 +15,7 @@ import pytest
 from openmova.errors import UserError
 from openmova.runtime import run_store
 from openmova.runtime.files import new_file, new_folder
-from openmova.runtime.run_store import Journal, JsonLines, RunStore, differences, fingerprint
+from openmova.runtime.run_store import Journal, JsonLines, RunStore, fingerprint
 from runtime import squares as work
 from runtime.squares import NUMBERS, SETTINGS, complete, squares
 
@@ -89,18 +89,6 @@ def test_settings_of_several_starts_agree_and_are_read_back(tmp_path: Path) -> N
     )
     with pytest.raises(UserError, match=expected):
         store.begin({"pool": ["text"], "of": {"batch": 4}})
-
-
-def test_differences_name_what_was_added_changed_and_removed() -> None:
-    old = {"same": 1, "lora": {"rank": 8}, "data": [], "gone": None}
-    new = {"same": 1, "lora": {"rank": 16}, "data": ["a"], "more": True}
-    assert differences(old, new) == [
-        "lora.rank: 8 -> 16",
-        "data: [] -> absent",
-        "gone: None -> absent",
-        "data.0: absent -> a",
-        "more: absent -> True",
-    ]
 
 
 def test_a_rewound_journal_forgets_what_came_after(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from openmova.model.confidence import FEATURES, ConfidenceConfig
 from openmova.routing import Routing
 from studies.nano.calibration import fit, main, read_answers, report
 from studies.nano.data.tasks import UNKNOWN
+from studies.nano.reliability import BINS, reliability
 
 
 def write(file: Path, count: int) -> None:
@@ -68,3 +69,18 @@ def test_a_file_without_features_is_told(tmp_path: Path) -> None:
     (tmp_path / "answers.jsonl").write_text('{"answer": "a", "right": true}\n')
     with pytest.raises(UserError, match="no answer with features"):
         read_answers([tmp_path / "answers.jsonl"])
+
+
+def test_the_error_is_the_mean_distance_of_confidence_and_share() -> None:
+    # Ten bins of two: nine of 0.9 with one right each, the least of 0.1 with none.
+    found = reliability([0.9] * 18 + [0.1] * 2, [True, False] * 9 + [False] * 2)
+    assert [b["confidence"] for b in found["bins"]] == [0.1] + [0.9] * 9
+    assert {b["right"]["n"] for b in found["bins"]} == {2}
+    assert found["error"] == pytest.approx((9 * 0.4 + 0.1) / 10)
+
+
+def test_few_answers_make_few_bins_and_none_say_nothing() -> None:
+    right = ([True] * 3 + [False]) * BINS  # a confidence that means what it says has no error
+    assert reliability([0.75] * 4 * BINS, right)["error"] == 0
+    assert len(reliability([0.2, 0.4, 0.9], [True] * 3)["bins"]) == 3
+    assert reliability([], []) == {"n": 0, "error": 0.0, "bins": []}

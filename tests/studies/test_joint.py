@@ -14,7 +14,6 @@ from openmova.model.processing_mova import MovaProcessor
 from studies.nano import joint, said
 from studies.nano.export import mean
 from studies.nano.joint import Model
-from studies.nano.rows import Row
 
 TURNS = [("What is this?", "a red kite"), ("How many dogs are there?", "3")]
 WORDS = {"object": "kite 71%"}
@@ -59,14 +58,6 @@ def test_the_ids_are_those_of_the_processor(model: Model, is_routing: bool) -> N
     ours[encoding.first : encoding.first + images] = [processor.image_token_id] * images
     length = next(i for i, label in enumerate(encoding.labels) if label != joint.IGNORED)
     assert ours[:length] == theirs
-
-
-def test_an_answer_is_drawn_as_the_root_of_how_often_it_is_there() -> None:
-    rows = [
-        Row(source="kind", place=("photos", i), words={}, turns=(("Kind?", answer),))
-        for i, answer in enumerate(["photo"] * 9 + ["painting"])
-    ]
-    assert joint.answer_weights(rows)[-2:] == pytest.approx([3, 4])
 
 
 def test_a_mean_with_weights_of_a_lower_rank_is_that_of_what_they_add() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -119,12 +120,12 @@ def assemble_nano(carried: Path, folder: Path) -> None:
     model = MovaForConditionalGeneration(config, folder)
     core = model.model
     trained = unpack(load_file(carried / "adapter.safetensors"))
-    load_fitting(core.base, convert_lite(lite2) | _under("base.", trained))
+    load_fitting(core.base, convert_lite(lite2) | under("base.", trained))
     load_fitting(core.language_model, _merged_language_model(language_model, carried))
     codes = TokenCodes("tokenizer.json", nano_spec.CODE_WIDTH, folder)
     embedding = core.language_model.get_input_embeddings().weight.detach()
     adapter = word_adapter(config.adapter, codes, embedding)
-    adapter.load_state_dict(_under("adapter.", trained), strict=False)  # what was learnt
+    adapter.load_state_dict(under("adapter.", trained), strict=False)  # what was learnt
     core.adapter.load_state_dict(adapter.state_dict())
     words = load_file(parts["text_encoder"] / "model.safetensors")
     load_fitting(core.gate_text_encoder, words, left_out=("pooler.", "embeddings.position_ids"))
@@ -182,13 +183,14 @@ def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin so, by the rest of their names."""
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def _merged_language_model(folder: Path, carried: Path) -> dict[str, Tensor]:
     """SmolLM2 with nano's LoRA added to its projections: W + scale * B A."""
-    state = _under("model.", load_file(folder / "model.safetensors"))
+    state = under("model.", load_file(folder / "model.safetensors"))
     lora = unpack(load_file(carried / "lora.safetensors"))
     for key, down in lora.items():
         if key.endswith(".lora_A.weight"):

@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import BertTokenizer, GenerationConfig, LlamaConfig, PreTrainedTokenizerBase
 
@@ -29,6 +28,7 @@ from openmova.checkpoints.encoder_layouts import (
     unused,
 )
 from openmova.checkpoints.language_models import read_tokenizer
+from openmova.checkpoints.memory import unloaded_model
 from openmova.checkpoints.plan import Drop, Part, Plan, expert_place
 from openmova.checkpoints.release_names import (
     ADAPTER_PREFIX,
@@ -39,11 +39,9 @@ from openmova.checkpoints.source_files import is_release, optional_json, read_js
 from openmova.checkpoints.templates import TEMPLATES
 from openmova.checkpoints.tensors import Tensors
 from openmova.errors import UserError
-from openmova.experts.registry import build_expert
 from openmova.experts.spec_files import PACKAGE, find_file
-from openmova.model.adapter import AdapterConfig, MoVAdapter
+from openmova.model.adapter import AdapterConfig
 from openmova.model.configuration_mova import MovaConfig
-from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
 
 TOWER = re.compile(r"model\.vision_tower\.vision_tower_(\d+)\.(.+)")
@@ -54,6 +52,7 @@ TOWER_PREFIXES = {"clip": "vision_model.", "biomedclip": "trunk."}
 HIGH = ("vary", "codetr", "sam")
 """The towers that look at the large picture, which Vary's processor makes."""
 TEXT_ENCODER = ADAPTER_PREFIX + TEXT_ENCODER_PREFIX
+ADAPTER = "model.adapter."
 TIED = "tied to the embeddings"
 IMAGE_TOKEN = "<image>"
 END_OF_TURN = "<|eot_id|>"
@@ -145,8 +144,9 @@ def plan_release(
     if (words := tensors.get(f"{TEXT_ENCODER}embeddings.word_embeddings.weight")) is not None:
         text["vocab_size"] = len(words)  # cased or uncased
     config = _config(settings, specs or release_specs(settings), text, tensors)
-    key_map = _key_map(tensors, config)
-    plan = Part(tensors=tensors, key_map=key_map, expected=_expected(config)).plan(dtype)
+    expected = _expected(config)
+    key_map = _key_map(tensors, config, expected)
+    plan = Part(tensors=tensors, key_map=key_map, expected=expected).plan(dtype)
     if types := Counter(entry.dtype for entry in plan.entries):
         config.dtype = config.text_config.dtype = types.most_common(1)[0][0]
     return config, plan
@@ -287,22 +287,22 @@ def _text_encoder(source: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _expected(config: MovaConfig) -> dict[str, Tensor]:
     """Every tensor that a checkpoint of this config holds; none is allocated."""
-    with torch.device("meta"):
-        state = dict(MovaForConditionalGeneration(config).state_dict())
-        for spec in config.experts:
-            own = build_expert(spec).state_dict()
-            state |= {expert_place(spec["name"], name): tensor for name, tensor in own.items()}
+    model, experts = unloaded_model(config)
+    state = dict(model.state_dict())
+    for expert in experts:
+        state |= {expert_place(expert.name, name): t for name, t in expert.state_dict().items()}
     if config.tie_word_embeddings:
         del state["lm_head.weight"]
     return state
 
 
-def _key_map(names: Iterable[str], config: MovaConfig) -> dict[str, str | Drop]:
+def _key_map(
+    names: Iterable[str], config: MovaConfig, expected: Iterable[str]
+) -> dict[str, str | Drop]:
     """What becomes of every key that is known."""
-    with torch.device("meta"):
-        adapter = MoVAdapter(config.adapter).state_dict()
+    adapter = [place.removeprefix(ADAPTER) for place in expected if place.startswith(ADAPTER)]
     key_map: dict[str, str | Drop] = {
-        ADAPTER_PREFIX + released: f"model.adapter.{ours}"
+        ADAPTER_PREFIX + released: ADAPTER + ours
         for ours, released in released_names(adapter).items()
     }
     specs = (config.base, *config.experts)

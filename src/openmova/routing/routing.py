@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
@@ -81,16 +81,15 @@ class Routing:
         row: int = 0,
     ) -> Self:
         """chosen bool [E] with the names of the pool; result: what the router said in its row."""
-        experts = tuple(n for n, c in zip(names, chosen.tolist(), strict=True) if c)
+        told = cls.given(chosen.tolist(), names)
         if result is None:
-            return cls(experts=experts, scores={}, raw="")
-        scores: list[float] = result.scores[row].tolist()
-        named: list[bool] = result.routing[row].tolist()
-        return cls(
-            experts=experts,
-            scores=dict(zip(names, scores, strict=True)),
+            return told
+        named = cls.given(result.routing[row].tolist(), names).experts
+        return replace(
+            told,
+            scores=dict(zip(names, result.scores[row].tolist(), strict=True)),
             raw=result.texts[row],
-            left_out=tuple(n for n, c in zip(names, named, strict=True) if c and n not in experts),
+            left_out=tuple(name for name in named if name not in told.experts),
         )
 
     @classmethod

@@ -46,37 +46,31 @@ def render(html: str, *, width: int, longest: int) -> tuple[Image.Image, tuple[W
     page = _page()
     page.set_viewport_size({"width": width, "height": 200})
     page.set_content(html)
-    return _shot(page, width, longest)
-
-
-def visit(
-    address: str, *, width: int, top: int, height: int
-) -> tuple[dict[str, Any], Image.Image, tuple[Word, ...]]:
-    """A local page from `top` on, as in a window of that size; also its title and headings, with
-    their heights in the window."""
-    page = _page()
-    page.set_viewport_size({"width": width, "height": height})
-    page.goto(address, wait_until="load", timeout=20_000)
-    full = page.evaluate("document.documentElement.scrollHeight")
-    page.evaluate(f"window.scrollTo(0, {min(top, max(0, full - height))})")
-    start = page.evaluate("scrollY")
-    known = page.evaluate(
-        "({title: document.title, heads: [...document.querySelectorAll('h1,h2,h3')]"
-        ".map(h => [h.tagName, h.innerText, h.getBoundingClientRect().top]),"
-        " tables: document.querySelectorAll('table').length})"
-    )
-    image = Image.open(io.BytesIO(page.screenshot()))
-    words = _words(page, start, width, height)
-    return known, image, words
-
-
-def _shot(page: Any, width: int, longest: int) -> tuple[Image.Image, tuple[Word, ...]]:
     # What is wider than its window is shown whole; what is too high is cut.
     width = max(width, int(page.evaluate("document.documentElement.scrollWidth")))
     height = min(longest, int(page.evaluate("document.documentElement.scrollHeight")))
     page.set_viewport_size({"width": width, "height": height})
     image = Image.open(io.BytesIO(page.screenshot()))
     return image, _words(page, 0, width, height)
+
+
+def visit(
+    address: str, *, width: int, top: int, height: int
+) -> tuple[list[tuple[str, str, float]], Image.Image, tuple[Word, ...]]:
+    """The headings of a local page, with their heights in a window of that size from `top` on; what
+    the window shows, and its words."""
+    page = _page()
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(address, wait_until="load", timeout=20_000)
+    full = page.evaluate("document.documentElement.scrollHeight")
+    page.evaluate(f"window.scrollTo(0, {min(top, max(0, full - height))})")
+    start = page.evaluate("scrollY")
+    heads = page.evaluate(
+        "[...document.querySelectorAll('h1,h2,h3')]"
+        ".map(h => [h.tagName, h.innerText, h.getBoundingClientRect().top])"
+    )
+    image = Image.open(io.BytesIO(page.screenshot()))
+    return heads, image, _words(page, start, width, height)
 
 
 def _words(page: Any, top: float, width: float, height: float) -> tuple[Word, ...]:

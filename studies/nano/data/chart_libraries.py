@@ -54,12 +54,27 @@ _ONE = (
 )
 
 
-def _matplotlib(spec: ChartSpec, rng: random.Random) -> Drawn:
+def _pyplot() -> Any:
     import matplotlib
 
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot
 
+    return matplotlib.pyplot
+
+
+def _table(spec: ChartSpec) -> Any:
+    """A row for each value: its label, series and value."""
+    import pandas
+
+    names = [name for name in (spec.series or ("",)) for _ in spec.labels]
+    labels = list(spec.labels) * max(1, len(spec.series))
+    values = [value for row in spec.values for value in row]
+    return pandas.DataFrame({"label": labels, "series": names, "value": values})
+
+
+def _matplotlib(spec: ChartSpec, rng: random.Random) -> Drawn:
+    plt = _pyplot()
     styles = [
         s for s in plt.style.available if s not in ("_classic_test_patch",) and "xkcd" not in s
     ]
@@ -86,7 +101,7 @@ def _matplotlib(spec: ChartSpec, rng: random.Random) -> Drawn:
         figure, axes = _figure(spec, rng, plt)
         colours = _colours(spec, rng, plt)
         if spec.kind == "pie":
-            return _pie(spec, rng, figure, axes, colours)
+            return _pie(spec, rng, figure, axes, colours, plt)
         _plot(spec, rng, axes, colours)
         _dress(spec, rng, axes)
         return _finished(spec, figure, axes, plt)
@@ -259,9 +274,9 @@ def _shared(content: str, box: tuple[float, float, float, float]) -> Iterator[Wo
         yield Word(text=found[0], box=(x0 + found.start() * step, y0, x0 + found.end() * step, y1))
 
 
-def _pie(spec: ChartSpec, rng: random.Random, figure: Any, axes: Any, colours: list[Any]) -> Drawn:
-    import matplotlib.pyplot as plt
-
+def _pie(
+    spec: ChartSpec, rng: random.Random, figure: Any, axes: Any, colours: list[Any], plt: Any
+) -> Drawn:
     legend = rng.random() < 0.3
     row = list(spec.values[0])
     values = iter([spec.written(v) for v in row])
@@ -293,28 +308,16 @@ def _pie(spec: ChartSpec, rng: random.Random, figure: Any, axes: Any, colours: l
 
 
 def _seaborn(spec: ChartSpec, rng: random.Random) -> Drawn:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    import pandas
     import seaborn
 
+    plt = _pyplot()
     style = rng.choice(("darkgrid", "whitegrid", "white", "ticks"))
     with (
         seaborn.axes_style(style),
         seaborn.plotting_context(rng.choice(("paper", "notebook", "notebook", "talk"))),
     ):
         figure, axes = _figure(spec, rng, plt)
-        series = spec.series or ("",)
-        table = pandas.DataFrame(
-            [
-                (label, name, v)
-                for name, row in zip(series, spec.values, strict=True)
-                for label, v in zip(spec.labels, row, strict=True)
-            ],
-            columns=["label", "series", "value"],
-        )
+        table = _table(spec)
         palette = rng.choice(("deep", "muted", "pastel", "Set2", "rocket", "mako", "crest", "husl"))
         if spec.kind == "line":
             seaborn.lineplot(
@@ -351,18 +354,11 @@ def _seaborn(spec: ChartSpec, rng: random.Random) -> Drawn:
 
 
 def _plotnine(spec: ChartSpec, rng: random.Random) -> Drawn:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
     import pandas
     import plotnine as p9
 
-    labels = pandas.Categorical(spec.labels * max(1, len(spec.series)), categories=spec.labels)
-    names = [name for name in (spec.series or ("",)) for _ in spec.labels]
-    table = pandas.DataFrame(
-        {"label": labels, "series": names, "value": [v for row in spec.values for v in row]}
-    )
+    plt, table = _pyplot(), _table(spec)
+    table["label"] = pandas.Categorical(table["label"], categories=spec.labels)
     colour = rng.choice(("#444444", "steelblue", "#D55E00", "darkgreen", "grey", "#56B4E9"))
     if spec.kind == "line":
         layer = [p9.geom_line(p9.aes(group=1), color=colour), p9.geom_point(color=colour)]
@@ -419,17 +415,8 @@ def _plotnine(spec: ChartSpec, rng: random.Random) -> Drawn:
 
 def _altair(spec: ChartSpec, rng: random.Random) -> Drawn:
     import altair
-    import pandas
     import vl_convert
 
-    names = [name for name in (spec.series or ("",)) for _ in spec.labels]
-    table = pandas.DataFrame(
-        {
-            "label": list(spec.labels) * max(1, len(spec.series)),
-            "series": names,
-            "value": [v for row in spec.values for v in row],
-        }
-    )
     order = list(spec.labels)
     place = altair.X(
         "label:N",
@@ -450,7 +437,7 @@ def _altair(spec: ChartSpec, rng: random.Random) -> Drawn:
         ("y" if spec.kind == "barh" else "x"): place,
         ("x" if spec.kind == "barh" else "y"): value,
     }
-    chart = altair.Chart(table)
+    chart = altair.Chart(_table(spec))
     if spec.kind in ("line", "lines"):
         chart = chart.mark_line(point=True, **({} if spec.series else colour))
     elif spec.kind == "pie":

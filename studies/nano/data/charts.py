@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from studies.nano.data.chart_libraries import LIBRARIES, Library
 from studies.nano.data.chart_spec import ChartSpec, Drawn
@@ -82,8 +83,7 @@ def draw_chart(rng: random.Random) -> tuple[ChartSpec, Library, Drawn]:
     return spec, library, library.draw(spec, rng)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Quantity:
+class _Quantity(NamedTuple):
     """What is measured: title, axis label, range, digits."""
 
     name: str
@@ -94,8 +94,8 @@ class _Quantity:
 
 
 _QUANTITIES = tuple(
-    _Quantity(name=n, unit=u, low=low, high=high, digits=d)
-    for n, u, low, high, d in (
+    _Quantity(*quantity)
+    for quantity in (
         ("Sales", "EUR", 10, 90000, 0), ("Visitors", "", 5, 50000, 0), ("Temperature", "°C", 1, 40, 1), ("Population", "million", 1, 140, 1), ("Rainfall", "mm", 2, 300, 0), ("Price", "USD", 1, 900, 2),
         ("Share", "%", 2, 100, 0), ("Votes", "", 10, 9000, 0), ("Output", "tonnes", 3, 8000, 0), ("Energy", "kWh", 20, 6000, 0), ("Score", "points", 1, 100, 0), ("Errors", "", 1, 60, 0), ("Time", "s", 0.5, 60, 1),
         ("Height", "m", 2, 800, 0), ("Speed", "km/h", 5, 320, 0), ("Weight", "kg", 1, 900, 1), ("Students", "", 5, 900, 0), ("Exports", "bn $", 0.5, 90, 1), ("Downloads", "thousand", 1, 900, 0), ("Orders", "", 3, 700, 0),

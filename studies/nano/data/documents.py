@@ -189,12 +189,12 @@ def flat(blocks: tuple[Block, ...]) -> Iterator[Block]:
             yield block
 
 
-def entry(words: Words, key: str, label: str | None = None, value: str | None = None) -> Entry:
+def entry(words: Words, key: str, value: str | None = None) -> Entry:
     """A field of `key`, with one of its labels in the document's language."""
     kind = FIELDS[key]
     return Entry(
         key,
-        label or words.rng.choice(kind.labels[words.language]),
+        words.rng.choice(kind.labels[words.language]),
         kind.value(words) if value is None else value,
     )
 

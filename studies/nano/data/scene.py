@@ -166,8 +166,8 @@ def board(
     return image, tuple(words)
 
 
-def put_sign(scene: Scene, lines: tuple[str, ...], area: Box, rng: random.Random) -> Box:
-    """A sign inside an area of the scene (in pixels), a little turned; its box."""
+def put_sign(scene: Scene, lines: tuple[str, ...], area: Box, rng: random.Random) -> None:
+    """A sign inside an area of the scene (in pixels), a little turned."""
     left, top, right, bottom = area
     image, words = board(lines, rng, 44)
     scale = min((right - left) / image.width, (bottom - top) / image.height, 1.6) * rng.uniform(
@@ -179,8 +179,6 @@ def put_sign(scene: Scene, lines: tuple[str, ...], area: Box, rng: random.Random
     corners = tilted(width, height, x, y, rng, rng.choice((0.0, 0.04, 0.09)))
     scene.image, moved = place(image, words, scene.image, corners)
     scene.words += moved
-    xs, ys = zip(*corners, strict=True)
-    return (min(xs), min(ys), max(xs), max(ys))
 
 
 def noisy(image: Image.Image, rng: random.Random) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -10,8 +11,7 @@ from studies.nano.data.browser import visit
 from studies.nano.data.documents import Ask, line_asks
 from studies.nano.data.kind import kind_questions
 from studies.nano.data.phrases import ask
-from studies.nano.data.reading import lines
-from studies.nano.data.record import Item, Question
+from studies.nano.data.record import Item, Question, Word
 from studies.nano.data.rendering import rendered, squeezed
 from studies.nano.data.sources import SOURCES, licence
 from studies.nano.data.windows import screen
@@ -49,10 +49,10 @@ def _manual(rng: random.Random) -> Item:
     known, image, words = visit(file.as_uri(), width=width, top=top, height=height)
     if len(words) < 15:
         return _manual(rng)
-    read = lines(words)
+    read = _lines(words)
     asks = list(line_asks([(line,) for line in read], rng))
-    titles = [text for tag, text, y in known["heads"] if tag == "H1" and 0 <= y < height]
-    heads = [text for tag, text, y in known["heads"] if tag == "H2" and 0 <= y < height]
+    titles = [text for tag, text, y in known if tag == "H1" and 0 <= y < height]
+    heads = [text for tag, text, y in known if tag == "H2" and 0 <= y < height]
     text = squeezed(" ".join(word.text for word in words))
     if len(titles) == 1 and squeezed(titles[0]) in text:
         asks.append(Ask("title", "title", {}, titles[0]))
@@ -73,6 +73,26 @@ def _manual(rng: random.Random) -> Item:
         words=words,
         truth={"file": file.name},
     )
+
+
+def _lines(words: Sequence[Word]) -> list[str]:
+    """The text of words that are in reading order; a new line begins further down or far away."""
+    found: list[list[Word]] = []
+    for word in words:
+        if found and _continues(found[-1][-1], word):
+            found[-1].append(word)
+        else:
+            found.append([word])
+    return [" ".join(word.text for word in line) for line in found]
+
+
+def _continues(before: Word, word: Word) -> bool:
+    """They overlap in height and lie less than two heights apart."""
+    _, top, right, bottom = before.box
+    left, upper, _, lower = word.box
+    overlap = min(bottom, lower) - max(top, upper)
+    height = min(bottom - top, lower - upper)
+    return overlap > 0.5 * height and -height < left - right < 2 * height
 
 
 @cache

@@ -150,11 +150,8 @@ class Words:
         value = self.rng.choice((5, 7, 10, 19, 20, 21, 15, 2.5, 12.5, self.rng.randint(1, 99)))
         return self.written(value, 0 if value == int(value) else 1) + self.rng.choice(("%", " %"))
 
-    def day(self) -> date:
-        return date(1990, 1, 1) + timedelta(days=self.rng.randrange(14600))
-
-    def date(self, day: date | None = None) -> str:
-        day = day or self.day()
+    def date(self) -> str:
+        day = date(1990, 1, 1) + timedelta(days=self.rng.randrange(14600))
         month = _MONTHS[self.language].split()[day.month - 1]
         return self._date.format(d=day.day, m=day.month, y=day.year, yy=day.year % 100, M=month)
 
@@ -164,9 +161,8 @@ class Words:
     def weekday(self) -> str:
         return self.rng.choice(WEEKDAYS[self.language])
 
-    def time(self, minutes: int | None = None) -> str:
-        minutes = self.rng.randrange(288) * 5 if minutes is None else minutes % 1440
-        hour, minute = divmod(minutes, 60)
+    def time(self) -> str:
+        hour, minute = divmod(self.rng.randrange(288) * 5, 60)
         if self._ampm:
             return f"{(hour - 1) % 12 + 1}:{minute:02} {'AM' if hour < 12 else 'PM'}"
         return f"{hour:02}:{minute:02}"

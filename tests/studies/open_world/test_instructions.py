@@ -108,19 +108,8 @@ def test_without_augmentation_every_expert_has_one_letter_and_one_description() 
     assert {text for _, text in lines} == {e.descriptions[0] for e in WORLD.training.values()}
 
 
-def test_a_sample_depends_on_seed_and_number_alone() -> None:
-    assert instructions(count=20) == instructions()[:20]
-    assert instructions(count=20, seed=1) != instructions(count=20)
-
-
 def test_the_instruction_is_the_model_s() -> None:
     assert instructions(instruction="Choose.", count=1)[0].question.startswith("Choose.\nModel")
-
-
-def test_the_questions_are_about_no_page(tmp_path: Path) -> None:
-    pages = [tmp_path / "a.png", tmp_path / "b.png"]
-    samples = open_world_instructions(pages, count=50)
-    assert {sample.image for sample in samples} == set(pages)
 
 
 def test_the_file_is_data_for_any_trainer_and_is_not_overwritten(
