@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from data.files import llava
-from openmova.analysis import data_inspection
 from openmova.analysis.data_inspection import inspect_data
 from openmova.analysis.report import data_page
 from openmova.checkpoints.tiny import tiny_mova
@@ -18,7 +17,6 @@ from openmova.data.formats import read_samples
 from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.inference.mova import Mova
-from openmova.runtime.run_store import Journal
 from pages import Page
 
 LONG = "ä" * 3000  # of two bytes, so of two tokens
@@ -86,28 +84,6 @@ def test_the_batch_changes_nothing_and_some_are_evenly_spaced(mova: Mova, sample
     assert together == alone
     found = inspect_data(mova, samples, most=4, max_new_tokens=3)  # 0, 2, 5, 8
     assert (found["asked"], found["left_out"]["n"]) == (2, 2)
-
-
-def test_finished_samples_are_not_asked_again(
-    mova: Mova, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = inspect_data(mova, samples, max_new_tokens=3, batch=2)
-    real, seen = data_inspection.ask_ablated, []
-
-    def stopping(mova: Mova, pairs: Any, **options: Any) -> Any:
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-        seen.append(len(pairs))
-        return real(mova, pairs, **options)
-
-    monkeypatch.setattr(data_inspection, "ask_ablated", stopping)
-    with Journal.opened(tmp_path / "run", {}) as journal, pytest.raises(KeyboardInterrupt):
-        inspect_data(mova, samples, max_new_tokens=3, batch=2, journal=journal)
-    assert len((tmp_path / "run" / "samples.jsonl").read_text().splitlines()) == 4
-    monkeypatch.setattr(data_inspection, "ask_ablated", real)
-    with Journal.opened(tmp_path / "run", {}) as journal:
-        assert inspect_data(mova, samples, max_new_tokens=3, batch=2, journal=journal) == whole
-    assert len((tmp_path / "run" / "samples.jsonl").read_text().splitlines()) == 11
 
 
 def test_data_without_a_sample_to_ask_is_told_with_the_reason(mova: Mova, tmp_path: Path) -> None:

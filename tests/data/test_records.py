@@ -127,13 +127,6 @@ def test_what_is_wrong_is_told(reason: str) -> None:
     assert "\n" not in caught.value.reason
 
 
-def test_a_picture_that_cannot_be_read_is_a_bad_sample() -> None:
-    with pytest.raises(BadSample, match="there is no file"):
-        read(llava()).open()
-    with pytest.raises(BadSample, match="not a picture"):
-        read(llava(image=b"no picture at all")).open()
-
-
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -218,12 +218,6 @@ def test_the_head_runs_only_on_answers(tmp_path: Path, monkeypatch: pytest.Monke
     assert [shape[:-1] for shape in widths] == [(count,) for count in answers]
 
 
-def test_workers_prepare_the_same_samples(tmp_path: Path) -> None:
-    run(tmp_path / "none", "steps=2")
-    run(tmp_path / "two", "steps=2", "workers=2")
-    assert_same(tmp_path / "none", tmp_path / "two")
-
-
 def test_a_bfloat16_model_keeps_what_is_frozen_to_the_bit(tmp_path: Path) -> None:
     model, processor = tiny_mova()
     model.to(torch.bfloat16)
