@@ -58,10 +58,7 @@ def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up(tmp_path
     run(tmp_path, *changes)
     log = entries(tmp_path)
     for entry in log:
-        rates = {k.split("/")[1]: v for k, v in entry.items() if k.startswith("learning_rate/")}
-        assert rates.keys() == {"adapter", "gate", "base", "language_model"}
-        assert rates["base"] == pytest.approx(rates["adapter"] / 2)
-        assert rates["gate"] == pytest.approx(rates["adapter"] / 10)
+        assert entry["learning_rate/gate"] == pytest.approx(entry["learning_rate/adapter"] / 10)
         domains = entry["domains"].values()
         assert sum(found["samples"] for found in domains) == 4
         tokens = sum(found["tokens"] for found in domains)
@@ -71,10 +68,10 @@ def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up(tmp_path
     prepared = prepare(load_recipe(SMOKE, [*FAST, *changes]))
     dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
     batch = prepared.collator([dataset[i] for i in range(4)])
-    names, domains = batch.pop("names"), batch.pop("domains")
+    domains = batch.pop("domains")
+    del batch["names"]
     with torch.no_grad():
         out = prepared.model.eval()(**batch)
-    assert len(names) == 4
     assert log[0]["loss"] == pytest.approx(out.loss.item(), rel=1e-5)
     for domain, found in log[0]["domains"].items():
         rows = torch.tensor([d == domain for d in domains])
