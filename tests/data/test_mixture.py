@@ -121,6 +121,8 @@ def test_sources_that_give_nothing_stop_the_run() -> None:
     mixed = Mixture([WeightedSource(samples=RecordList("x", [1, 2, 3], Path()))], seed=0)
     with pytest.raises(UserError, match="x has no sample that can be used"):
         mixed.sample(0, 0, BadSamples())
+    with pytest.raises(UserError, match="no data"):
+        Mixture([], seed=0)
     with pytest.raises(UserError, match="a has no samples"):
         mixture((0, 1.0))
     for weight in (0.0, -1.0, float("nan"), float("inf")):

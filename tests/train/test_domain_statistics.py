@@ -8,15 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from openmova.data.bad_samples import BadSamples
 from openmova.model.adapter import DynamicGate
 from openmova.train import domain_statistics
 from openmova.train.answer_loss import AnswerLoss
-from openmova.train.dataset import TrainDataset
 from openmova.train.domain_statistics import WINDOW, DomainStatistics, ExpertUse, GateWatch, flat
-from openmova.train.preparation import prepare
-from openmova.train.training_recipe import load_recipe
-from train.runs import FAST, SMOKE, entries, run
+from train.runs import entries, run
 
 
 def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw() -> None:
@@ -53,34 +49,16 @@ def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw(
     assert flat(use, found)["gate/chart"] == 0.85
 
 
-def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up(tmp_path: Path) -> None:
+def test_the_domains_of_a_run_add_up(tmp_path: Path) -> None:
     changes = ["learning_rates.gate_text=0", "log_steps=1", "steps=2", "accumulation=2"]
     run(tmp_path, *changes)
-    log = entries(tmp_path)
-    for entry in log:
+    for entry in entries(tmp_path):
         assert entry["learning_rate/gate"] == pytest.approx(entry["learning_rate/adapter"] / 10)
         domains = entry["domains"].values()
         assert sum(found["samples"] for found in domains) == 4
         tokens = sum(found["tokens"] for found in domains)
         total = sum(found["tokens"] * found["loss"] for found in domains)
         assert entry["loss"] == pytest.approx(total / tokens, rel=1e-5)
-
-    prepared = prepare(load_recipe(SMOKE, [*FAST, *changes]))
-    dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
-    batch = prepared.collator([dataset[i] for i in range(4)])
-    domains = batch.pop("domains")
-    del batch["names"]
-    with torch.no_grad():
-        out = prepared.model.eval()(**batch)
-    assert log[0]["loss"] == pytest.approx(out.loss.item(), rel=1e-5)
-    for domain, found in log[0]["domains"].items():
-        rows = torch.tensor([d == domain for d in domains])
-        chosen = batch["routing"][rows].float()  # [b, E]
-        assert list(found["chosen"].values()) == pytest.approx(chosen.mean(dim=0).tolist())
-        for j, name in enumerate(prepared.collator.experts):
-            if name in found["gates"]:
-                weights = out.gates[rows][:, :, j].sum(dim=0) / chosen[:, j].sum()
-                assert found["gates"][name] == pytest.approx(weights.tolist(), abs=1e-4)
 
 
 def use(mean: float, samples: int) -> dict[str, ExpertUse]:

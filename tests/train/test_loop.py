@@ -20,7 +20,6 @@ from openmova.experts.vit import VitEncoder
 from openmova.model.processing_mova import IGNORED
 from openmova.train import preparation
 from openmova.train.answer_loss import answer_loss
-from openmova.train.dataset import TrainDataset
 from openmova.train.interrupt import Interrupt
 from openmova.train.loop import TrainingLoop, accelerator_of
 from openmova.train.preparation import prepare
@@ -133,21 +132,6 @@ def test_bad_samples_are_replaced_and_told(tmp_path: Path, monkeypatch: pytest.M
     (listed,) = (tmp_path / "bad.jsonl").read_text().splitlines()
     expected = {"source": "synthetic", "id": "3", "reason": "the picture is gone"}
     assert json.loads(listed) == expected
-
-
-def test_seed_and_epochs_and_not_processes_decide_which_samples_come() -> None:
-    def names(seed: int) -> list[str]:
-        changes = ["steps=null", "epochs=2", "batch=4", "data.0.samples=16", f"seed={seed}"]
-        prepared = prepare(load_recipe(SMOKE, changes))
-        assert prepared.steps == 2 * 16 // 4
-        dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
-        return [dataset[i].name for i in range(32)]
-
-    found = names(0)
-    first, second = found[:16], found[16:]
-    assert sorted(first) == sorted(second) == sorted(f"synthetic:{i}" for i in range(16))
-    assert first != second
-    assert found == names(0) != names(1)
 
 
 def test_checkpoints_of_others_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,8 @@ class Mixture:
                 )
             if not len(source.samples):
                 raise UserError(f"{source.samples.name} has no samples: give another file")
+        if not self.sources:
+            raise UserError("there is no data: name at least one source")
         self.counts = tuple(max(1, round(len(s.samples) * s.weight)) for s in self.sources)
         self._starts = np.cumsum([0, *self.counts])
 
