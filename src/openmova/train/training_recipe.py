@@ -240,6 +240,6 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainingRecipe:
     Raises UserError: the file can't be read, or a key or value is not one of a recipe.
     """
     content = read_yaml(path, overrides)
-    if isinstance(path := content.get("data"), str):
-        content = {**content, "data": [{"path": path}]}
+    if isinstance(data := content.get("data"), str):
+        content["data"] = [{"path": data}]
     return build(TrainingRecipe, content)
