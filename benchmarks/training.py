@@ -194,7 +194,7 @@ def synthetic_recipe(arguments: argparse.Namespace) -> TrainingRecipe:
 def trainer(arguments: argparse.Namespace) -> None:
     """Time the step of our trainer and of a bare loop, on the same samples."""
     from openmova.data.bad_samples import BadSamples
-    from openmova.train.dataset import TrainDataset
+    from openmova.train.collator import TrainDataset
     from openmova.train.interrupt import Interrupt
     from openmova.train.loop import TrainingLoop, accelerator_of
     from openmova.train.preparation import prepare
@@ -291,7 +291,7 @@ def packing(arguments: argparse.Namespace) -> None:
     """Time the step on padded and on packed rows of the same samples."""
     from openmova.data.bad_samples import BadSamples
     from openmova.model.packing import SAMPLE_ATTENTION
-    from openmova.train.dataset import TrainDataset
+    from openmova.train.collator import TrainDataset
     from openmova.train.preparation import prepare
 
     batches: list[dict[str, Any]]

@@ -21,7 +21,7 @@ from openmova.images.opening import load_image
 from openmova.runtime.cache import build_once
 from openmova.runtime.files import new_file, new_folder, write_text
 from openmova.runtime.run_store import Journal
-from openmova.train.dataset import TrainDataset
+from openmova.train.collator import TrainDataset
 from openmova.train.preparation import prepare
 from openmova.train.training_recipe import load_recipe
 from train.runs import FAST, SMOKE, run

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter
-from openmova.train.gate_watch import COLLAPSED
+from openmova.train.domain_statistics import COLLAPSED
 from openmova.train.stages import GATE_SHARE
 
 STEPS, BATCH, RATE, WARMUP = 800, 32, 5e-3, 0.03

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.inference.mova import Mova
@@ -14,6 +15,11 @@ from openmova.routing import RoutingResult
 
 Chosen = tuple[str, ...]
 SCORES = torch.tensor([0.9, 0.2, 0.7])
+
+
+@pytest.fixture(scope="session")
+def picture() -> Image.Image:
+    return Image.effect_noise((96, 48), 60).convert("RGB")
 
 
 @pytest.fixture(scope="session")

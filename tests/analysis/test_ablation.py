@@ -25,10 +25,10 @@ def test_each_text_is_as_asked_alone(listening_mova: Mova, route_to: Callable[..
     route_to(*CHOSEN)
     pairs: list[Any] = [(p, f"what is {n} ?") for n, p in enumerate(pictures(len(CHOSEN)))]
     found = ask_ablated(mova, pairs, max_new_tokens=6, batch=3)
-    for (image, question), masked, chosen in zip(pairs, found, CHOSEN, strict=True):
-        assert masked.routed.routing.experts == chosen
-        assert set(masked.texts) == {chosen, *masks(chosen, POOL)}
-        for experts, text in masked.texts.items():
+    for (image, question), (routed, texts), chosen in zip(pairs, found, CHOSEN, strict=True):
+        assert routed.routing.experts == chosen
+        assert set(texts) == {chosen, *masks(chosen, POOL)}
+        for experts, text in texts.items():
             assert text == mova.ask(image, question, experts=experts, max_new_tokens=6).text
-    assert len({text for masked in found for text in masked.texts.values()}) > 1
+    assert len({text for _, texts in found for text in texts.values()}) > 1
     assert ask_ablated(mova, [], max_new_tokens=6) == []

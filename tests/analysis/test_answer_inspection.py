@@ -18,11 +18,6 @@ QUESTION = 'What <script>alert("x")</script> & <image> is shown?'
 CHOSEN = ("text", "location")
 
 
-@pytest.fixture(scope="module")
-def picture() -> Image.Image:
-    return Image.effect_noise((96, 48), 60).convert("RGB")
-
-
 @pytest.fixture
 def found(listening_mova: Mova, picture: Image.Image, route_to: Callable[..., None]) -> Inspection:
     route_to(CHOSEN)

@@ -21,11 +21,6 @@ from openmova.routing.selection import ExpertSelection
 POOL = ("text", "chart", "location")
 
 
-@pytest.fixture
-def picture() -> Image.Image:
-    return Image.effect_noise((96, 48), 60).convert("RGB")
-
-
 def test_a_token_that_is_a_word_is_nearest_to_it(
     listening_mova: Mova, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from commands import fault
 from data.files import llava
 from openmova.analysis import masking
 from openmova.analysis.masking import ZeroMaps, expert_parameters, mask_experts
@@ -108,15 +107,10 @@ def test_encoders_run_once_a_picture(
     assert runs == [2, 2 * 3]  # two pictures, three experts
 
 
-@pytest.mark.parametrize("zeros", [False, True])
 def test_a_stopped_run_goes_on_to_the_whole(
-    listening_mova: Mova,
-    samples: Samples,
-    tmp_path: Path,
-    zeros: bool,
-    monkeypatch: pytest.MonkeyPatch,
+    listening_mova: Mova, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = asked(listening_mova, samples, zeros=zeros)
+    whole = asked(listening_mova, samples)
     real: Callable[..., Any] = masking._ask
     told: list[float] = []
 
@@ -128,12 +122,12 @@ def test_a_stopped_run_goes_on_to_the_whole(
     monkeypatch.setattr(masking, "_ask", stopping)
     path = tmp_path / "run"
     with Journal.opened(path, {}) as journal, pytest.raises(KeyboardInterrupt):
-        asked(listening_mova, samples, zeros=zeros, journal=journal, tell_seconds=told.append)
+        asked(listening_mova, samples, journal=journal, tell_seconds=told.append)
     assert len((path / "samples.jsonl").read_text().splitlines()) == 2
     assert len(told) == 1 and told[0] > 0
     monkeypatch.setattr(masking, "_ask", real)
     with Journal.opened(path, {}) as journal:
-        assert asked(listening_mova, samples, zeros=zeros, journal=journal) == whole
+        assert asked(listening_mova, samples, journal=journal) == whole
 
 
 def test_what_is_found_of_a_checkpoint(listening_mova: Mova, samples: Samples) -> None:
@@ -147,11 +141,3 @@ def test_what_is_found_of_a_checkpoint(listening_mova: Mova, samples: Samples) -
     assert 1 < ranks["alone"]["before"]["rank"] <= 24
     assert ranks["alone"]["after"] == {"tokens": 256, "channels": 32, "rank": None}
     assert any("needs 320: give more pictures" in note for note in found["notes"])
-
-
-def test_data_without_answers_is_told(listening_mova: Mova, tmp_path: Path) -> None:
-    records = [{"image": "0.png", "messages": [{"role": "user", "content": "Which?"}]}]
-    path = tmp_path / "questions.json"
-    path.write_text(json.dumps(records))
-    told = fault(mask_experts, listening_mova, read_samples(path), POOL)
-    assert "there is no answer to learn: give other data" in told

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from openmova.annotate import shards
-from openmova.annotate.agreement import agreement
-from openmova.annotate.annotation import AnnotationFolder
+from openmova.annotate.annotation import AnnotationFolder, agreement
 from openmova.annotate.losses import Chunk
 from openmova.annotate.selection import AnnotationSettings
 from openmova.annotate.shards import Shard
@@ -43,7 +42,6 @@ IDS = ["a", "a", "c", "d"]
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "CHUNK", 3)
-    monkeypatch.setattr(Shard.chunks, "__defaults__", (3,))
 
 
 def known(chunks: Sequence[Chunk]) -> Generator[list[float]]:

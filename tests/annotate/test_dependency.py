@@ -42,7 +42,6 @@ def test_a_table_worked_by_hand() -> None:
     assert np.isnan(found.experts[1:]).all()
     values = [found.value(row) for row in range(5)]
     assert values == [0.7, 0.05, None, -0.5, None]
-    assert [dependency_rating(value) for value in values] == ["5", "1", "unknown", "1", "unknown"]
     assert found.extremes(range(5), 24) == [3, 0]
     assert found.extremes([0, 1, 2], 2) == [1, 0]
 

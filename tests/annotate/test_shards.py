@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def write(folder: Path, name: str, model: str = "tiny") -> ShardFolder:
     part = Shard.parse(name)
     made = ShardFolder(folder / part.name)
     made.store.begin({"model": model})
-    for rows in part.chunks(len(IDS), 4):
+    for rows in part.chunks(len(IDS)):
         made.add("base", rows, IDS[rows.start : rows.stop], [row / 3 for row in rows])
     return made
 
@@ -39,7 +40,8 @@ def joined(folder: Path, ids: Sequence[str] = IDS) -> NDArray[np.float32]:
 
 @given(st.integers(0, 300), st.integers(1, 12), st.integers(1, 9))
 def test_every_row_is_in_one_of_shards_of_equal_size(rows: int, count: int, chunk: int) -> None:
-    parts = [Shard(number=n + 1, count=count).chunks(rows, chunk) for n in range(count)]
+    with patch.object(shards, "CHUNK", chunk):
+        parts = [Shard(number=n + 1, count=count).chunks(rows) for n in range(count)]
     assert [row for part in parts for piece in part for row in piece] == list(range(rows))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 

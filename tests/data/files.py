@@ -16,9 +16,9 @@ from openmova.data.sample import Sample
 from openmova.data.sources import Samples
 
 
-def picture(colour: str = "red", side: int = 6) -> bytes:
+def picture(colour: str = "red", side: int = 6, format: str = "PNG") -> bytes:
     data = io.BytesIO()
-    Image.new("RGB", (side, side), colour).save(data, "PNG")
+    Image.new("RGB", (side, side), colour).save(data, format)
     return data.getvalue()
 
 

@@ -76,7 +76,7 @@ def test_indices_are_spread_evenly() -> None:
 def test_the_contact_sheet_shows_the_good_samples(samples: Samples, tmp_path: Path) -> None:
     text = "a" * 5000 + "\n\t\u202e"
     turns = [{"from": "human", "value": text}, {"from": "gpt", "value": "\u4e16\u754c"}]
-    sheets = [contact_sheet((samples.get(i) for i in range(len(samples))), columns=2)]
+    sheets = [contact_sheet(samples.get(i) for i in [*range(len(samples))] * 2)]
     for rows in (ROWS[:1], [llava(image=None, conversations=turns)], [{}]):
         sheets.append(contact_sheet([read_samples(write_lines(tmp_path / "b.jsonl", rows)).get(0)]))
     assert sheets[0].width > sheets[1].width and sheets[0].height > sheets[1].height

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from openmova.train.run_folder import RunFolder
+from openmova.train import run_folder
 
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RunFolder, "draw", lambda self: None)
+    monkeypatch.setattr(run_folder, "draw_log", lambda entries, file: None)

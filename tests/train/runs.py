@@ -69,15 +69,6 @@ def run_in_process(
     train(load_recipe(SMOKE, changes), output, resume=True, tell=tell)
 
 
-def run_command(
-    output: Path, changes: list[str], environment: dict[str, str], told: Path | None
-) -> None:
-    """What the process does: the command."""
-    os.environ |= {"ACCELERATE_USE_CPU": "1", **environment}
-    sys.argv = ["openmova", "train", str(SMOKE), *changes, "--output", str(output)]
-    main()
-
-
 def run_command_until_full(output: Path, errors: Path) -> None:
     """What the process does: the command, on a disk that is full after the first checkpoint."""
     original = TrainingLoop.train_step
@@ -89,7 +80,9 @@ def run_command_until_full(output: Path, errors: Path) -> None:
 
     TrainingLoop.train_step = step  # type: ignore[method-assign]
     sys.stderr = errors.open("w", encoding="utf-8")
-    run_command(output, FAST, {}, None)
+    os.environ["ACCELERATE_USE_CPU"] = "1"
+    sys.argv = ["openmova", "train", str(SMOKE), *FAST, "--output", str(output)]
+    main()
 
 
 def start_process(target: Callable[..., None], *args: object) -> ForkServerProcess:
@@ -101,12 +94,7 @@ def start_process(target: Callable[..., None], *args: object) -> ForkServerProce
 
 
 def start(
-    output: Path,
-    changes: list[str],
-    *,
-    processes: int = 1,
-    told: Path | None = None,
-    target: Callable[..., None] = run_in_process,
+    output: Path, changes: list[str], *, processes: int = 1, told: Path | None = None
 ) -> list[ForkServerProcess]:
     """The processes of a run that goes on, or begins."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -119,7 +107,7 @@ def start(
             environment |= {"WORLD_SIZE": str(processes)}
             environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         said = None if rank else told
-        started.append(start_process(target, output, changes, environment, said))
+        started.append(start_process(run_in_process, output, changes, environment, said))
     return started
 
 

@@ -1,7 +1,9 @@
-"""What a sample becomes: ids, labels on the answers only, the annotation as routing."""
+"""What a sample becomes: ids, labels on the answers only, the annotation as routing, or a random
+subset of the pool that seed and place alone decide."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,16 +12,19 @@ from PIL import Image
 
 from openmova.checkpoints.templates import TEMPLATES
 from openmova.checkpoints.tiny import tiny_mova
-from openmova.data.bad_samples import BadSample
+from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.sample import Sample, Turn
 from openmova.errors import UserError
 from openmova.model.processing_mova import IGNORED, MovaProcessor
 from openmova.routing import routing_prompt
-from openmova.train.answer_loss import answer_positions
-from openmova.train.collator import Collator
+from openmova.train.collator import Collator, TrainDataset, random_subset
+from openmova.train.preparation import prepare
+from openmova.train.training_recipe import load_recipe
+from train.runs import SMOKE
 
 MODEL, PROCESSOR = tiny_mova()
 POOL = MODEL.config.expert_names
+NAMES = ("one", "two", "three")
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -139,20 +144,6 @@ def test_a_mixed_batch_gives_each_row_the_loss_that_it_has_alone() -> None:
         torch.testing.assert_close(together[: len(alone)], alone, atol=1e-4, rtol=1e-3)
 
 
-def test_an_answer_is_predicted_one_position_before_its_tokens() -> None:
-    labels = torch.tensor([[IGNORED, IGNORED, 5, 6, IGNORED], [IGNORED, 7, IGNORED, IGNORED, 8]])
-    assert answer_positions(labels).int().tolist() == [[0, 1, 1, 0, 0], [1, 0, 0, 1, 0]]
-
-
-def test_padding_has_no_label_and_is_not_attended_to() -> None:
-    collator = Collator(PROCESSOR, POOL)
-    batch = collator([collator.row(sample("a", "b")), collator.row(sample("a", "b" * 9))])
-    padding = batch["attention_mask"] == 0
-    assert padding.sum() == 8
-    assert (batch["labels"][padding] == IGNORED).all()
-    assert batch["names"] == ["data:s", "data:s"]
-
-
 def test_a_long_answer_is_cut_and_one_beyond_the_limit_makes_a_bad_sample() -> None:
     row = Collator(PROCESSOR, POOL, max_tokens=40).row(sample("what?", "Red" * 30))
     assert len(row.input_ids) == 40
@@ -172,3 +163,44 @@ def test_a_long_answer_is_cut_and_one_beyond_the_limit_makes_a_bad_sample() -> N
 def test_what_does_not_fit_is_told(build: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build()  # type: ignore[operator]
+
+
+def test_a_third_is_seen_by_none_a_third_by_all_and_a_third_by_a_coin_for_each() -> None:
+    drawn = [random_subset(NAMES, share=1.0, seed=0, place=i) for i in range(6000)]
+    counts = Counter(drawn)
+    assert counts[()] / 6000 == pytest.approx(1 / 3 + 1 / 24, abs=0.02)
+    assert counts[NAMES] / 6000 == pytest.approx(1 / 3 + 1 / 24, abs=0.02)
+    others = [count for subset, count in counts.items() if subset not in ((), NAMES)]
+    assert len(others) == 6
+    assert all(count / 6000 == pytest.approx(1 / 24, abs=0.01) for count in others)
+
+
+def test_the_annotation_decides_for_all_but_the_share_by_seed_and_place() -> None:
+    def drawn(seed: int) -> list[tuple[str, ...] | None]:
+        return [random_subset(NAMES, share=0.25, seed=seed, place=i) for i in range(4000)]
+
+    assert drawn(0).count(None) / 4000 == pytest.approx(0.75, abs=0.02)
+    assert drawn(0) == drawn(0) != drawn(1)
+    assert random_subset(NAMES, share=0.0, seed=0, place=1) is None
+
+
+def test_a_place_shows_its_subset_whenever_it_is_asked() -> None:
+    changes = ["random_experts=0.5", "data.0.samples=12", "steps=null", "epochs=2", "batch=4"]
+    prepared = prepare(load_recipe(SMOKE, changes))
+    assert prepared.steps == 2 * 12 // 4
+
+    def dataset(share: float) -> TrainDataset:
+        return TrainDataset(prepared.mixture, prepared.collator, BadSamples(), random_experts=share)
+
+    mixed, annotated = dataset(0.5), dataset(0.0)
+    pool = prepared.collator.experts
+    for place in (17, 3, 4, 5, 23, 0):
+        subset = random_subset(pool, share=0.5, seed=0, place=place)
+        own = annotated[place].routing
+        wanted = own if subset is None else tuple(name in subset for name in pool)
+        assert mixed[place].routing == wanted
+    assert any(mixed[i].routing != annotated[i].routing for i in range(24))
+    assert mixed[0].input_ids == annotated[0].input_ids
+    epochs = [[mixed[i].name for i in range(start, start + 12)] for start in (0, 12)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(f"synthetic:{i}" for i in range(12))
+    assert epochs[0] != epochs[1]

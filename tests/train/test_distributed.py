@@ -15,7 +15,6 @@ from train.runs import (
     assert_same_log,
     finish,
     run,
-    run_command,
     start,
     weights,
 )
@@ -27,7 +26,7 @@ STILL = [*FAST, *HELD_OUT, "evaluation.steps=4", "learning_rates.gate_text=0", "
 @pytest.mark.slow
 def test_two_processes_equal_one_with_twice_the_accumulation(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    finish(start(two, STILL, processes=2, target=run_command))
+    finish(start(two, STILL, processes=2))
     run(one, *STILL, "accumulation=2")
     assert_close(one, two)
     assert_same_log(one, two)

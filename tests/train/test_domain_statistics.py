@@ -1,4 +1,5 @@
-"""The statistics of the domains: what the forward pass that learns saw, no more and no less."""
+"""The statistics of the domains: what the forward pass that learns saw, no more and no less; a gate
+that has collapsed is a warning that says what to do, one that is healthy or rare is none."""
 
 from __future__ import annotations
 
@@ -7,13 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from openmova.data.bad_samples import BadSamples
+from openmova.model.adapter import DynamicGate
+from openmova.train import domain_statistics
 from openmova.train.answer_loss import AnswerLoss
-from openmova.train.dataset import TrainDataset
-from openmova.train.domain_statistics import DomainStatistics, flat
-from openmova.train.preparation import prepare
-from openmova.train.training_recipe import load_recipe
-from train.runs import FAST, SMOKE, entries, run
+from openmova.train.domain_statistics import WINDOW, DomainStatistics, ExpertUse, GateWatch, flat
+from train.runs import entries, run
 
 
 def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw() -> None:
@@ -50,34 +49,53 @@ def test_losses_are_means_of_tokens_and_gates_of_the_samples_that_an_expert_saw(
     assert flat(use, found)["gate/chart"] == 0.85
 
 
-def test_the_loss_that_learns_is_the_model_s_own_and_the_domains_add_up(tmp_path: Path) -> None:
+def test_the_domains_of_a_run_add_up(tmp_path: Path) -> None:
     changes = ["learning_rates.gate_text=0", "log_steps=1", "steps=2", "accumulation=2"]
     run(tmp_path, *changes)
-    log = entries(tmp_path)
-    for entry in log:
-        rates = {k.split("/")[1]: v for k, v in entry.items() if k.startswith("learning_rate/")}
-        assert rates.keys() == {"adapter", "gate", "base", "language_model"}
-        assert rates["base"] == pytest.approx(rates["adapter"] / 2)
-        assert rates["gate"] == pytest.approx(rates["adapter"] / 10)
+    for entry in entries(tmp_path):
+        assert entry["learning_rate/gate"] == pytest.approx(entry["learning_rate/adapter"] / 10)
         domains = entry["domains"].values()
         assert sum(found["samples"] for found in domains) == 4
         tokens = sum(found["tokens"] for found in domains)
         total = sum(found["tokens"] * found["loss"] for found in domains)
         assert entry["loss"] == pytest.approx(total / tokens, rel=1e-5)
 
-    prepared = prepare(load_recipe(SMOKE, [*FAST, *changes]))
-    dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
-    batch = prepared.collator([dataset[i] for i in range(4)])
-    names, domains = batch.pop("names"), batch.pop("domains")
-    with torch.no_grad():
-        out = prepared.model.eval()(**batch)
-    assert len(names) == 4
-    assert log[0]["loss"] == pytest.approx(out.loss.item(), rel=1e-5)
-    for domain, found in log[0]["domains"].items():
-        rows = torch.tensor([d == domain for d in domains])
-        chosen = batch["routing"][rows].float()  # [b, E]
-        assert list(found["chosen"].values()) == pytest.approx(chosen.mean(dim=0).tolist())
-        for j, name in enumerate(prepared.collator.experts):
-            if name in found["gates"]:
-                weights = out.gates[rows][:, :, j].sum(dim=0) / chosen[:, j].sum()
-                assert found["gates"][name] == pytest.approx(weights.tolist(), abs=1e-4)
+
+def use(mean: float, samples: int) -> dict[str, ExpertUse]:
+    """Of two experts that see the same samples."""
+    weights = {"text": mean, "chart": 1 - mean}
+    return {name: ExpertUse(1.0, w, samples, w * samples) for name, w in weights.items()}
+
+
+@pytest.mark.parametrize(("mean", "warns"), [(0.01, True), (0.99, True), (0.03, False)])
+def test_an_expert_that_gets_nothing_or_all_is_warned_of_once(mean: float, warns: bool) -> None:
+    watch = GateWatch(2e-4)
+    half = use(mean, WINDOW // 2)
+    assert watch.warning(half) is None  # too few samples to say
+    said = watch.warning(half)
+    assert (said is not None) == warns
+    if said is not None:
+        assert f"text {mean:.3f}, chart {1 - mean:.3f}" in said
+        assert "learning_rates.gate=2e-05" in said and "\n" not in said
+    assert watch.warning(use(mean, WINDOW)) is None
+
+
+def test_an_expert_that_is_always_chosen_alone_has_all_the_weight_and_no_warning() -> None:
+    watch = GateWatch(0.0)
+    assert watch.warning({"text": ExpertUse(1.0, 1.0, 0, 0.0)}) is None
+    assert "begin again with a model" in str(watch.warning(use(0.0, WINDOW)))
+
+
+def test_a_run_says_that_its_gate_collapsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = DynamicGate.forward
+
+    def forward(self: DynamicGate, x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        self.score.bias.data[1] = 50.0  # to the second expert
+        return original(self, x, *others)
+
+    monkeypatch.setattr(DynamicGate, "forward", forward)
+    monkeypatch.setattr(domain_statistics, "WINDOW", 8)
+    (warning,) = [line for line in run(tmp_path, "experts=all") if line.startswith("warning")]
+    assert "text 0.000, chart 1.000, location 0.000" in warning

@@ -20,7 +20,6 @@ from openmova.experts.vit import VitEncoder
 from openmova.model.processing_mova import IGNORED
 from openmova.train import preparation
 from openmova.train.answer_loss import answer_loss
-from openmova.train.dataset import TrainDataset
 from openmova.train.interrupt import Interrupt
 from openmova.train.loop import TrainingLoop, accelerator_of
 from openmova.train.preparation import prepare
@@ -135,21 +134,6 @@ def test_bad_samples_are_replaced_and_told(tmp_path: Path, monkeypatch: pytest.M
     assert json.loads(listed) == expected
 
 
-def test_seed_and_epochs_and_not_processes_decide_which_samples_come() -> None:
-    def names(seed: int) -> list[str]:
-        changes = ["steps=null", "epochs=2", "batch=4", "data.0.samples=16", f"seed={seed}"]
-        prepared = prepare(load_recipe(SMOKE, changes))
-        assert prepared.steps == 2 * 16 // 4
-        dataset = TrainDataset(prepared.mixture, prepared.collator, BadSamples())
-        return [dataset[i].name for i in range(32)]
-
-    found = names(0)
-    first, second = found[:16], found[16:]
-    assert sorted(first) == sorted(second) == sorted(f"synthetic:{i}" for i in range(16))
-    assert first != second
-    assert found == names(0) != names(1)
-
-
 def test_checkpoints_of_others_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with stopped_after(3, monkeypatch):
         run(tmp_path)
@@ -216,12 +200,6 @@ def test_the_head_runs_only_on_answers(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(TrainingLoop, "compute_loss", watched)
     run(tmp_path, "steps=2")
     assert [shape[:-1] for shape in widths] == [(count,) for count in answers]
-
-
-def test_workers_prepare_the_same_samples(tmp_path: Path) -> None:
-    run(tmp_path / "none", "steps=2")
-    run(tmp_path / "two", "steps=2", "workers=2")
-    assert_same(tmp_path / "none", tmp_path / "two")
 
 
 def test_a_bfloat16_model_keeps_what_is_frozen_to_the_bit(tmp_path: Path) -> None:

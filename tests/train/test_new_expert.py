@@ -13,10 +13,8 @@ from safetensors.torch import load_file
 from checkpoints import public
 from commands import mistake, output, run
 from openmova import Mova, MovaConfig
-from openmova.checkpoints.tiny import tiny_mova
 from openmova.data.records import write_llava
 from openmova.data.synthetic import SyntheticSamples
-from openmova.train.stages import NEWEST, set_stage
 from tiny import pictures
 
 NAME = "corners"
@@ -108,19 +106,3 @@ def test_data_and_settings_that_can_not_be_meant(model: Path, expert: Path, tmp_
     assert "did you mean steps" in mistake(*asked, "--data", other, "stpes=3")
     again = ("add-expert", model, expert, "--description", "Else.", "--output", tmp_path / "new")
     assert "is of another expert" in mistake(*again, "--data", other)
-
-
-def test_the_stage_leaves_the_column_of_the_others_without_gradient() -> None:
-    model, _ = tiny_mova()
-    trainable = set_stage(model, "expert", learning_rate=1e-3, learning_rates={}, weight_decay=0.1)
-    assert [group["part"] for group in trainable.groups] == [
-        "extractor",
-        "extractor",
-        *["gate_column"] * 2,
-    ]
-    assert all(g["weight_decay"] == 0 for g in trainable.groups if g["part"] == "gate_column")
-    for score in NEWEST["gate_column"](model):
-        (score.weight.sum() + score.bias.sum()).backward()
-        assert score.weight.grad is not None and score.bias.grad is not None
-        assert not score.weight.grad[:-1].any() and score.weight.grad[-1].all()
-        assert not score.bias.grad[:-1].any() and score.bias.grad[-1]

@@ -18,12 +18,8 @@ from openmova.train.training_recipe import load_recipe
 from train.runs import (
     SMOKE,
     assert_close,
-    assert_same,
     assert_same_log,
-    finish,
     run,
-    start,
-    stopped_after,
 )
 
 # The gate's text encoder has dropout.
@@ -68,28 +64,6 @@ def test_packed_steps_learn_what_unpacked_ones_do(
     assert [rows for rows, _ in shapes[1:]] == [1] * 4  # of four samples; the first is a trial
     assert_close(tmp_path / "padded", tmp_path / "packed")
     assert_same_log(tmp_path / "padded", tmp_path / "packed")
-
-
-def test_a_stopped_run_ends_as_a_whole_one(
-    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changes = [data, "batch=4", "steps=4", "save_steps=1", "max_tokens=512", "pack=600"]
-    run(tmp_path / "whole", *changes)
-    with stopped_after(3, monkeypatch):
-        run(tmp_path / "broken", *changes)
-    run(tmp_path / "broken", *changes)
-    assert_same(tmp_path / "whole", tmp_path / "broken")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sharding", ["none", "fsdp"])
-def test_two_processes_equal_one_with_twice_the_accumulation(
-    data: str, tmp_path: Path, sharding: str
-) -> None:
-    changes = [*STILL, data, "pack=600", "save_steps=4"]
-    finish(start(tmp_path / "two", [*changes, f"sharding={sharding}"], processes=2))
-    run(tmp_path / "one", *changes, "accumulation=2")
-    assert_close(tmp_path / "one", tmp_path / "two")
 
 
 def test_a_decoder_that_does_not_part_samples_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

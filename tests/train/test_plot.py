@@ -83,6 +83,9 @@ def test_logs_of_nothing_and_of_much(tmp_path: Path, panels: list[matplotlib.axe
 
 
 def test_no_picture_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Path] = []
+    monkeypatch.setattr(folder_module, "draw_log", lambda entries, file: drawn.append(file))
+    RunFolder(tmp_path).draw()
     monkeypatch.setattr(folder_module, "can_draw", lambda: False)
     RunFolder(tmp_path).draw()
-    assert not list(tmp_path.iterdir())
+    assert drawn == [tmp_path / "plot.png"]

@@ -12,7 +12,7 @@ from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.train.language_lora import Lora, LoraSettings, give_router_lora
-from train.runs import assert_close, assert_same, finish, run, start, stopped_after, weights
+from train.runs import assert_close, finish, run, start, weights
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +54,6 @@ def test_only_the_router_s_lora_is_new_and_it_is_loaded_without_peft(whole: Path
         assert torch.equal(found[name], start[name]), name
     model = MovaForConditionalGeneration.from_pretrained(whole / "final")
     assert model.config.routing.lora.rank == 4
-
-
-def test_a_stopped_run_ends_as_one_that_was_not(
-    changes: list[str], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with stopped_after(5, monkeypatch):
-        run(tmp_path, *changes)
-    run(tmp_path, *changes)
-    assert_same(whole, tmp_path)
 
 
 def test_it_goes_on_learning_in_its_stage(changes: list[str], whole: Path, tmp_path: Path) -> None:

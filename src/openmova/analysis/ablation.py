@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from openmova.images.opening import ImageSource
 from openmova.inference.answer import Answer
@@ -11,16 +10,6 @@ from openmova.inference.mova import Mova
 
 Names = tuple[str, ...]
 """Of experts, in the order of the pool."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ablation:
-    """One question under several routings."""
-
-    routed: Answer
-    """With the router's own choice."""
-    texts: dict[Names, str]
-    """What is answered with each set of experts; the router's, those of `masks`, none, and all."""
 
 
 def without(chosen: Sequence[str], expert: str) -> Names:
@@ -41,9 +30,13 @@ def ask_ablated(
     *,
     max_new_tokens: int,
     batch: int = 8,
-) -> list[Ablation]:
+) -> list[tuple[Answer, dict[Names, str]]]:
     """Ask (picture, question) pairs as routed and with every set of `masks`; those of one set are
-    answered together. Raises UserError as `Mova.ask` does."""
+    answered together.
+
+    Returns of each the answer with the router's own choice, and what is said with every set, the
+    router's too. Raises UserError as `Mova.ask` does.
+    """
     routed = mova.ask_batch(pairs, max_new_tokens=max_new_tokens, batch_size=batch)
     texts = [{answer.routing.experts: answer.text} for answer in routed]
     rows_of: dict[Names, list[int]] = {}
@@ -59,4 +52,4 @@ def ask_ablated(
         )
         for row, answer in zip(rows, answers, strict=True):
             texts[row][names] = answer.text
-    return [Ablation(routed=a, texts=t) for a, t in zip(routed, texts, strict=True)]
+    return list(zip(routed, texts, strict=True))

@@ -84,8 +84,7 @@ def inspect(
     # First of all, because this reads the experts' weights, which no question should be timed with.
     with watched(mova.model.model.adapter) as seen:
         mova.ask(picture, question, max_new_tokens=1)
-    (masked,) = ask_ablated(mova, [(picture, question)], max_new_tokens=max_new_tokens)
-    answer, texts = masked.routed, masked.texts
+    ((answer, texts),) = ask_ablated(mova, [(picture, question)], max_new_tokens=max_new_tokens)
     chosen = answer.routing.experts
     switched = {f"without {name}": without(chosen, name) for name in chosen}
     asked = {**switched, "no expert, the base encoder alone": (), "all experts": mova.experts}

@@ -5,20 +5,20 @@ the gates weigh them, whom the router takes for whom, and what each encoder is w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from PIL import Image
 
-from openmova.analysis.ablation import Ablation, ask_ablated, without
+from openmova.analysis.ablation import Names, ask_ablated, without
 from openmova.data.bad_samples import BadSample
 from openmova.data.contact_sheet import evenly
 from openmova.data.sample import Sample, check_experts
 from openmova.data.sources import Samples
 from openmova.errors import UserError
 from openmova.evaluate.intervals import Difference, Share
-from openmova.inference.answer import matches
+from openmova.inference.answer import Answer, matches
 from openmova.inference.limits import check_question
 from openmova.inference.mova import Mova
 from openmova.inference.session import Message, Picture, user_turn
@@ -135,12 +135,12 @@ def _tried(samples: Sequence[Sample], ask: Ask) -> list[Row]:
 def _ask(mova: Mova, max_new_tokens: int, samples: Sequence[Sample]) -> list[Row]:
     pairs: list[Any] = [(sample.image, sample.question) for sample in samples]
     found = ask_ablated(mova, pairs, max_new_tokens=max_new_tokens, batch=len(pairs))
-    return [_row(sample, masked) for sample, masked in zip(samples, found, strict=True)]
+    return [_row(sample, *of) for sample, of in zip(samples, found, strict=True)]
 
 
-def _row(sample: Sample, masked: Ablation) -> Row:
+def _row(sample: Sample, routed: Answer, texts: Mapping[Names, str]) -> Row:
     """What is kept: the gates as one {expert: weight} a block, the answers by their experts."""
-    told = masked.routed.to_dict()
+    told = routed.to_dict()
     return {
         "id": sample.id,
         "domain": sample.domain,
@@ -149,7 +149,7 @@ def _row(sample: Sample, masked: Ablation) -> Row:
         "chosen": told["routing"]["experts"],
         "scores": told["routing"]["scores"],
         "gates": told["gates"],
-        "answers": {_key(names): text for names, text in masked.texts.items()},
+        "answers": {_key(names): text for names, text in texts.items()},
     }
 
 

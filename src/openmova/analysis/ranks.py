@@ -10,7 +10,7 @@ Shapes: T tokens, C channels.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -32,12 +32,13 @@ class TokenSums:
         self.count = 0
         self.sums = self.products = torch.zeros(())  # then [C] and [C, C]
 
-    def add(self, tokens: Tensor) -> None:
+    def add(self, tokens: Tensor) -> Self:
         """[T, C]"""
         tokens = tokens.detach().double()
         self.sums = self.sums + tokens.sum(dim=0)
         self.products = self.products + tokens.T @ tokens
         self.count += len(tokens)
+        return self
 
     def add_output(self, module: nn.Module, given: object, output: Tensor) -> None:
         """As a forward hook: output [b, T, C]."""

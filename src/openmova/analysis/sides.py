@@ -68,7 +68,7 @@ def read_sides(path: Path) -> Outcomes:
             name: next((s["parameters"] for s in ordered.get((name,), {}).values()), None)
             for name in pool
         },
-        ranks=_ranks(ordered, pool),
+        ranks=_ranks(ordered, pool, path if path.is_dir() else path.parent),
     )
 
 
@@ -76,7 +76,7 @@ def _sides(path: Path) -> Iterator[tuple[str, Any]]:
     """Where each side is from, and what is there."""
     if path.is_dir():
         for file in sorted(path.glob("*.json")):
-            yield str(file), _resolved(_json(file), path)
+            yield str(file), _json(file)
     elif path.suffix.lower() == ".csv":
         yield from _of_csv(path)
     else:
@@ -84,7 +84,7 @@ def _sides(path: Path) -> Iterator[tuple[str, Any]]:
         if not isinstance(found, list):
             raise UserError(f"{str(path)!r} holds no array of sides: see docs/roles.md")
         for number, side in enumerate(found, start=1):
-            yield f"side {number} of {path.name}", _resolved(side, path.parent)
+            yield f"side {number} of {path.name}", side
 
 
 def _json(path: Path) -> Any:
@@ -92,13 +92,6 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"can't read {str(path)!r} ({reason(error)}): check the path") from error
-
-
-def _resolved(side: Any, folder: Path) -> Any:
-    """With the path of its features, if it has any, from where the command runs."""
-    if isinstance(side, Mapping) and isinstance(side.get("features"), str):
-        return {**side, "features": folder / side["features"]}
-    return side
 
 
 def _of_csv(path: Path) -> Iterator[tuple[str, Any]]:
@@ -161,26 +154,25 @@ def _checked(side: Any, where: str) -> dict[str, Any]:
     }
 
 
-def _ranks(sides: Mapping[Names, Mapping[int, Mapping[str, Any]]], pool: Names) -> dict[str, Any]:
-    """Of every encoder, alone and in the side of all: of the first seed that has features."""
+def _ranks(
+    sides: Mapping[Names, Mapping[int, Mapping[str, Any]]], pool: Names, folder: Path
+) -> dict[str, Any]:
+    """Of every encoder, alone and in the side of all: of the first seed that has features, whose
+    paths start from the folder."""
     found: dict[str, Any] = {name: {} for name in pool}
     for way, names in [*(("alone", (name,)) for name in pool), ("joint", pool)]:
         paths = (side["features"] for side in sides.get(names, {}).values())
         if (path := next((path for path in paths if path), None)) is None:
             continue
         try:
-            tensors = load_file(path)
+            tensors = load_file(folder / path)
             for name in names:
-                found[name][way] = {p: _measured(tensors[f"{p}/{name}"]) for p in PLACES}
-        except (OSError, SafetensorError, KeyError) as error:
+                found[name][way] = {
+                    p: TokenSums().add(tensors[f"{p}/{name}"]).measure() for p in PLACES
+                }
+        except (OSError, TypeError, SafetensorError, KeyError) as error:
             raise UserError(
                 f"the features {str(path)!r} of {join(names)} can't be read ({reason(error)}): see "
                 "docs/roles.md"
             ) from error
     return found if any(found.values()) else {}
-
-
-def _measured(features: Any) -> dict[str, Any]:
-    sums = TokenSums()
-    sums.add(features)
-    return sums.measure()

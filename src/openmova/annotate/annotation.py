@@ -25,7 +25,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from openmova.annotate.agreement import agreement
 from openmova.annotate.dependency import Dependency
 from openmova.annotate.losses import Chunk
 from openmova.annotate.selection import AnnotationSettings, chosen_experts
@@ -40,6 +39,11 @@ from openmova.runtime.run_store import RunStore
 
 SHOWN = 24
 """Samples on the contact sheet."""
+MARGINS = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
+"""In nats. Tried for the agreement: few, so that what one gains on some hundred samples is not by
+chance."""
+Experts = Sequence[tuple[str, ...]]
+"""Of every sample."""
 Compute = Callable[[Sequence[Chunk]], Generator[Sequence[float]]]
 """The losses of chunks, in their order: `LocalLosses.compute`, or a cluster's (cluster.py)."""
 
@@ -149,20 +153,18 @@ class AnnotationFolder:
             save_picture(contact_sheet([shown[row] for row in rows]), self.sheet)
         each = Counter(len(names) for names in chosen)
         given = {row: s.experts for row, s in good.items() if s.experts is not None and usable[row]}
-        compared = None
-        if given:
-            compared = agreement(
-                list(given.values()),
-                lambda other: choose(seen[list(given)], margin=other),
-                settings.pool,
-                margin=margin,
-            )
+        agreed = given and agreement(
+            list(given.values()),
+            lambda other: choose(seen[list(given)], margin=other),
+            settings.pool,
+            margin=margin,
+        )
         return {
             "samples": len(ids),
             "experts": {name: sum(name in names for names in chosen) for name in settings.pool},
             "experts_each": {str(count): each[count] for count in sorted(each)},
             "without_loss": usable.count(False),
-            "agreement": compared,
+            "agreement": agreed or None,
             "dependency": dependency and dependency.summary(good, settings.pool),
         }
 
@@ -179,3 +181,37 @@ def _annotate(
             value = sample.dependency if dependency is None else dependency.value(row)
             sample = replace(sample, experts=experts, dependency=value)
         yield sample
+
+
+def agreement(
+    given: Experts, choose: Callable[[float], Experts], pool: Sequence[str], *, margin: float
+) -> dict[str, Any]:
+    """Compare what `choose` chooses at a margin with what the data had, a known truth or people's,
+    for the same samples; at least one.
+
+    exact: the share of samples whose chosen experts are those given, no more and no less; experts:
+    the precision and recall of each, None where there are no such samples; best_margin: that of
+    MARGINS with which `exact` is highest, the smallest of equals, and best_exact.
+    """
+    chosen = choose(margin)
+    found = {other: _exact(given, choose(other)) for other in MARGINS}
+    best = max(found, key=lambda other: found[other])  # the first of equals
+    return {
+        "samples": len(given),
+        "exact": _exact(given, chosen),
+        "experts": {name: _of_expert(name, given, chosen) for name in pool},
+        "best_margin": best,
+        "best_exact": found[best],
+    }
+
+
+def _exact(given: Experts, chosen: Experts) -> float:
+    same = sum(set(a) == set(b) for a, b in zip(given, chosen, strict=True))
+    return same / len(given)
+
+
+def _of_expert(name: str, given: Experts, chosen: Experts) -> dict[str, float | None]:
+    both = sum(name in a and name in b for a, b in zip(given, chosen, strict=True))
+    had = sum(name in experts for experts in given)
+    got = sum(name in experts for experts in chosen)
+    return {"precision": both / got if got else None, "recall": both / had if had else None}

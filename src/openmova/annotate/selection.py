@@ -32,17 +32,15 @@ BLIND = "blind"
 """The probe that sees no picture."""
 
 
-def useful_experts(
-    losses: NDArray[np.floating], most: int = MOST, *, margin: float = 0.0
-) -> NDArray[np.bool_]:
+def useful_experts(losses: NDArray[np.floating], *, margin: float = 0.0) -> NDArray[np.bool_]:
     """The experts chosen for every sample by separate probes.
 
-    losses: [N, 1 + E], the base's first. Returns bool [N, E], at most `most` a row.
+    losses: [N, 1 + E], the base's first. Returns bool [N, E], at most MOST a row.
     """
     useful = losses[:, 1:] < losses[:, :1] - margin  # [N, E]; False where either is NaN
     order = np.where(useful, losses[:, 1:], np.inf).argsort(axis=1, kind="stable")
     rank = order.argsort(axis=1, kind="stable")  # [N, E], 0 for the lowest loss
-    return useful & (rank < most)
+    return useful & (rank < MOST)
 
 
 def expert_sets(experts: int, most: int = MOST) -> tuple[tuple[int, ...], ...]:
@@ -133,10 +131,8 @@ def chosen_experts(
     combinations: bool = False,
     margin: float = 0.0,
 ) -> list[tuple[str, ...]]:
-    """The experts of every sample, in the order of the pool.
-
-    losses: [samples, probes], in the order of `probes_of`. margin: see above.
-    """
+    """The experts of every sample, in the order of the pool, of losses [N, probes] in the order of
+    `probes_of`. margin: see above."""
     if combinations:
         chosen = best_sets(losses, expert_sets(len(pool)), len(pool), margin=margin)
     else:

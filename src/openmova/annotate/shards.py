@@ -47,9 +47,9 @@ class Shard:
     def name(self) -> str:
         return f"{self.number:05d}-of-{self.count:05d}"
 
-    def chunks(self, rows: int, chunk: int = CHUNK) -> list[range]:
+    def chunks(self, rows: int) -> list[range]:
         """The chunks of this shard of so many rows."""
-        chunks = [range(start, min(start + chunk, rows)) for start in range(0, rows, chunk)]
+        chunks = [range(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
         first = len(chunks) * (self.number - 1) // self.count
         return chunks[first : len(chunks) * self.number // self.count]
 

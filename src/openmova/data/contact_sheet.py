@@ -19,9 +19,10 @@ LETTERS = 33
 """In a line of text."""
 LINES = 2
 """Of a question, and of an answer."""
+COLUMNS = 6
 
 
-def contact_sheet(samples: Iterable[Sample | BadSample], *, columns: int = 6) -> Image.Image:
+def contact_sheet(samples: Iterable[Sample | BadSample]) -> Image.Image:
     """The good samples: picture, question, answer, and how they are annotated."""
     cells = []
     for sample in samples:
@@ -30,7 +31,7 @@ def contact_sheet(samples: Iterable[Sample | BadSample], *, columns: int = 6) ->
                 cells.append(_cell(sample.open()))
         except BadSample:
             continue
-    columns = max(1, min(columns, len(cells)))
+    columns = max(1, min(COLUMNS, len(cells)))
     rows = -(-max(1, len(cells)) // columns)
     width, height = SIDE + MARGIN, SIDE + TEXT + MARGIN
     sheet = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), "white")

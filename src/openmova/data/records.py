@@ -172,9 +172,9 @@ def _image(record: Mapping[str, Any], images: Path) -> Path | bytes | Image.Imag
     raise BadSample(f"its image is {_short(given)}: give a path")
 
 
-def _short(value: Any, length: int = 60) -> str:
+def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= length else f"{text[:length]}..."
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def write_llava(samples: Iterable[Sample], path: Path) -> None:

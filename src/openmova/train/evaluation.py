@@ -6,8 +6,8 @@ model is asked as a user would ask it: the router chooses, only these experts ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from accelerate.utils import gather_object
@@ -26,15 +26,17 @@ LONGEST = 32
 """Tokens of an answer that is worth asking for: longer ones are hardly ever exact."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SampleResult:
+class SampleResult(NamedTuple):
     """Of one sample; None, where it was not asked, or nobody knows the right routing."""
 
     domain: str
     tokens: int
     loss: float
-    exact: bool | None = None
-    routed: bool | None = None
+    exact: bool | None
+    routed: bool | None
+
+
+UNASKED = (None, None)
 
 
 class Evaluation:
@@ -72,17 +74,12 @@ class Evaluation:
     ) -> list[SampleResult]:
         rows = [self._open(place) for place in places]
         loss = answer_loss(model, self.collator([row for _, row in rows]))
-        results = [
-            SampleResult(domain=sample.domain or NO_DOMAIN, tokens=int(tokens), loss=float(total))
-            for (sample, _), tokens, total in zip(
-                rows, loss.answered.sum(dim=1), loss.losses.sum(dim=1), strict=True
-            )
+        tokens, totals = loss.answered.sum(dim=1), loss.losses.sum(dim=1)
+        asked = self._answers(model, rows)
+        return [
+            SampleResult(s.domain or NO_DOMAIN, int(n), float(total), *asked.get(place, UNASKED))
+            for place, ((s, _), n, total) in enumerate(zip(rows, tokens, totals, strict=True))
         ]
-        asked = [n for n, (sample, _) in enumerate(rows) if self._is_asked(sample)]
-        answers = self._answers(model, [rows[n] for n in asked]) if asked else ()
-        for n, (exact, routed) in zip(asked, answers, strict=True):
-            results[n] = replace(results[n], exact=exact, routed=routed)
-        return results
 
     def _open(self, place: int) -> tuple[Sample, Row]:
         opened: tuple[Sample, Row] = self.mixture.sample(
@@ -90,24 +87,24 @@ class Evaluation:
         )
         return opened
 
-    def _is_asked(self, sample: Sample) -> bool:
-        """Questions about pictures, with a short answer; of a conversation the first."""
-        if sample.image is None or sample.routing:
-            return False
-        return self._length(sample) <= LONGEST
-
-    def _length(self, sample: Sample) -> int:
-        tokenizer = self.collator.processor.tokenizer
-        return len(tokenizer(sample.turns[1].text, add_special_tokens=False)["input_ids"])
-
     def _answers(
-        self, model: MovaForConditionalGeneration, asked: Sequence[tuple[Sample, Row]]
-    ) -> Iterable[tuple[bool, bool | None]]:
-        """Of each: whether the answer is exact, and whether it was routed as annotated.
+        self, model: MovaForConditionalGeneration, rows: Sequence[tuple[Sample, Row]]
+    ) -> dict[int, tuple[bool | None, bool | None]]:
+        """By the place of a question about a picture that has a short answer, of a conversation the
+        first: whether the answer is exact, and whether it was routed as annotated.
 
         Where the recipe chose the experts, they are these, and there is no routing to look at.
         """
         processor = self.collator.processor
+        lengths = {
+            place: len(processor.tokenizer(s.turns[1].text, add_special_tokens=False)["input_ids"])
+            for place, (s, _) in enumerate(rows)
+            if s.image is not None and not s.routing
+        }
+        places = [place for place, length in lengths.items() if length <= LONGEST]
+        if not places:
+            return {}
+        asked = [rows[place] for place in places]
         samples = [sample for sample, _ in asked]
         inputs = processor(
             images=[[sample.image] for sample in samples],
@@ -130,15 +127,13 @@ class Evaluation:
             image_tokens=context.tokens,
             do_sample=False,
             # A few more, so that an answer that goes on shows.
-            max_new_tokens=max(self._length(sample) for sample in samples) + 4,
+            max_new_tokens=max(lengths[place] for place in places) + 4,
         )
         texts = processor.tokenizer.batch_decode(
             ids[:, prompt.shape[1] :], skip_special_tokens=True
         )
-        exact = [
-            matches(text, sample.turns[1].text) for text, sample in zip(texts, samples, strict=True)
-        ]
-        return zip(exact, routed, strict=True)
+        exact = [matches(text, s.turns[1].text) for text, s in zip(texts, samples, strict=True)]
+        return dict(zip(places, zip(exact, routed, strict=True), strict=True))
 
 
 def _summary(found: Sequence[SampleResult]) -> dict[str, float]:

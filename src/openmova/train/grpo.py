@@ -115,7 +115,10 @@ class AnswerTrainer(GRPOTrainer):
 
     def _opened(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows of a batch as TRL and the rewards read them; a group opens its picture once."""
-        samples = {number: self._sample(number) for number in {row["place"] for row in inputs}}
+        samples: dict[int, Sample] = {}
+        for place in {row["place"] for row in inputs}:
+            epoch, index = divmod(place, len(self.mixture))
+            samples[place] = self.mixture.sample(epoch, index, self.bad, self._checked)
         return [
             {
                 "prompt": [{"role": turn.role, "content": turn.text} for turn in sample.turns[:-1]],
@@ -124,11 +127,6 @@ class AnswerTrainer(GRPOTrainer):
             }
             for sample in (samples[row["place"]] for row in inputs)
         ]
-
-    def _sample(self, number: int) -> Sample:
-        epoch, index = divmod(number, len(self.mixture))
-        sample: Sample = self.mixture.sample(epoch, index, self.bad, self._checked)
-        return sample
 
     def _checked(self, sample: Sample) -> Sample:
         if sample.routing:
@@ -410,21 +408,9 @@ class RewardLoop(TrainerCallback):
         """The state before a step that failed, as a checkpoint; says where it is."""
         if self.step and not self.folder.checkpoint(self.step).exists():
             self.trainer._save_checkpoint(self.trainer.model, trial=None)
-            self.seal()
+            self.on_save()
         kept = self.folder.newest()
         return "nothing was kept" if kept is None else f"the state before it is {kept.name}"
-
-    def seal(self) -> None:
-        """The checkpoint of this step is whole."""
-        accelerator = self.trainer.accelerator
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            with self.folder.writing():
-                self.folder.seal(
-                    self.folder.checkpoint(self.step),
-                    self.step,
-                    processes=accelerator.num_processes,
-                )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.progress.advance()
@@ -447,8 +433,14 @@ class RewardLoop(TrainerCallback):
                 entry[f"reward/{name.removeprefix('rewards/').removesuffix('/mean')}"] = value
         self.progress.log(self.step, entry)
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.seal()
+    def on_save(self, *args: Any, **kwargs: Any) -> None:
+        """The checkpoint of this step is whole."""
+        accelerator, folder = self.trainer.accelerator, self.folder
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            with folder.writing():
+                checkpoint = folder.checkpoint(self.step)
+                folder.seal(checkpoint, self.step, processes=accelerator.num_processes)
 
 
 def trl_config(setup: RunSetup, settings: GrpoSettings, folder: RunFolder) -> GRPOConfig:
@@ -497,10 +489,9 @@ def check_solutions(mixture: Mixture) -> None:
     """Raises UserError for a source whose first samples can't be used, all of them."""
     for source in mixture.sources:
         samples = source.samples
-        faults = [samples.get(index) for index in range(min(len(samples), LOOKED_AT))]
-        first = faults[0]
-        if isinstance(first, BadSample) and all(isinstance(f, BadSample) for f in faults):
+        first = [samples.get(index) for index in range(min(len(samples), LOOKED_AT))]
+        if all(isinstance(sample, BadSample) for sample in first):
             raise UserError(
-                f"no sample of {samples.name} can be used ({first.reason}): the stage grpo asks a "
+                f"no sample of {samples.name} can be used ({first[0]}): the stage grpo asks a "
                 "question, and compares answers with the one that the sample ends with"
             )

@@ -35,10 +35,9 @@ from transformers import get_scheduler
 from openmova.data.bad_samples import BadSamples
 from openmova.errors import UserError
 from openmova.train.answer_loss import answer_loss, answer_positions
-from openmova.train.dataset import TrainDataset
+from openmova.train.collator import TrainDataset
 from openmova.train.deepspeed import deepspeed_plugin
-from openmova.train.domain_statistics import DomainStatistics
-from openmova.train.gate_watch import GateWatch
+from openmova.train.domain_statistics import DomainStatistics, GateWatch
 from openmova.train.interrupt import Interrupt
 from openmova.train.preparation import RunSetup
 from openmova.train.progress import Progress

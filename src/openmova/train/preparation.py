@@ -76,11 +76,11 @@ def prepare(recipe: TrainingRecipe) -> RunSetup:
 
     Raises UserError.
     """
-    mixture = _mixture(recipe.data, recipe.seed)
+    mixture = Mixture(open_all(recipe.data, recipe.seed), seed=recipe.seed)
     held_out = None
     if recipe.evaluation is not None:
-        # Generated samples are others than those of training.
-        held_out = _mixture(recipe.evaluation.data, recipe.seed + 1)
+        seed = recipe.seed + 1  # generated samples are others than those of training
+        held_out = Mixture(open_all(recipe.evaluation.data, seed), seed=seed)
     check_trackers(recipe.report)
     set_seed(recipe.seed)
     model, processor = load_start(recipe)
@@ -165,25 +165,22 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _mixture(sources: Sequence[DataSource], seed: int) -> Mixture:
-    """Of all sources. Raises UserError, which names every one that can't be opened."""
+def open_all(sources: Sequence[DataSource], seed: int) -> list[WeightedSource]:
+    """Every source. Raises UserError, which names each one that can't be opened."""
     opened = open_sources(sources, seed)
     check_sources([str(fault) for fault in opened if isinstance(fault, UserError)], len(opened))
-    return Mixture(
-        [samples for samples in opened if isinstance(samples, WeightedSource)], seed=seed
-    )
+    return [source for source in opened if isinstance(source, WeightedSource)]
 
 
 def open_sources(sources: Sequence[DataSource], seed: int) -> list[WeightedSource | UserError]:
     """Every source; in the place of one that can't be opened, why."""
-
-    def opened(source: DataSource) -> WeightedSource | UserError:
+    opened: list[WeightedSource | UserError] = []
+    for source in sources:
         try:
-            return WeightedSource(samples=_samples(source, seed), weight=source.weight)
+            opened.append(WeightedSource(samples=_samples(source, seed), weight=source.weight))
         except UserError as error:
-            return error
-
-    return [opened(source) for source in sources]
+            opened.append(error)
+    return opened
 
 
 def check_sources(faults: Sequence[str], count: int) -> None:

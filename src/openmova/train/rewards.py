@@ -117,10 +117,9 @@ def trl_rewards(names: Iterable[str], *, tolerance: float) -> list[Callable[...,
 
 def _scores(name: str, reward: Reward, names: list[str]) -> Callable[..., list[float]]:
     def scores(completions: list[Any], sample: list[Sample], **columns: Any) -> list[float]:
-        answers = [completion[0]["content"] for completion in completions]
         return [
-            score(name, reward, answer, one) * _share(name, one, names)
-            for answer, one in zip(answers, sample, strict=True)
+            _score(name, reward, completion[0]["content"], one) * _share(name, one, names)
+            for completion, one in zip(completions, sample, strict=True)
         ]
 
     scores.__name__ = name
@@ -135,8 +134,8 @@ def _experts(experts: list[int], **columns: Any) -> list[float]:
 _experts.__name__ = EXPERT
 
 
-def score(name: str, reward: Reward, answer: str, sample: Sample) -> float:
-    """What an answer is worth. Raises UserError where the reward raises, or is no number."""
+def _score(name: str, reward: Reward, answer: str, sample: Sample) -> float:
+    """Raises UserError where the reward raises, or is no number."""
     about = f"on the sample {sample.id!r} ({sample.source}), answered with {answer[:60]!r}"
     try:
         value = float(reward(answer, sample))

@@ -37,7 +37,7 @@ from openmova.routing.augment import UNCHANGED
 from openmova.runtime.assets import EXAMPLES, asset_folder
 from openmova.runtime.files import new_folder, write_text
 from openmova.train.language_lora import LoraSettings
-from openmova.train.preparation import check_sources, load_start, open_sources, processes
+from openmova.train.preparation import load_start, open_all, processes
 from openmova.train.progress import Tell
 from openmova.train.run_folder import RunFolder
 from openmova.train.training import save_model, train
@@ -203,11 +203,9 @@ class Asking:
 def _by_name(recipe: TrainingRecipe) -> dict[str, list[Sample]]:
     """The samples of each answer, their pictures not yet read. Raises UserError for what can't be
     learned so."""
-    opened = open_sources(recipe.data, recipe.seed)
-    check_sources([str(fault) for fault in opened if isinstance(fault, UserError)], len(opened))
     names: dict[str, list[Sample]] = {}
     answers: dict[str, str] = {}
-    sources = [source.samples for source in opened if not isinstance(source, UserError)]
+    sources = [source.samples for source in open_all(recipe.data, recipe.seed)]
     for sample in (samples.get(index) for samples in sources for index in range(len(samples))):
         if isinstance(sample, BadSample):
             raise UserError(f"{sample.id} of {sample.source} is bad: {sample}")
@@ -237,9 +235,8 @@ def _split(own: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
 
 
 def _object_expert(model: MovaForConditionalGeneration) -> str:
-    for spec in model.config.experts:
+    for name, spec in zip(model.config.expert_names, model.config.experts, strict=True):
         if issubclass(expert_class(spec["kind"]), ObjectExpert):
-            name: str = spec["name"]
             return name
     raise UserError(
         "the model has no expert of the kind object, which learns the names: take nano, or another "

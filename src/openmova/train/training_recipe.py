@@ -235,15 +235,11 @@ class TrainingRecipe:
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainingRecipe:
-    """Read a YAML file; overrides as in `read_yaml`.
+    """Read a YAML file, whose data may be one path; overrides as in `read_yaml`.
 
     Raises UserError: the file can't be read, or a key or value is not one of a recipe.
     """
-    return recipe_from_dict(read_yaml(path, overrides))
-
-
-def recipe_from_dict(content: Mapping[str, Any]) -> TrainingRecipe:
-    """The recipe of plain types; its data may be one path. Raises UserError as `load_recipe`."""
-    if isinstance(path := content.get("data"), str):
-        content = {**content, "data": [{"path": path}]}
+    content = read_yaml(path, overrides)
+    if isinstance(data := content.get("data"), str):
+        content["data"] = [{"path": data}]
     return build(TrainingRecipe, content)
