@@ -50,25 +50,18 @@ def nano() -> Mova:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The tiny model as a checkpoint."""
-    from inference.asking import tiny_mova
+    from inference.asking import saved, tiny_mova
 
-    folder = tmp_path_factory.mktemp("tiny-model")
-    mova = tiny_mova()
-    mova.model.save_pretrained(folder)
-    mova.processor.save_pretrained(folder)
-    return str(folder)
+    return saved(tiny_mova(), tmp_path_factory.mktemp("tiny-model"))
 
 
 @pytest.fixture(scope="session")
 def unsure_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The tiny model, calibrated so that it is unsure of every answer."""
-    from inference.asking import tiny_mova
+    from inference.asking import saved, tiny_mova
 
-    folder = tmp_path_factory.mktemp("unsure-model")
     mova = tiny_mova(confidence={"weights": {"mean": 1.0}, "bias": -3.0})
-    mova.model.save_pretrained(folder)
-    mova.processor.save_pretrained(folder)
-    return str(folder)
+    return saved(mova, tmp_path_factory.mktemp("unsure-model"))
 
 
 @pytest.fixture

@@ -12,10 +12,14 @@ import sys
 import termios
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()=>][0-9A-Z]?|\r")
+TESTS = Path(__file__).parent
+PATHS = [str(TESTS.parent / "src"), str(TESTS)]
+PROGRAM = "import tiny; from openmova.__main__ import main; main()"
 # The command as a process of its own, with the tests' kind of expert.
-COMMAND = [sys.executable, "-c", "import tiny; from openmova.__main__ import main; main()"]
+COMMAND = [sys.executable, "-c", f"import sys; sys.path[:0] = {PATHS}; {PROGRAM}"]
 CTRL_C, CTRL_D, UP = "\x03", "\x04", "\x1b[A"
 
 

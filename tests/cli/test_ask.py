@@ -41,16 +41,8 @@ def run(tiny_folder: str, image: str) -> Run:
     return run
 
 
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process of its own needs to find the package and the tests' kind of expert."""
-    tests = Path(__file__).parents[1]
-    monkeypatch.setenv("PYTHONPATH", f"{tests.parent / 'src'}:{tests}")
-
-
 def assert_one_line(code: int, stdout: str, stderr: str, told: str) -> None:
-    assert code == 2
-    assert stdout == ""
+    assert (code, stdout) == (2, "")
     assert stderr.startswith("openmova: ") and told in stderr
     assert stderr.count("\n") == 1 and stderr.endswith("\n")
 
@@ -104,14 +96,9 @@ class TestAnswers:
         assert 0 < told["confidence"] < 0.05 and told["unsure"] is True
         assert "unsure" not in told["answer"]
 
-    @pytest.mark.parametrize(
-        ("experts", "chosen"), [("all", ["one", "two", "three"]), ("none", []), ("two", ["two"])]
-    )
-    def test_experts_replace_the_router(self, run: Run, experts: str, chosen: list[str]) -> None:
-        line = json.loads(run(QUESTION, "--experts", experts, "--json").stdout)
-        assert line["routing"] == {"experts": chosen, "scores": {}, "raw": ""}
-
     def test_options_of_the_run(self, run: Run) -> None:
+        line = json.loads(run(QUESTION, "--experts", "three,one", "--json").stdout)
+        assert line["routing"] == {"experts": ["one", "three"], "scores": {}, "raw": ""}
         line = json.loads(run(QUESTION, "--max-experts", "0", "--json").stdout)
         assert line["routing"]["experts"] == []
         where = ("--experts", "all", "--offload", "--dtype", "bfloat16")
@@ -170,17 +157,10 @@ class TestDrawing:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([""], "is empty"),
         (["  "], "is empty"),
-        (["x" * 100_000], "at most 4,000"),
         ([], "Missing argument 'QUESTION'"),
-        *(
-            ([QUESTION, "--experts", experts], "The pool is one, two, three")
-            for experts in ("thre", "", "one,,two", "all,none")
-        ),
-        ([QUESTION, "--experts", "on,two"], "did you mean one?"),
+        ([QUESTION, "--experts", "on,two"], "did you mean one? The pool is one, two, three"),
         ([QUESTION, "--max-experts", "-1"], "--max-experts"),
-        ([QUESTION, "--max-experts", "1", "--experts", "all"], "experts"),
         ([QUESTION, "--max-new-tokens", "0"], "--max-new-tokens"),
         ([QUESTION, "--max-seconds", "0"], "seconds"),
         ([QUESTION, "--max-seconds", "soon"], "--max-seconds"),
@@ -221,7 +201,6 @@ def test_other_mistakes_too(run: Run, image: str, tmp_path: Path) -> None:
     refuse(run_command("aks"), "Did you mean 'ask'?")
 
 
-@pytest.mark.usefixtures("environment")
 def test_bad_images_are_one_line_where_libraries_could_print_what_they_like(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     file = io.BytesIO()
@@ -237,7 +216,6 @@ def test_bad_images_are_one_line_where_libraries_could_print_what_they_like(tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("environment")
 class TestEndings:
     def start(self, image: str, tiny_folder: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

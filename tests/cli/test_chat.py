@@ -13,7 +13,7 @@ from typer.testing import Result
 
 from commands import mistake, run
 from openmova import Mova
-from openmova.cli.chat_terminal import ChatTerminal
+from openmova.cli.chat import ChatTerminal
 from openmova.inference.engine import Engine
 from terminal import COMMAND, CTRL_D, UP, Terminal
 from tiny import pictures
@@ -100,13 +100,9 @@ class TestByLine:
 
 @pytest.fixture
 def terminal(tiny_folder: str, image: str, tmp_path: Path) -> Iterator[Terminal]:
-    tests = Path(__file__).parents[1]
     options = ["--model", tiny_folder, "--max-new-tokens", "5", "--device", "cpu"]
-    path = f"{tests.parent / 'src'}:{tests}"
-    terminal = Terminal(
-        [*COMMAND, "chat", image, *options],
-        {"PYTHONPATH": path, "OPENMOVA_CACHE": str(tmp_path / "cache")},
-    )
+    cache = {"OPENMOVA_CACHE": str(tmp_path / "cache")}
+    terminal = Terminal([*COMMAND, "chat", image, *options], cache)
     yield terminal
     terminal.close()
 
@@ -150,7 +146,7 @@ def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     monkeypatch.setenv("OPENMOVA_CACHE", str(tmp_path))
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
     monkeypatch.setitem(sys.modules, "readline", None)  # as on Windows
-    monkeypatch.setattr("openmova.cli.chat_terminal._remove_control", interrupted)
+    monkeypatch.setattr("openmova.cli.chat._remove_control", interrupted)
     terminal.run_interactive("tiny", None)
     engine.close()
     assert "stopped" in capsys.readouterr().out

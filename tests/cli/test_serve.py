@@ -33,7 +33,6 @@ def served(tiny_folder: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[
         [*COMMAND, "serve", *options, "--api-key-file", str(keys)],
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[1],
     )
     line = process.stderr.readline()
     assert "answers at http://127.0.0.1:" in line, line + process.stderr.read()

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import signal
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,6 @@ def test_the_page_until_ctrl_c(tiny_folder: str) -> None:
         [*COMMAND, "ui", "--model", tiny_folder, "--port", "0", "--device", "cpu"],
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[1],
     )
     line = process.stderr.readline()
     assert line.startswith("openmova: the page is at http://127.0.0.1:"), line

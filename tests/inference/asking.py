@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -28,6 +29,13 @@ def tiny_mova(**changes: Any) -> Mova:
         model.config, tiny_tokenizer(), tiny_question_tokenizer(), max_side=64
     )
     return Mova(model, processor)
+
+
+def saved(mova: Mova, folder: Path) -> str:
+    """The folder, with the model as a checkpoint."""
+    mova.model.save_pretrained(folder)
+    mova.processor.save_pretrained(folder)
+    return str(folder)
 
 
 def question(

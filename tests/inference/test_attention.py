@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 import openmova.model.adapter
-from openmova.inference.attention import attention_received, watched
-from openmova.model.layers import RotaryAttention, RotaryGrid
+from openmova.inference.attention import watched
 from tiny import GRID, image_inputs, tiny_model
 
 ROUTING = torch.tensor([[True, False, True], [False, False, True]])
@@ -19,19 +18,6 @@ ROUTING = torch.tensor([[True, False, True], [False, False, True]])
 
 def question() -> dict[str, Tensor]:
     return {"question_input_ids": torch.tensor([[2, 5, 6], [2, 7, 3]])}
-
-
-def test_a_head_of_four_numbers_on_two_cells_by_hand() -> None:
-    attention = RotaryAttention(width=4, value_width=4, head_dim=4)
-    for projection in (attention.q_proj, attention.k_proj):
-        torch.nn.init.eye_(projection.weight)
-    x = torch.tensor([[[1.0, 0, 0, 0], [1.0, 0, 0, 0]]])  # two cells, side by side
-    value = torch.tensor([[[3.0, 0, 0, 0], [0, 0, 3.0, 0]]])
-    # The first pair of a head turns with the row, which is 0 for both; the second with the column,
-    # which x does not have. So q k is 3 for the first cell and 0 for the second, over sqrt(4).
-    first = math.exp(1.5) / (math.exp(1.5) + 1)
-    received = attention_received(attention, x, value, RotaryGrid((1, 2), 4))
-    assert received.tolist()[0] == pytest.approx([first, 1 - first])
 
 
 def test_what_is_noted_is_what_the_adapter_computed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from commands import fault
 from inference.asking import CALIBRATION, tiny_mova
 from openmova import Box, Mova
-from openmova.inference.shared_decode import PADDING, of_like_lengths
+from openmova.inference.shared_decode import PADDING
 from openmova.inference.text_stream import TextStream
 from openmova.routing.selection import ExpertSelection
 from tiny import pictures
@@ -129,10 +129,6 @@ class TestBatch:
         assert (rows, others) == (1, 2)
         assert longest - length > PADDING
 
-    def test_which_prompts_are_read_together(self) -> None:
-        groups = of_like_lengths([10, 900, 10 + PADDING, 11 + PADDING, 890])
-        assert groups == [([1, 4], 900), ([3, 2], 11 + PADDING), ([0], 10)]
-
     def test_equals_single_questions_at_once_and_in_parts(self) -> None:
         mova = tiny_mova(confidence=CALIBRATION)
         mova.model.generation_config.eos_token_id = list(range(5, 12))
@@ -196,10 +192,6 @@ class TestRegions:
         assert chat.ask(QUESTIONS[1], **options).boxes == (Box(100.0, 100.0, 300.0, 140.0),)
         again = chat.ask(QUESTIONS[0], Image.new("RGB", (40, 40)), **options)
         assert again.boxes == (Box(10.0, 20.0, 30.0, 24.0),)
-
-    def test_are_none_in_other_answers(self, mova: Mova, picture: Image.Image) -> None:
-        answer = mova.ask(picture, QUESTIONS[0], experts="none", max_new_tokens=2)
-        assert (answer.boxes, answer.polygons) == ((), ())
 
 
 class TestStream:

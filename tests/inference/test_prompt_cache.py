@@ -16,14 +16,13 @@ from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.inference.feature_cache import ImageFeatures
 from openmova.inference.limits import GenerationLimits
-from openmova.inference.prompt_cache import ReadPrompt, begin, read_prompts
+from openmova.inference.prompt_cache import read_prompts
 from openmova.inference.session import Picture, user_turn
 from openmova.routing import RoutingResult
 from openmova.routing.selection import ExpertSelection
 from tiny import pictures
 
 LONG = "what is red ? how many dogs ? what is the cat ? what is this ? what red ?"
-IMAGE = 9
 
 
 def prompts(mova: Mova, asked: Sequence[tuple[Any, str]]) -> BatchFeature:
@@ -146,30 +145,6 @@ def test_any_company_and_any_past_give_the_same_routing(
     assert result.texts == expected.texts
     torch.testing.assert_close(result.scores, expected.scores, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(result.tokens, expected.tokens)
-
-
-def prompt(*ids: int) -> ReadPrompt:
-    keys = torch.tensor(ids, dtype=torch.float)[None, :, None]  # [H, t, d]
-    return ReadPrompt(list(ids), torch.stack([keys, -keys])[None])
-
-
-def test_places_that_all_rows_know_are_laid_behind_their_padding() -> None:
-    ids = torch.tensor([[1, IMAGE, 2, 3, 4, 5], [0, 0, 1, IMAGE, 2, 7]])
-    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1]])
-    cache = begin([prompt(1, IMAGE, 2, 3, 4, 8), prompt(1, IMAGE, 2, 6)], ids, mask, IMAGE)
-    (layer,) = cache.layers
-    assert layer.keys[:, 0, :, 0].tolist() == [[1, IMAGE, 2, 3, 4], [0, 0, 1, IMAGE, 2]]
-    assert layer.values.equal(-layer.keys)
-
-
-def test_else_the_prompt_is_read_anew_and_always_its_last_token() -> None:
-    ids = torch.tensor([[1, IMAGE, IMAGE, 3]])
-    mask = torch.ones_like(ids)
-    assert begin([prompt(8, IMAGE, 2)], ids, mask, IMAGE) is None  # nothing in common
-    cut = begin([prompt(1, IMAGE, 8)], ids, mask, IMAGE)
-    assert cut.get_seq_length() == 1  # a part of a picture is none
-    cache = begin([prompt(1, IMAGE, IMAGE, 3)], ids, mask, IMAGE)
-    assert cache.get_seq_length() == 3  # the last one's logits are needed
 
 
 def test_sliding_windows_and_layers_of_different_shapes_are_not_kept() -> None:

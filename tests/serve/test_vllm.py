@@ -69,12 +69,3 @@ def test_answers_by_given_experts_equal_those_of_mova(llm: MovaLLM, nano: Mova) 
         for (picture, question), output in zip(asked, outputs, strict=True):
             answer = nano.ask(picture, question, experts=experts, max_new_tokens=TOKENS)
             assert output.text == answer.text, (picture, question, experts)
-
-
-def test_experts_change_answers(llm: MovaLLM) -> None:
-    asked = questions()
-    without, together = (
-        [output.text for output in llm.generate(asked, GREEDY, experts=experts)]
-        for experts in ("none", "all")
-    )
-    assert without != together

@@ -15,7 +15,7 @@ from inference.asking import tiny_mova
 from openmova import Mova
 from openmova.model import two_pass
 from openmova.model.configuration_mova import MovaConfig
-from openmova.routing import RoutingConfig, expert_letters, parse_routing
+from openmova.routing import Routing, RoutingConfig, expert_letters, parse_routing
 from openmova.routing.selection import ExpertSelection
 from openmova.serve.vllm.routing_pass import MOST_TOKENS, RoutingPass
 from tiny import pictures, spec, tiny_config, tiny_tokenizer
@@ -104,4 +104,6 @@ def test_a_pool_of_any_size_is_asked_about_within_what_vllm_allows() -> None:
 
 def test_an_empty_pool_is_not_asked_about() -> None:
     adapter = {**tiny_config().to_dict()["adapter"], "expert_channels": ()}
-    assert not routing_pass(tiny_config(experts=[], adapter=adapter)).is_asked
+    asked = routing_pass(tiny_config(experts=[], adapter=adapter))
+    assert asked.without_asking(ExpertSelection()) == Routing.given((), ())
+    assert routing_pass(tiny_config()).without_asking(ExpertSelection()) is None

@@ -17,13 +17,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from inference.asking import saved
 from openmova import Mova
 from openmova.errors import UserError
 from openmova.inference.answer import Answer
 from openmova.model import two_pass
 from openmova.serve.http.http_server import bound_socket
 from serve.http.served import asked, data_url
-from serve.vllm_tiny import TOKENS, saved, vllm_mova
+from serve.vllm_tiny import TOKENS, vllm_mova
 from tiny import pictures
 
 pytest.importorskip("vllm", reason="vLLM is not installed (CONTRIBUTING.md says how)")

@@ -5,7 +5,6 @@ python tests/serve/vllm_tiny.py --model FOLDER ...     # options of vLLM's serve
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from openmova import Mova
@@ -28,12 +27,6 @@ def vllm_mova(*, lora: bool = False, **changes: Any) -> Mova:
         for parameter in mova.model.model.router_lora.parameters():
             parameter.data.normal_()
     return mova
-
-
-def saved(mova: Mova, folder: Path) -> str:
-    mova.model.save_pretrained(folder)
-    mova.processor.save_pretrained(folder)
-    return str(folder)
 
 
 if __name__ == "__main__":

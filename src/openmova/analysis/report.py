@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from io import BytesIO
 from typing import Any
@@ -89,6 +90,7 @@ def points(value: Mapping[str, Any]) -> str:
     return f"{100 * value['value']:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})"
 
 
+@cache
 def environment(*packages: str) -> Environment:
     """What renders the templates of these packages, and those of this one."""
     made = Environment(

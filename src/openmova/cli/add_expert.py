@@ -1,12 +1,12 @@
 """openmova add-expert: a model with one expert more."""
 
-import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, fetch_model, status
+from openmova.cli.console import MODEL_HELP, fetch_model, report, status
 from openmova.cli.options import DATA_HELP, AsJson, Yes
 from openmova.errors import UserError
 
@@ -74,17 +74,11 @@ def add_expert(
     else:
         from openmova.train.new_expert import train_new_expert
 
-        trained = train_new_expert(conversion, output, data, changes or (), tell=_tell)
-    if as_json:
-        told = {"folder": str(output), "experts": names, "letter": letter, "trained": trained}
-        typer.echo(json.dumps(told))
-        return
+        tell = partial(typer.echo, err=True)
+        trained = train_new_expert(conversion, output, data, changes or (), tell=tell)
     like = conversion.about["reads_like"]
     learnt = f"trained: {' and '.join(trained)}" if trained else "untrained, it adds nothing yet"
     if like is not None and not trained:
         learnt = f"what it says is read as what {like} says"
-    typer.echo(f"{output}: {names[-1]} is {letter} of the pool; {learnt}")
-
-
-def _tell(line: str) -> None:
-    typer.echo(line, err=True)
+    told = {"folder": str(output), "experts": names, "letter": letter, "trained": trained}
+    report(told, f"{output}: {names[-1]} is {letter} of the pool; {learnt}", as_json)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from openmova.cli.console import MODEL_HELP, fetch_model, quiet_libraries, status
 from openmova.cli.options import AsJson, BadShare, BatchSize, DataFormat, ImageFolder, Yes
@@ -170,9 +172,6 @@ def annotate(
 
 def _tell_dependency(found: dict[str, Any], pool: Sequence[str], sheet: Path) -> None:
     """The ratings, the histogram, and the means by domain and expert."""
-    from rich.console import Console
-    from rich.table import Table
-
     from openmova.analysis.report import number
 
     listed = ", ".join(f"{rating}: {n:,}" for rating, n in found["ratings"].items())

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from openmova.cli.console import silence_stderr, status
+from openmova.cli.console import routing_table, silence_stderr, status
 from openmova.cli.options import ExpertNames, MaxNewTokens, ModelOptions, takes_model
-from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.drawing import Region, check_target, draw_regions, save_picture
 from openmova.images.opening import load_image
@@ -91,8 +91,6 @@ def ask(
     with silence_stderr():
         pictures = {path: load_image(path) for path in images}
     mova = model_options.load()
-    from rich.console import Console
-
     regions: list[tuple[str, tuple[Region, ...]]] = []
     several = len(questions) > 1 or STANDARD_INPUT in questions
     for question in _read(questions):

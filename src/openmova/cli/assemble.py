@@ -1,12 +1,11 @@
 """openmova assemble: an untrained MoVA from public parts."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from openmova.cli.console import after_consent, quiet_libraries, status
+from openmova.cli.console import after_consent, quiet_libraries, report, status
 from openmova.cli.options import AsJson, Yes
 
 EXAMPLES = """\b
@@ -40,11 +39,8 @@ def assemble(
     here = after_consent(lambda agreed: fetch(parsed, yes=agreed), yes)
     with status("looking at the parts"):
         conversion, config = plan_assembly(parsed, here)
-    report = conversion.write(target)
-    count, size = len(report["tensors"]), conversion.plan.nbytes
-    if as_json:
-        names = config.expert_names
-        told = {"folder": str(target), "tensors": count, "bytes": size, "experts": names}
-        typer.echo(json.dumps(told))
-        return
-    typer.echo(f"{target}: {count:,} tensors, {size / 1e9:.1f} GB; the adapter has to be trained")
+    count, size = len(conversion.write(target)["tensors"]), conversion.plan.nbytes
+    names = config.expert_names
+    told = {"folder": str(target), "tensors": count, "bytes": size, "experts": names}
+    line = f"{target}: {count:,} tensors, {size / 1e9:.1f} GB; the adapter has to be trained"
+    report(told, line, as_json)

@@ -1,20 +1,28 @@
 """What every command shares: errors of one line, quiet libraries, a sign of life while loading."""
 
+from __future__ import annotations
+
 import errno
+import json
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partialmethod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
+from rich.console import Console
+from rich.table import Table
 from typer.core import TyperGroup
 
 from openmova.errors import INTERRUPTED, UserError
+
+if TYPE_CHECKING:
+    from openmova.inference.answer import Answer
 
 Result = TypeVar("Result")
 MISUSED = 2
@@ -121,8 +129,6 @@ def status(text: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console
-
     with Console(stderr=True).status(text):
         yield
 
@@ -141,3 +147,25 @@ def silence_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nothing)
+
+
+def report(found: Mapping[str, Any], line: str, as_json: bool) -> None:
+    """What a command found or did: as JSON, or on a line for people."""
+    typer.echo(json.dumps(found) if as_json else line)
+
+
+def routing_table(answer: Answer, pool: Sequence[str]) -> Table:
+    """Each expert, whether it ran, its score, and its gate in each block."""
+    from openmova.routing import expert_letters
+
+    routing, blocks = answer.routing, len(answer.gates)
+    table = Table("", "expert", "runs", "score", *(f"gate {i + 1}" for i in range(blocks)))
+    for letter, name in zip(expert_letters(len(pool)), pool, strict=True):
+        chosen = name in routing.experts
+        gates = answer.gates[:, routing.experts.index(name)].tolist() if chosen else []
+        score = f"{routing.scores[name]:.3f}" if name in routing.scores else ""
+        table.add_row(letter, name, "yes" if chosen else "", score, *(f"{g:.3f}" for g in gates))
+    decided = f"the router wrote: {routing.raw!r}" if routing.scores else "chosen by you"
+    sure = "" if answer.confidence is None else f"; confidence {answer.confidence:.2f}"
+    table.caption = f"{decided}; {answer.timings['total']:.2f} s{sure}"
+    return table

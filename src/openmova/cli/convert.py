@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openmova.cli.console import quiet_libraries, status
+from openmova.cli.console import quiet_libraries, report, status
 from openmova.cli.options import AsJson
 from openmova.errors import UserError
 
@@ -100,11 +100,11 @@ def convert(
     assert target is not None
     told: dict[str, Any] = {"folder": str(target)}
     if not (verify and target.exists()):
-        report = conversion.write(target)
-        told |= {"tensors": len(report["tensors"]), "dropped": report["dropped"]}
+        written = conversion.write(target)
+        told |= {"tensors": len(written["tensors"]), "dropped": written["dropped"]}
         _say(
-            f"{target}: {len(report['tensors'])} tensors of {conversion.title}; "
-            f"{len(report['dropped'])} were not needed, see conversion.json",
+            f"{target}: {told['tensors']} tensors of {conversion.title}; "
+            f"{len(told['dropped'])} were not needed, see conversion.json",
             as_json,
         )
     if verify:
@@ -127,14 +127,12 @@ def _local(source: str, yes: bool) -> Path:
 def _tell(plan: Plan, as_json: bool) -> None:
     """The bookkeeping; what does not fit is an error, after it was told."""
     found = plan.to_dict()
-    _say(
+    line = (
         f"{len(found['consumed'])} tensors are taken, {len(plan.dropped)} are not needed; "
         f"{len(plan.unfilled)} unfilled, {len(plan.mismatched)} mismatched, "
-        f"{len(plan.unknown)} unknown; {plan.nbytes / 1e9:.1f} GB to write",
-        as_json,
+        f"{len(plan.unknown)} unknown; {plan.nbytes / 1e9:.1f} GB to write"
     )
-    if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+    report(found, line, as_json)
     plan.check()
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from openmova.cli import data_from, data_routing
 from openmova.cli.console import MODEL_HELP, fetch_model, silence_stderr, status
@@ -126,9 +128,6 @@ def _model(folder: Path) -> tuple[Sequence[str], Measure]:
 
 
 def _show(report: DataReport, max_tokens: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     good = report.looked_at - len(report.bad)
     typer.echo(
         f"{report.source}: {report.samples:,} samples, {report.looked_at:,} looked at, "

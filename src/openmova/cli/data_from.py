@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from openmova.cli.console import report
 from openmova.cli.options import AsJson
 from openmova.errors import UserError
 
@@ -45,8 +45,5 @@ def from_(
     samples = own_samples(source)
     write_llava(samples, output)
     answers = len({sample.solution for sample in samples})
-    if as_json:
-        told = {"file": str(output), "samples": len(samples), "answers": answers}
-        typer.echo(json.dumps(told))
-        return
-    typer.echo(f"{output}: {len(samples):,} samples with {answers:,} answers")
+    told = {"file": str(output), "samples": len(samples), "answers": answers}
+    report(told, f"{output}: {len(samples):,} samples with {answers:,} answers", as_json)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, fetch_model, status
+from openmova.cli.console import MODEL_HELP, fetch_model, report, status
 from openmova.cli.options import AsJson, BadShare, DataFormat, ImageFolder, Yes
 from openmova.errors import UserError
 
@@ -84,14 +83,12 @@ def routing(
         )
         write_llava(instructions, out)
     none = sum(sample.turns[1].text == "none" for sample in instructions)
-    if as_json:
-        told = {"file": str(out), "instructions": len(instructions), "none": none, "bad": bad.bad}
-        typer.echo(json.dumps(told))
-        return
-    typer.echo(
+    told = {"file": str(out), "instructions": len(instructions), "none": none, "bad": bad.bad}
+    line = (
         f"{out}: {len(instructions):,} routing instructions, {none:,} of them answered with none; "
         f"{bad.bad:,} samples were bad"
     )
+    report(told, line, as_json)
 
 
 def _pool(source: Path | None, file: Path | None) -> PoolDescriptions:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from openmova.cli.console import quiet_libraries, status
 from openmova.cli.options import AsJson
@@ -126,9 +128,6 @@ def _costs(config: MovaConfig, folder: Path | None) -> dict[str, dict[str, Any]]
 
 
 def _show_costs(costs: Mapping[str, Mapping[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table("expert", "10^9 operations", "seconds")
     for name, cost in costs.items():
         count = cost["operations"]
@@ -149,9 +148,7 @@ def _report(
     machine: Mapping[str, Any],
     fits: Mapping[str, list[str]],
 ) -> dict[str, Any]:
-    from openmova.checkpoints.memory import MODES
-
-    ways = [(mode, offload) for mode in MODES for offload in (False, True)]
+    ways = [(mode, offload) for mode in NAMES for offload in (False, True)]
     return {
         "model": model,
         "dtype": None if config.dtype is None else str(config.dtype).removeprefix("torch."),
@@ -167,23 +164,18 @@ def _report(
 def _show(
     model: str, needs: Needs, machine: Mapping[str, Any], fits: Mapping[str, list[str]]
 ) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from openmova.checkpoints.memory import MODES
-
     console = Console()
-    parts = Table(f"{model}: part", "parameters", *(NAMES[mode] for mode in MODES))
+    parts = Table(f"{model}: part", "parameters", *NAMES.values())
     for part in needs.parts:
         label = part.name if part.name == part.part else f"{part.part}: {part.name}"
-        sizes = (_gib(part.bytes[mode]) for mode in MODES)
+        sizes = (_gib(part.bytes[mode]) for mode in NAMES)
         parts.add_row(label, f"{part.parameters / 1e6:,.1f} M", *sizes)
     cache = _gib(needs.cache_bytes)
-    parts.add_row(f"keys and values of {needs.tokens} tokens", "", *[cache] * len(MODES))
+    parts.add_row(f"keys and values of {needs.tokens} tokens", "", *[cache] * len(NAMES))
     parts.add_section()
     count = f"{sum(part.parameters for part in needs.parts) / 1e6:,.1f} M"
     for name, offload in (("all", False), ("all, with --offload", True)):
-        sizes = (_gib(needs.total(mode, offload=offload)) for mode in MODES)
+        sizes = (_gib(needs.total(mode, offload=offload)) for mode in NAMES)
         parts.add_row(name, count, *sizes)
     parts.caption = "GiB on the device; activations are not in it"
     console.print(parts)
@@ -206,6 +198,4 @@ def _show(
 
 
 def _gib(count: int) -> str:
-    from openmova.checkpoints.memory import GIB
-
-    return f"{count / GIB:.2f}"
+    return f"{count / 2**30:.2f}"

@@ -4,6 +4,7 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from openmova.cli.options import AsJson, BatchSize, ModelOptions, OutputFolder, takes_model
 from openmova.errors import UserError
@@ -57,6 +58,4 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(report))
         return
-    from rich.console import Console
-
     found.show(Console(), report)

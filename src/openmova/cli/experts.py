@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from openmova.cli.console import MODEL_HELP, fetch_model, status
 from openmova.cli.options import Yes
@@ -35,9 +37,6 @@ def experts(
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
         return
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table("", "expert", "kind", "channels", "description", "weights", caption=str(folder))
     for row in rows:
         row["weights"] = Path(row["weights"]).relative_to(folder)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from openmova.cli.console import silence_stderr, status
+from openmova.cli.console import report, routing_table, silence_stderr, status
 from openmova.cli.options import (
     DATA_HELP,
     AsJson,
@@ -17,10 +19,10 @@ from openmova.cli.options import (
     ImageFolder,
     MaxNewTokens,
     ModelOptions,
-    data_checksums,
+    SampleCount,
+    measured,
     takes_model,
 )
-from openmova.cli.routing_table import routing_table
 from openmova.errors import UserError
 from openmova.images.opening import load_image
 from openmova.inference.limits import check_question
@@ -28,6 +30,8 @@ from openmova.runtime.files import check_output, write_output, writing
 
 if TYPE_CHECKING:
     from openmova.analysis.answer_inspection import Inspection
+    from openmova.data.sources import Samples
+    from openmova.runtime.run_store import Journal
 
 EXAMPLES = """\b
 Examples:
@@ -69,9 +73,7 @@ def inspect(
         ),
     ] = None,
     images: ImageFolder = None,
-    samples: Annotated[
-        int | None, typer.Option(help="Of --data: ask only so many, evenly spaced.", min=1)
-    ] = None,
+    samples: SampleCount = None,
     batch: BatchSize = 8,
     max_new_tokens: MaxNewTokens = 128,
     as_json: AsJson = False,
@@ -108,7 +110,7 @@ def inspect(
             "samples": samples,
             "max_new_tokens": max_new_tokens,
         }
-        found = _many(model_options, settings, batch, output)
+        found = _many(model_options, settings, batch, output and output.with_suffix(KEPT))
     if output is not None:
         from openmova.analysis.report import data_page, question_page
 
@@ -147,7 +149,7 @@ def _dump(
     mova = options.load()
     with writing(path.parent, "make room, or give another path"):
         rows = dump_activations(mova, found, path, most=samples, batch=batch)
-    typer.echo(json.dumps({"samples": rows}) if as_json else f"{path}: {rows:,} samples")
+    report({"samples": rows}, f"{path}: {rows:,} samples", as_json)
 
 
 def _one(options: ModelOptions, image: str, question: str, max_new_tokens: int) -> Inspection:
@@ -162,38 +164,25 @@ def _one(options: ModelOptions, image: str, question: str, max_new_tokens: int) 
 
 
 def _many(
-    options: ModelOptions, settings: dict[str, Any], batch: int, output: Path | None
+    options: ModelOptions, settings: dict[str, Any], batch: int, folder: Path | None
 ) -> dict[str, Any]:
-    data = settings["data"]
-    with status(f"opening {data}"):
+    def measure(samples: Samples, journal: Journal) -> dict[str, Any]:
         from openmova.analysis.data_inspection import inspect_data
-        from openmova.data.formats import read_samples
-        from openmova.runtime.run_store import Journal
 
-        samples = read_samples(data, images=settings["images"])
-    noted, kept = settings, None
-    if output is not None:
-        kept = output.with_suffix(KEPT)
-        noted = {**settings, "checksums": data_checksums(data), **options.settings()}
-    with Journal.opened(kept, noted, model=options.model) as journal:
-        if (found := journal.result) is None:
-            found = inspect_data(
-                options.load(),
-                samples,
-                most=settings["samples"],
-                max_new_tokens=settings["max_new_tokens"],
-                batch=batch,
-                journal=journal,
-            )
-            journal.finish(found)
-    return found
+        return inspect_data(
+            options.load(),
+            samples,
+            most=settings["samples"],
+            max_new_tokens=settings["max_new_tokens"],
+            batch=batch,
+            journal=journal,
+        )
+
+    return measured(options, settings, folder, measure)
 
 
 def _show_one(found: Inspection) -> None:
     """The answer and what becomes of it; the router's scores and the gates."""
-    from rich.console import Console
-    from rich.table import Table
-
     console, answer = Console(), found.answer
     typer.echo(answer.text)
     console.print(routing_table(answer, tuple(found.pool)))
@@ -205,9 +194,6 @@ def _show_one(found: Inspection) -> None:
 
 def _show_many(found: dict[str, Any]) -> None:
     """Accuracy and use of the experts by domain, and what each is worth."""
-    from rich.console import Console
-    from rich.table import Table
-
     from openmova.analysis.report import points
     from openmova.evaluate.intervals import percent
 

@@ -14,7 +14,9 @@ import typer
 from openmova.cli.console import MODEL_HELP, YES_HELP, fetch_model, quiet_libraries, status
 
 if TYPE_CHECKING:
+    from openmova.data.sources import Samples
     from openmova.inference.mova import Mova
+    from openmova.runtime.run_store import Journal
 
 Yes = Annotated[bool, typer.Option("--yes", help=YES_HELP)]
 AsJson = Annotated[
@@ -22,6 +24,9 @@ AsJson = Annotated[
 ]
 MaxNewTokens = Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)]
 BatchSize = Annotated[int, typer.Option(help="Samples computed at once.", min=1)]
+SampleCount = Annotated[
+    int | None, typer.Option(help="Of --data: ask only so many, evenly spaced.", min=1)
+]
 OutputFolder = Annotated[
     Path | None,
     typer.Option(
@@ -141,9 +146,33 @@ def takes_model(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def data_checksums(data: str) -> list[str]:
-    """Of the files that the data is in; none where it is on the hub. Raises UserError as
-    `fingerprint` does."""
+def measured(
+    options: ModelOptions,
+    settings: dict[str, Any],
+    folder: Path | None,
+    measure: Callable[[Samples, Journal], dict[str, Any]],
+) -> dict[str, Any]:
+    """What `measure` finds in labelled data; of a finished run in the folder, what that has found.
+
+    settings: all that it depends on but the model, "data" and "images" among them.
+    """
+    data = settings["data"]
+    with status(f"opening {data}"):
+        from openmova.data.formats import read_samples
+        from openmova.runtime.run_store import Journal
+
+        samples = read_samples(data, images=settings["images"])
+    if folder is not None:
+        settings = {**settings, "checksums": _checksums(data), **options.settings()}
+    with Journal.opened(folder, settings, model=options.model) as journal:
+        if (found := journal.result) is None:
+            found = measure(samples, journal)
+            journal.finish(found)
+    return found
+
+
+def _checksums(data: str) -> list[str]:
+    """Of the files that the data is in; none where it is on the hub."""
     from openmova.runtime.run_store import fingerprint
 
     if data.startswith(("hub:", "stream:")):

@@ -1,14 +1,17 @@
 """openmova roles: which encoder does what, by masking a checkpoint or over retrained sides."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from openmova.cli.console import status
 from openmova.cli.options import (
     DATA_HELP,
     AsJson,
@@ -17,12 +20,17 @@ from openmova.cli.options import (
     MaxNewTokens,
     ModelOptions,
     OutputFolder,
-    data_checksums,
+    SampleCount,
+    measured,
     takes_model,
 )
 from openmova.errors import UserError
 from openmova.runtime.files import write_text
-from openmova.runtime.run_store import Journal, RunStore
+from openmova.runtime.run_store import RunStore
+
+if TYPE_CHECKING:
+    from openmova.data.sources import Samples
+    from openmova.runtime.run_store import Journal
 
 EXAMPLES = """\b
 Examples:
@@ -53,9 +61,7 @@ def roles(
         bool, typer.Option("--zeros", help="Mask by a map of zeros, not by the routing.")
     ] = False,
     images: ImageFolder = None,
-    samples: Annotated[
-        int | None, typer.Option(help="Of --data: ask only so many, evenly spaced.", min=1)
-    ] = None,
+    samples: SampleCount = None,
     output: OutputFolder = None,
     batch: BatchSize = 8,
     max_new_tokens: MaxNewTokens = 128,
@@ -111,43 +117,34 @@ def roles(
 def _masked(
     options: ModelOptions, settings: dict[str, Any], batch: int, output: Path | None
 ) -> dict[str, Any]:
-    data = settings["data"]
-    with status(f"opening {data}"):
+    def measure(samples: Samples, journal: Journal) -> dict[str, Any]:
         from openmova.analysis.masking import mask_experts
         from openmova.analysis.roles import roles as roles_
-        from openmova.data.formats import read_samples
         from openmova.routing.selection import ExpertSelection
 
-        samples = read_samples(data, images=settings["images"])
-    noted = settings
-    if output is not None:
-        noted = {**settings, "checksums": data_checksums(data), **options.settings()}
-    with Journal.opened(output, noted, model=options.model) as journal:
-        if (found := journal.result) is None:
-            mova = options.load()
-            chosen = ExpertSelection.of(settings["experts"] or "all", None, mova.experts).fixed
-            pool = tuple(n for n, c in zip(mova.experts, chosen or (), strict=True) if c)
-            if not pool:
-                raise UserError("there is no expert to mask: give a model with experts")
+        mova = options.load()
+        chosen = ExpertSelection.of(settings["experts"] or "all", None, mova.experts).fixed
+        pool = tuple(n for n, c in zip(mova.experts, chosen or (), strict=True) if c)
+        if not pool:
+            raise UserError("there is no expert to mask: give a model with experts")
 
-            def tell(seconds: float) -> None:
-                typer.echo(f"{2 ** len(pool)} sets of experts: {_duration(seconds)} left", err=True)
+        def tell(seconds: float) -> None:
+            typer.echo(f"{2 ** len(pool)} sets of experts: {_duration(seconds)} left", err=True)
 
-            found = roles_(
-                mask_experts(
-                    mova,
-                    samples,
-                    pool,
-                    zeros=settings["zeros"],
-                    most=settings["samples"],
-                    max_new_tokens=settings["max_new_tokens"],
-                    batch=batch,
-                    journal=journal,
-                    tell_seconds=tell,
-                )
-            )
-            journal.finish(found)
-    return found
+        answers = mask_experts(
+            mova,
+            samples,
+            pool,
+            zeros=settings["zeros"],
+            most=settings["samples"],
+            max_new_tokens=settings["max_new_tokens"],
+            batch=batch,
+            journal=journal,
+            tell_seconds=tell,
+        )
+        return roles_(answers)
+
+    return measured(options, settings, output, measure)
 
 
 def _duration(seconds: float) -> str:
@@ -156,9 +153,6 @@ def _duration(seconds: float) -> str:
 
 def _show(found: dict[str, Any]) -> None:
     """Roles and the best sets by domain, the ranks, and what could not be computed."""
-    from rich.console import Console
-    from rich.table import Table
-
     from openmova.analysis.report import number, points
     from openmova.evaluate.intervals import percent
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from openmova.cli.console import MODEL_HELP, fetch_model
+from openmova.cli.console import MODEL_HELP, fetch_model, report
 from openmova.cli.options import AsJson, Yes
 
 EXAMPLES = """\b
@@ -27,4 +26,4 @@ def setup(
     The first question does the same. nano's parts come by pip, as it is set up here.
     """
     folder = str(fetch_model(model, yes=yes))
-    typer.echo(json.dumps({"folder": folder}) if as_json else folder)
+    report({"folder": folder}, folder, as_json)

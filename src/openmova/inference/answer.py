@@ -23,8 +23,7 @@ class Look:
     @classmethod
     def none(cls, config: MovaConfig) -> Self:
         """Where there is no picture."""
-        nobody = Routing(experts=(), scores={}, raw="")
-        return cls(nobody, torch.zeros(config.adapter.blocks, 0))
+        return cls(Routing.given((), ()), torch.zeros(config.adapter.blocks, 0))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; the gates as one {expert: weight} for each block."""
@@ -113,8 +112,5 @@ class Answer:
 
 def matches(answer: str, expected: str) -> bool:
     """Exact match, but for case, surrounding space and a final full stop."""
-    return _plain(answer) == _plain(expected)
-
-
-def _plain(text: str) -> str:
-    return text.strip().rstrip(".").lower()
+    answer, expected = (text.strip().rstrip(".").lower() for text in (answer, expected))
+    return answer == expected

@@ -19,10 +19,9 @@ from threading import Condition, Thread
 
 from torch import Tensor
 
-from openmova.errors import UserError
 from openmova.inference.answer import Answer, Look
 from openmova.inference.attention import of_rows, watched
-from openmova.inference.feature_cache import MEGABYTE, FeatureCache
+from openmova.inference.feature_cache import FeatureCache
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
 from openmova.inference.sampling import Sampler, Sampling
@@ -35,7 +34,6 @@ from openmova.routing import Routing
 from openmova.routing.selection import ExpertSelection
 
 GREEDY = Sampling()
-FEATURES = 256 * MEGABYTE
 
 
 class Unavailable(Exception):
@@ -61,7 +59,7 @@ class Question:
     sampling: Sampling = GREEDY
     stops: Sequence[str] = ()
     answers: int = 1
-    """How many; each with a seed of its own."""
+    """How many, at most `Engine.max_batch_size`; each with a seed of its own."""
     stream: bool = False
     """Whether pieces of text are wanted."""
     attention: bool = False
@@ -144,9 +142,8 @@ class Ticket:
         self.deliver(Failure(error))
 
     @property
-    def deadline(self) -> float | None:
-        seconds = self.question.limits.max_seconds
-        return None if seconds is None else self.submit_time + seconds
+    def deadline(self) -> float:
+        return self.question.limits.deadline(self.submit_time)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,8 +159,7 @@ class Engine:
     """Answers questions together.
 
     max_batch_size: answers that are written at once; max_queue: questions that may wait for a
-    row. features: bytes of what the model made of pictures, kept for further questions about them.
-    on_batch: is told the stage ("look" or "decode") and how many shared it.
+    row. on_batch: is told the stage ("look" or "decode") and how many shared it.
     """
 
     def __init__(
@@ -172,13 +168,12 @@ class Engine:
         *,
         max_batch_size: int = 8,
         max_queue: int = 64,
-        features: int = FEATURES,
         on_batch: Callable[[str, int], None] = lambda stage, size: None,
     ) -> None:
         self.mova = mova
         self.max_batch_size = max_batch_size
         self.max_queue = max_queue
-        self.features = FeatureCache(features)
+        self.features = FeatureCache()
         self._on_batch = on_batch
         self._decode = SharedDecode(mova.model)
         self._running: list[_Row] = []
@@ -212,12 +207,8 @@ class Engine:
     def submit(self, question: Question, deliver: Callable[[Event], None]) -> Ticket:
         """Hand in a question; `deliver` gets its events, from the engine's thread.
 
-        Raises UserError if there are not so many places; Unavailable if the queue is full or the
-        engine is closing.
+        Raises Unavailable if the queue is full or the engine is closing.
         """
-        if not 1 <= question.answers <= self.max_batch_size:
-            most = self.max_batch_size
-            raise UserError(f"{question.answers} answers are asked for: give 1 to {most}")
         ticket = Ticket(question, deliver)
         with self._condition:
             if self._closing:
@@ -239,11 +230,6 @@ class Engine:
             if ticket in self._queue:
                 self._queue.remove(ticket)
 
-    def events(self, question: Question) -> Generator[Event, None, None]:
-        """Hand in a question and yield its events; closing the iterator stops the model."""
-        for _, event in self._events([question]):
-            yield event
-
     def converse(
         self,
         session: Session,
@@ -253,7 +239,10 @@ class Engine:
         *,
         attention: bool = False,
     ) -> Generator[Event, None, None]:
-        """The events of the next answer in a session, which keeps it once it is whole."""
+        """The events of the next answer in a session, which keeps it once it is whole.
+
+        Closing the iterator stops the model.
+        """
         messages = session.ask(question)
         asked = Question(
             messages=messages,
@@ -262,13 +251,13 @@ class Engine:
             stream=True,
             attention=attention,
         )
-        for event in self.events(asked):
+        for _, event in self._events([asked]):
             if isinstance(event, Reply):
                 session.add(messages, event.answer.text)
             yield event
 
     def replies(self, questions: Sequence[Question]) -> Generator[tuple[int, Reply], None, None]:
-        """The answers to several questions as they come: number and Reply. Else as `events`."""
+        """The answers to several questions as they come: number and Reply."""
         for number, event in self._events(questions):
             if isinstance(event, Reply):
                 yield number, event
@@ -336,7 +325,7 @@ class Engine:
         now = time.perf_counter()
         for ticket in tickets:
             ticket.queue_seconds = now - ticket.submit_time
-            if ticket.deadline is not None and now >= ticket.deadline:
+            if now >= ticket.deadline:
                 late = f"no place was free for {ticket.queue_seconds:.0f} s: ask again later"
                 ticket.fail(Unavailable(late, retry_after=1))
             else:
@@ -408,16 +397,13 @@ class Engine:
             max_new_tokens=question.limits.max_new_tokens,
             deadline=ticket.deadline,
         )
-        sampler = Sampler(question.sampling, number)
-        tokenizer = self.mova.processor.tokenizer
-        guide = question.guide
         return TextStream(
-            tokenizer,
-            sampler,
+            self.mova.processor.tokenizer,
+            Sampler(question.sampling, number),
             ending,
             stream=question.stream,
             scored=question.scored,
-            guide=guide and guide.copy(),
+            guide=question.guide and question.guide.copy(),
         )
 
     def _step(self) -> None:

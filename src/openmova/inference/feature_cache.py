@@ -19,7 +19,8 @@ from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.vision_mova import MovaVision
 from openmova.routing import RoutingResult
 
-MEGABYTE = 1_000_000
+FEATURES = 256_000_000
+"""Most bytes that are kept."""
 ENTRY = 1_000
 """Bytes that a picture counts without anything known."""
 
@@ -36,10 +37,9 @@ class ImageFeatures:
     @property
     def size(self) -> int:
         """In bytes."""
-        tensors = [*self.experts.values(), *([] if self.base is None else [self.base])]
-        if self.prompt is not None:
-            tensors.append(self.prompt.kept)
-        return ENTRY + sum(one.numel() * one.element_size() for one in tensors)
+        kept = None if self.prompt is None else self.prompt.kept
+        tensors = (self.base, kept, *self.experts.values())
+        return ENTRY + sum(one.nbytes for one in tensors if one is not None)
 
 
 class FeatureCache:
@@ -48,7 +48,7 @@ class FeatureCache:
     Prompts go before maps, which take little of the room and are dearer to make.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int = FEATURES) -> None:
         self.most = most
         self._known: OrderedDict[bytes, ImageFeatures] = OrderedDict()
 

@@ -1,5 +1,6 @@
 """What may be asked, and how long an answer may become."""
 
+import math
 from dataclasses import dataclass
 
 from openmova.errors import UserError
@@ -23,6 +24,10 @@ class GenerationLimits:
             raise UserError(f"max_new_tokens is {self.max_new_tokens}: give 1 or more")
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise UserError(f"max_seconds is {self.max_seconds}: give more than 0")
+
+    def deadline(self, start: float) -> float:
+        """When an answer that was begun then is cut short."""
+        return math.inf if self.max_seconds is None else start + self.max_seconds
 
 
 def check_question(question: str) -> str:

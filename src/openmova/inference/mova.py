@@ -257,15 +257,14 @@ class Mova:
         selection: ExpertSelection,
         limits: GenerationLimits,
         timer: StageTimer,
-        features: Sequence[ImageFeatures] | None = None,
+        features: Sequence[ImageFeatures] = (),
     ) -> list[Answer]:
-        """One answer to each conversation, greedy. features: of all their pictures, in order."""
+        """One answer to each conversation, greedy. features: of all their pictures, in order, if
+        any are known."""
         inputs = self.prepare(conversations, [selection] * len(conversations), limits)
         timer.seconds["prepare"] = timer.total()
-        if features is None:
-            pictures = sum(len(pictures_in(messages)) for messages in conversations)
-            features = [ImageFeatures() for _ in range(pictures)]
-        memory = self.memory(features)
+        shown = [picture for messages in conversations for picture in pictures_in(messages)]
+        memory = self.memory(features or [ImageFeatures() for _ in shown])
         return self.answer_inputs(inputs, conversations, selection, limits, timer, memory)
 
     def answer_inputs(
@@ -302,11 +301,10 @@ class Mova:
         ]
 
     def _stop_rules(self, limits: GenerationLimits, timer: StageTimer) -> StopRules:
-        seconds = limits.max_seconds
         return StopRules(
             tokens=self.end,
             max_new_tokens=limits.max_new_tokens,
-            deadline=None if seconds is None else timer.started + seconds,
+            deadline=limits.deadline(timer.started),
         )
 
     def _pieces(

@@ -10,15 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from openmova.errors import UserError
-
 SEEDS = 2**63
-MAX_TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How an answer's tokens are chosen. Raises UserError for values out of range."""
+    """How an answer's tokens are chosen."""
 
     temperature: float = 0.0
     """0: always the likeliest, as `Mova.ask` does."""
@@ -26,14 +23,6 @@ class Sampling:
     """Draw from the likeliest tokens that together have at least this probability."""
     seed: int | None = None
     """None: another one each time."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature <= MAX_TEMPERATURE:
-            raise UserError(f"temperature is {self.temperature}: give 0 to {MAX_TEMPERATURE:g}")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"top_p is {self.top_p}: give more than 0 and at most 1")
-        if self.seed is not None and not -SEEDS <= self.seed < SEEDS:
-            raise UserError(f"seed is {self.seed}: give a whole number of 64 bits")
 
 
 class Sampler:

@@ -83,19 +83,12 @@ class SharedDecode:
         image_tokens: Tensor | None,
     ) -> None:
         """As `join`, into a decode that has no rows, in one call of the model."""
-        logits = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            image_tokens=image_tokens,
-            use_cache=True,
-            logits_to_keep=1,
-            **{CACHE: self._cache},
-        ).logits[:, -1]  # [b, V]
+        self._mask = attention_mask
+        logits = self._logits(input_ids, image_tokens)
         prompt = [number for number, answers in enumerate(rows) for _ in answers]
         index = torch.tensor(prompt, device=input_ids.device)
         self.rows = [row for answers in rows for row in answers]
         self._prompts = [input_ids[i][attention_mask[i].bool()] for i in prompt]
-        self._mask = attention_mask
         self._select(index)
         self._write(logits[index])
 
@@ -104,14 +97,7 @@ class SharedDecode:
         """Write the next token of every row; rows that have ended must have left."""
         last = torch.tensor([[row.ids[-1]] for row in self.rows], device=self._mask.device)
         self._mask = pad(self._mask, (0, 1), value=1)
-        logits = self.model(
-            input_ids=last,
-            attention_mask=self._mask,
-            use_cache=True,
-            logits_to_keep=1,
-            **{CACHE: self._cache},
-        ).logits[:, -1]  # [B, V]
-        self._write(logits)
+        self._write(self._logits(last))
 
     def finish(self) -> None:
         """Write all answers to their ends."""
@@ -131,6 +117,17 @@ class SharedDecode:
             self._select(torch.tensor(kept, device=self._mask.device))
         else:
             self._cache, self._mask = DynamicCache(), self._mask[:0, :0]
+
+    def _logits(self, input_ids: Tensor, image_tokens: Tensor | None = None) -> Tensor:
+        """[B, V] of the next token; the cache takes these places."""
+        return self.model(
+            input_ids=input_ids,
+            attention_mask=self._mask,
+            image_tokens=image_tokens,
+            use_cache=True,
+            logits_to_keep=1,
+            **{CACHE: self._cache},
+        ).logits[:, -1]
 
     def _write(self, logits: Tensor) -> None:
         """The next token of every row, from logits [B, V]."""

@@ -1,5 +1,6 @@
 """An answer while it is written: its tokens, the text that is certain so far, and why it ended."""
 
+import math
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -27,11 +28,8 @@ class StopRules:
     stops: Sequence[str] = ()
     """Strings before which the text is cut."""
     max_new_tokens: int
-    deadline: float | None = None
+    deadline: float = math.inf
     """On time.perf_counter."""
-
-    def is_late(self) -> bool:
-        return self.deadline is not None and time.perf_counter() >= self.deadline
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class TextStream:
             self._likeliest.append(list(pairs))
         if token in rules.tokens or (rules.stops and self._stop_in(self._raw()) is not None):
             self.finish = "stop"
-        elif len(self.ids) >= rules.max_new_tokens or rules.is_late():
+        elif len(self.ids) >= rules.max_new_tokens or time.perf_counter() >= rules.deadline:
             self.finish = "length"
 
     def text(self) -> str:

@@ -303,11 +303,8 @@ def test_says_how_it_is(served: Served) -> None:
 
 def test_describes_itself(served: Served) -> None:
     document = json.loads(served.raw("GET", "/openapi.json")[1])
+    assert document == served.app.openapi()
     assert set(document["paths"]) >= {"/v1/chat/completions", "/v1/models", "/health", "/metrics"}
-    text = json.dumps(document)
-    schemas = document["components"]["schemas"]
-    references = {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]}
-    assert references <= set(schemas)
 
 
 def test_a_full_queue_answers_429(mova: Mova, picture: Image.Image) -> None:

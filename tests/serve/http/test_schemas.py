@@ -7,18 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from openmova import Mova
-from openmova.images.opening import ImageLimits
-from openmova.model.processing_mova import MovaProcessor
+from openmova.checkpoints.tiny import tiny_mova
 from serve.http.served import MODEL, Served, asked, serving
-from tiny import TEMPLATE, pictures, tiny_config, tiny_model, tiny_question_tokenizer
+from tiny import pictures
 
 pytest.importorskip("llguidance")
 
-SPECIAL = ["<pad>", "<unk>", "<s>", "</s>", "<image>", "<user>", "<assistant>", "<system>"]
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -30,35 +26,10 @@ SCHEMA = {
 }
 
 
-def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """A token for each byte."""
-    words = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
-    tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="</s>",
-        additional_special_tokens=SPECIAL[4:],
-        chat_template=TEMPLATE,
-        padding_side="left",
-    )
-
-
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    tokenizer = byte_tokenizer()
-    text = tiny_config().text_config.to_dict()
-    text |= {"vocab_size": len(tokenizer), "max_position_embeddings": 1024}
-    model = tiny_model(text_config=text)
-    processor = MovaProcessor.from_config(
-        model.config, tokenizer, tiny_question_tokenizer(), max_side=64
-    )
-    images = ImageLimits(file_bytes=100_000, pixels=10_000)
-    with serving(Mova(model, processor), images=images) as served:
+    """Of a model whose tokens are bytes."""
+    with serving(Mova(*tiny_mova())) as served:
         yield served
 
 

@@ -20,7 +20,6 @@ from openmova.inference.limits import (
 from openmova.inference.sampling import Sampling
 from openmova.inference.schemas import SchemaGuide
 from openmova.inference.session import Message, Picture, assistant_turn, system_turn, user_turn
-from openmova.routing.selection import Experts, ExpertSelection
 from openmova.serve.http.protocol import (
     BadRequest,
     ChatRequest,
@@ -45,7 +44,7 @@ def make_question(
     pictures: Sequence[Sequence[Picture]],
     options: ServerOptions,
     pool: Sequence[str],
-    guide: SchemaGuide | None = None,
+    guide: SchemaGuide | None,
 ) -> Question:
     """What the engine is asked; pictures: of each message. Raises BadRequest, other UserError."""
     if request.top_logprobs and not request.logprobs:
@@ -56,13 +55,9 @@ def make_question(
     answers = request.n or 1
     if answers > options.max_batch_size:
         raise BadRequest(f"n is {answers}: give at most {options.max_batch_size}", "n")
-    mova = request.mova or MovaOptions()
-    experts: Experts = mova.experts
-    if experts is not None and len(experts) == 1:
-        (experts,) = experts  # "all" and "none" are words only where they stand alone
     return Question(
         messages=_conversation(request.messages, pictures),
-        selection=ExpertSelection.of(experts, mova.max_experts, pool, mova.budget),
+        selection=(request.mova or MovaOptions()).selection(pool),
         limits=GenerationLimits(max_new_tokens=tokens, max_seconds=options.max_seconds),
         sampling=Sampling(
             temperature=request.temperature or 0.0,

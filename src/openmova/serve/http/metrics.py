@@ -1,6 +1,7 @@
 """What Prometheus reads at /metrics."""
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -15,32 +16,26 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-
-        def counter(name: str, help: str, *labels: str) -> Counter:
-            return Counter(f"openmova_{name}", help, labels, registry=self._registry)
-
-        def histogram(name: str, help: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(
-                f"openmova_{name}", help, labels, buckets=buckets, registry=self._registry
-            )
-
-        self._requests = counter("requests", "HTTP answers.", "path", "status")
-        self._duration = histogram("request_seconds", "Until the whole answer.", SECONDS, "path")
-        self._batch = histogram("batch_size", "How many shared a pass.", BATCHES, "stage")
-        self._stage = histogram("stage_seconds", "Of an answer, by stage.", SECONDS, "stage")
-        self._tokens = counter("tokens", "Tokens read and written.", "kind")
-        self._experts = counter("expert_choices", "Answers that an expert had a part in.", "expert")
+        ours: dict[str, Any] = {"namespace": "openmova", "registry": self._registry}
+        timed = {"buckets": SECONDS, **ours}
+        sized = {"buckets": BATCHES, **ours}
+        self._requests = Counter("requests", "HTTP answers.", ["path", "status"], **ours)
+        self._duration = Histogram("request_seconds", "Until the whole answer.", ["path"], **timed)
+        self._batch = Histogram("batch_size", "How many shared a pass.", ["stage"], **sized)
+        self._stage = Histogram("stage_seconds", "Of an answer, by stage.", ["stage"], **timed)
+        self._tokens = Counter("tokens", "Tokens read and written.", ["kind"], **ours)
+        told = "Answers that an expert had a part in."
+        self._experts = Counter("expert_choices", told, ["expert"], **ours)
 
     def watch(self, engine: Engine, in_hand: Callable[[], int]) -> None:
         """Read an engine's queue, and how many requests are in hand, whenever figures are read."""
-
-        def gauge(name: str, help: str, value: Callable[[], int]) -> None:
-            made = Gauge(f"openmova_{name}", help, registry=self._registry)
-            made.set_function(value)
-
-        gauge("waiting", "Questions in the queue.", lambda: engine.waiting)
-        gauge("running", "Answers being written.", lambda: engine.running)
-        gauge("in_hand", "Requests taken and not answered.", in_hand)
+        for name, told, value in (
+            ("waiting", "Questions in the queue.", lambda: engine.waiting),
+            ("running", "Answers being written.", lambda: engine.running),
+            ("in_hand", "Requests taken and not answered.", in_hand),
+        ):
+            gauge = Gauge(name, told, namespace="openmova", registry=self._registry)
+            gauge.set_function(value)
 
     def batch(self, stage: str, size: int) -> None:
         self._batch.labels(stage).observe(size)

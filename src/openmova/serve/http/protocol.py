@@ -6,11 +6,13 @@ word for, in the request and in the answer; a client may ignore it.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from openmova.errors import UserError
+from openmova.routing.selection import Experts, ExpertSelection
 
 MAX_STOPS = 4
 IMPOSSIBLE = -9999.0
@@ -111,6 +113,13 @@ class MovaOptions(BaseModel):
         default=None,
         description="What its choice may cost together: seconds ('0.5s') or operations ('20G').",
     )
+
+    def selection(self, pool: Sequence[str]) -> ExpertSelection:
+        """Of a pool's experts. Raises UserError for what does not fit it."""
+        experts: Experts = self.experts
+        if experts is not None and len(experts) == 1:
+            (experts,) = experts  # "all" and "none" are words only where they stand alone
+        return ExpertSelection.of(experts, self.max_experts, pool, self.budget)
 
 
 class ChatRequest(RequestModel):

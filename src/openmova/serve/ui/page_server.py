@@ -24,8 +24,6 @@ from openmova.serve.http.server_options import IMAGES
 from openmova.serve.ui.handlers import PageHandlers
 from openmova.serve.ui.layout import build_page
 
-FONT = ["system-ui", "sans-serif"]
-MONO = ["ui-monospace", "monospace"]
 PATIENCE = 5
 """Seconds that open pages get at the end."""
 SECONDS = 120.0
@@ -49,7 +47,6 @@ def create_page(
     *,
     model: str,
     max_new_tokens: int,
-    max_batch_size: int = 8,
     hosts: tuple[str, ...] = (),
     password: str = "",
 ) -> FastAPI:
@@ -58,7 +55,7 @@ def create_page(
     model: what the user called it; hosts: the only names under which it may be asked for, if any;
     password: what a visitor has to know, with any name; if empty, nothing.
     """
-    engine = Engine(mova, max_batch_size=max_batch_size)
+    engine = Engine(mova)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -100,7 +97,11 @@ def _check_password(password: str, name: str, attempt: str) -> bool:
 
 def _theme() -> gr.themes.Base:
     """Fonts of the visitor's machine; colours that are told apart by 4.5 to 1 or more."""
-    return gr.themes.Default(primary_hue="blue", font=FONT, font_mono=MONO).set(
+    return gr.themes.Default(
+        primary_hue="blue",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment
 from PIL import Image
 
 from openmova.analysis.report import attention_pictures, data_url, environment
@@ -110,9 +108,4 @@ def _scale(region: Region, across: float, down: float) -> Region:
 
 
 def _render(template: str, **values: Any) -> str:
-    return _environment().get_template(template).render(**values)
-
-
-@cache
-def _environment() -> Environment:
-    return environment("openmova.serve.ui")
+    return environment("openmova.serve.ui").get_template(template).render(**values)

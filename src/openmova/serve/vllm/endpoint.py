@@ -49,7 +49,7 @@ from openmova.inference.limits import check_pictures
 from openmova.inference.session import Picture
 from openmova.model.configuration_mova import MovaConfig
 from openmova.routing import Routing
-from openmova.routing.selection import Experts, ExpertSelection
+from openmova.routing.selection import ExpertSelection
 from openmova.serve.http.protocol import MovaOptions
 from openmova.serve.vllm import COUNT
 from openmova.serve.vllm.conversation import picture_messages, picture_questions
@@ -173,8 +173,7 @@ class MovaChat:
         processor = self._requests.processor
         request.messages = picture_messages(request.messages, pictures, processor)
         if request.temperature is None:
-            default = self._chat.default_sampling_params.get("temperature", 0.0)
-            request.temperature = default
+            request.temperature = self._chat.default_sampling_params.get("temperature", 0.0)
         if not pictures:
             return
         questions = picture_questions(request.messages, processor)
@@ -209,11 +208,7 @@ class MovaChat:
             raise UserError(f"{where}: {first['msg']}") from error
         if given.budget is not None:
             raise UserError("mova.budget is for openmova serve: limit vLLM with mova.max_experts")
-        experts: Experts = given.experts
-        if experts is not None and len(experts) == 1:
-            (experts,) = experts
-        pool = self._requests.config.expert_names
-        return ExpertSelection.of(experts, given.max_experts, pool)
+        return given.selection(self._requests.config.expert_names)
 
     async def _pictures(self, request: ChatCompletionRequest) -> list[Picture]:
         """The images, fetched within vLLM's rules and opened within ours."""
@@ -238,11 +233,8 @@ class MovaChat:
     async def _route(
         self, picture: Picture, question: str, selection: ExpertSelection, salt: str | None
     ) -> Routing:
-        if selection.fixed is not None:
-            names = self._requests.config.expert_names
-            return Routing.given(selection.fixed, names)
-        if not self._pass.is_asked:
-            return Routing.given((), ())
+        if (known := self._pass.without_asking(selection)) is not None:
+            return known
         prompt = self._requests.routing(picture, question)
         if salt is not None:
             prompt["cache_salt"] = salt

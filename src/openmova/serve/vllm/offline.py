@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +50,6 @@ class MovaLLM:
         self.llm = LLM(str(self.requests.folder), **options)
         self._adapter = RouterAdapter(self.requests)
         self._pass = RoutingPass(self.requests.config, self.requests.processor.tokenizer)
-        self.seconds: dict[str, float] = {}
-        """of the passes of the last call"""
 
     def generate(
         self,
@@ -71,23 +68,15 @@ class MovaLLM:
         selection = ExpertSelection.of(experts, max_experts, pool)
         processor = self.requests.processor
         asked = [(Picture.of(image, processor), check_question(text)) for image, text in items]
-        start = time.perf_counter()
         routing = self._route(asked, selection)
-        routed = time.perf_counter()
         prompts = [
             self.requests.answer(
                 picture, question, look.experts, self._count(picture, question, look)
             )
             for (picture, question), look in zip(asked, routing, strict=True)
         ]
-        counted = time.perf_counter()
         sampling = sampling_params or SamplingParams(temperature=0.0, max_tokens=128)
         outputs = self.llm.generate(prompts, sampling, use_tqdm=False)
-        self.seconds = {
-            "routing": routed - start,
-            "experts": counted - routed,
-            "answer": time.perf_counter() - counted,
-        }
         return [
             MovaOutput(text=output.outputs[0].text.strip(), routing=look, output=output)
             for output, look in zip(outputs, routing, strict=True)
@@ -96,11 +85,8 @@ class MovaLLM:
     def _route(
         self, asked: Sequence[tuple[Picture, str]], selection: ExpertSelection
     ) -> list[Routing]:
-        if selection.fixed is not None:
-            look = Routing.given(selection.fixed, self.requests.config.expert_names)
-            return [look] * len(asked)
-        if not self._pass.is_asked:
-            return [Routing.given((), ())] * len(asked)
+        if (known := self._pass.without_asking(selection)) is not None:
+            return [known] * len(asked)
         prompts = [self.requests.routing(*one) for one in asked]
         outputs = self.llm.generate(
             prompts,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
-from torch import Tensor
 
 from openmova.checkpoints.tensors import open_tensors
 from openmova.routing import RouterLoraConfig
@@ -26,9 +24,13 @@ def max_rank(lora: RouterLoraConfig) -> int:
 
 def write_adapter(checkpoint: Path, lora: RouterLoraConfig, folder: Path) -> None:
     """Into an empty folder."""
-    tensors = open_tensors(checkpoint)
-    kept = {name: tensors.read(name) for name in tensors if name.startswith(PREFIX)}
-    save_file(peft_names(kept), folder / "adapter_model.safetensors")
+    tensors, named = open_tensors(checkpoint), {}
+    for name in tensors:
+        if name.startswith(PREFIX):
+            layer, side = name.removeprefix(PREFIX).rsplit(".", 1)
+            theirs = f"base_model.model.model.language_model.{layer}.{SIDES[side]}.weight"
+            named[theirs] = tensors.read(name)
+    save_file(named, folder / "adapter_model.safetensors")
     config = {
         "peft_type": "LORA",
         "r": lora.rank,
@@ -37,12 +39,3 @@ def write_adapter(checkpoint: Path, lora: RouterLoraConfig, folder: Path) -> Non
         "bias": "none",
     }
     (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
-
-
-def peft_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A checkpoint's tensors of `RouterLora`, by the names that PEFT gives such matrices."""
-    named = {}
-    for name, tensor in tensors.items():
-        layer, side = name.removeprefix(PREFIX).rsplit(".", 1)
-        named[f"base_model.model.model.language_model.{layer}.{SIDES[side]}.weight"] = tensor
-    return named

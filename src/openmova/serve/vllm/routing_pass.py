@@ -51,10 +51,11 @@ class RoutingPass:
         said = letter_tokens(tokenizer, len(tokenizer), self._letters)
         self._tokens = [ids[:share] for ids in said]
 
-    @property
-    def is_asked(self) -> bool:
-        """An empty pool is not asked about."""
-        return bool(self._letters)
+    def without_asking(self, selection: ExpertSelection) -> Routing | None:
+        """Where the experts are given, or the pool is empty; else None."""
+        if selection.fixed is not None:
+            return Routing.given(selection.fixed, self._names)
+        return None if self._letters else Routing.given((), ())
 
     def sampling(self) -> dict[str, Any]:
         """Of vLLM's `SamplingParams`: greedy, few tokens, with the probabilities of the letters."""

@@ -16,12 +16,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from openmova.inference.feature_cache import MEGABYTE, EncoderMemory, FeatureCache
+from openmova.inference.feature_cache import FEATURES, EncoderMemory, FeatureCache
 from openmova.model.splicing import filled_tokens
 from openmova.model.vision_mova import MovaVision
 
-FEATURES = 256 * MEGABYTE
-"""Most bytes of maps, and of image tokens that wait for their request."""
 PIXELS = ("pixel_values", "image_sizes")
 QUESTION = ("question_input_ids", "question_attention_mask")
 Look = Mapping[str, Tensor]
@@ -30,7 +28,10 @@ routing bool [E]; fingerprint uint8 [32]: the picture's."""
 
 
 class VisionMemory:
-    """Image tokens by what is known of their pictures."""
+    """Image tokens by what is known of their pictures.
+
+    most: bytes of maps, and of image tokens that wait for their request.
+    """
 
     def __init__(self, vision: MovaVision, most: int = FEATURES) -> None:
         self._vision = vision
