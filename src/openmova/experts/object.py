@@ -20,7 +20,7 @@ from openmova.experts.lite import LAYOUT, ConvNorm, Lite2Encoder, convert_lite
 from openmova.experts.token_codes import WordExpert
 
 NAMES = Path(__file__).with_name("imagenet_names.txt")
-"""A class a line, its name and its everyday word; their origin: models/nano/NOTICE.md."""
+"""Made by studies/nano/imagenet_names.py: a class a line, its name and its everyday word."""
 HIDDEN, CLASSES = 1280, 1000
 CANDIDATES = 10
 """So many classes are looked at; all 118 dogs together always have some probability."""
