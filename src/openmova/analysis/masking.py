@@ -27,7 +27,6 @@ from openmova.data.sample import Sample
 from openmova.data.sources import Samples
 from openmova.evaluate.judge import judge
 from openmova.experts.registry import expert_class
-from openmova.inference.engine import FEATURES
 from openmova.inference.feature_cache import FeatureCache, FeatureMemory, ImageFeatures
 from openmova.inference.limits import GenerationLimits
 from openmova.inference.mova import Mova
@@ -82,7 +81,7 @@ def mask_experts(
     journal = journal or Journal()
     for name in pool:  # no question should be timed with the reading of weights
         mova.model.model.experts.get(mova.experts.index(name))
-    ask = partial(_ask, mova, FeatureCache(FEATURES), pool, zeros, max_new_tokens)
+    ask = partial(_ask, mova, FeatureCache(), pool, zeros, max_new_tokens)
     rows = ask_samples(
         mova, samples, ask, most=most, batch=batch, journal=journal, tell_seconds=tell_seconds
     )
