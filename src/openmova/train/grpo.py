@@ -448,7 +448,7 @@ def trl_config(setup: RunSetup, settings: GrpoSettings, folder: RunFolder) -> GR
     recipe: TrainingRecipe = setup.recipe
     tokens, scale = settings.tokens, "group"
     if recipe.learns_routing:  # where no answer of a group is right, its spread is the price alone
-        tokens, scale = setup.model.config.routing.max_new_tokens, "batch"
+        tokens, scale = setup.model.config.routing.max_new_tokens, "none"
     weights = [-w if name == EXPERT else w for name, w in settings.reward.items()]
     return GRPOConfig(
         output_dir=str(folder.path),
