@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from openmova.errors import UserError
 from openmova.experts import build_expert
 from openmova.experts.text import TextExpert, without_mask
 from openmova.experts.text_lines import Box
@@ -26,6 +28,16 @@ RECEIPT = ["Corner Shop", "Milk | 1.20", "Bread | 2.35", "Total | 3.55"]
 def expert(tmp_path_factory: pytest.TempPathFactory) -> TextExpert:
     expert: TextExpert = word_expert("text", tmp_path_factory.mktemp("tokenizer"))
     return expert
+
+
+def test_without_the_extra_the_error_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("text", "onnx_graph"):
+        monkeypatch.delitem(sys.modules, f"openmova.experts.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(UserError, match=r'pip install "openmova\[onnx\]"'):
+        word_expert("text", tmp_path)
 
 
 def receipt() -> Image.Image:

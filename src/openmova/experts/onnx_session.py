@@ -57,7 +57,7 @@ class OnnxSession:
             from openmova.experts.onnx_graph import cut_after, tensor_names
         except ImportError as error:
             raise UserError(
-                "an expert of the kind onnx needs onnx and onnxruntime; "
+                f"the graph {str(self.path)!r} needs onnx and onnxruntime; "
                 'install it with: pip install "openmova[onnx]"'
             ) from error
         options = SessionOptions()

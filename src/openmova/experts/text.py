@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from openmova.experts.base import crop, resize
-from openmova.experts.onnx_graph import weight
 from openmova.experts.onnx_session import OnnxSession
 from openmova.experts.text_lines import (
     CELL,
@@ -76,6 +75,8 @@ class TextExpert(WordExpert):
         self.size = size
         self.detector = OnnxSession(detector, words.get("folder"))
         self.recogniser = OnnxSession(recogniser, words.get("folder"), [FEATURES])
+        from openmova.experts.onnx_graph import weight  # of the extra, which a session asks for
+
         characters = ["", *self.recogniser.metadata["character"].split("\n")]
         graph = self.recogniser.file.read_bytes()
         weights, bias = (weight(graph, layer) for layer in CLASSES)
