@@ -5,7 +5,7 @@ packed rows against padded ones; and whether TRL learns the same.
     python benchmarks/training.py experts --stage pretrain --repeats 9
     python benchmarks/training.py trainer --model nano     # our trainer against a bare loop
     python benchmarks/training.py packing --batch 16       # packed rows against padded ones
-    python benchmarks/training.py packing --batch 16 --language-model  # of these, image tokens given
+    python benchmarks/training.py packing --language-model --batch 16  # image tokens given
     python benchmarks/training.py packing --batch 16 --model nano
     python benchmarks/training.py trl --steps 12           # losses of TRL's SFTTrainer beside ours
 
