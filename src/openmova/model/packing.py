@@ -61,8 +61,8 @@ class Packing:
         """What tells a decoder of transformers where samples begin; position_ids [B, T].
 
         Without an attention mask and a cache its own mask confines attention to stretches of
-        positions that go up by one; in padding every place is one. Flash attention has it as the
-        bounds of these stretches, over all rows.
+        positions that go up by one. Flash attention, and `attend_in_samples`, have the bounds of
+        the samples over all rows instead; what a row is padded with counts as one.
         """
         bounds, longest = self._bounds.to(position_ids.device), int(self._bounds.diff().max())
         return {
@@ -118,7 +118,8 @@ def attend_in_samples(
     cu_seq_lens_q: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """PyTorch's attention of heads [R, H, P, D], [R, P, H, D]: of packed rows, sample by sample."""
+    """PyTorch's attention, in packed rows sample by sample: queries, keys and values [R, H, P, D]
+    (H heads of width D; of keys and values fewer) -> [R, P, H, D]."""
     if attention_mask is not None or cu_seq_lens_q is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     lengths = cu_seq_lens_q.diff().tolist()
