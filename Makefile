@@ -19,7 +19,8 @@ help:  ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 11
 
 demo: .venv/installed  ## ask the nano model about the example images
-	@.venv/bin/python examples/demo.py
+# Threads that wait leave the cores to other programs, as under the command line.
+	@OMP_WAIT_POLICY=passive .venv/bin/python examples/demo.py
 
 test: .venv/installed-dev  ## lint, types and all tests
 	.venv/bin/ruff check .
