@@ -24,7 +24,7 @@ from openmova.model.vision_mova import MovaVision
 from openmova.runtime.yaml_config import build
 from openmova.train import grpo, preparation
 from openmova.train.estimate import estimate
-from openmova.train.grpo import RewardLoop, RoutingTrainer
+from openmova.train.grpo import AnswerTrainer, RewardLoop, RoutingTrainer
 from openmova.train.training import save_model, train
 from openmova.train.training_recipe import TrainingRecipe
 from tiny import tiny_model, tiny_question_tokenizer, tiny_tokenizer
@@ -285,6 +285,47 @@ def test_a_router_learns_which_expert_is_worth_its_price(
         if name not in started or not torch.equal(tensor, started[name])
     }
     assert changed and all(name.startswith("model.router_lora.") for name in changed)
+
+
+@pytest.mark.usefixtures("letters")
+def test_a_routing_sampled_twice_is_scored_once_and_learned_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    score = AnswerTrainer._get_per_token_logps_and_entropies
+
+    def noted(self: AnswerTrainer, model: Any, ids: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        rows.append(len(ids))
+        return score(self, model, ids, *args, **kwargs)
+
+    def each(self: AnswerTrainer, model: Any, *args: Any, **kwargs: Any) -> Any:
+        with grpo.letters_only(model):
+            return score(self, model, *args, **kwargs)
+
+    monkeypatch.setattr(AnswerTrainer, "_get_per_token_logps_and_entropies", noted)
+    content = recipe(
+        {"exact": 1, "expert": 0.1}, {"generations": 8}, batch=16, steps=2, lora={"rank": 4}
+    )
+    run(tmp_path / "once", content)
+    assert max(rows) < 16
+    monkeypatch.setattr(RoutingTrainer, "_get_per_token_logps_and_entropies", each)
+    run(tmp_path / "each", content)
+    once, every = (weights(tmp_path / name) for name in ("once", "each"))
+    for name, tensor in every.items():
+        torch.testing.assert_close(once[name], tensor, rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("letters")
+def test_at_any_temperature_the_router_says_letters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "openmova.train.grpo.parse_routing", lambda text, letters: said.append(text) or {0}
+    )
+    run(tmp_path, recipe({"exact": 1, "expert": 0.1}, {"temperature": 50.0}, steps=2))
+    assert len(set(said)) > 1
+    assert set("".join(said)) <= set("ABC, none")
 
 
 def test_each_routing_of_a_group_is_answered_once_greedily(

@@ -123,7 +123,7 @@ class RoutingConstraint(LogitsProcessor):
         self.letters = tuple(letters)
         self.eos_token_ids = _id_list(eos_token_ids)
         self.prompt_length = prompt_length
-        self._texts = _answer_tokens(tokenizer, len(tokenizer), self.letters)
+        self._texts = answer_tokens(tokenizer, len(tokenizer), self.letters)
         self._answers, self._beginnings = _answers(self.letters)
         self._next: dict[str, list[int]] = {}
         for answer in (NO_EXPERT, *self.letters):
@@ -176,7 +176,7 @@ def _id_list(ids: int | Iterable[int]) -> list[int]:
 
 
 @lru_cache(maxsize=8)
-def _answer_tokens(
+def answer_tokens(
     tokenizer: PreTrainedTokenizerBase, size: int, letters: tuple[str, ...]
 ) -> dict[int, str]:
     """The tokens that may stand in a routing answer, with what they say.
@@ -203,7 +203,7 @@ def letter_tokens(
     tokenizer: PreTrainedTokenizerBase, size: int, letters: tuple[str, ...]
 ) -> tuple[tuple[int, ...], ...]:
     """For each letter the tokens that say it."""
-    texts = _answer_tokens(tokenizer, size, letters)
+    texts = answer_tokens(tokenizer, size, letters)
     tokens = []
     for letter in letters:
         ids = [index for index, text in texts.items() if letter in re.split("[, ]+", text)]

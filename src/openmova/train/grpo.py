@@ -31,6 +31,7 @@ from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import IGNORED
 from openmova.model.two_pass import evaluating
 from openmova.routing import expert_letters, parse_routing
+from openmova.routing.decoding import answer_tokens
 from openmova.train.interrupt import Interrupt
 from openmova.train.noise import add_noise, fused_advantages, noise_sheet
 from openmova.train.preparation import TINY, RunSetup
@@ -50,6 +51,8 @@ QUESTION = ("question_input_ids", "question_attention_mask")
 """Of VISUAL_INPUTS: what image tokens are made of, beside the routing."""
 LOOKED_AT = 8
 """Samples of each source, before a run."""
+NEVER = -1e4
+"""The bias of a token that is not to be said: finite, as the gradient is."""
 SHOWN = 4
 """Pictures on the sheet of noisy ones."""
 LOGGED = {
@@ -221,6 +224,30 @@ class RoutingTrainer(AnswerTrainer):
         ids = [[i for i, seen in zip(*row, strict=True) if seen] for row in rows]
         return ids, images, fields
 
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        with letters_only(self.mova):
+            return super()._generate_single_turn(*args, **kwargs)
+
+    def _get_per_token_logps_and_entropies(
+        self, model: nn.Module, input_ids: Tensor, attention_mask: Tensor, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As AnswerTrainer, and a routing that was sampled several times is scored once."""
+        all_given = self.given
+        parts = (input_ids, attention_mask, all_given["image_tokens"].flatten(start_dim=1))
+        _, places = torch.cat(parts, dim=1).unique(dim=0, return_inverse=True)
+        first = (places == places.unique()[:, None]).int().argmax(dim=1)
+        self.given = {name: tensor[first] for name, tensor in all_given.items()}
+        for name in (*PICTURES, "num_images"):  # the image tokens are given
+            kwargs.pop(name, None)
+        try:
+            with letters_only(self.accelerator.unwrap_model(model)):
+                found = super()._get_per_token_logps_and_entropies(
+                    model, input_ids[first], attention_mask[first], *args, **kwargs
+                )
+        finally:
+            self.given = all_given
+        return tuple(None if one is None or not one.ndim else one[places] for one in found)
+
     def _sampled_from(
         self, prompt_ids: list[list[int]], fields: Mapping[str, Any]
     ) -> dict[str, Any]:
@@ -295,6 +322,25 @@ def giving(model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+@contextmanager
+def letters_only(model: MovaForConditionalGeneration) -> Iterator[None]:
+    """Tokens that no routing answer has are not said, and have no part in a probability.
+
+    Without this a temperature that tries other experts would say anything instead.
+    """
+    tokenizer, head = model.tokenizer, model.lm_head
+    letters = tuple(expert_letters(len(model.model.experts)))
+    end = model.generation_config.eos_token_id
+    bias = torch.full((len(head.weight),), NEVER)
+    bias[list(answer_tokens(tokenizer, len(tokenizer), letters))] = 0
+    bias[[] if end is None else end] = 0
+    head.register_parameter("bias", nn.Parameter(bias.to(head.weight), requires_grad=False))
+    try:
+        yield
+    finally:
+        head.register_parameter("bias", None)
 
 
 @contextmanager
