@@ -37,7 +37,9 @@ def words(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     return F.normalize(counts.float(), dim=-1)
 
 
-def route(mova: Mova, questions: list[str], pool: list[str], **options: Any) -> RoutingResult:
+def route(
+    mova: Mova, questions: list[str], pool: list[str], size: int = 0, **options: Any
+) -> RoutingResult:
     inputs = mova.processor(
         images=pictures(len(questions)), questions=questions, pool=pool, return_tensors="pt"
     )
@@ -46,7 +48,7 @@ def route(mova: Mova, questions: list[str], pool: list[str], **options: Any) -> 
             inputs["routing_input_ids"],
             inputs["routing_attention_mask"],
             mova.model.model.encode_base(inputs["pixel_values"], inputs["image_sizes"]),
-            pool_size=len(pool),
+            pool_size=size or len(pool),
             **options,
         )
 
@@ -78,6 +80,18 @@ def test_one_never_learned_has_to_be_nearer_than_those_that_were() -> None:
     assert flags.texts[1].startswith("D")
     assert flags.scores[1, 3] == pytest.approx(1.0)
     assert not flags.texts[0].startswith("D")
+
+
+def test_one_of_the_own_pool_is_named_without_a_line_and_changes_no_other_prompt() -> None:
+    plain, grown = mova(), mova(text_prior=1000.0, unlearned=("flags",))
+    learned = plain.model.config.descriptions
+    grown.model.config.experts.append({"name": "flags", "descriptions": [POOL[1]]})
+    shown = grown.model.config.routing_pool
+    assert shown == learned
+    questions = [POOL[1], learned[0]]
+    found, before = route(grown, questions, shown, size=4), route(plain, questions, learned)
+    assert found.texts[0] == "D" and found.scores[0, 3] == pytest.approx(1.0)
+    assert found.texts[1] == before.texts[1]
 
 
 def test_a_row_of_a_batch_is_routed_as_alone() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from commands import mistake, output, run
 from openmova import Mova, MovaConfig
 from openmova.data.records import write_llava
 from openmova.data.synthetic import SyntheticSamples
+from openmova.train.new_expert import mark_as_learned
 from tiny import pictures
 
 NAME = "corners"
@@ -76,6 +80,25 @@ def test_only_its_extractor_gate_column_and_the_router_learn(
     mova.ask(pictures(1)[0], "Where?", max_new_tokens=1)
     untrained = MovaConfig.from_pretrained(tmp_path / "untrained")
     assert (untrained.routing.unlearned, mova.model.config.routing.unlearned) == (("corners",), ())
+
+
+def test_the_router_reads_the_line_of_an_expert_that_it_is_to_learn(
+    model: Path, expert: Path, tmp_path: Path
+) -> None:
+    own, grown = tmp_path / "own", tmp_path / "grown"
+    shutil.copytree(model, own)
+    config = json.loads((own / "config.json").read_text())
+    config["routing"]["text_prior"] = 20.0
+    (own / "config.json").write_text(json.dumps(config))
+    output(*command(own, expert, grown))
+
+    def shown() -> Any:
+        return json.loads((grown / "processor_config.json").read_text())["descriptions"]
+
+    descriptions = MovaConfig.from_pretrained(grown).descriptions
+    assert shown() == descriptions[:-1]
+    mark_as_learned(grown, "corners")
+    assert shown() == descriptions
 
 
 def test_a_router_that_would_see_nothing_else_stays(

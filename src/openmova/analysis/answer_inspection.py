@@ -97,7 +97,7 @@ def inspect(
         picture=picture,
         question=question,
         prompt=_prompt(mova, picture, question),
-        pool=dict(zip(mova.experts, mova.processor.descriptions, strict=True)),
+        pool=dict(zip(mova.experts, mova.model.config.descriptions, strict=True)),
         answer=answer,
         attention={name: [seen[i, j][0] for i in blocks] for name, j in places.items()},
         frames={name: experts.get(j).frame for name, j in places.items()},

@@ -114,7 +114,7 @@ def plan_addition(folder: Path, entry: EncoderEntry) -> Conversion:
         part.save_files(target)
         ignored = shutil.ignore_patterns("*.safetensors", INDEX, REPORT, ".*")
         shutil.copytree(folder, target, ignore=ignored, dirs_exist_ok=True)
-        processor = read_json(folder / PROCESSOR) | {"descriptions": config.descriptions}
+        processor = read_json(folder / PROCESSOR) | {"descriptions": config.routing_pool}
         for name, content in (("config.json", stated), (PROCESSOR, processor)):
             text = json.dumps(content, indent=2, ensure_ascii=False)
             (target / name).write_text(text, encoding="utf-8")

@@ -86,8 +86,20 @@ class MovaConfig(PreTrainedConfig):
 
     @property
     def descriptions(self) -> list[str]:
-        """What the routing prompt says of each expert: the first of its descriptions."""
+        """What is said of each expert: the first of its descriptions."""
         return [spec["descriptions"][0] for spec in self.experts]
+
+    @property
+    def routing_pool(self) -> list[str]:
+        """The descriptions that a routing prompt shows, in the order of the letters.
+
+        With a `text_prior` experts at the end that the router never learned have no line: the
+        texts choose them, and the router reads the prompt that it learned from.
+        """
+        rules = self.routing
+        hidden = rules.unlearned if rules.text_prior else ()
+        shown = [place for place, name in enumerate(self.expert_names) if name not in hidden]
+        return self.descriptions[: max(shown, default=-1) + 1]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types only."""

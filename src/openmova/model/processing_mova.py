@@ -118,7 +118,7 @@ class MovaProcessor(ProcessorMixin):
             image_tokens=config.adapter.tokens,
             routing_tokens=math.prod(config.routing.grid),
             instruction=config.routing.instruction,
-            descriptions=config.descriptions,
+            descriptions=config.routing_pool,
             pool_first=config.routing.pool_first,
             question_length=config.gate_text_config.max_position_embeddings,
             split_at_image=split_at_image,

@@ -224,7 +224,7 @@ class TwoPassGeneration(GenerationMixin):
         letter_options |= {"eos_token_ids": end, "prompt_length": length}
         known = prior = None
         if rules.text_prior:
-            known = self._text_prior(routing_input_ids, routing_attention_mask)
+            known = self._text_prior(routing_input_ids, routing_attention_mask, len(letters))
         if known is not None:
             prior = LetterPrior(known, **letter_options)
             processors.append(prior)
@@ -401,12 +401,19 @@ class TwoPassGeneration(GenerationMixin):
             inputs["image_tokens"] = image_tokens
         return inputs
 
-    def _text_prior(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor | None:
+    def _text_prior(
+        self, input_ids: Tensor, attention_mask: Tensor | None, size: int
+    ) -> Tensor | None:
         """float32 [B, E]: what the texts of routing prompts [B, T] say for each letter of an expert
         that the router never learned: the weight times how much nearer its descriptions are to the
-        question than those of any that was learned; not a number for those. None: all were."""
+        question than those of any that was learned; not a number for those. None: all were.
+
+        size: E; experts at the end of the model's own pool may have no line in the prompts."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        asked = [read_routing_prompt(text) for text in self.processor.questions_in(input_ids, mask)]
+        told = map(read_routing_prompt, self.processor.questions_in(input_ids, mask))
+        asked = [
+            (pool + self.config.descriptions[len(pool) : size], question) for pool, question in told
+        ]
         rules = self.config.routing
         own = {text: spec for spec in self.config.experts for text in spec["descriptions"]}
         learned = {text for text, spec in own.items() if spec["name"] not in rules.unlearned}

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from openmova.checkpoints.add_expert import PROCESSOR
 from openmova.checkpoints.conversion import Conversion
 from openmova.checkpoints.source_files import optional_json, read_json
 from openmova.data.bad_samples import BadSamples
@@ -77,7 +78,7 @@ def train_new_expert(
         lora = config.routing.lora
         own = {} if lora is None else {"lora": {**vars(lora), "targets": list(lora.targets)}}
         instructions = str(work / "routing.json")
-        _mark_as_learned(final / "config.json", name)
+        mark_as_learned(final, name)
         final = run("router-lora", final, instructions, learning_rate=ROUTER_RATE, **own)
         trained.append("the router")
     final.rename(output)
@@ -86,9 +87,12 @@ def train_new_expert(
     return trained
 
 
-def _mark_as_learned(file: Path, name: str) -> None:
-    """In a config: the router learns this expert, and needs no prior of the texts for it."""
-    stated = read_json(file)
+def mark_as_learned(folder: Path, name: str) -> None:
+    """In a model's folder: the router learns this expert and reads its line."""
+    stated = read_json(folder / "config.json")
     rules = stated["routing"]
     rules["unlearned"] = [other for other in rules.get("unlearned", []) if other != name]
-    write_text(file, json.dumps(stated, indent=2, ensure_ascii=False))
+    write_text(folder / "config.json", json.dumps(stated, indent=2, ensure_ascii=False))
+    shown = {"descriptions": MovaConfig.from_pretrained(folder).routing_pool}
+    processor = read_json(folder / PROCESSOR) | shown
+    write_text(folder / PROCESSOR, json.dumps(processor, indent=2, ensure_ascii=False))

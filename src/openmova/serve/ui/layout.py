@@ -72,7 +72,7 @@ def build_page(handlers: PageHandlers, engine: Engine, *, model: str) -> gr.Bloc
                     switches = [
                         gr.Radio(_switch(name), value=ROUTER, label=name, info=description)
                         for name, description in zip(
-                            mova.experts, mova.processor.descriptions, strict=True
+                            mova.experts, mova.model.config.descriptions, strict=True
                         )
                     ]
                 gr.Examples(

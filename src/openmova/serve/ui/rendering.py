@@ -51,7 +51,7 @@ def answer_html(
         question=question,
         looked=True,
         routing=routing,
-        pool=zip(letters, mova.experts, mova.processor.descriptions, strict=True),
+        pool=zip(letters, mova.experts, mova.model.config.descriptions, strict=True),
         gates=event.gates.tolist(),
         bars=[_bar(mova, routing.experts, block) for block in event.gates.tolist()],
         attention=attention_pictures(preview, event.attention, frames),
