@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter
 from openmova.model.modeling_mova import MovaForConditionalGeneration
@@ -47,6 +49,38 @@ def test_only_cells_that_a_chosen_expert_filled_give_tokens_beside_the_summary()
     assert [row.nonzero()[:, 0].tolist() for row in filled[:, SUMMARY:]] == [[0, 8], [23], []]
     without = fuse(torch.zeros_like(routing), {})  # on which the summary does not depend
     assert torch.equal(tokens[:, :SUMMARY], without[:, :SUMMARY])
+
+
+def test_where_no_cell_asks_another_those_without_a_token_are_not_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    adapter: Any = MoVAdapter(CONFIG).eval()
+    block, stage = adapter.blocks[0], adapter.before_pool
+    for extractor in block.extractors:
+        nn.init.normal_(extractor.attention.out_proj.weight)
+    nn.init.ones_(stage.norm_out.weight)
+    nn.init.zeros_(stage.excite.weight)
+    around = torch.ones(3, 3, dtype=torch.bool)
+    around[1, 1] = False
+    maps = {
+        0: ExpertMap(torch.tensor([0]), map_with(6, {(0, 0): slice(0, 6), (1, 2): slice(3, 6)})),
+        1: ExpertMap(torch.tensor([0, 1]), map_with(4, {(3, 5): slice(0, 2)}).repeat(2, 1, 1, 1)),
+    }
+    routing = torch.tensor([[True, True], [False, True]])
+    inputs = (torch.randn(2, 16, 4, 6), maps, routing, torch.randn(2, 12))
+    computed: list[int] = []
+    adapter.projector.register_forward_hook(lambda _, args, out: computed.append(out.shape[1]))
+    with torch.no_grad():
+        asked, gates = adapter(*inputs)  # the stage's convolution asks the cells around
+        stage.conv_mid.weight[:, :, around] = 0
+        tokens, gates = adapter(*inputs)
+        monkeypatch.setattr(MoVAdapter, "_cells_are_apart", lambda self: False)
+        whole, whole_gates = adapter(*inputs)
+    assert computed == [24, 3, 24]
+    torch.testing.assert_close(tokens, whole, rtol=0, atol=1e-5)
+    assert torch.equal(gates, whole_gates)
+    assert (asked - whole).abs().max() > 1e-3
 
 
 def test_places_of_empty_tokens_are_taken_out_of_prompts() -> None:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from openmova.experts.transformer import resize_map
 from openmova.model.layers import (
+    ALL,
     NORM_EPS,
     ConvStage,
     RotaryAttention,
@@ -110,9 +111,11 @@ class ExpertKnowledgeExtractor(nn.Module):
         self.expert_norm = nn.LayerNorm(channels, eps=NORM_EPS)
         self.attention = RotaryAttention(width, channels, head_dim)
 
-    def forward(self, x: Tensor, features: Tensor, rotary: RotaryGrid) -> Tensor:
-        """x [b, N, C], features [b, N, c] -> [b, N, C]."""
-        return self.attention(self.query_norm(x), self.expert_norm(features), rotary)
+    def forward(
+        self, x: Tensor, features: Tensor, rotary: RotaryGrid, cells: Tensor | slice = ALL
+    ) -> Tensor:
+        """x [b, M, C], which are these cells, features [b, N, c] -> [b, M, C]."""
+        return self.attention(self.query_norm(x), self.expert_norm(features), rotary, cells)
 
 
 class GateScore(nn.Linear):
@@ -172,21 +175,26 @@ class AdapterBlock(nn.Module):
         routing: Tensor,
         text: Tensor,
         rotary: RotaryGrid,
+        cells: Tensor | slice = ALL,
     ) -> tuple[Tensor, Tensor]:
         """x [B, N, C], experts j -> (rows [b], features [b, N, c_j]), routing bool [B, E],
-        text [B, D] -> x [B, N, C], weights [B, E]."""
+        text [B, D] -> x [B, M, C] of these cells, weights [B, E]."""
         weights = self.gate(x, text, routing)
-        fused = x
+        fused = x = x[:, cells]
         for j, (rows, features) in experts.items():
-            knowledge = self.extractors[j](x[rows], features, rotary)  # [b, N, C]
+            knowledge = self.extractors[j](x[rows], features, rotary, cells)  # [b, M, C]
             weighted = weights[rows, j, None, None] * knowledge
             fused = fused.index_add(0, rows, weighted.to(fused.dtype))
-        if not adds_nothing(self.attention.out_proj):
+        if not self.cells_are_apart():
             h = self.attention_norm(fused)
             fused = fused + self.attention(h, h, rotary)
         if not adds_nothing(self.mlp.down_proj):
             fused = fused + self.mlp(self.mlp_norm(fused))
         return fused, weights
+
+    def cells_are_apart(self) -> bool:
+        """Whether no cell asks another: the self-attention adds nothing."""
+        return adds_nothing(self.attention.out_proj)
 
 
 class MoVAdapter(nn.Module):
@@ -263,29 +271,49 @@ class MoVAdapter(nn.Module):
         }
         if self.config.summary_grid is not None and not experts:  # no cell gives a token
             summary = self.summarize(base)
-            cells = summary.new_zeros(len(base), math.prod(self.config.grid), summary.shape[2])
+            empty = summary.new_zeros(len(base), math.prod(self.config.grid), summary.shape[2])
             none = summary.new_zeros(len(base), len(self.blocks), routing.shape[1])
-            return torch.cat([summary, cells], dim=1), none
+            return torch.cat([summary, empty], dim=1), none
+        filled = self._filled(experts, base)
+        some = self._cells_are_apart()  # then those without a token need not be computed
+        cells = filled.any(dim=0).nonzero()[:, 0] if some else ALL
         residual = base.flatten(2).mT  # [B, N, C]
         x = residual + self.position
         gates = []
         for block in self.blocks:
+            inputs = (x, experts, routing, text, self.rotary, cells)
             if self.gradient_checkpointing and self.training:
-                x, weights = self._gradient_checkpointing_func(
-                    block.__call__, x, experts, routing, text, self.rotary
-                )
+                x, weights = self._gradient_checkpointing_func(block.__call__, *inputs)
             else:
-                x, weights = block(x, experts, routing, text, self.rotary)
+                x, weights = block(*inputs)
             gates.append(weights)
-        x = ((x + residual) / 2).mT.unflatten(2, self.config.grid)  # [B, C, H, W]
-        x = self.after_pool(self.pool(self.before_pool(x)))  # [B, C, h, w]
+        x = ((x + residual[:, cells]) / 2).mT  # [B, C, M]
+        x = x.unflatten(2, (-1, 1) if some else self.config.grid)  # [B, C, H, W]
+        x = self.before_pool(x)
+        x = self.after_pool(x if some else self.pool(x))  # [B, C, h, w]
         tokens = self.projector(x.flatten(2).mT)  # [B, h*w, D]
+        if some:
+            of_cells, tokens = tokens, tokens.new_zeros(*filled.shape, tokens.shape[2])
+            tokens[:, cells] = of_cells
         if self.config.summary_grid is not None:
-            filled = tokens.new_zeros(tokens.shape[:2])
-            for rows, features in experts.values():
-                filled = filled.index_add(0, rows, (features != 0).any(dim=-1).to(filled.dtype))
-            tokens = torch.cat([self.summarize(base), tokens * (filled > 0)[..., None]], dim=1)
+            tokens = torch.cat([self.summarize(base), tokens * filled[..., None]], dim=1)
         return tokens, torch.stack(gates, dim=1)
+
+    def _filled(self, experts: Mapping[int, tuple[Tensor, Tensor]], base: Tensor) -> Tensor:
+        """bool [B, N]: the cells in which an expert says something."""
+        filled = base.new_zeros(len(base), math.prod(self.config.grid))
+        for rows, features in experts.values():
+            filled = filled.index_add(0, rows, (features != 0).any(dim=-1).to(filled.dtype))
+        return filled > 0
+
+    def _cells_are_apart(self) -> bool:
+        """Whether a token is made of its own cell and the experts' maps alone."""
+        parts: tuple[Any, ...] = (*self.blocks, self.before_pool, self.after_pool)
+        return (
+            self.config.summary_grid is not None
+            and len(self.blocks) == 1
+            and all(part.cells_are_apart() for part in parts)
+        )
 
     def summarize(self, base: Tensor) -> Tensor:
         """The base map [B, C, H, W] as the first tokens [B, summary, D]."""

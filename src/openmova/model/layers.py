@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from openmova.experts.transformer import ChannelNorm, rotary_angles, turned
 
 NORM_EPS = 1e-5
+ALL = slice(None)
+"""All cells of a grid, where the indices of some could stand."""
 
 
 def adds_nothing(last: nn.Linear | nn.LayerNorm) -> bool:
@@ -19,12 +21,16 @@ def adds_nothing(last: nn.Linear | nn.LayerNorm) -> bool:
     Inference need not compute such a branch. Only told where that is cheap: without gradients, and
     of numbers in host memory (`Bfloat16Linear` keeps none there).
     """
+    return is_zero(last.weight) and (last.bias is None or is_zero(last.bias))
+
+
+def is_zero(weight: Tensor) -> bool:
+    """Whether it is known, and at once, that all numbers are zero."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
-    weight = last.weight
     if weight.device.type != "cpu" or isinstance(weight, FakeTensor) or not weight.numel():
         return False
-    return not any(part is not None and part.any() for part in (last.bias, weight))
+    return not weight.any()
 
 
 class RotaryGrid(nn.Module):
@@ -51,9 +57,9 @@ class RotaryGrid(nn.Module):
         self.cos.copy_(angles.cos())
         self.sin.copy_(angles.sin())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Rotate x [b, heads, N, head_dim]."""
-        return x * self.cos.to(x.dtype) + turned(x) * self.sin.to(x.dtype)
+    def forward(self, x: Tensor, cells: Tensor | slice = ALL) -> Tensor:
+        """Rotate x [b, heads, M, head_dim], which are these cells."""
+        return x * self.cos[cells].to(x.dtype) + turned(x) * self.sin[cells].to(x.dtype)
 
 
 class RotaryAttention(nn.Module):
@@ -69,13 +75,15 @@ class RotaryAttention(nn.Module):
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, value: Tensor, rotary: RotaryGrid) -> Tensor:
-        """x [b, N, C], value [b, N, c] -> [b, N, C]."""
+    def forward(
+        self, x: Tensor, value: Tensor, rotary: RotaryGrid, cells: Tensor | slice = ALL
+    ) -> Tensor:
+        """x [b, M, C], which are these cells, value [b, N, c] -> [b, M, C]."""
         q, k, v = (
             t.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [b, heads, N, head_dim]
             for t in (self.q_proj(x), self.k_proj(value), self.v_proj(value))
         )
-        out = F.scaled_dot_product_attention(rotary(q), rotary(k), v)
+        out = F.scaled_dot_product_attention(rotary(q, cells), rotary(k), v)
         return self.out_proj(self.norm(out.transpose(1, 2).flatten(2)))
 
 
@@ -119,3 +127,11 @@ class ConvStage(nn.Module):
         h = F.silu(self.norm_mid(self.conv_mid(h)))
         h = h * self.excite(F.silu(self.squeeze(h.mean((2, 3), keepdim=True)))).sigmoid()
         return x + self.norm_out(self.conv_out(h))
+
+    def cells_are_apart(self) -> bool:
+        """Whether what is added to a cell is made of this cell alone."""
+        if adds_nothing(self.norm_out):
+            return True
+        around = self.conv_mid.weight.clone()
+        around[:, :, 1, 1] = 0
+        return is_zero(around) and is_zero(self.excite.weight)
