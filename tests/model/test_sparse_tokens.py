@@ -75,9 +75,12 @@ def test_where_no_cell_asks_another_those_without_a_token_are_not_computed(
         asked, gates = adapter(*inputs)  # the stage's convolution asks the cells around
         stage.conv_mid.weight[:, :, around] = 0
         tokens, gates = adapter(*inputs)
+        silent = {j: one._replace(features=one.features * 0) for j, one in maps.items()}
+        nothing, _ = adapter(inputs[0], silent, *inputs[2:])
         monkeypatch.setattr(MoVAdapter, "_cells_are_apart", lambda self: False)
         whole, whole_gates = adapter(*inputs)
-    assert computed == [24, 3, 24]
+    assert computed == [24, 3, 24, 24]
+    assert not nothing[:, SUMMARY:].any()
     torch.testing.assert_close(tokens, whole, rtol=0, atol=1e-5)
     assert torch.equal(gates, whole_gates)
     assert (asked - whole).abs().max() > 1e-3

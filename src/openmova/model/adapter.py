@@ -275,7 +275,8 @@ class MoVAdapter(nn.Module):
             none = summary.new_zeros(len(base), len(self.blocks), routing.shape[1])
             return torch.cat([summary, empty], dim=1), none
         filled = self._filled(experts, base)
-        some = self._cells_are_apart()  # then those without a token need not be computed
+        # Cells without a token need not be computed; where all are, convolutions take no empty map.
+        some = self._cells_are_apart() and bool(filled.any())
         cells = filled.any(dim=0).nonzero()[:, 0] if some else ALL
         residual = base.flatten(2).mT  # [B, N, C]
         x = residual + self.position
