@@ -24,7 +24,8 @@ from openmova.model.vision_mova import MovaVision
 from openmova.runtime.yaml_config import build
 from openmova.train import grpo, preparation
 from openmova.train.estimate import estimate
-from openmova.train.grpo import AnswerTrainer, RewardLoop, RoutingTrainer
+from openmova.train.grpo import AnswerTrainer, RoutingTrainer
+from openmova.train.reward_loop import RewardLoop
 from openmova.train.training import save_model, train
 from openmova.train.training_recipe import TrainingRecipe
 from tiny import tiny_model, tiny_question_tokenizer, tiny_tokenizer

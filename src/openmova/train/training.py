@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openmova.data.bad_samples import BadSamples
+from openmova.errors import UserError
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.processing_mova import MovaProcessor
 from openmova.runtime.files import new_folder
@@ -21,7 +22,7 @@ from openmova.train.trackers import open_trackers
 from openmova.train.training_recipe import TrainingRecipe
 
 if TYPE_CHECKING:
-    from openmova.train.grpo import RewardLoop
+    from openmova.train.reward_loop import RewardLoop
 
 
 def train(
@@ -68,8 +69,10 @@ def _train(
     interrupt = Interrupt(tell)
     loop: TrainingLoop | RewardLoop
     if recipe.stage == "grpo":
-        from openmova.train.grpo import RewardLoop
-
+        try:
+            from openmova.train.reward_loop import RewardLoop
+        except ImportError as error:
+            raise UserError("the stage grpo needs trl: pip install 'openmova[train]'") from error
         loop = RewardLoop(setup, folder, bad, interrupt=interrupt)
     else:
         loop = TrainingLoop(setup, accelerator, folder, bad, interrupt=interrupt)
