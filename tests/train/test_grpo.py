@@ -352,29 +352,3 @@ def test_each_routing_of_a_group_is_answered_once_greedily(
     log = entries(tmp_path)[0]
     assert log["experts_a_question/all"] == pytest.approx(log["reward/expert"])
     assert log["reward/all"] == pytest.approx(log["reward/exact"] - 0.1 * log["reward/expert"])
-
-
-@pytest.mark.usefixtures("letters")
-def test_a_better_routing_counts_once_however_often_it_was_sampled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of four routings one is the best, twice; the worse ones keep what they count each."""
-    routings = iter([{0}, {0}, {1}, {1, 2}])
-
-    def right(answer: str, sample: Sample) -> float:
-        return 1.0
-
-    found: list[torch.Tensor] = []
-    loss = AnswerTrainer._compute_loss
-
-    def noted(self: AnswerTrainer, model: Any, inputs: dict[str, Any]) -> Any:
-        found.append(inputs["advantages"])
-        return loss(self, model, inputs)
-
-    monkeypatch.setattr(AnswerTrainer, "_compute_loss", noted)
-    monkeypatch.setattr("openmova.train.rewards.REWARDS", {"exact": right})
-    monkeypatch.setattr("openmova.train.grpo.parse_routing", lambda text, letters: next(routings))
-    price = {"exact": 1, "expert": 0.4}
-    run(tmp_path, recipe(price, {}, batch=4, accumulation=1, steps=1))
-    # 0.6, 0.6, 0.6 and 0.2, of which the mean is 0.5
-    assert sorted(torch.cat(found).tolist()) == pytest.approx([-0.3, 0.05, 0.05, 0.1])

@@ -183,16 +183,6 @@ class AnswerTrainer(GRPOTrainer):
 class RoutingTrainer(AnswerTrainer):
     """The router learns which experts are worth their price; answers stay what they were."""
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """A routing that is better than its group counts as once, however often it was sampled.
-
-        Else one that is sampled often and good enough outgrows a better one that is rare.
-        """
-        output = super()._generate_and_score_completions(inputs)
-        found = output["advantages"]
-        output["advantages"] = torch.where(found > 0, found / self.times.to(found), found)
-        return output
-
     def _checked(self, sample: Sample) -> Sample:
         if sample.image is None:
             raise BadSample("no picture to route", id=sample.id, source=sample.source)
@@ -259,9 +249,6 @@ class RoutingTrainer(AnswerTrainer):
             self._note(f"experts_a_question/{name}", column)
         for example, experts in zip(inputs, chosen.sum(dim=1).tolist(), strict=True):
             example["experts"] = experts
-        groups = chosen.view(-1, self.settings.generations, len(letters))
-        equal = (groups[:, :, None] == groups[:, None]).all(dim=-1)
-        self.times = equal.sum(dim=-1).flatten()
         answers = [[{"role": "assistant", "content": t}] for t in self._answers(prompts, chosen)]
         return super()._calculate_rewards(inputs, prompts, answers, completion_ids_list)
 
