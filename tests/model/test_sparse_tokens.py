@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from openmova.inference.attention import watched
 from openmova.model.adapter import AdapterConfig, ExpertMap, MoVAdapter
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.splicing import drop_empty_tokens, filled_tokens
@@ -77,9 +78,11 @@ def test_where_no_cell_asks_another_those_without_a_token_are_not_computed(
         tokens, gates = adapter(*inputs)
         silent = {j: one._replace(features=one.features * 0) for j, one in maps.items()}
         nothing, _ = adapter(inputs[0], silent, *inputs[2:])
+        with watched(adapter):  # each cell's attention is shown
+            adapter(*inputs)
         monkeypatch.setattr(MoVAdapter, "_cells_are_apart", lambda self: False)
         whole, whole_gates = adapter(*inputs)
-    assert computed == [24, 3, 24, 24]
+    assert computed == [24, 3, 24, 24, 24]
     assert not nothing[:, SUMMARY:].any()
     torch.testing.assert_close(tokens, whole, rtol=0, atol=1e-5)
     assert torch.equal(gates, whole_gates)

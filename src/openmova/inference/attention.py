@@ -33,7 +33,7 @@ def watched(adapter: MoVAdapter) -> Iterator[Attention]:
 
     def note(place: tuple[int, int], module: nn.Module, given: tuple[Any, ...], _: Tensor) -> None:
         assert isinstance(module, RotaryAttention)
-        x, value, rotary = given
+        x, value, rotary, _cells = given
         received = attention_received(module, x, value, rotary)
         found[place] = received.unflatten(1, rotary.grid).cpu()
 
@@ -43,9 +43,11 @@ def watched(adapter: MoVAdapter) -> Iterator[Attention]:
         for i, block in enumerate(blocks)
         for j, extractor in enumerate(block.extractors)
     ]
+    before, adapter.every_cell = adapter.every_cell, True
     try:
         yield found
     finally:
+        adapter.every_cell = before
         for hook in hooks:
             hook.remove()
 

@@ -217,6 +217,8 @@ class MoVAdapter(nn.Module):
         )
         if config.summary_grid is not None:
             self.summary = nn.Linear(config.width, config.output_width)
+        self.every_cell = False
+        """Whether those without a token are computed too, as who watches the attention needs."""
         # The two names under which transformers switches checkpointing on.
         self.gradient_checkpointing = False
         self._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
@@ -312,6 +314,7 @@ class MoVAdapter(nn.Module):
         parts: tuple[Any, ...] = (*self.blocks, self.before_pool, self.after_pool)
         return (
             self.config.summary_grid is not None
+            and not self.every_cell
             and len(self.blocks) == 1
             and all(part.cells_are_apart() for part in parts)
         )
