@@ -276,10 +276,13 @@ class MoVAdapter(nn.Module):
             empty = summary.new_zeros(len(base), math.prod(self.config.grid), summary.shape[2])
             none = summary.new_zeros(len(base), len(self.blocks), routing.shape[1])
             return torch.cat([summary, empty], dim=1), none
-        filled = self._filled(experts, base)
-        # Cells without a token need not be computed; where all are, convolutions take no empty map.
-        some = self._cells_are_apart() and bool(filled.any())
-        cells = filled.any(dim=0).nonzero()[:, 0] if some else ALL
+        cells: Tensor | slice = ALL
+        some = False
+        if self.config.summary_grid is not None:
+            filled = self._filled(experts, base)
+            # Others need not be computed; where all are others, convolutions take no empty map.
+            some = self._cells_are_apart() and bool(filled.any())
+            cells = filled.any(dim=0).nonzero()[:, 0] if some else ALL
         residual = base.flatten(2).mT  # [B, N, C]
         x = residual + self.position
         gates = []
@@ -313,8 +316,7 @@ class MoVAdapter(nn.Module):
         """Whether a token is made of its own cell and the experts' maps alone."""
         parts: tuple[Any, ...] = (*self.blocks, self.before_pool, self.after_pool)
         return (
-            self.config.summary_grid is not None
-            and not self.every_cell
+            not self.every_cell
             and len(self.blocks) == 1
             and all(part.cells_are_apart() for part in parts)
         )

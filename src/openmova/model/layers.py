@@ -18,14 +18,17 @@ ALL = slice(None)
 def adds_nothing(last: nn.Linear | nn.LayerNorm) -> bool:
     """Whether the branch that ends in this layer adds zeros, as each does before it has learnt.
 
-    Inference need not compute such a branch. Only told where that is cheap: without gradients, and
-    of numbers in host memory (`Bfloat16Linear` keeps none there).
+    Inference need not compute such a branch.
     """
     return is_zero(last.weight) and (last.bias is None or is_zero(last.bias))
 
 
 def is_zero(weight: Tensor) -> bool:
-    """Whether it is known, and at once, that all numbers are zero."""
+    """Whether all numbers of a tensor, of any shape, are known to be zero.
+
+    Only told where that is cheap: without gradients, and of numbers in host memory
+    (`Bfloat16Linear` keeps none there).
+    """
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     if weight.device.type != "cpu" or isinstance(weight, FakeTensor) or not weight.numel():
