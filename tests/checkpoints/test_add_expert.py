@@ -32,7 +32,9 @@ LOOK = {"kind": "hf", "size": 28, "mean": [0.5] * 3, "std": [0.5] * 3}
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of three experts whose adapter is not that of the start."""
-    return public.save_tiny_mova(tmp_path_factory.mktemp("models") / "three")
+    folder = public.save_tiny_mova(tmp_path_factory.mktemp("models") / "three")
+    save_file({"codes": torch.zeros(2)}, folder / "experts" / "words.codes.safetensors")
+    return folder
 
 
 @pytest.fixture(scope="module")

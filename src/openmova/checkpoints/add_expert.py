@@ -8,7 +8,6 @@ All other tensors are copied as they are, so a routing without the new expert gi
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch.random import fork_rng
 from transformers import AutoTokenizer
 
 from openmova.checkpoints.assemble import ADAPTER, EMBEDDING, fetch_encoder, find_encoder, local
-from openmova.checkpoints.conversion import INDEX, REPORT, Conversion
+from openmova.checkpoints.conversion import Conversion, copy_small_files
 from openmova.checkpoints.encoders import is_own_encoder
 from openmova.checkpoints.plan import Part, expert_place, join_parts
 from openmova.checkpoints.recipe import EncoderEntry, encoder_entry
@@ -112,16 +111,16 @@ def plan_addition(folder: Path, entry: EncoderEntry) -> Conversion:
 
     def write_small_files(target: Path) -> None:
         part.save_files(target)
-        ignored = shutil.ignore_patterns("*.safetensors", INDEX, REPORT, ".*")
-        shutil.copytree(folder, target, ignore=ignored, dirs_exist_ok=True)
+        copy_small_files(folder, target, plan)
         processor = read_json(folder / PROCESSOR) | {"descriptions": config.routing_pool}
         for name, content in (("config.json", stated), (PROCESSOR, processor)):
             text = json.dumps(content, indent=2, ensure_ascii=False)
             (target / name).write_text(text, encoding="utf-8")
 
+    plan = join_parts(parts).plan()
     return Conversion(
         title=f"a model with the expert {entry.name}",
-        plan=join_parts(parts).plan(),
+        plan=plan,
         about={
             "pool": config.expert_names,
             "added": part.spec,

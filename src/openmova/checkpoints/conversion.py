@@ -5,8 +5,10 @@ stopped, by whatever, leaves no folder; it starts again. The memory needed is th
 tensor.
 """
 
+import fnmatch
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -27,6 +29,7 @@ REPORT = "conversion.json"
 FORMAT = 1
 """Of the report."""
 INDEX = "model.safetensors.index.json"
+SHARDS = "model*.safetensors"
 AGAIN = "remove the folder and convert again"
 NO_ROOM = "make room, or give a folder on another disk"
 
@@ -166,6 +169,17 @@ def check_target(target: Path) -> None:
             f"{target.name!r} exists already: give another folder, or remove it (--verify compares "
             "it with its source)"
         )
+
+
+def copy_small_files(source: Path, target: Path, plan: Plan) -> None:
+    """All files of a checkpoint folder of ours but the weights that the plan writes anew."""
+    written = {Path(file).name for file in plan.files}
+
+    def ignored(_: str, names: list[str]) -> list[str]:
+        hidden = [name for name in names if name.startswith(".")]
+        return [*hidden, *({INDEX, REPORT, *written} & set(names)), *fnmatch.filter(names, SHARDS)]
+
+    shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
 
 
 def save_all(folder: Path, config: PreTrainedConfig, *others: Any) -> None:

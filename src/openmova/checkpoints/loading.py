@@ -61,6 +61,8 @@ def load_model(
     options: dict[str, Any] = {}
     try:
         config = MovaConfig.from_pretrained(folder)
+        if config.runtime == "onnx":
+            device = _host(device, quantization, device_map)
         numbers = _dtype(config, dtype)
         if quantization is not None:
             if "quantization_config" in checkpoint_config(folder):
@@ -115,6 +117,20 @@ def damaged(folder: Path, error: Exception) -> UserError:
         f"the checkpoint {str(folder)!r} cannot be loaded ({reason(error)}): save or download it "
         "again"
     )
+
+
+def _host(
+    device: str | torch.device | None,
+    quantization: str | None,
+    device_map: str | Mapping[str, Any] | None,
+) -> str:
+    """Where an exported model runs. Raises UserError if it is asked to run otherwise."""
+    if quantization is not None or device_map is not None or str(device or "cpu") != "cpu":
+        raise UserError(
+            "an exported model runs on the processor, in the bits that it was exported in: leave "
+            "out device, device_map and quantization, or take the checkpoint it was exported from"
+        )
+    return "cpu"
 
 
 def _dtype(config: MovaConfig, dtype: str | torch.dtype | None) -> torch.dtype:

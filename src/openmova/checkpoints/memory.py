@@ -7,18 +7,20 @@ so a tenth of a memory is left free for it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
 from transformers.initialization import no_init_weights
 
 from openmova.experts.base import Expert
 from openmova.experts.registry import build_expert, expert_class
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.onnx_language_model import WEIGHTS
 from openmova.model.quantization import QUANTIZATIONS, quantized_weights
 
 MODES = ("bf16", "8bit", "4bit")
@@ -112,6 +114,8 @@ def count_parts(
 
     language = config.text_config.model_type
     parts = [part("language model", core.language_model, model.lm_head, name=language)]
+    if config.runtime == "onnx":
+        parts = [_in_graphs(parts[0], config, folder)]
     if core.router_lora is not None:
         parts.append(part("router LoRA", core.router_lora))
     parts.append(part("base", core.base, name=config.base["name"]))
@@ -121,6 +125,18 @@ def count_parts(
         files = expert_class(spec["kind"]).file_bytes(keywords, folder=folder)
         parts.append(part("expert", expert, name=expert.name, more=files))
     return Needs(parts=parts, tokens=tokens, cache_bytes=cache_bytes(config, tokens))
+
+
+def _in_graphs(embeddings: Part, config: MovaConfig, folder: Path | None) -> Part:
+    """The language model of an exported folder, of which only the embeddings are a weight."""
+    files = 0 if folder is None else sum((folder / name).stat().st_size for name in WEIGHTS)
+    with torch.device("meta"):
+        whole = AutoModelForCausalLM.from_config(config.text_config)
+    return replace(
+        embeddings,
+        parameters=sum(parameter.numel() for parameter in whole.parameters()),
+        bytes={mode: size + files for mode, size in embeddings.bytes.items()},
+    )
 
 
 def unloaded_model(

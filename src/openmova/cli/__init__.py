@@ -17,6 +17,7 @@ from openmova.cli import (
     data,
     doctor,
     experts,
+    export,
     roles,
     serve,
     setup,
@@ -63,6 +64,7 @@ app.command("setup", epilog=setup.EXAMPLES)(setup.setup)
 app.command("chat", epilog=chat.EXAMPLES)(chat.chat)
 app.command("assemble", epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command("add-expert", epilog=add_expert.EXAMPLES)(add_expert.add_expert)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("experts", epilog=experts.EXAMPLES)(experts.experts)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("train", epilog=train.EXAMPLES)(train.train)

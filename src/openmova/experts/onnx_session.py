@@ -33,12 +33,13 @@ class OnnxSession:
         self.outputs: list[str] = [output.name for output in self._session.get_outputs()]
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
-    def run(self, array: NDArray[Any]) -> list[NDArray[Any]]:
-        """The outputs for the graph's only input. Starts anew where torch's threads have changed,
-        which onnxruntime can't follow otherwise."""
+    def run(self, *arrays: NDArray[Any]) -> list[NDArray[Any]]:
+        """The outputs for the graph's inputs, in their order. Starts anew where torch's threads
+        have changed, which onnxruntime can't follow otherwise."""
         if self.threads != torch.get_num_threads():
             self._session = self._start()
-        return self._session.run(self.outputs, {self.inputs[0].name: array})
+        named = zip(self.inputs, arrays, strict=True)
+        return self._session.run(self.outputs, {given.name: array for given, array in named})
 
     def save_file(self, folder: Path) -> None:
         """See Expert.save_files."""
@@ -73,7 +74,8 @@ class OnnxSession:
                         f"the graph {self.file.name!r} computes no tensor {output!r}; "
                         f"did you mean {near}?"
                     )
-            wanted = cut_after(model, *self._wanted) if self._wanted else model
+            # By its path the graph finds weights that lie in a file beside it.
+            wanted = cut_after(model, *self._wanted) if self._wanted else str(self.file)
             return InferenceSession(wanted, options, providers=self.providers)
         except (ValueError, errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph) as error:
             said = reason(error)

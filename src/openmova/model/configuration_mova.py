@@ -16,6 +16,7 @@ from openmova.model.confidence import ConfidenceConfig
 from openmova.routing import RoutingConfig
 
 DefaultRouting = Literal["router", "all", "none"]
+Runtime = Literal["transformers", "onnx"]
 
 
 class MovaConfig(PreTrainedConfig):
@@ -33,6 +34,8 @@ class MovaConfig(PreTrainedConfig):
     box_frame: what coordinates in an answer are fractions of, "pad" (the picture filled up to a
         square) or "image" (its own width and height).
     confidence: how an answer's confidence comes about; None: the model was never calibrated.
+    runtime: what runs the language model, "transformers", or "onnx": the graphs of an exported
+        folder, which learn nothing.
 
     Dicts become the dataclass or config that they describe; `to_dict` gives dicts again.
     """
@@ -55,6 +58,7 @@ class MovaConfig(PreTrainedConfig):
     image_token_id: int = 0
     box_frame: Frame = "pad"
     confidence: Any = None
+    runtime: Runtime = "transformers"
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -75,7 +79,9 @@ class MovaConfig(PreTrainedConfig):
         self.routing = _built(RoutingConfig, "routing", self.routing or {})
         if self.confidence is not None:
             self.confidence = _built(ConfidenceConfig, "confidence", self.confidence)
-        self.tie_word_embeddings = self.text_config.tie_word_embeddings
+        self.tie_word_embeddings = (
+            self.text_config.tie_word_embeddings and self.runtime == "transformers"
+        )
         self._check()
         super().__post_init__(**kwargs)
 
@@ -113,16 +119,18 @@ class MovaConfig(PreTrainedConfig):
                 del output["routing"][name]
         if self.confidence is not None:
             output["confidence"] = asdict(self.confidence)
+        if self.runtime == "transformers":
+            output.pop("runtime", None)
         return output
 
     def _check(self) -> None:
         if self.box_frame not in FRAMES:
             raise UserError(f"box_frame is {self.box_frame!r}: give one of {', '.join(FRAMES)}")
-        if self.default_routing not in get_args(DefaultRouting):
-            raise UserError(
-                f"default_routing is {self.default_routing!r}: give one of "
-                f"{', '.join(get_args(DefaultRouting))}"
-            )
+        for name, kind in (("default_routing", DefaultRouting), ("runtime", Runtime)):
+            if getattr(self, name) not in get_args(kind):
+                raise UserError(
+                    f"{name} is {getattr(self, name)!r}: give one of {', '.join(get_args(kind))}"
+                )
         for spec in (self.base, *self.experts):
             if lacking := [key for key in ("kind", "name", "descriptions") if not spec.get(key)]:
                 raise UserError(f"the expert {spec.get('name')!r} lacks {', '.join(lacking)}")

@@ -28,6 +28,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPI
 from transformers.utils import PROCESSOR_NAME, can_return_tuple
 
 from openmova.model.configuration_mova import MovaConfig
+from openmova.model.onnx_language_model import OnnxHead, OnnxLanguageModel
 from openmova.model.packing import Compaction, Packing
 from openmova.model.pretrained import CACHE, MovaPreTrainedModel
 from openmova.model.processing_mova import MovaProcessor
@@ -82,10 +83,14 @@ class MovaModel(MovaVision):
     ):
         super().__init__(config, folder)
         self._whole = (whole,)  # in a tuple, as it is no part of this one
-        language_model = AutoModel.from_config(config.text_config)
+        language_model: Any
         self.router_lora: RouterLora | None = None
-        if config.routing.lora is not None:
-            self.router_lora = RouterLora(language_model, config.routing.lora)
+        if config.runtime == "onnx":
+            language_model = OnnxLanguageModel(config.text_config, folder)
+        else:
+            language_model = AutoModel.from_config(config.text_config)
+            if config.routing.lora is not None:
+                self.router_lora = RouterLora(language_model, config.routing.lora)
         self.language_model = language_model
         # Over several devices an encoder and the adapter each stay on one.
         self._no_split_modules = {type(self.base).__name__, "MoVAdapter", "BertModel"}
@@ -182,6 +187,8 @@ class MovaModel(MovaVision):
                 pooled = packing.into_rows(pooled[:, None].expand_as(attention_mask))
         if self.router_lora is not None:
             self.router_lora.begin(self.language_model, pooled)
+        elif isinstance(self.language_model, OnnxLanguageModel):
+            kwargs["pooled"] = pooled
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             return_dict=True,
@@ -225,7 +232,11 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, Gener
         super().__init__(config)
         self.model = MovaModel(config, folder, whole=self)
         text = config.text_config
-        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+        self.lm_head: Any
+        if config.runtime == "onnx":
+            self.lm_head = OnnxHead(folder)
+        else:
+            self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
         fields = text.to_dict()
         self._logit_changes = [
             (change, fields[name]) for name, change in LOGIT_CHANGES.items() if fields.get(name)
@@ -234,7 +245,8 @@ class MovaForConditionalGeneration(MovaPreTrainedModel, TwoPassGeneration, Gener
         self._processor: MovaProcessor | None = None
         embeddings = self.get_input_embeddings()
         (name,) = (name for name, module in self.named_modules() if module is embeddings)
-        self._tied_weights_keys = {"lm_head.weight": f"{name}.weight"}
+        if config.runtime == "transformers":
+            self._tied_weights_keys = {"lm_head.weight": f"{name}.weight"}
         self.post_init()
 
     @property

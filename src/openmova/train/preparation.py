@@ -215,6 +215,11 @@ def load_start(recipe: TrainingRecipe) -> tuple[MovaForConditionalGeneration, Mo
             f"{recipe.model} is a recipe: openmova assemble {recipe.model} DIR, and give model=DIR"
         )
     folder = checkpoint_folder(recipe.model)
+    if MovaConfig.from_pretrained(folder).runtime == "onnx":
+        raise UserError(
+            f"{recipe.model} is an exported model, which learns nothing: give the checkpoint that "
+            "it was exported from"
+        )
     # What stays frozen is kept as it is stored, unless all is to be computed in float32.
     dtype = torch.float32 if recipe.precision == "float32" else None
     model: Any

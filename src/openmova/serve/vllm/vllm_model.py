@@ -72,6 +72,10 @@ class MovaForVllm(nn.Module, SupportsMultiModal, SupportsLoRA, SupportsPP):
         super().__init__()
         model_config = vllm_config.model_config
         config: MovaConfig = model_config.hf_config
+        if config.runtime == "onnx":
+            raise ValueError(
+                "an exported model can't be served by vLLM: give the one it was made from"
+            )
         text = config.text_config
         self.config = config
         plugged: Any = self  # vLLM's interfaces, which mypy knows nothing of
