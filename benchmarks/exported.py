@@ -36,12 +36,12 @@ from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.onnx_language_model import HEAD, LANGUAGE_MODEL, OnnxHead, OnnxLanguageModel
 from openmova.model.pretrained import CACHE
 
-PROMPTS = (16, 150, 300)
+PROMPTS = {"nano": (16, 150, 300), "8b": (16, 150)}
 """Tokens that are read."""
-TOKENS = 16
-"""That are written behind the longest prompt but one."""
-ROWS = 16
+ROWS = {"nano": (1, 16), "8b": (1,)}
 """That are written together."""
+TOKENS, BEHIND = 16, 150
+"""That are written, and the tokens before them."""
 
 Decoder = tuple[Callable[..., Any], Callable[[Tensor], Tensor]]
 """The layers and the head."""
@@ -142,20 +142,20 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         width, ways = SIZES[options.size](Path(folder))
-        compare(width, ways, options.repeats)
+        compare(options.size, width, ways, options.repeats)
 
 
-def compare(width: int, ways: Mapping[str, Decoder], repeats: int) -> None:
+def compare(size: str, width: int, ways: Mapping[str, Decoder], repeats: int) -> None:
     print(f"{torch.get_num_threads()} threads; seconds, and of those of the first way")
     torch.manual_seed(0)
     work: dict[str, dict[str, Callable[[], Any]]] = {}
-    for length in PROMPTS:
+    for length in PROMPTS[size]:
         prompt = torch.randn(1, length, width) * 0.1
         work[f"read {length} tokens"] = {
             name: lambda way=way, prompt=prompt: read(way, prompt) for name, way in ways.items()
         }
-    for rows in (1, ROWS):
-        prompt = torch.randn(rows, PROMPTS[-2], width) * 0.1
+    for rows in ROWS[size]:
+        prompt = torch.randn(rows, BEHIND, width) * 0.1
         answer = torch.randn(rows, TOKENS, width) * 0.1
         kept = {name: read(way, prompt) for name, way in ways.items()}
         work[f"write {TOKENS} tokens of {rows} rows"] = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from openmova.experts.object import (
     ClassMeans,
@@ -15,7 +17,7 @@ from openmova.experts.object import (
 )
 
 from .pictures import padded_batch
-from .words import word_expert
+from .words import NANODET, NO_NANODET, NO_ONNX, word_expert
 
 
 @pytest.fixture
@@ -49,6 +51,41 @@ def test_the_everyday_word_adds_up_its_classes() -> None:
 
 def test_an_unsure_guess_is_told_too_but_only_the_first() -> None:
     assert ObjectExpert.text(chances(banana=0.02, lemon=0.01)) == "banana 2%"
+
+
+def test_a_detector_names_what_the_classifier_has_no_class_for() -> None:
+    camel = chances(Arabian_camel=0.3)
+    told = ObjectExpert.text(camel)
+    assert ObjectExpert.text(camel, ("giraffe", 0.81)) == f"giraffe 81%\n{told}"
+    assert ObjectExpert.text(camel, ("horse", 0.7)) == told  # it has the class
+    assert ObjectExpert.text(camel, ("person", 0.9)) == told  # is beside the thing, mostly
+
+
+def test_a_detector_is_heard_where_the_classifier_is_unsure() -> None:
+    unsure = chances(ram=0.11, beagle=0.08)
+    told = ObjectExpert.text(unsure)
+    for name in ("horse", "person"):
+        assert ObjectExpert.text(unsure, (name, 0.68)) == f"{name} 68%\n{told}"
+    assert ObjectExpert.text(unsure, ("sheep", 0.68)) == told  # they agree
+
+
+@NO_ONNX
+@NO_NANODET
+def test_the_detector_finds_the_large_thing_in_the_classifiers_view(tmp_path: Path) -> None:
+    file = Path(__file__).parents[2] / "examples" / "dog.jpg"
+    picture = torch.from_numpy(np.array(Image.open(file).convert("RGB"))).movedim(-1, 0)
+    expert: ObjectExpert = word_expert("object", tmp_path, detector=str(NANODET))
+    assert expert.detector is not None
+    view = expert.view(picture[None], torch.tensor([picture.shape[1:]]))
+    (square,) = view * 0.5 + 0.5
+    name, score = expert.detector.large_thing(square, 0.05) or ("", 0)
+    assert name in ("dog", "bicycle") and score > 0.6
+    assert expert.detector.large_thing(square, 1.0) is None
+    with torch.no_grad():
+        expert.classifier.weight.zero_()  # knows nothing
+        expert.classifier.bias.zero_()
+        (text,) = expert.texts(view)
+    assert text.startswith(f"{name} {score:.0%}\n")
 
 
 def test_renamed_weights_give_the_packages_probabilities(tmp_path: Path) -> None:

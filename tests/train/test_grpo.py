@@ -316,6 +316,30 @@ def test_a_routing_sampled_twice_is_scored_once_and_learned_twice(
         torch.testing.assert_close(once[name], tensor, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("reward", [ODD, {"exact": 1, "expert": 0.1}], ids=["answer", "routing"])
+def test_of_equal_prompts_one_is_read_and_the_same_is_sampled(
+    reward: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    forward = MovaModel.forward
+
+    def noted(self: MovaModel, input_ids: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("use_cache") and input_ids.shape[1] > 1 and len(input_ids) % 4 == 0:
+            read.append(len(input_ids))
+        return forward(self, input_ids, *args, **kwargs)
+
+    monkeypatch.setattr(MovaModel, "forward", noted)
+    content = recipe(reward, {"generations": 4}, batch=16, accumulation=1, steps=1)
+    run(tmp_path / "once", content)
+    once, read[:] = list(read), []
+    monkeypatch.setattr(grpo, "reading_once", lambda model, group: nullcontext())
+    run(tmp_path / "each", content)
+    assert once[-1] == 4 and read[-1] == 16
+    logs = [entries(tmp_path / name)[0] for name in ("once", "each")]
+    assert logs[0]["reward/all"] == logs[1]["reward/all"]
+    assert logs[0]["length/tokens"] == logs[1]["length/tokens"]
+
+
 @pytest.mark.usefixtures("letters")
 def test_at_any_temperature_the_router_says_letters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -94,6 +94,7 @@ THRESHOLD = 0.45
 
 OWN_KEYWORDS: dict[str, dict[str, Any]] = {
     "location": {"threshold": THRESHOLD},
+    "object": {"detector": "experts/nanodet.onnx"},
     "image_type": {"types": list(IMAGE_TYPES)},
 }
 """Of experts beside those of all."""

@@ -4,6 +4,9 @@ Its map carries the names in token codes (openmova.experts.token_codes), the eve
 the exact one, as in "dog 93%: beagle 71%, basset 12%". It can be taught other names, of a few
 pictures each: what is near to the mean of theirs is called so, and of all else it says what it did.
 
+ImageNet has no giraffe and no scissors, and of several things in a picture its classifier is often
+unsure. So a detector may look too, and what that one is sure of comes first there.
+
 Shapes: B batch, K classes, T taught names, D hidden features, h w the encoder's map.
 """
 
@@ -16,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from openmova.experts.detector import LocationExpert
 from openmova.experts.lite import LAYOUT, ConvNorm, Lite2Encoder, convert_lite
 from openmova.experts.token_codes import WordExpert
 
@@ -31,6 +35,12 @@ SHARPNESS = 20.0
 """Of the softmax over the likenesses to what was taught."""
 MISSED, FOLDS = 0.05, 5
 """Share of the taught pictures that may be too unlike their name; how often a part is left out."""
+DETECTED, LARGE = 0.6, 0.05
+"""The score and the share of the view from which on the detector names a thing."""
+UNSURE = 0.2
+"""The probability of the likeliest word below which the classifier is unsure."""
+PERSON = "person"
+"""Stands beside many things that are asked about: told only where the classifier is unsure."""
 DIRECTIONS = 64
 """In which pictures of one name differ: so many are known at most."""
 
@@ -43,20 +53,37 @@ def class_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return names, words
 
 
+@cache
+def every_word() -> frozenset[str]:
+    """All names, and all everyday words."""
+    return frozenset().union(*class_names())
+
+
 class ObjectExpert(WordExpert):
     """Names of what a picture shows.
 
     Args:
         size: side of the square view in pixels.
         own_names: the names that it was taught.
+        detector: the path of a `location` expert's graph, None: none looks.
     """
 
-    def __init__(self, *, size: int = 260, own_names: Sequence[str] = (), **words: Any) -> None:
+    def __init__(
+        self,
+        *,
+        size: int = 260,
+        own_names: Sequence[str] = (),
+        detector: str | None = None,
+        **words: Any,
+    ) -> None:
         super().__init__(**words)
         self.encoder = Lite2Encoder(name=self.name, descriptions=self.descriptions, size=size)
         self.head = ConvNorm(LAYOUT[-1][3], HIDDEN, 1)
         self.classifier = nn.Linear(HIDDEN, CLASSES)
         self.class_means = ClassMeans(own_names) if own_names else None
+        self.detector = None
+        if detector is not None:
+            self.detector = LocationExpert(path=detector, threshold=DETECTED, **words)
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, size, size]."""
@@ -65,7 +92,11 @@ class ObjectExpert(WordExpert):
     def texts(self, view: Tensor) -> list[str]:
         """Of float [B, 3, size, size]."""
         features = self.encoder.features(view)
-        known = [self.text(row) for row in self.chances(features)]
+        things: list[tuple[str, float] | None] = [None] * len(view)
+        if self.detector is not None:
+            things = [self.detector.large_thing(picture, LARGE) for picture in view * 0.5 + 0.5]
+        chances = self.chances(features)
+        known = [self.text(row, thing) for row, thing in zip(chances, things, strict=True)]
         if self.class_means is None:
             return known
         told = self.class_means.texts(self.hidden(features))
@@ -84,9 +115,17 @@ class ObjectExpert(WordExpert):
         """Hidden features [B, D], for uint8 [B, 3, H, W] and integer [B, 2]."""
         return self.hidden(self.encoder.features(self.view(images, sizes)))
 
+    def save_files(self, folder: Path) -> None:
+        super().save_files(folder)
+        if self.detector is not None:
+            self.detector.session.save_file(folder)
+
     @staticmethod
-    def text(chances: Tensor) -> str:
-        """In words, of probabilities [K]: the likeliest everyday words, then their exact names."""
+    def text(chances: Tensor, thing: tuple[str, float] | None = None) -> str:
+        """In words, of probabilities [K]: the likeliest everyday words, then their exact names.
+
+        thing: name and score of what the detector found, which may come first.
+        """
         names, words = class_names()
         values, classes = chances.float().topk(CANDIDATES)
         exact = [
@@ -96,9 +135,16 @@ class ObjectExpert(WordExpert):
         totals: dict[str, float] = {}
         for chance, _, word in exact:
             totals[word] = totals.get(word, 0) + chance
+        words_by_chance = sorted(totals, key=lambda word: -totals[word])
         lines: list[str] = []
-        for word in sorted(totals, key=lambda word: -totals[word])[:GUESSES]:
-            if lines and totals[word] < LEAST:
+        if thing is not None:
+            name, score = thing
+            likeliest = words_by_chance[0]
+            is_new = name not in every_word() and name != PERSON
+            if name != likeliest and (is_new or totals[likeliest] < UNSURE):
+                lines.append(f"{name} {score:.0%}")
+        for number, word in enumerate(words_by_chance[:GUESSES]):
+            if number and totals[word] < LEAST:
                 break
             of_word = [(p, name) for p, name, other in exact if other == word and name != word]
             told = [f"{name} {p:.0%}" for p, name in of_word[:NAMES_OF_A_GUESS] if p >= LEAST]

@@ -63,6 +63,8 @@ class OnnxSession:
             ) from error
         options = SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # A thread that waits by spinning takes the core from torch, and from other graphs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only: it warns of each weight that a cut leaves
         model = self.file.read_bytes()
         try:

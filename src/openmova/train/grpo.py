@@ -24,6 +24,7 @@ from trl import GRPOTrainer
 from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.sample import Sample
 from openmova.model.modeling_mova import MovaForConditionalGeneration
+from openmova.model.pretrained import CACHE
 from openmova.model.processing_mova import IGNORED
 from openmova.model.two_pass import evaluating
 from openmova.routing import expert_letters, parse_routing
@@ -122,7 +123,9 @@ class AnswerTrainer(GRPOTrainer):
         **kwargs: Any,
     ) -> Any:
         fields = self._sampled_from(prompt_ids, multimodal_fields)
-        return super()._generate_single_turn(prompt_ids, images, fields, *args, **kwargs)
+        group = self.settings.generations if self.settings.noise is None else 1
+        with reading_once(self.mova, group):
+            return super()._generate_single_turn(prompt_ids, images, fields, *args, **kwargs)
 
     def _sampled_from(
         self, prompt_ids: list[list[int]], fields: Mapping[str, Any]
@@ -293,6 +296,40 @@ def giving(model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+@contextmanager
+def reading_once(model: MovaForConditionalGeneration, group: int) -> Iterator[None]:
+    """Of each group of equal prompts in `generate` one is read, for all of them."""
+
+    def is_prompt(kwargs: Mapping[str, Any]) -> bool:
+        return bool(kwargs["input_ids"].shape[1] > 1)
+
+    def take_first(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+        if not is_prompt(kwargs):
+            return None
+        rows = {
+            name: value[::group]
+            for name, value in kwargs.items()
+            if isinstance(value, Tensor) and (value.ndim > 1 or name == "pooled")
+        }
+        return args, kwargs | rows
+
+    def repeat(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
+        if is_prompt(kwargs):
+            output.logits = output.logits.repeat_interleave(group, dim=0)
+            output[CACHE].batch_repeat_interleave(group)
+        return output
+
+    hooks = [
+        model.register_forward_pre_hook(take_first, with_kwargs=True),
+        model.register_forward_hook(repeat, with_kwargs=True),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager
