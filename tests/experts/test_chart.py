@@ -257,6 +257,42 @@ def test_a_mark_that_is_missing_is_no_value() -> None:
     assert chart.text.splitlines()[-1] == "Fish 2024 70"
 
 
+HEIGHTS = {"Mon": 90, "Tue": 12, "Wed": 60, "Thu": 0, "Fri": 110}
+
+
+def single_bars(colours: Sequence[tuple[int, int, int]]) -> tuple[Tensor, list[Line], list[Mark]]:
+    """Bars of one series with a line across, of which the head sees the first, third and fifth;
+    colours: of the bars, in turn."""
+    picture = paper(width=400)
+    lines = [line(str(v), 20, 200 - v) for v in (0, 50, 100, 150)]
+    marks = []
+    for place, (label, height) in enumerate(HEIGHTS.items()):
+        x = 80 + 70 * place
+        lines.append(line(label, x, 220))
+        fill(picture, (x - 15, 200 - height, x + 15, 200), colours[place % len(colours)])
+        if place % 2 == 0:
+            marks.append(Mark(TOP, x, 200 - height, 0.9))
+    fill(picture, (40, 194, 400, 195), (0, 0, 0))
+    return picture, lines, marks
+
+
+def test_a_bar_that_the_head_missed_is_as_high_as_its_colour_goes() -> None:
+    picture, lines, marks = single_bars([RED])
+    for seen in (marks, [*marks[1:], Mark(TOP, 150, 188, 0.9)]):  # the first one missing too
+        chart = read(picture, lines, seen)
+        assert chart.labels == tuple(HEIGHTS)
+        assert chart.values[0] == pytest.approx(tuple(HEIGHTS.values()), abs=1)
+    turned = picture.transpose(1, 2).flip(2)  # lying: the values grow to the right
+    beside = [line(str(v), 40 + v, 390) for v in (0, 50, 100, 150)]
+    beside += [line(label, 18, 80 + 70 * n, height=8) for n, label in enumerate(HEIGHTS)]
+    ends = [Mark(END, 40 + 200 - mark.y, mark.x, 0.9) for mark in marks]
+    assert read(turned, beside, ends).values[0] == pytest.approx(tuple(HEIGHTS.values()), abs=1)
+
+
+def test_of_bars_in_several_colours_a_missed_one_stays_missing() -> None:
+    assert read(*single_bars([RED, BLUE, (30, 200, 30)])).labels == ("Mon", "Wed", "Fri")
+
+
 def test_lying_bars() -> None:
     lines = [line(str(v), 80 + v, 220) for v in (0, 50, 100, 150)]
     lines += [line("Tea", 50, 60), line("Coffee", 40, 120)]

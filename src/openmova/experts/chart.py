@@ -59,6 +59,9 @@ INSIDE = 0.008
 SHARE = 0.4
 """How many of the labels have as many marks as there are series: where lines meet, one is seen."""
 MOST_SERIES = 5
+ONE_COLOUR, GAP = 0.8, 4
+"""Share of the bars that are alike where one that was missed is followed by their colour; pixels
+of a line across it."""
 SAME = 0.05
 """So near a tick, of the distance of two, is a curve's highest place told as that of the tick."""
 SHADE = 0.1
@@ -149,13 +152,18 @@ def _read_kind(
     rest = [line for i, line in enumerate(lines) if i not in axis.ticks]
     ticks = [lines[i].box for i in axis.ticks]
     places = columns([mark.x if upwards else mark.y for mark in own])
+    if kind != "point" and len(places) > 1:  # the first and the last bar may be missing
+        apart = spacing(places)
+        around = [min(places) - apart, *places, max(places) + apart]
+    else:
+        around = places
     if upwards:
         bottom = max(max(box.y for box in ticks), max(mark.y for mark in own))
-        row = label_row(rest, places, bottom)
+        row = label_row(rest, around, bottom)
         scale = find_scale(row, rest)
         if scale is None:
             row += recognise(picture, unread(picture, row, places, bottom))
-            labels = labels_of(row, places)
+            labels = labels_of(row, around)
         else:
             grid = scale.finer(places)
             at_ticks = grid is not None and grid.has_marks(places)
@@ -174,10 +182,15 @@ def _read_kind(
             labels = grid.labels() if grid else [scale.label(value) for value in values]
     else:
         zero = axis.pixel(0.0) if axis.low <= 0 <= axis.high else min(box.x for box in ticks)
-        labels = labels_beside(rest, places, zero)
+        labels = labels_beside(rest, around, zero)
     labels = sorted(labels, key=lambda label: label.place)
     colours = {mark: _colour(picture, mark) for mark in own}
     groups = [_unlike(group, colours) for group in _groups(labels, own, upwards=upwards)]
+    if kind != "point" and len(own) > LEAST and max(map(len, groups), default=0) == 1:
+        for group, label in zip(groups, labels, strict=True):
+            if not group and (mark := _follow_bar(picture, label.place, own, colours, axis)):
+                group.append(mark)
+                colours[mark] = _colour(picture, mark)
     labels = [label for label, group in zip(labels, groups, strict=True) if group]
     groups = [group for group in groups if group]
     if len(groups) < LEAST:
@@ -282,6 +295,37 @@ def _groups(labels: Sequence[Label], marks: Sequence[Mark], *, upwards: bool) ->
         if off and min(off) < reach:
             groups[off.index(min(off))].append(mark)
     return groups
+
+
+def _follow_bar(
+    picture: Tensor, place: float, own: Sequence[Mark], colours: Mapping[Mark, Tensor], axis: Axis
+) -> Mark | None:
+    """The end of a bar at a label where the head saw none, as far as the colour of the others goes
+    from zero, up or down; at zero if there is none. None where zero is not on the axis or the bars
+    have several colours."""
+    if axis.is_log or not axis.low <= 0 <= axis.high:
+        return None
+    colour = torch.stack(list(colours.values())).median(0).values
+    alike = [(other - colour).norm() < ALIKE for other in colours.values()]
+    if sum(alike) < ONE_COLOUR * len(alike):
+        return None
+    upwards = KINDS[own[0].kind] == "top"
+    plane = picture.float() if upwards else picture.float().transpose(1, 2)
+    along = (plane[:, :, min(int(place), plane.shape[2] - 1)] - colour[:, None]).norm(dim=0) < ALIKE
+    zero = min(max(round(axis.pixel(0.0)), 0), len(along) - 1)
+    ends = [zero]
+    for step in (-1, 1):
+        end, missing = zero, 0
+        for at in range(zero, len(along) if step > 0 else -1, step):
+            missing = 0 if along[at] else missing + 1
+            if missing > GAP:
+                break
+            if along[at]:
+                end = at
+        ends.append(end)
+    last = float(max(ends, key=lambda end: abs(end - zero)))
+    x, y = (place, last) if upwards else (last, place)
+    return Mark(own[0].kind, x, y, 0.0)
 
 
 def _unlike(group: Sequence[Mark], colours: Mapping[Mark, Tensor]) -> list[Mark]:

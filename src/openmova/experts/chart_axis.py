@@ -242,11 +242,11 @@ def labels_of(row: Sequence[Line], marks: Sequence[float]) -> list[Label]:
 def labels_beside(lines: Sequence[Line], marks: Sequence[float], right: float) -> list[Label]:
     """The texts left of a plot whose groups of bars lie at these y, each row as one."""
     apart = spacing(marks)
+    first, last = min(marks) - 0.5 * apart, max(marks) + 0.5 * apart
     beside = [
         line
         for line in lines
-        if line.box.bounds[2] < right + 0.5 * line.box.height
-        and any(abs(line.box.y - mark) < 0.5 * apart for mark in marks)
+        if line.box.bounds[2] < right + 0.5 * line.box.height and first < line.box.y < last
     ]
     flat = [line for line in beside if not is_tilted(line)]
     if not flat and beside:  # turned by 90 degrees: those next to the plot
