@@ -5,7 +5,7 @@
 
 Prompts are random embeddings; every token that is written goes through the head. The ways take
 turns in one run: medians over `--repeats`, with the least and the most. `8b` writes 5 GB into a
-temporary folder, needs 6 GB of memory, and has no float32 beside it.
+temporary folder and has no float32 beside it.
 """
 
 from __future__ import annotations
