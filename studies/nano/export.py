@@ -16,7 +16,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from openmova.checkpoints.nano import pack, under, unpack
+from openmova.checkpoints.nano import pack, unpack
+from openmova.checkpoints.tensors import under
 from openmova.runtime.files import new_file
 from studies import new_parser
 from studies.nano.joint import PEFT_PREFIX

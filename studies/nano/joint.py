@@ -37,7 +37,8 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from openmova.checkpoints import nano_spec as spec
-from openmova.checkpoints.nano import CHAT_TEMPLATE, language_model_folder, under, unpack
+from openmova.checkpoints.nano import CHAT_TEMPLATE, language_model_folder, unpack
+from openmova.checkpoints.tensors import under
 from openmova.routing import routing_prompt, split_routing_prompt
 from openmova.routing.pooling import pool_tokens
 from openmova.runtime.files import new_file

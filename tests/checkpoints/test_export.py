@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, DynamicCache, PreTrainedConfig
 
-from checkpoints.public import random_weights
+from checkpoints.public import random_weights, save_tiny_mova
 from commands import fault
 from openmova import Mova
 from openmova.checkpoints import onnx_decoder
 from openmova.checkpoints.export import plan_export
 from openmova.checkpoints.memory import MODES, measure
 from openmova.checkpoints.onnx_decoder import BLOCK, quantize, write_decoder, write_head
-from openmova.checkpoints.tiny import WIDTH, tiny_mova
+from openmova.checkpoints.tiny import WIDTH
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.onnx_language_model import (
@@ -62,16 +62,8 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose answers depend on the experts."""
-    folder = tmp_path_factory.mktemp("source")
-    model, processor = tiny_mova()
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(0)
-        for weight in model.model.adapter.parameters():
-            weight.normal_(0, 0.2)
-    (folder / "experts").mkdir()
+    folder = save_tiny_mova(tmp_path_factory.mktemp("models") / "source")
     (folder / "experts" / "tokenizer.codes.safetensors").write_bytes(b"no expert's file")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
     return folder
 
 

@@ -4,18 +4,14 @@ Everything else, the encoders, the adapter and the embeddings, is copied as it i
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-
-from torch import Tensor
 
 from openmova.checkpoints.conversion import Conversion, copy_small_files
 from openmova.checkpoints.language_models import DECODER, HEAD
 from openmova.checkpoints.onnx_decoder import LORA, check_kind, write_decoder, write_head
 from openmova.checkpoints.plan import Drop, Part, expert_place, join_parts
 from openmova.checkpoints.source_files import read_json
-from openmova.checkpoints.tensors import Tensors, open_tensors
+from openmova.checkpoints.tensors import open_tensors, under
 from openmova.errors import UserError
 from openmova.experts.pool import weights_file
 from openmova.model.configuration_mova import MovaConfig
@@ -49,14 +45,8 @@ def plan_export(folder: Path, bits: int) -> Conversion:
         if name == DECODER + EMBEDDING or not name.startswith((DECODER, HEAD, f"model.{LORA}."))
     }
     in_graph = Drop(f"in {LANGUAGE_MODEL} or {HEAD_FILE}")
-    model = Part.of(Tensors(kept, stored.files, stored.sizes))
-    parts = {
-        "model": replace(
-            model,
-            tensors=stored,
-            key_map={name: name if name in kept else in_graph for name in stored},
-        )
-    }
+    key_map = {name: name if name in kept else in_graph for name in stored}
+    parts = {"model": Part(tensors=stored, key_map=key_map, expected=kept)}
     for name in config.expert_names:
         if (file := weights_file(folder, name)).is_file():
             parts[f"experts/{name}"] = Part.of(open_tensors(file)).at(expert_place(name, ""))
@@ -82,8 +72,3 @@ def plan_export(folder: Path, bits: int) -> Conversion:
         about={"source": folder.name, "bits": bits},
         write_small_files=write_small_files,
     )
-
-
-def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose names begin so, by the rest of their names."""
-    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -26,6 +25,7 @@ from openmova.checkpoints.nano_experts import load_fitting, write_experts
 from openmova.checkpoints.nano_parts import CONFIDENCE, drop_copies, nano_entry, nano_parts
 from openmova.checkpoints.plan import MAIN_FILE
 from openmova.checkpoints.source_files import read_json
+from openmova.checkpoints.tensors import under
 from openmova.experts.lite import convert_lite
 from openmova.experts.token_codes import TokenCodes
 from openmova.model.configuration_mova import MovaConfig
@@ -181,11 +181,6 @@ def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
             value = value * scale.float().view(-1, *[1] * (value.ndim - 1))
         state[name] = value
     return state
-
-
-def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose names begin so, by the rest of their names."""
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def _merged_language_model(folder: Path, carried: Path) -> dict[str, Tensor]:

@@ -38,8 +38,6 @@ NORM = "SimplifiedLayerNormalization"
 POOLED, LORA = "pooled", "router_lora"
 ONNX, RUNTIME = "", "com.microsoft"
 """Domains of operators."""
-LARGEST_TABLE = 1 << 15
-"""Places for which rotary angles are kept: a longer prompt is an error of the runtime."""
 
 
 def write_decoder(
@@ -152,7 +150,7 @@ def rotary_tables(config: PreTrainedConfig) -> tuple[Tensor, Tensor]:
     """Cosines and sines [places, d / 2] of the language model's rotary positions."""
     with torch.device("meta"):
         kind = type(AutoModel.from_config(config).rotary_emb)
-    places = torch.arange(min(config.max_position_embeddings, LARGEST_TABLE))
+    places = torch.arange(config.max_position_embeddings)
     cos, sin = kind(config=config)(torch.zeros(1), places[None])
     half = cos.shape[-1] // 2  # the second half repeats the first
     return cos[0, :, :half].float(), sin[0, :, :half].float()

@@ -65,6 +65,11 @@ def join(parts: Mapping[str, Tensors]) -> Tensors:
     return whole
 
 
+def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin so, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
 def read_manifest(path: Path) -> Tensors:
     """Names and shapes that a manifest lists: `{"tensors": {name: {"shape": [...], ...}}}`.
 
