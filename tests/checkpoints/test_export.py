@@ -11,13 +11,17 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, DynamicCache, PreTrainedConfig
 
 from checkpoints.public import random_weights, save_tiny_mova
+from checkpoints.tiny_release import published
 from commands import fault
 from openmova import Mova
-from openmova.checkpoints import onnx_decoder
+from openmova.checkpoints import mova_specs, onnx_decoder
 from openmova.checkpoints.export import plan_export
 from openmova.checkpoints.memory import MODES, measure
 from openmova.checkpoints.onnx_decoder import BLOCK, quantize, write_decoder, write_head
+from openmova.checkpoints.onnx_encoders import write_encoder
 from openmova.checkpoints.tiny import WIDTH
+from openmova.experts.onnx_encoder import OnnxEncoder
+from openmova.experts.registry import build_expert
 from openmova.model.configuration_mova import MovaConfig
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.onnx_language_model import (
@@ -200,6 +204,58 @@ def test_only_rows_of_the_routing_pass_see_the_routers_matrices(
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
     assert not torch.allclose(found[0], without[0], atol=1e-2)
     torch.testing.assert_close(found[1], without[1], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_graphs_of_the_papers_encoders_say_what_their_layers_say(tmp_path: Path) -> None:
+    photos = torch.randint(0, 255, (3, 3, 90, 70), dtype=torch.uint8)
+    sizes = torch.tensor([[90, 70], [50, 50], [10, 20]])
+    lite = {"kind": "lite2", "name": "lite2", "descriptions": [""], "size": 64, "stages": [5, 7]}
+    with published():
+        known = {spec["name"]: spec for spec in (*mova_specs.pool(), lite)}
+    for name in ("dinov2", "codetr", "pix2struct", "sam", "lite2"):  # CLIP and a ViT: below
+        spec = known[name]
+        if name == "pix2struct":
+            spec["positions"] = 2100  # as many patches as its views may have
+        encoder = build_expert(spec)
+        random_weights(encoder)
+        file = f"{name}.onnx"
+        write_encoder(spec, encoder.state_dict(), tmp_path / file)
+        graph = OnnxEncoder(name=name, descriptions=[""], path=file, encoder=spec, folder=tmp_path)
+        assert graph.channels == encoder.channels and graph.frame == encoder.frame
+        with torch.no_grad():
+            expected = encoder(encoder.view(photos, sizes))
+        found = graph(graph.view(photos, sizes))
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_encoders_are_graphs_that_run_where_they_are_chosen(source: Path, exported: Path) -> None:
+    names = MovaConfig.from_pretrained(source).expert_names
+    files = ["base.onnx", *(f"experts/{name}.onnx" for name in names)]
+    assert all((exported / file).is_file() for file in files)
+    assert not any((exported / "experts" / f"{name}.safetensors").exists() for name in names)
+    model = MovaForConditionalGeneration.from_pretrained(exported)
+    kept = [name for name in model.state_dict() if name.startswith(("model.base.", "model.exp"))]
+    assert kept == []
+    before = MovaForConditionalGeneration.from_pretrained(source).model
+    model = MovaForConditionalGeneration.from_pretrained(exported)
+    processor = Mova.from_pretrained(source).processor
+    inputs = processor(images=pictures(1), questions=["What is this?"], return_tensors="pt")
+    views = inputs["pixel_values"], inputs["image_sizes"]
+    chosen = torch.zeros(1, len(names), dtype=torch.bool)
+    chosen[0, 1] = True
+    with torch.no_grad():
+        maps, expected = (one.encode_experts(*views, chosen) for one in (model.model, before))
+        bases = [one.encode_base(*views) for one in (model.model, before)]
+    assert model.model.experts.built == [names[1]]
+    torch.testing.assert_close(maps[1].features, expected[1].features, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(*bases, atol=1e-5, rtol=1e-4)
+
+
+def test_a_copy_of_an_exported_folder_has_its_graphs(exported: Path, tmp_path: Path) -> None:
+    MovaForConditionalGeneration.from_pretrained(exported).model.experts.save(tmp_path)
+    for file in exported.glob("experts/*.onnx*"):
+        assert (tmp_path / "experts" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_an_exported_model_answers_and_is_a_folder_like_any_other(

@@ -9,7 +9,7 @@ import fnmatch
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,9 +171,12 @@ def check_target(target: Path) -> None:
         )
 
 
-def copy_small_files(source: Path, target: Path, plan: Plan) -> None:
-    """All files of a checkpoint folder of ours but the weights that the plan writes anew."""
-    written = {Path(file).name for file in plan.files}
+def copy_small_files(
+    source: Path, target: Path, plan: Plan, *, without: Iterable[str] = ()
+) -> None:
+    """All files of a checkpoint folder of ours but the weights that the plan writes anew, and those
+    of these names."""
+    written = {*without, *(Path(file).name for file in plan.files)}
 
     def ignored(_: str, names: list[str]) -> list[str]:
         hidden = [name for name in names if name.startswith(".")]

@@ -112,18 +112,20 @@ def count_parts(
         count = sum(tensor.numel() for tensor in tensors if isinstance(tensor, nn.Parameter))
         return Part(name=name or role, part=role, parameters=count, bytes=sizes)
 
+    def files_of(spec: Mapping[str, Any]) -> int:
+        keywords = {key: value for key, value in spec.items() if key != "kind"}
+        return expert_class(spec["kind"]).file_bytes(keywords, folder=folder)
+
     language = config.text_config.model_type
     parts = [part("language model", core.language_model, model.lm_head, name=language)]
     if config.runtime == "onnx":
         parts = [_in_graphs(parts[0], config, folder)]
     if core.router_lora is not None:
         parts.append(part("router LoRA", core.router_lora))
-    parts.append(part("base", core.base, name=config.base["name"]))
+    parts.append(part("base", core.base, name=config.base["name"], more=files_of(config.base)))
     parts += [part("adapter", core.adapter), part("text encoder", core.gate_text_encoder)]
     for expert, spec in zip(experts, config.experts, strict=True):
-        keywords = {key: value for key, value in spec.items() if key != "kind"}
-        files = expert_class(spec["kind"]).file_bytes(keywords, folder=folder)
-        parts.append(part("expert", expert, name=expert.name, more=files))
+        parts.append(part("expert", expert, name=expert.name, more=files_of(spec)))
     return Needs(parts=parts, tokens=tokens, cache_bytes=cache_bytes(config, tokens))
 
 

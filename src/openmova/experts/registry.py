@@ -32,6 +32,7 @@ KINDS: dict[str, str] = {
     "pix2struct": "openmova.experts.pix2struct:Pix2StructEncoder",
     "hf": "openmova.experts.hf:HfExpert",
     "onnx": "openmova.experts.onnx:OnnxExpert",
+    "onnx_encoder": "openmova.experts.onnx_encoder:OnnxEncoder",
 }
 
 
