@@ -50,11 +50,11 @@ class TokenCodes(nn.Module):
         super().__init__()
         self.path = tokenizer
         self.file = find_file(tokenizer, folder)
-        self.tokenizer = Tokenizer.from_file(str(self.file))
+        self.tokenizer = _tokenizer(self.file, self.file.stat().st_mtime_ns)
         self.codes_file = CODES.format(self.file.stem)
         size = self.tokenizer.get_vocab_size()
         if folder is not None and (saved := folder / self.codes_file).is_file():
-            table, step = _read(saved, saved.stat().st_mtime_ns)
+            table, step = _codes(saved, saved.stat().st_mtime_ns)
             if table.shape != (size, width):
                 raise UserError(
                     f"the codes of {str(saved)!r} are {list(table.shape)}, not [{size}, {width}]"
@@ -120,7 +120,13 @@ class TokenCodes(nn.Module):
 
 
 @lru_cache(maxsize=2)
-def _read(file: Path, _changed: int) -> tuple[Tensor, Tensor]:
+def _tokenizer(file: Path, _changed: int) -> Tokenizer:
+    """That of a file as it is since then."""
+    return Tokenizer.from_file(str(file))
+
+
+@lru_cache(maxsize=2)
+def _codes(file: Path, _changed: int) -> tuple[Tensor, Tensor]:
     """Table and step of a file as it is since then."""
     try:
         with torch.inference_mode(False):
