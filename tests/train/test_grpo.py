@@ -289,7 +289,7 @@ def test_a_router_learns_which_expert_is_worth_its_price(
 
 
 @pytest.mark.usefixtures("letters")
-def test_a_routing_sampled_twice_is_scored_once_and_learned_twice(
+def test_a_prompt_is_read_once_for_all_its_routings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[int] = []
@@ -308,12 +308,27 @@ def test_a_routing_sampled_twice_is_scored_once_and_learned_twice(
         {"exact": 1, "expert": 0.1}, {"generations": 8}, batch=16, steps=2, lora={"rank": 4}
     )
     run(tmp_path / "once", content)
-    assert max(rows) < 16
+    assert max(rows) <= 4
     monkeypatch.setattr(RoutingTrainer, "_get_per_token_logps_and_entropies", each)
     run(tmp_path / "each", content)
     once, every = (weights(tmp_path / name) for name in ("once", "each"))
     for name, tensor in every.items():
         torch.testing.assert_close(once[name], tensor, rtol=0, atol=1e-5)
+
+
+def test_a_routing_counts_alike_however_often_it_was_sampled() -> None:
+    """None of three experts is right once, the first alone three times, with the second four."""
+    one, two, none = [True, False, False], [True, True, False], [False] * 3
+    chosen = torch.tensor([one] * 3 + [two] * 4 + [none])
+    rewards = torch.tensor([0.9] * 3 + [0.8] * 4 + [0.0])
+    found = grpo.routing_advantages(rewards.repeat(2), chosen.repeat(2, 1), 8)
+    mean = (0.9 + 0.8 + 0.0) / 3
+    sums = [found[:3].sum(), found[3:7].sum(), found[7]]
+    for value, reward in zip(sums, (0.9, 0.8, 0.0), strict=True):
+        assert float(value) == pytest.approx(8 / 3 * (reward - mean), abs=1e-5)
+    torch.testing.assert_close(found[:8], found[8:])
+    alone = grpo.routing_advantages(torch.full((8,), 0.7), chosen[:1].repeat(8, 1), 8)
+    torch.testing.assert_close(alone, torch.zeros(8))
 
 
 @pytest.mark.parametrize("reward", [ODD, {"exact": 1, "expert": 0.1}], ids=["answer", "routing"])
@@ -356,22 +371,27 @@ def test_at_any_temperature_the_router_says_letters(
 def test_each_routing_of_a_group_is_answered_once_greedily(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[list[list[bool]], Any]] = []
-    original = TwoPassGeneration.generate
+    routings: list[tuple[bool, ...]] = []
+    sampled: list[bool] = []
+    encode, generate = TwoPassGeneration.encode_images, TwoPassGeneration.generate
 
-    def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def encoded(self: Any, *args: Any, selections: Any, **kwargs: Any) -> Any:
+        routings.extend(selection.fixed for selection in selections)
+        return encode(self, *args, selections=selections, **kwargs)
+
+    def generated(self: Any, *args: Any, **kwargs: Any) -> Any:
         if "pooled" not in kwargs:
-            seen.append((kwargs["routing"].tolist(), kwargs["do_sample"]))
-        return original(self, *args, **kwargs)
+            sampled.append(kwargs["do_sample"])
+        return generate(self, *args, **kwargs)
 
-    monkeypatch.setattr(TwoPassGeneration, "generate", noted)
+    monkeypatch.setattr(TwoPassGeneration, "encode_images", encoded)
+    monkeypatch.setattr(TwoPassGeneration, "generate", generated)
     monkeypatch.setattr(
         "openmova.train.grpo.parse_routing", lambda text, letters: {len(text) % 2, 1}
     )
     run(tmp_path, recipe({"exact": 1, "expert": 0.1}, {}, steps=1))
-    ((routings, sampled),) = seen
-    assert sampled is False
-    one, two = [True, True, False], [False, True, False]
+    assert sampled == [False]
+    one, two = (True, True, False), (False, True, False)
     assert 2 <= len(routings) <= 4 and all(routing in (one, two) for routing in routings)
     log = entries(tmp_path)[0]
     assert log["experts_a_question/all"] == pytest.approx(log["reward/expert"])

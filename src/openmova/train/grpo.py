@@ -23,14 +23,17 @@ from trl import GRPOTrainer
 
 from openmova.data.bad_samples import BadSample, BadSamples
 from openmova.data.sample import Sample
+from openmova.inference.feature_cache import FeatureMemory, ImageFeatures
 from openmova.model.modeling_mova import MovaForConditionalGeneration
 from openmova.model.pretrained import CACHE
 from openmova.model.processing_mova import IGNORED
-from openmova.model.two_pass import evaluating
+from openmova.model.two_pass import VISUAL_INPUTS, evaluating
 from openmova.routing import expert_letters, parse_routing
 from openmova.routing.decoding import answer_tokens
+from openmova.routing.selection import ExpertSelection
 from openmova.train.noise import add_noise, fused_advantages
 from openmova.train.preparation import RunSetup
+from openmova.train.shared_prompts import SharedPrompts
 from openmova.train.training_recipe import GrpoSettings
 
 PICTURES = ("pixel_values", "image_sizes")
@@ -202,25 +205,39 @@ class RoutingTrainer(AnswerTrainer):
         with letters_only(self.mova):
             return super()._generate_single_turn(*args, **kwargs)
 
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        first = self.accelerator.process_index * len(inputs)
+        rewards = self.rewards[first : first + len(inputs)]
+        output["advantages"] = routing_advantages(rewards, self.chosen, self.settings.generations)
+        return output
+
     def _get_per_token_logps_and_entropies(
-        self, model: nn.Module, input_ids: Tensor, attention_mask: Tensor, *args: Any, **kwargs: Any
+        self,
+        model: nn.Module,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
-        """As AnswerTrainer, and a routing that was sampled several times is scored once."""
+        """As AnswerTrainer; a prompt is read once, for all of its routings."""
         all_given = self.given
-        parts = (input_ids, attention_mask, all_given["image_tokens"].flatten(start_dim=1))
-        _, places = torch.cat(parts, dim=1).unique(dim=0, return_inverse=True)
-        first = (places == places.unique()[:, None]).int().argmax(dim=1)
-        self.given = {name: tensor[first] for name, tensor in all_given.items()}
+        prompts = (input_ids[:, :-logits_to_keep], all_given["image_tokens"].flatten(start_dim=1))
+        _, group = torch.cat(prompts, dim=1).unique(dim=0, return_inverse=True)
+        shared = SharedPrompts(input_ids, attention_mask, logits_to_keep, group)
+        self.given = {name: tensor[shared.first] for name, tensor in all_given.items()}
+        self.given |= shared.decoder_inputs(self.mova.dtype)
         for name in (*PICTURES, "num_images"):  # the image tokens are given
             kwargs.pop(name, None)
         try:
             with letters_only(self.accelerator.unwrap_model(model)):
                 found = super()._get_per_token_logps_and_entropies(
-                    model, input_ids[first], attention_mask[first], *args, **kwargs
+                    model, shared.ids, shared.seen, shared.behind, *args, **kwargs
                 )
         finally:
             self.given = all_given
-        return tuple(None if one is None or not one.ndim else one[places] for one in found)
+        return tuple(shared.of_rows(one) if one is not None else None for one in found)
 
     def _sampled_from(
         self, prompt_ids: list[list[int]], fields: Mapping[str, Any]
@@ -252,6 +269,7 @@ class RoutingTrainer(AnswerTrainer):
             self._note(f"experts_a_question/{name}", column)
         for example, experts in zip(inputs, chosen.sum(dim=1).tolist(), strict=True):
             example["experts"] = experts
+        self.chosen = chosen
         answers = [[{"role": "assistant", "content": t}] for t in self._answers(prompts, chosen)]
         return super()._calculate_rewards(inputs, prompts, answers, completion_ids_list)
 
@@ -259,19 +277,25 @@ class RoutingTrainer(AnswerTrainer):
         """What is answered under each routing [B, E]; of equal ones in a group, once."""
         keys = [(r // self.settings.generations, *c) for r, c in enumerate(chosen.tolist())]
         row_of = {key: row for row, key in reversed(list(enumerate(keys)))}
-        rows = list(row_of.values())
         mova = self.mova
         inputs = self.processing_class.apply_chat_template(
-            [prompts[row] for row in rows],
+            [prompts[row] for row in row_of.values()],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
         ).to(mova.device)
-        with evaluating(mova):
+        pictures = {group: ImageFeatures() for group, *_ in row_of}
+        memory = FeatureMemory(mova, [pictures[group] for group, *_ in row_of])
+        selections = [ExpertSelection(fixed=tuple(routing)) for _, *routing in row_of]
+        with torch.no_grad(), evaluating(mova):
+            ids, mask = inputs["input_ids"], inputs["attention_mask"]
+            visual = mova.complete({n: inputs.get(n) for n in VISUAL_INPUTS}, chosen, ids, mask)
+            context = mova.encode_images(visual, selections=selections, memory=memory)
             ids = mova.generate(
-                **inputs,
-                routing=chosen[rows],
+                ids,
+                attention_mask=mask,
+                image_tokens=context.tokens,
                 do_sample=False,
                 max_new_tokens=self.settings.tokens,
             )
@@ -279,6 +303,20 @@ class RoutingTrainer(AnswerTrainer):
         texts = self.processing_class.batch_decode(new, skip_special_tokens=True)
         said = dict(zip(row_of, texts, strict=True))
         return [said[key] for key in keys]
+
+
+def routing_advantages(rewards: Tensor, chosen: Tensor, generations: int) -> Tensor:
+    """Advantages [B] of routings bool [B, E] by their rewards [B], in groups of `generations`:
+    what is better than the mean of a group's different routings, each of which has the same
+    weight however often it was sampled."""
+    found = []
+    for reward, routings in zip(
+        rewards.split(generations), chosen.to(rewards.device).split(generations), strict=True
+    ):
+        _, place, count = routings.unique(dim=0, return_inverse=True, return_counts=True)
+        weight = generations / len(count) / count[place]  # their mean is 1
+        found.append(weight * (reward - (weight * reward).mean()))
+    return torch.cat(found)
 
 
 @contextmanager
