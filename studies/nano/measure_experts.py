@@ -252,7 +252,9 @@ def measure_names() -> None:
                 cut = stamp.convert("RGBA")
             page = Image.new("RGBA", cut.size, "white")
             page.alpha_composite(cut)
-            (chances,) = expert.chances(expert.encoder.features(expert.view(*as_batch(page))))
+            (chances,) = expert.chances(
+                expert.encoder.features(expert.view(*as_batch(page))[:, :3])
+            )
             lines = ObjectExpert.text(chances).splitlines()
             guesses = [re.split(r" \d+%", line)[0] for line in lines]
             exact = [names[i] for i in chances.topk(5).indices.tolist()]

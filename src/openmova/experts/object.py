@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from openmova.experts.base import crop, normalize, resize
 from openmova.experts.detector import LocationExpert
 from openmova.experts.lite import LAYOUT, ConvNorm, Lite2Encoder, convert_lite
 from openmova.experts.token_codes import WordExpert
@@ -86,15 +87,20 @@ class ObjectExpert(WordExpert):
             self.detector = LocationExpert(path=detector, threshold=DETECTED, **words)
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """See Expert.view. Returns float32 [B, 3, size, size]."""
-        return self.encoder.view(images, sizes)
+        """See Expert.view. Returns float32 [B, 6, size, size]: the picture stretched, as padding
+        would leave the classifier fewer pixels of it, and padded, for the detector."""
+        side, half = (self.encoder.size,) * 2, (0.5, 0.5, 0.5)
+        stretched = torch.stack([resize(picture, side) for picture in crop(images, sizes)])
+        padded = self.encoder.view(images, sizes)
+        return torch.cat([normalize(stretched, half, half), padded], dim=1)
 
     def texts(self, view: Tensor) -> list[str]:
-        """Of float [B, 3, size, size]."""
-        features = self.encoder.features(view)
+        """Of float [B, 6, size, size]."""
+        stretched, padded = view.chunk(2, dim=1)
+        features = self.encoder.features(stretched)
         things: list[tuple[str, float] | None] = [None] * len(view)
         if self.detector is not None:
-            things = [self.detector.large_thing(picture, LARGE) for picture in view * 0.5 + 0.5]
+            things = [self.detector.large_thing(picture, LARGE) for picture in padded * 0.5 + 0.5]
         chances = self.chances(features)
         known = [self.text(row, thing) for row, thing in zip(chances, things, strict=True)]
         if self.class_means is None:
@@ -113,7 +119,7 @@ class ObjectExpert(WordExpert):
 
     def look(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Hidden features [B, D], for uint8 [B, 3, H, W] and integer [B, 2]."""
-        return self.hidden(self.encoder.features(self.view(images, sizes)))
+        return self.hidden(self.encoder.features(self.view(images, sizes)[:, :3]))
 
     def save_files(self, folder: Path) -> None:
         super().save_files(folder)
