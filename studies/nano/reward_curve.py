@@ -109,8 +109,9 @@ def draw(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
             row["experts"], gain, [[gain - low], [high - gain]], fmt="o", color=colour, capsize=3
         )
         run = row["model"].removesuffix("/final").rpartition("/")[2]
-        axes.annotate(run, (row["experts"], gain), (6, 6), textcoords="offset points")
+        axes.annotate(run, (row["experts"], gain), (0, 8), textcoords="offset points", ha="center")
     axes.axhline(0, color="0.7", linewidth=1)
+    axes.margins(x=0.2)
     axes.set(xlabel="experts a question", ylabel="right answers, points over the first")
     with new_file(file) as unfinished:
         figure.savefig(unfinished, format="png", dpi=110)
