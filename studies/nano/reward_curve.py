@@ -9,9 +9,8 @@ them, so it is asked for once. Goes on where it was stopped; writes curve.json a
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,53 +23,55 @@ from openmova.data.sample import Sample
 from openmova.evaluate.intervals import Share
 from openmova.inference.answer import matches
 from openmova.runtime.files import new_file
+from openmova.runtime.run_store import JsonLines
+from studies import new_parser
 
 TOKENS = 16
 DRAWS = 4000
 
-
-class Journal(dict[str, str]):
-    """Texts by their keys, each written to a file as soon as it is known."""
-
-    def __init__(self, file: Path) -> None:
-        super().__init__()
-        self.file = file
-        if file.exists():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                self |= json.loads(line)
-
-    def __setitem__(self, key: str, text: str) -> None:
-        super().__setitem__(key, text)
-        with self.file.open("a", encoding="utf-8") as out:
-            out.write(json.dumps({key: text}) + "\n")
+Row = dict[str, Any]
+"""A model's."""
 
 
-def ask(samples: Sequence[Sample], models: Sequence[str], known: Journal) -> list[dict[str, Any]]:
-    """Of each model the number of experts and whether the answer is right, for each sample."""
-    movas = [Mova.from_pretrained(model) for model in models]
+def ask(samples: Sequence[Sample], models: Sequence[str], journal: JsonLines) -> list[Row]:
+    """Of each model the number of experts and whether the answer is right, for each sample.
+
+    journal: keeps each routing and each answer as soon as it is known.
+    """
+    journal.rewind()  # a line that a kill has torn
+    known: dict[str, str] = {}
+    for entry in journal.entries():
+        known |= entry
+
+    def keep(key: str, text: str) -> None:
+        known[key] = text
+        journal.append({key: text})
+
+    first = Mova.from_pretrained(models[0])
     found = []
-    for model, mova in zip(models, movas, strict=True):
+    for model in models:
+        mova = first if model == models[0] else Mova.from_pretrained(model)
         experts, right = [], []
         for sample in tqdm(samples, model):
             question, solution = sample.turns[-2].text, sample.turns[-1].text
             choice = f"{model} {sample.id}"
             if choice not in known:
                 routing = mova.ask(sample.image, question, max_new_tokens=1).routing
-                known[choice] = ",".join(routing.experts)
+                keep(choice, ",".join(routing.experts))
             chosen = known[choice].split(",") if known[choice] else []
             answer = f"{sample.id} {known[choice]}"
             if answer not in known:
-                text = movas[0].ask(
+                under = first.ask(
                     sample.image, question, experts=chosen or "none", max_new_tokens=TOKENS
                 )
-                known[answer] = text.text
+                keep(answer, under.text)
             experts.append(len(chosen))
             right.append(matches(known[answer], solution))
         found.append({"model": model, "experts": experts, "right": right})
     return found
 
 
-def compare(found: Sequence[Mapping[str, Any]], pictures: Sequence[str]) -> list[dict[str, Any]]:
+def compare(found: Sequence[Row], pictures: Sequence[str]) -> list[Row]:
     """Of each model experts a question, right answers, and in points the difference to the first,
     with a 95% bootstrap over pictures."""
     _, place = np.unique(pictures, return_inverse=True)
@@ -95,7 +96,7 @@ def compare(found: Sequence[Mapping[str, Any]], pictures: Sequence[str]) -> list
     return rows
 
 
-def draw(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
+def draw(rows: Sequence[Row], file: Path) -> None:
     """The rows as a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -118,7 +119,7 @@ def draw(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("data", type=Path, help="records, one a line, with a short answer each")
     parser.add_argument("models", nargs="+")
     parser.add_argument("--output", type=Path, required=True)
@@ -129,7 +130,7 @@ def main() -> None:
         parse_record(record, id=str(n), source=options.data.stem, images=options.data.parent)
         for n, record in enumerate(records)
     ]
-    found = ask(samples, options.models, Journal(options.output / "answers.jsonl"))
+    found = ask(samples, options.models, JsonLines(options.output / "answers.jsonl"))
     rows = compare(found, [sample.id.rpartition("-")[0] or sample.id for sample in samples])
     (options.output / "curve.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     draw(rows, options.output / "curve.png")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from studies.nano.reward_curve import Journal, compare, draw
+from studies.nano.reward_curve import compare, draw
 
 
 def test_the_difference_to_the_first_router_is_paired(tmp_path: Path) -> None:
@@ -22,8 +22,3 @@ def test_the_difference_to_the_first_router_is_paired(tmp_path: Path) -> None:
     assert (rows[1]["won"], rows[1]["lost"]) == (2, 0)
     draw(rows, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_what_was_asked_is_known_after_a_stop(tmp_path: Path) -> None:
-    Journal(tmp_path / "answers.jsonl")["nano 1"] = "text"
-    assert Journal(tmp_path / "answers.jsonl") == {"nano 1": "text"}
