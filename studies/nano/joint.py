@@ -359,7 +359,7 @@ def train(arguments: argparse.Namespace) -> None:
     if state_file.is_file():
         done = restore(model, optimizer, parameters, load_file(state_file))
     batches = Batches(model, rows, arguments.data, arguments.seed)
-    if not done:
+    if not done and arguments.start is None:
         print(f"kinds told by the summary alone: {align_kinds(model, batches, rows):.1%}")
     began = time.time()
     model.train()

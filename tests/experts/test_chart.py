@@ -257,6 +257,17 @@ def test_a_mark_that_is_missing_is_no_value() -> None:
     assert chart.text.splitlines()[-1] == "Fish 2024 70"
 
 
+def test_a_bar_of_a_group_that_the_head_missed_stands_where_its_colour_does() -> None:
+    picture, lines, marks = bars()
+    third = [line("Fish", 280, 220)]
+    fill(picture, (260, 130, 278, 200), RED)
+    fill(picture, (280, 90, 298, 200), BLUE)
+    chart = read(picture, [*lines, *third], [*marks, Mark(TOP, 289, 90, 0.9)])
+    told = by_series(chart)
+    assert told["2025"] == pytest.approx((100, 60, 70), abs=1)
+    assert told["2024"] == pytest.approx((40, 130, 110))
+
+
 HEIGHTS = {"Mon": 90, "Tue": 12, "Wed": 60, "Thu": 0, "Fri": 110}
 
 

@@ -75,6 +75,14 @@ def test_marks_may_stand_between_the_ticks() -> None:
     assert found.finer([place(year) for year in (1951.3, 1957.4, 1963.2, 1977.1, 1981)]) is None
 
 
+def test_a_scale_reaches_as_far_as_there_are_marks() -> None:
+    found = scale(year_row())
+    first, last = YEARS[0], YEARS[-1]
+    wider = found.reaching([place(first - 11), place(first + 3), place(last + 12)])
+    assert wider.ticks == (first - 10, *YEARS, last + 10)
+    assert found.reaching([place(first + 3)]).ticks == YEARS
+
+
 def test_bars_between_ticks_have_their_numbers_for_labels() -> None:
     picture, marks = paper(), []
     for year in range(1951, 1987, 7):

@@ -11,6 +11,7 @@ Shapes: B batch, S side of the reader's view, K kinds of marks.
 from collections.abc import Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -62,6 +63,8 @@ MOST_SERIES = 5
 ONE_COLOUR, GAP = 0.8, 4
 """Share of the bars that are alike where one that was missed is followed by their colour; pixels
 of a line across it."""
+BELOW = 1.0
+"""So far below an axis's first number, of its span, zero may lie: the lowest may not be read."""
 SAME = 0.05
 """So near a tick, of the distance of two, is a curve's highest place told as that of the tick."""
 SHADE = 0.1
@@ -178,7 +181,7 @@ def _read_kind(
             values = [scale.axis.value(place) for place in places]
             is_grouped = len(_shades([_colour(picture, mark) for mark in own])) > 1
             if grid is None and kind == "top" and is_grouped:
-                grid = scale  # some bars are missing
+                grid = scale.reaching(places)  # some bars are missing
             labels = grid.labels() if grid else [scale.label(value) for value in values]
     else:
         zero = axis.pixel(0.0) if axis.low <= 0 <= axis.high else min(box.x for box in ticks)
@@ -186,11 +189,18 @@ def _read_kind(
     labels = sorted(labels, key=lambda label: label.place)
     colours = {mark: _colour(picture, mark) for mark in own}
     groups = [_unlike(group, colours) for group in _groups(labels, own, upwards=upwards)]
-    if kind != "point" and len(own) > LEAST and max(map(len, groups), default=0) == 1:
+    has_zero = not axis.is_log and axis.low - BELOW * (axis.high - axis.low) <= 0 <= axis.high
+    if kind != "point" and len(own) > LEAST and has_zero:
+        bars = _bar_series(labels, groups, colours)
         for group, label in zip(groups, labels, strict=True):
-            if not group and (mark := _follow_bar(picture, label.place, own, colours, axis)):
-                group.append(mark)
-                colours[mark] = _colour(picture, mark)
+            there = [colours[mark] for mark in group]
+            for colour, off in bars:
+                if all((other - colour).norm() > ALIKE for other in there):
+                    mark = _follow_bar(picture, label.place + off, own[0].kind, colour, axis)
+                    end = mark.y if upwards else mark.x
+                    if len(bars) == 1 or abs(end - axis.pixel(0.0)) > GAP:
+                        group.append(mark)
+                        colours[mark] = colour
     labels = [label for label, group in zip(labels, groups, strict=True) if group]
     groups = [group for group in groups if group]
     if len(groups) < LEAST:
@@ -297,21 +307,40 @@ def _groups(labels: Sequence[Label], marks: Sequence[Mark], *, upwards: bool) ->
     return groups
 
 
-def _follow_bar(
-    picture: Tensor, place: float, own: Sequence[Mark], colours: Mapping[Mark, Tensor], axis: Axis
-) -> Mark | None:
-    """The end of a bar at a label where the head saw none, as far as the colour of the others goes
-    from zero, up or down; at zero if there is none. None where zero is not on the axis or the bars
-    have several colours."""
-    if axis.is_log or not axis.low <= 0 <= axis.high:
-        return None
-    colour = torch.stack(list(colours.values())).median(0).values
-    alike = [(other - colour).norm() < ALIKE for other in colours.values()]
-    if sum(alike) < ONE_COLOUR * len(alike):
-        return None
-    upwards = KINDS[own[0].kind] == "top"
+def _bar_series(
+    labels: Sequence[Label], groups: Sequence[Sequence[Mark]], colours: Mapping[Mark, Tensor]
+) -> list[tuple[Tensor, float]]:
+    """Of each series of bars the colour float [3] and how far from a label its bars stand; [] for
+    bars that stand on each other or have no colour in common."""
+    marks = [
+        (mark, label.place) for label, group in zip(labels, groups, strict=True) for mark in group
+    ]
+    shades = _shades([colours[mark] for mark, _ in marks])
+    found = []
+    for shade in shades:
+        alike = [
+            (mark.x if KINDS[mark.kind] == "top" else mark.y) - place
+            for mark, place in marks
+            if (colours[mark] - shade).norm() < ALIKE
+        ]
+        found.append((shade, alike))
+    if not found or sum(len(alike) for _, alike in found) < ONE_COLOUR * len(marks):
+        return []
+    series = [(shade, median(alike)) for shade, alike in found]
+    apart = spacing([off for _, off in series])
+    spread = max(
+        abs(one - off) for (_, off), (_, own) in zip(series, found, strict=True) for one in own
+    )
+    return series if len(series) == 1 or spread < apart / 2 else []
+
+
+def _follow_bar(picture: Tensor, place: float, kind: int, colour: Tensor, axis: Axis) -> Mark:
+    """The end of a bar where the head saw none, as far as a colour float [3] goes from zero, up or
+    down; at zero if there is none."""
+    upwards = KINDS[kind] == "top"
     plane = picture.float() if upwards else picture.float().transpose(1, 2)
-    along = (plane[:, :, min(int(place), plane.shape[2] - 1)] - colour[:, None]).norm(dim=0) < ALIKE
+    column = min(max(int(place), 0), plane.shape[2] - 1)
+    along = (plane[:, :, column] - colour[:, None]).norm(dim=0) < ALIKE
     zero = min(max(round(axis.pixel(0.0)), 0), len(along) - 1)
     ends = [zero]
     for step in (-1, 1):
@@ -325,7 +354,7 @@ def _follow_bar(
         ends.append(end)
     last = float(max(ends, key=lambda end: abs(end - zero)))
     x, y = (place, last) if upwards else (last, place)
-    return Mark(own[0].kind, x, y, 0.0)
+    return Mark(kind, x, y, 0.0)
 
 
 def _unlike(group: Sequence[Mark], colours: Mapping[Mark, Tensor]) -> list[Mark]:

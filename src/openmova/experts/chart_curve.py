@@ -69,18 +69,26 @@ class Scale(NamedTuple):
     def finer(self, marks: Sequence[float]) -> "Scale | None":
         """The scale with the fewest ticks on which most of the marks stand at these x; it reaches
         as far as they do."""
-        values = [self.axis.value(mark) for mark in marks]
         for part in PARTS if len(marks) > LEAST else PARTS[:1]:
-            step = self.step / part
-            steps = [(value - self.ticks[0]) / step for value in values]
+            steps = self._steps(marks, part)
             off = [abs(n - round(n)) for n in steps]
             if sum(d < ON_TICK for d in off) >= FITTING * len(off):
-                first = min(0, *map(round, steps))
-                last = max(part * (len(self.ticks) - 1), *map(round, steps))
-                if last - first < MOST:
-                    ticks = [self.ticks[0] + n * step for n in range(first, last + 1)]
-                    return self._replace(ticks=tuple(ticks))
+                finer = self.reaching(marks, part)
+                if len(finer.ticks) <= MOST:
+                    return finer
         return None
+
+    def reaching(self, marks: Sequence[float], part: int = 1) -> "Scale":
+        """The scale with so many ticks in the place of one, as far as there are marks."""
+        steps = [round(step) for step in self._steps(marks, part)]
+        last = max(part * (len(self.ticks) - 1), *steps)
+        step = self.step / part
+        ticks = [self.ticks[0] + n * step for n in range(min(0, *steps), last + 1)]
+        return self._replace(ticks=tuple(ticks))
+
+    def _steps(self, marks: Sequence[float], part: int) -> list[float]:
+        """How many steps of the scale, parted so, marks are right of the first tick."""
+        return [(self.axis.value(mark) - self.ticks[0]) / self.step * part for mark in marks]
 
     def has_marks(self, marks: Sequence[float]) -> bool:
         """Whether most ticks between the outer marks have one."""
