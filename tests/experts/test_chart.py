@@ -304,6 +304,11 @@ def test_of_bars_in_several_colours_a_missed_one_stays_missing() -> None:
     assert read(*single_bars([RED, BLUE, (30, 200, 30)])).labels == ("Mon", "Wed", "Fri")
 
 
+def test_hollow_bars_are_not_followed() -> None:
+    white = (255, 255, 255)
+    assert read(*single_bars([white])).labels == ("Mon", "Wed", "Fri")
+
+
 def test_lying_bars() -> None:
     lines = [line(str(v), 80 + v, 220) for v in (0, 50, 100, 150)]
     lines += [line("Tea", 50, 60), line("Coffee", 40, 120)]

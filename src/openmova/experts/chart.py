@@ -191,7 +191,7 @@ def _read_kind(
     groups = [_unlike(group, colours) for group in _groups(labels, own, upwards=upwards)]
     has_zero = not axis.is_log and axis.low - BELOW * (axis.high - axis.low) <= 0 <= axis.high
     if kind != "point" and len(own) > LEAST and has_zero:
-        bars = _bar_series(labels, groups, colours)
+        bars = _bar_series(picture, labels, groups, colours)
         for group, label in zip(groups, labels, strict=True):
             there = [colours[mark] for mark in group]
             for colour, off in bars:
@@ -308,16 +308,20 @@ def _groups(labels: Sequence[Label], marks: Sequence[Mark], *, upwards: bool) ->
 
 
 def _bar_series(
-    labels: Sequence[Label], groups: Sequence[Sequence[Mark]], colours: Mapping[Mark, Tensor]
+    picture: Tensor,
+    labels: Sequence[Label],
+    groups: Sequence[Sequence[Mark]],
+    colours: Mapping[Mark, Tensor],
 ) -> list[tuple[Tensor, float]]:
-    """Of each series of bars the colour float [3] and how far from a label its bars stand; [] for
-    bars that stand on each other or have no colour in common."""
+    """Of each series of bars the colour float [3] and how far from a label its bars stand, in
+    pixels; [] for bars that stand on each other, are hollow or have no colour in common."""
+    paper = picture[:, ::4, ::4].float().flatten(1).median(1).values
     marks = [
         (mark, label.place) for label, group in zip(labels, groups, strict=True) for mark in group
     ]
     shades = _shades([colours[mark] for mark, _ in marks])
     found = []
-    for shade in shades:
+    for shade in [shade for shade in shades if (shade - paper).norm() > ALIKE]:
         alike = [
             (mark.x if KINDS[mark.kind] == "top" else mark.y) - place
             for mark, place in marks
@@ -335,8 +339,8 @@ def _bar_series(
 
 
 def _follow_bar(picture: Tensor, place: float, kind: int, colour: Tensor, axis: Axis) -> Mark:
-    """The end of a bar where the head saw none, as far as a colour float [3] goes from zero, up or
-    down; at zero if there is none."""
+    """The end of a bar where the head saw none, as far as a colour float [3] goes from zero along
+    the value axis, at `place` on the other; at zero if there is none."""
     upwards = KINDS[kind] == "top"
     plane = picture.float() if upwards else picture.float().transpose(1, 2)
     column = min(max(int(place), 0), plane.shape[2] - 1)
