@@ -33,6 +33,8 @@ UNTOLD = ("photos", "places", "kinds", "figures")
 WRITTEN = ("pages", "receipts", "screens", "reports")
 """Folders of pictures that are read, whatever is asked for."""
 EXPERTS = spec.EXPERTS
+CHART = ("chart",)
+"""The experts of questions about a chart."""
 KIND = ("image_type",)
 """The experts of questions about the kind of image."""
 CHART_TASKS = ("chart-value", "chart-label", "chart-largest", "chart-smallest")
@@ -129,7 +131,6 @@ def read_rows(data: Path) -> Rows:
         place = (rng.choice(("photos", "places")), None)
         row = Row(source="neighbour", place=place, words=both, turns=tuple(turns))
         answering["neighbour"].append(row)
-    of_chart = letters(("text", "chart"))
     for name, make_both, count, routed in (
         ("values", said.chart_row, MADE_UP, 1),
         ("labels", said.labels_row, MADE_UP // 2, 2),
@@ -138,9 +139,12 @@ def read_rows(data: Path) -> Rows:
         answering[name] = []
         for _ in range(count):
             both, turns = make_both(rng)
-            row = Row(source=name, place=("charts", None), words=both, turns=tuple(turns))
+            row = Row(
+                source=name, place=("charts", None), words={"chart": both.pop("chart")},
+                others=both, turns=tuple(turns),
+            )  # fmt: skip
             answering[name].append(row)
-            routing["charts"] += [(question, of_chart) for question, _ in turns[:routed]]
+            routing["charts"] += [(question, letters(CHART)) for question, _ in turns[:routed]]
     rng = random.Random("unknown")
     answering["unknown"] = []
     for _ in range(MADE_UP // 4):
@@ -178,8 +182,8 @@ def _of_pictures(folder: Path, name: str, encoded: int) -> tuple[list[Row], list
                 grouped.setdefault(key, []).append((sample["question"], answer))
     for number, picture in enumerate(pictures):
         if turns := list(_read_turns(rng, charts.get(picture["id"]))):
-            grouped.setdefault((number, ("text", "chart")), []).extend(turns)
-            routing += [(question, letters(("text", "chart"))) for question, _ in turns[-2:]]
+            grouped.setdefault((number, CHART), []).extend(turns)
+            routing += [(question, letters(CHART)) for question, _ in turns[-2:]]
         if number < encoded:
             kinds.append(image_type(picture))
             turns = _kind_turns(rng, kinds[-1], is_chart=picture["domain"] == "chart")

@@ -393,10 +393,11 @@ SCORES = ("AUC", "AP", "area", "R2", "n", "std", "acc", "p", "mean", "k", "rate"
 
 
 def labels_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
-    """What the text expert might read of a plot, and questions about title, axes and legend.
+    """What text and chart expert might say of a plot, and questions about title, axes and legend.
 
-    The title comes first, the lower axis's label last; the left one stands before one of its ticks.
-    In most rows the chart expert tells which is which.
+    The text expert reads the title first and the lower axis's label last; the left one stands
+    before one of its ticks. The chart expert tells which is which, but of a title at times only
+    that it is written.
     """
 
     def words(low: int, high: int) -> str:
@@ -418,12 +419,9 @@ def labels_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
         for entry, value in zip(entries, scores, strict=True)
     ]
     place = rng.randint(0, len(left))
-    bottom = rng.choice(
-        (
-            " | ".join(number(i * rng.uniform(0.5, 3), 1) for i in range(6)),
-            " | ".join(_names(rng, 5)),
-        )
-    )
+    labels = _names(rng, 5)
+    numbers = [number(i * rng.uniform(0.5, 3), 1) for i in range(6)]
+    bottom = " | ".join(rng.choice((numbers, labels)))
     lines = [*left[:place], *legend, *left[place:], bottom, x]
     titled = rng.random() < 0.8
     lines = [title, *lines] if titled else lines
@@ -444,11 +442,14 @@ def labels_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
         for entry, value in zip(entries, scores, strict=True):
             mode = rng.choice(OF_ENTRY)
             turns.append((mode.format(s=score, e=entry), value))
-    said = {"text": "\n".join(lines)}
-    if rng.random() < 0.7:
-        told = {"title": title} if titled else {}
-        said["chart"] = Chart((), (), (), 1, told | {"x axis": x, "y axis": y}).text
-    return said, turns[:6]
+    is_note = titled and rng.random() < 0.25
+    told = {"title": title} if titled and not is_note else {}
+    rows = [rng.uniform(0, top) for _ in labels] if rng.random() < 0.5 else []
+    chart = Chart(
+        labels if rows else (), (), (rows,) if rows else (), top,
+        told | {"x axis": x, "y axis": y}, [title, *legend] if is_note else legend,
+    )  # fmt: skip
+    return {"text": "\n".join(lines), "chart": chart.text}, turns[:6]
 
 
 def _names(rng: random.Random, count: int) -> list[str]:

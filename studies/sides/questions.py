@@ -154,9 +154,8 @@ def _made_up_row(
     if which == 3:
         text, turns = said.location_row(rng)
         return {"location": text}, turns
-    if which == 4:
-        return said.labels_row(rng)
-    return said.chart_row(rng)
+    words, turns = said.labels_row(rng) if which == 4 else said.chart_row(rng)
+    return {"chart": words["chart"]}, turns
 
 
 def split(choices: Iterable[Choice], held_out: float = 0.25) -> tuple[list[Choice], list[Choice]]:

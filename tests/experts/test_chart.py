@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from openmova.experts.chart import read_chart
+from openmova.experts.chart import read_chart, untold
 from openmova.experts.chart_axis import (
     Label,
     columns,
@@ -254,7 +254,7 @@ def test_a_mark_that_is_missing_is_no_value() -> None:
     told = by_series(chart)
     assert told["2024"] == pytest.approx((40, 130, 70))
     assert told["2025"][2] is None
-    assert chart.text.splitlines()[-1] == "Fish 2024 70"
+    assert chart.text.splitlines()[-1] == "Fish, 2024: 70"
 
 
 def test_a_bar_of_a_group_that_the_head_missed_stands_where_its_colour_does() -> None:
@@ -359,20 +359,20 @@ def test_marks_without_an_axis_or_labels_are_no_chart() -> None:
 
 def test_the_words_of_a_chart() -> None:
     one = Chart(("Apr", "May"), (), ((453.21, 509.0),), 600)
-    assert one.text == "2 labels\nlargest May 509\nsmallest Apr 453\nApr 453\nMay 509"
+    assert one.text == "2 labels\nlargest 509 at May\nsmallest 453 at Apr\nApr: 453\nMay: 509"
     two = Chart(("Apr",), ("white", "black"), ((11,), (81,)), 90)
     assert two.text.splitlines()[0] == "1 labels, 2 series"
     assert two.text.splitlines()[3:] == [
-        "white: largest Apr 11, smallest Apr 11",
-        "black: largest Apr 81, smallest Apr 81",
-        "Apr white 11",
-        "Apr black 81",
+        "white: largest 11 at Apr, smallest 11 at Apr",
+        "black: largest 81 at Apr, smallest 81 at Apr",
+        "Apr, white: 11",
+        "Apr, black: 81",
     ]
     assert Chart((), (), (), 1).text == ""
     assert Chart((), (), (), 1, {"x axis": "Month"}).text == "x axis: Month"
     twice = Chart(("Nov", "May", "Nov"), (), ((515, 545, 576),), 90, {"title": "Rain"})
-    told = ["title: Rain", "3 labels", "largest Nov 576", "smallest Nov 515"]
-    assert twice.text.splitlines() == [*told, "Nov 515", "May 545", "Nov 576"]
+    told = ["title: Rain", "3 labels", "largest 576 at Nov", "smallest 515 at Nov"]
+    assert twice.text.splitlines() == [*told, "Nov: 515", "May: 545", "Nov: 576"]
 
 
 def test_the_peaks_of_the_heat_are_the_marks() -> None:
@@ -420,3 +420,11 @@ def test_axes_are_told_of_a_plot_without_marks_but_no_title_alone(
     assert chart.text == "title: Fall of a ball\ny axis: Speed"
     monkeypatch.setattr(expert, "lines", lambda view: [[title, *ticks]])
     assert expert.look(view) is None
+
+
+def test_notes_are_what_neither_titles_nor_labels_nor_ticks_tell() -> None:
+    chart = Chart(("Apr", "May"), ("white",), ((1.0, 2.0),), 9, {"title": "Rain of a year"})
+    texts = ("Rain of", "a year", "Apr", "white", "1,000", "10⁻³", "AUC = 0.78", "Apr to May")
+    lines = [line(text, 100, 20 * i) for i, text in enumerate(texts)]
+    assert untold(lines, chart) == ("AUC = 0.78", "Apr to May")
+    assert chart._replace(notes=("AUC = 0.78",)).text.splitlines()[-1] == "AUC = 0.78"

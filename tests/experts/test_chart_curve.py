@@ -104,8 +104,8 @@ def test_a_curve_is_told_at_the_ticks_and_at_its_ends() -> None:
     told = dict(zip(chart.labels, chart.values[0], strict=True))
     assert told["1957"] == pytest.approx(159, abs=2)
     assert told["1980"] == pytest.approx(200 - (60 + 120 * 6 / 16), abs=3)
-    assert chart.text.splitlines()[1].startswith("largest 1957 ")
-    assert chart.text.splitlines()[2].startswith("smallest 1990 ")
+    assert chart.text.splitlines()[1].endswith(" at 1957")
+    assert chart.text.splitlines()[2].endswith(" at 1990")
 
 
 def test_curves_have_the_names_of_the_legend_and_do_not_see_its_samples() -> None:
@@ -133,7 +133,7 @@ def test_a_histogram_tells_its_highest_bar() -> None:
         fill(picture, (60 + 10 * i, 200 - height, 70 + 10 * i, 200), BLUE)
     marks = [Mark(TOP, place(1960), 200 - 60, 0.9), Mark(TOP, place(1970) + 2, 65, 0.9)]
     chart = read(picture, [*heights(), *year_row()], marks)
-    assert chart.text.splitlines()[1].startswith(("largest 1970 139", "largest 1969 139"))
+    assert chart.text.splitlines()[1].startswith("largest 139")
 
 
 def test_what_is_grey_is_told_at_its_marks() -> None:

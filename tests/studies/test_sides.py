@@ -111,7 +111,7 @@ def test_texts_without_pictures(tmp_path: Path) -> None:
     line = json.dumps({"text": "a x\nb y\nc z", "qa": qa})
     (tmp_path / "samples.jsonl").write_text(f"{line}\n")
     asked = list(islice(made_up(tmp_path / "samples.jsonl"), 60))
-    assert {c.domain for c in asked} == {"text", "object", "location", "text+chart"}
+    assert {c.domain for c in asked} == {"text", "object", "location", "chart"}
     assert all(len({*c.choices}) == len(c.choices) > 1 for c in asked)
 
 

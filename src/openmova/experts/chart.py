@@ -3,7 +3,8 @@
 The head (openmova.experts.chart_head) finds tops of bars and points of lines; the text expert's
 reader finds the texts, of which the value axis, the labels and the legend are made. A name in the
 legend goes to the marks that have the colour beside it. Pies are told in per cent
-(openmova.experts.chart_pie), scatter plots not at all.
+(openmova.experts.chart_pie). What is written besides comes last, so that a question about a chart
+needs no other reader.
 
 Shapes: B batch, S side of the reader's view, K kinds of marks.
 """
@@ -67,6 +68,8 @@ BELOW = 1.0
 """So far below an axis's first number, of its span, zero may lie: the lowest may not be read."""
 SAME = 0.05
 """So near a tick, of the distance of two, is a curve's highest place told as that of the tick."""
+TICK_SIGNS = frozenset("0123456789.,+-−–%×⁻⁰¹²³⁴⁵⁶⁷⁸⁹()|~oO°")
+"""What a number at a tick consists of, also where it is not read as one."""
 SHADE = 0.1
 """Share of the marks that have the colour of a series at least."""
 
@@ -96,14 +99,16 @@ class ChartExpert(TextExpert):
         pie = find_pie(picture)
         lines = [line for row in self.lines(view) for line in row]
         if pie is not None:
-            return read_pie(picture, pie, lines, self.recognise)
+            chart = read_pie(picture, pie, lines, self.recognise)
+            return chart and chart._replace(notes=untold(lines, chart))
         marks = self.marks(picture)
         enough = len(marks) >= LEAST
         chart = read_chart(picture, lines, marks, self.recognise) if enough else None
         titles = read_titles(lines, picture.shape[2])
         if chart is None and titles.keys() <= {"title"}:  # which pages have too
             return None
-        return (chart or Chart((), (), (), 0.0))._replace(titles=titles)
+        chart = (chart or Chart((), (), (), 0.0))._replace(titles=titles)
+        return chart._replace(notes=untold(lines, chart))
 
     def marks(self, picture: Tensor) -> list[Mark]:
         """The marks of a picture uint8 [3, h, w], in its pixels."""
@@ -118,6 +123,24 @@ class ChartExpert(TextExpert):
             mark._replace(x=mark.x * side / VIEW - left, y=mark.y * side / VIEW - top)
             for mark in find_marks(output, THRESHOLD)
         ]
+
+
+def untold(lines: Sequence[Line], chart: Chart) -> tuple[str, ...]:
+    """Lines of which the chart's titles, labels and series do not tell, in their order; what looks
+    like numbers at ticks is none."""
+    told = {
+        word
+        for text in (*chart.titles.values(), *chart.labels, *chart.series)
+        for word in text.split()
+    }
+    return tuple(
+        line.text
+        for line in lines
+        if any(
+            number(word) is None and not TICK_SIGNS.issuperset(word) and word not in told
+            for word in line.text.split()
+        )
+    )
 
 
 def read_chart(

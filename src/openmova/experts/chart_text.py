@@ -1,4 +1,4 @@
-"""A chart in words: titles, how many marks, the largest and the smallest, then label by label."""
+"""A chart in words: titles, how many marks, the ends, label by label, what else is written."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,40 +18,41 @@ class Chart(NamedTuple):
     value is rounded by; of a pie's values, such that they keep their digits."""
     titles: Mapping[str, str] = MappingProxyType({})
     """What `read_titles` found."""
+    notes: Sequence[str] = ()
+    """What else is written, of which nothing above tells."""
 
     @property
     def text(self) -> str:
         """In words: the titles, a line each, as in "x axis: Month". Then "4 labels" and with
-        several series their number; "largest B 81", "smallest A 11"; for each of several series its
-        ends, "white: largest C 47, smallest A 11"; then a line for each value, "A 11" or
-        "A white 11". A value is rounded to a hundredth of the span.
+        several series their number; "largest 81 at B", "smallest 11 at A"; for each of several
+        series its ends, "white: largest 47 at C, smallest 11 at A"; then a line for each value,
+        "A: 11" or "A, white: 11". A value is rounded to a hundredth of the span. The notes come
+        last.
         """
-        labels, series, values, span, titles = self
+        labels, series, values, span, titles, notes = self
         lines = [f"{place}: {text}" for place, text in titles.items()]
         digits = precision(span)
         told: list[list[str]] = [[] for _ in labels]
         places = []
-        for name, one in zip([f"{name} " for name in series] or [""], values, strict=False):
+        for name, one in zip([f", {name}" for name in series] or [""], values, strict=False):
             for label, parts, value in zip(labels, told, one, strict=False):
                 if value is not None:
-                    written = f"{name}{number(value, digits)}"
-                    parts.append(written)
-                    places.append((value, f"{label} {written}"))
+                    written = number(value, digits)
+                    parts.append(f"{label}{name}: {written}")
+                    places.append((value, f"{written} at {label}{name}"))
         if not places:
-            return "\n".join(lines)
+            return "\n".join([*lines, *notes])
         counted = f"{len(labels)} labels" + (f", {len(series)} series" if series else "")
         lines += [counted, f"largest {max(places)[1]}", f"smallest {min(places)[1]}"]
         for name, one in zip(series, values, strict=False):
             own = [
-                (value, f"{label} {number(value, digits)}")
+                (value, f"{number(value, digits)} at {label}")
                 for label, value in zip(labels, one, strict=False)
                 if value is not None
             ]
             if own:
                 lines.append(f"{name}: largest {max(own)[1]}, smallest {min(own)[1]}")
-        for label, parts in zip(labels, told, strict=True):
-            lines += [f"{label} {part}" for part in parts]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(part for parts in told for part in parts), *notes])
 
 
 def precision(span: float) -> int:

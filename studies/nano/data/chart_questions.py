@@ -158,6 +158,26 @@ _FALLING = (
 )
 
 
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
+    *("October", "November", "December"),
+)
+SPOKEN = 0.4
+"""How often a question names a label or a series as people would, not as it is written."""
+
+
+def _spoken(rng: random.Random, name: str, all_names: Sequence[str]) -> str:
+    """A label as people say it: "April" for "Apr", in lower case, without underscores."""
+    if rng.random() > SPOKEN:
+        return name
+    if name.istitle() and len(name) == 3:
+        name = next((month for month in _MONTHS if month[:3] == name), name)
+    plain = name.replace("_", " ")
+    lower = plain.lower() if rng.random() < 0.5 else plain
+    others = [other.replace("_", " ").lower() for other in all_names]
+    return lower if others.count(plain.lower()) <= 1 else name
+
+
 def _across_series(
     rng: random.Random,
     labels: Sequence[str],
@@ -171,10 +191,10 @@ def _across_series(
     turns = []
     at_label = [row[place] for row in values]
     modes, pick = rng.choice(((_LARGEST_AT_LABEL, max), (_SMALLEST_AT_LABEL, min)))
-    asked = rng.choice(modes).format(**slots, label=labels[place])
+    asked = rng.choice(modes).format(**slots, label=_spoken(rng, labels[place], labels))
     turns.append((asked, series[at_label.index(pick(at_label))]))
     ends, end = rng.choice(((_FIRST_OF_SERIES, 0), (_LAST_OF_SERIES, -1)))
-    asked = rng.choice(ends).format(**slots, series=series[line])
+    asked = rng.choice(ends).format(**slots, series=_spoken(rng, series[line], series))
     turns.append((asked, number(values[line][end], digits)))
     for modes, sign in ((_RISING, 1), (_FALLING, -1)):
         steady = [
@@ -198,6 +218,8 @@ def chart_questions(
     """
     slots = {"x": rng.choice(_CATEGORIES), "y": rng.choice(_MEASURES)}
     digits = precision(span)
+    asked_labels = [_spoken(rng, label, labels) for label in labels]
+    asked_series = [_spoken(rng, name, series) for name in series]
 
     def own(modes: Sequence[str], key: str, **more: str) -> str:
         if rng.random() < 0.6:
@@ -209,22 +231,20 @@ def chart_questions(
     turns = []
     place, line = rng.randrange(len(labels)), rng.randrange(len(values))
     label, said = labels[place], number(values[line][place], digits)
+    asked_label = asked_labels[place]
     if series:
-        more = {"series": series[line], "label": label}
+        asked_one = asked_series[line]
+        more = {"series": asked_one, "label": asked_label}
         turns.append((own(_OF_SERIES, "chart-value-series", **more), said))
         row = values[line]
         if rng.random() < 0.5:
             best = labels[max(range(len(row)), key=row.__getitem__)]
-            turns.append(
-                (rng.choice(_LARGEST_OF_SERIES).format(**slots, series=series[line]), best)
-            )
+            turns.append((rng.choice(_LARGEST_OF_SERIES).format(**slots, series=asked_one), best))
         else:
             least = labels[min(range(len(row)), key=row.__getitem__)]
-            turns.append(
-                (rng.choice(_SMALLEST_OF_SERIES).format(**slots, series=series[line]), least)
-            )
+            turns.append((rng.choice(_SMALLEST_OF_SERIES).format(**slots, series=asked_one), least))
         words, pick = rng.choice(_ENDS)
-        asked = rng.choice(_ENDS_OF_SERIES).format(series=series[line], **words)
+        asked = rng.choice(_ENDS_OF_SERIES).format(series=asked_one, **words)
         turns.append((asked, number(pick(row), digits)))
         for questions, pick in ((_HIGHEST_SERIES, max), (_LOWEST_SERIES, min)):
             ends = [pick(one) for one in values]
@@ -234,7 +254,7 @@ def chart_questions(
         return turns + _across_series(rng, labels, series, values, digits)
     (row,) = values
     order = sorted(range(len(row)), key=row.__getitem__)
-    turns.append((own(_VALUE, "chart-value", label=label), said))
+    turns.append((own(_VALUE, "chart-value", label=asked_label), said))
     turns.append((own(_LARGEST, "chart-largest"), labels[order[-1]]))
     turns.append((own(_SMALLEST, "chart-smallest"), labels[order[0]]))
     modes, end = rng.choice(((_MOST, order[-1]), (_MOST, order[-1]), (_LEAST, order[0])))

@@ -24,13 +24,13 @@ TASKS: dict[str, tuple[str, ...]] = {
     "caption": ("text", "layout"),
     "layout": ("layout",),
     # Charts.
-    "chart-value": ("text", "chart"),
-    "chart-label": ("text", "chart"),
-    "chart-largest": ("text", "chart"),
-    "chart-smallest": ("text", "chart"),
-    "chart-count": ("text", "chart"),
-    "chart-title": ("text", "chart"),
-    "chart-axis": ("text", "chart"),
+    "chart-value": ("chart",),
+    "chart-label": ("chart",),
+    "chart-largest": ("chart",),
+    "chart-smallest": ("chart",),
+    "chart-count": ("chart",),
+    "chart-title": ("chart",),
+    "chart-axis": ("chart",),
     # Photos.
     "object": ("object",),
     "describe": ("object",),
@@ -46,7 +46,7 @@ TASKS: dict[str, tuple[str, ...]] = {
     "count-and-text": ("text", "location"),
 }
 """By the task's name: text reads, layout knows the parts of a page, object names, location finds
-and counts (COCO's classes), chart measures, image_type tells a photo from a map. () is what no
+and counts (COCO's classes), chart reads charts, image_type tells a photo from a map. () is what no
 expert helps with."""
 
 UNKNOWN = "I can't tell."
