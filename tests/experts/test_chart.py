@@ -405,7 +405,7 @@ def test_an_expert_like_others(tmp_path: Path) -> None:
     assert maps[0, :, :16].count_nonzero() == 0
 
 
-def test_axes_are_told_of_a_plot_without_marks_but_no_title_alone(
+def test_axes_are_told_of_a_plot_without_marks_and_a_title_alone_as_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expert = word_expert("chart", tmp_path, rows=[16, 19], reader={"size": 128})
@@ -419,7 +419,27 @@ def test_axes_are_told_of_a_plot_without_marks_but_no_title_alone(
     assert chart is not None
     assert chart.text == "title: Fall of a ball\ny axis: Speed"
     monkeypatch.setattr(expert, "lines", lambda view: [[title, *ticks]])
+    chart = expert.look(view)
+    assert chart is not None
+    assert chart.text == "Fall of a ball"
+    monkeypatch.setattr(expert, "lines", lambda view: [[title]])
     assert expert.look(view) is None
+
+
+def test_a_legend_above_the_plot_is_no_title(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expert = word_expert("chart", tmp_path, rows=[16, 19], reader={"size": 128})
+    (view, *_) = expert.view(*padded_batch())
+    found = Chart(("Apr", "May"), ("cats", "dogs"), ((1.0, 2.0), (3.0, 4.0)), 9)
+    monkeypatch.setattr("openmova.experts.chart.find_pie", lambda picture: None)
+    monkeypatch.setattr(expert, "marks", lambda picture: [Mark(TOP, 0, 0, 1)] * 2)
+    monkeypatch.setattr("openmova.experts.chart.read_chart", lambda *_: found)
+    monkeypatch.setattr(expert, "lines", lambda view: [])
+    for title, kept in (("cats dogs", {}), ("Pets", {"title": "Pets"})):
+        titles = {"title": title}
+        monkeypatch.setattr("openmova.experts.chart.read_titles", lambda *_, t=titles: dict(t))
+        assert expert.look(view) == found._replace(titles=kept)
 
 
 def test_notes_are_what_neither_titles_nor_labels_nor_ticks_tell() -> None:

@@ -105,8 +105,12 @@ class ChartExpert(TextExpert):
         enough = len(marks) >= LEAST
         chart = read_chart(picture, lines, marks, self.recognise) if enough else None
         titles = read_titles(lines, picture.shape[2])
-        if chart is None and titles.keys() <= {"title"}:  # which pages have too
+        if chart is None and not titles:
             return None
+        if chart is None and titles.keys() == {"title"}:  # which pages have too: a note as others
+            titles = {}
+        if chart is not None and {*titles.get("title", "").split()} & {*chart.series}:
+            titles.pop("title")  # a legend above the plot
         chart = (chart or Chart((), (), (), 0.0))._replace(titles=titles)
         return chart._replace(notes=untold(lines, chart))
 
