@@ -160,10 +160,12 @@ def test_words_that_were_read_as_one_are_cut_at_the_marks() -> None:
     assert whole == Label("one long label", 100)
 
 
-def test_a_tilted_label_belongs_to_its_end() -> None:
-    marks = [100.0, 150.0]
-    reach = 40 * math.cos(0.8) / 2
-    row = [Line("Berlin", 1.0, Box(x - reach, 230, 40, 12, -0.8)) for x in marks]
+@pytest.mark.parametrize("angle", [-0.8, 0.8])
+def test_a_tilted_label_belongs_to_its_upper_end(angle: float) -> None:
+    marks = [100.0, 150.0, 200.0]
+    width = 50 / math.cos(angle)  # the lower end of each stands below the mark beside its own
+    middles = [x + math.copysign(25, angle) for x in marks]
+    row = [Line("Berlin", 1.0, Box(x, 230, width, 12, angle)) for x in middles]
     assert [label.place for label in labels_of(row, marks)] == pytest.approx(marks)
 
 

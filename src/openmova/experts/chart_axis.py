@@ -227,14 +227,14 @@ def _stacks(lines: Sequence[Line]) -> list[Line]:
 
 
 def labels_of(row: Sequence[Line], marks: Sequence[float]) -> list[Label]:
-    """The labels in a row; a tilted text belongs to the x of its middle or of an end, whichever
-    fits the groups of marks better."""
+    """The labels in a row; a tilted text belongs to the x of its middle or of its upper end,
+    whichever fits the groups of marks better."""
     if not any(is_tilted(line) for line in row):
         return [label for line in row for label in _parts(line, marks)]
-    ways = []
-    for shift in (0.0, 0.5, -0.5):  # the middle, the right end, the left end
-        places = [line.box.x + shift * line.box.width * math.cos(line.box.angle) for line in row]
-        ways.append((sum(min(abs(p - m) for m in marks) for p in places), places))
+    boxes = [line.box for line in row]
+    middles = [box.x for box in boxes]
+    ends = [box.x - math.copysign(math.cos(box.angle), box.angle) * box.width / 2 for box in boxes]
+    ways = [(sum(min(abs(p - m) for m in marks) for p in some), some) for some in (middles, ends)]
     places = min(ways, key=lambda way: way[0])[1]
     return [Label(line.text, place) for line, place in zip(row, places, strict=True)]
 
