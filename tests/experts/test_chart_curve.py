@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -106,6 +107,21 @@ def test_a_curve_is_told_at_the_ticks_and_at_its_ends() -> None:
     assert told["1980"] == pytest.approx(200 - (60 + 120 * 6 / 16), abs=3)
     assert chart.text.splitlines()[1].endswith(" at 1957")
     assert chart.text.splitlines()[2].endswith(" at 1990")
+
+
+def test_an_error_bar_is_no_end_of_a_curve() -> None:
+    picture = paper()
+    line_of = {1950: 150.0, 1957: 80.0, 1966: 120.0, 1990: 180.0}
+    draw(picture, {place(x): y for x, y in line_of.items()}, BLUE)
+    for year in (1952, 1957, 1980):
+        x, y = round(place(year)), round(float(np.interp(year, [*line_of], [*line_of.values()])))
+        fill(picture, (x, y - 35, x + 2, y + 35), BLUE)
+    marks = [Mark(POINT, place(x), y + 1, 0.9) for x, y in line_of.items()]
+    chart = read(picture, [*heights(), *year_row()], marks)
+    told = dict(zip(chart.labels, chart.values[0], strict=True))
+    assert told["1957"] == pytest.approx(120, abs=4)
+    assert told["1980"] == pytest.approx(45, abs=4)
+    assert chart.text.splitlines()[1].endswith(" at 1957")
 
 
 def test_curves_have_the_names_of_the_legend_and_do_not_see_its_samples() -> None:

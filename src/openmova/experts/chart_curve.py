@@ -45,6 +45,9 @@ JUMP = 3
 """So many pixels may lie between a curve's places in neighbouring columns."""
 NEAR = 0.1
 """So far beside a tick, of the distance of two, a curve is looked for: it may be dashed."""
+BESIDE, BEYOND, SHORT = (3, 4), 3, 0.25
+"""Columns so far beside an error bar show the line alone; it goes so many pixels beyond them up and
+down, and they are so short, of its length."""
 SAMPLE = 4
 """So many times as long as a text is high, at most, is the sample of a legend beside it."""
 
@@ -203,7 +206,24 @@ def follow(
     columns, tops, bottoms = columns[kept], tops[kept], bottoms[kept]
     if len(columns) < 2 or len(columns) < least * (columns[-1] - columns[0] + 1):
         return None
+    if not is_bar:
+        tops, bottoms = _without_error_bars(columns, tops, bottoms)
     return Curve(columns + left + 0.5, tops + float(top), bottoms + float(top), is_bar)
+
+
+def _without_error_bars(
+    columns: NDArray[np.float64], tops: NDArray[np.float64], bottoms: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The edges of a line, which where an error bar crosses it are those beside."""
+    apart = np.abs(columns[:, None] - columns)
+    beside = (apart >= BESIDE[0]) & (apart <= BESIDE[1])
+    upper = np.where(beside, tops, np.inf).min(1)
+    lower = np.where(beside, bottoms, -np.inf).max(1)
+    longest = np.where(beside, bottoms - tops, 0).max(1)
+    is_crossed = (tops < upper - BEYOND) & (bottoms > lower + BEYOND)
+    is_crossed &= beside.any(1) & (longest < SHORT * (bottoms - tops))
+    near = beside / np.maximum(beside.sum(1), 1)[:, None]
+    return np.where(is_crossed, near @ tops, tops), np.where(is_crossed, near @ bottoms, bottoms)
 
 
 def _runs(
