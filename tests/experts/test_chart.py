@@ -306,6 +306,16 @@ def test_of_bars_in_several_colours_a_missed_one_stays_missing() -> None:
     assert read(*single_bars([RED, BLUE, (30, 200, 30)])).labels == ("Mon", "Wed", "Fri")
 
 
+def test_the_end_of_an_error_bar_is_no_bar() -> None:
+    picture, lines, marks = bars()
+    expected = by_series(read(picture, lines, marks))
+    for mark in list(marks):
+        x, y = round(mark.x), round(mark.y)
+        fill(picture, (x - 1, y - 20, x + 1, y), (0, 0, 0))
+        marks.append(Mark(TOP, x, y - 20, 0.95))
+    assert by_series(read(picture, lines, marks)) == expected
+
+
 def test_hollow_bars_are_not_followed() -> None:
     white = (255, 255, 255)
     assert read(*single_bars([white])).labels == ("Mon", "Wed", "Fri")

@@ -58,6 +58,8 @@ REACH = 0.6
 """So far from a label, of the distance of two labels, its marks are at most."""
 INSIDE = 0.008
 """How far inside a bar its colour is taken, of the picture's longer side."""
+LINE = 5
+"""So many pixels beside the middle of an error bar is something else."""
 SHARE = 0.4
 """How many of the labels have as many marks as there are series: where lines meet, one is seen."""
 MOST_SERIES = 5
@@ -155,6 +157,7 @@ def read_chart(
     recognise: reads what `lines` lack beside the plot. The surest kind of marks is told that has a
     value axis and labels; None where none has.
     """
+    marks = [mark for mark in marks if not _is_error_bar(picture, mark)]
     kinds = [[mark for mark in marks if mark.kind == kind] for kind in range(len(KINDS))]
     for own in sorted(kinds, key=lambda own: -sum(mark.score for mark in own)):
         if len(own) >= LEAST:
@@ -448,12 +451,29 @@ def _match(found: Sequence[Tensor], means: Sequence[Tensor]) -> tuple[int, ...]:
     )
 
 
+def _is_error_bar(picture: Tensor, mark: Mark) -> bool:
+    """Whether what ends in a bar's mark is a thin dark line."""
+    colour = _colour(picture, mark)
+    if KINDS[mark.kind] == "point" or not is_grey(colour):
+        return False
+    inside = _inside(picture)
+    off = [(-LINE, inside), (LINE, inside)]
+    if KINDS[mark.kind] == "end":
+        off = [(-inside, -LINE), (-inside, LINE)]
+    beside = [pixels(picture, mark.x + x, mark.y + y, 1, 1).median(1).values for x, y in off]
+    return all(float((one - colour).norm()) > ALIKE for one in beside)
+
+
+def _inside(picture: Tensor) -> int:
+    return max(2, round(INSIDE * max(picture.shape[1:])))
+
+
 def _colour(picture: Tensor, mark: Mark) -> Tensor:
     """RGB float [3] of a mark: just inside a bar; of a point what differs most around it."""
-    inside = max(2, round(INSIDE * max(picture.shape[1:])))
     if KINDS[mark.kind] == "point":
         patch = pixels(picture, mark.x, mark.y, 2, 2)
         around = pixels(picture, mark.x, mark.y, 12, 12).median(1).values
         return patch[:, (patch - around[:, None]).norm(dim=0).argmax()]
+    inside = _inside(picture)
     down, across = (inside, 0) if KINDS[mark.kind] == "top" else (0, -inside)
     return pixels(picture, mark.x + across, mark.y + down, 1, 1).median(1).values
