@@ -44,6 +44,7 @@ from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, fi
 from openmova.experts.chart_ink import Recogniser, specks, unread
 from openmova.experts.chart_legend import pixels, read_legend
 from openmova.experts.chart_pie import find_pie, read_pie
+from openmova.experts.chart_stack import is_stacked, stack_colours, stack_parts, stack_values
 from openmova.experts.chart_text import Chart
 from openmova.experts.chart_titles import read_titles
 from openmova.experts.lite import Lite2Encoder
@@ -58,11 +59,13 @@ REACH = 0.6
 """So far from a label, of the distance of two labels, its marks are at most."""
 INSIDE = 0.008
 """How far inside a bar its colour is taken, of the picture's longer side."""
-LINE = 5
-"""So many pixels beside the middle of an error bar is something else."""
+LINE, WINDOW = 4, 6
+"""Pixels across an error bar at most; so far to both sides they are counted."""
 SHARE = 0.4
 """How many of the labels have as many marks as there are series: where lines meet, one is seen."""
 MOST_SERIES = 5
+TOTAL = "total"
+"""Of bars that stand on each other."""
 ONE_COLOUR, GAP = 0.8, 4
 """Share of the bars that are alike where one that was missed is followed by their colour; pixels
 of a line across it."""
@@ -218,8 +221,14 @@ def _read_kind(
         labels = labels_beside(rest, around, zero)
     labels = sorted(labels, key=lambda label: label.place)
     colours = {mark: _colour(picture, mark) for mark in own}
-    groups = [_unlike(group, colours) for group in _groups(labels, own, upwards=upwards)]
+    groups = _groups(labels, own, upwards=upwards)
     has_zero = not axis.is_log and axis.low - BELOW * (axis.high - axis.low) <= 0 <= axis.high
+    apart = spacing([label.place for label in labels])
+    if kind != "point" and has_zero and is_stacked(groups, apart, upwards=upwards):
+        chart = _read_stacks(picture, rest, labels, groups, axis, upwards=upwards)
+        if chart is not None:
+            return chart
+    groups = [_unlike(group, colours) for group in groups]
     if kind != "point" and len(own) > LEAST and has_zero:
         bars = _bar_series(picture, labels, groups, colours)
         for group, label in zip(groups, labels, strict=True):
@@ -296,6 +305,28 @@ def _read_curves(
         else ()
     )
     return _chart(labels, names, rows, axis)
+
+
+def _read_stacks(
+    picture: Tensor,
+    lines: Sequence[Line],
+    labels: Sequence[Label],
+    groups: Sequence[Sequence[Mark]],
+    axis: Axis,
+    *,
+    upwards: bool,
+) -> Chart | None:
+    """Bars in parts: the value of each part, and of the whole as one series more."""
+    pairs = [(label, group) for label, group in zip(labels, groups, strict=True) if group]
+    bars = [stack_parts(picture, group, axis, upwards=upwards) for _, group in pairs]
+    colours = stack_colours(bars)
+    if not 1 < len(colours) <= MOST_SERIES:
+        return None
+    texts = tuple(label.text for label, _ in pairs)
+    free = [line for line in lines if line.text not in texts and not is_tilted(line)]
+    named = read_legend(picture, free, colours)
+    names = (*(named.get(k, f"series {k + 1}") for k in range(len(colours))), TOTAL)
+    return Chart(texts, names, stack_values(bars, colours, axis), axis.high - axis.low)
 
 
 def _chart(
@@ -456,12 +487,12 @@ def _is_error_bar(picture: Tensor, mark: Mark) -> bool:
     colour = _colour(picture, mark)
     if KINDS[mark.kind] == "point" or not is_grey(colour):
         return False
-    inside = _inside(picture)
-    off = [(-LINE, inside), (LINE, inside)]
+    inside, (across, down) = _inside(picture), (WINDOW, 0)
+    x, y = mark.x, mark.y + inside
     if KINDS[mark.kind] == "end":
-        off = [(-inside, -LINE), (-inside, LINE)]
-    beside = [pixels(picture, mark.x + x, mark.y + y, 1, 1).median(1).values for x, y in off]
-    return all(float((one - colour).norm()) > ALIKE for one in beside)
+        x, y, across, down = mark.x - inside, mark.y, down, across
+    seen = pixels(picture, x, y, across, down)
+    return int(((seen - colour[:, None]).norm(dim=0) < ALIKE).sum()) <= LINE
 
 
 def _inside(picture: Tensor) -> int:
