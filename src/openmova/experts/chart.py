@@ -40,6 +40,7 @@ from openmova.experts.chart_curve import (
     follow,
     is_grey,
 )
+from openmova.experts.chart_dots import read_dots
 from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, find_marks
 from openmova.experts.chart_ink import Recogniser, specks, unread
 from openmova.experts.chart_legend import pixels, read_legend
@@ -109,6 +110,7 @@ class ChartExpert(TextExpert):
         marks = self.marks(picture)
         enough = len(marks) >= LEAST
         chart = read_chart(picture, lines, marks, self.recognise) if enough else None
+        chart = chart or read_dots(picture, lines)
         titles = read_titles(lines, picture.shape[2])
         if chart is None and not titles:
             return None
