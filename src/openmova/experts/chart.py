@@ -30,6 +30,7 @@ from openmova.experts.chart_axis import (
     number,
     spacing,
 )
+from openmova.experts.chart_boxes import read_boxes
 from openmova.experts.chart_curve import (
     ALIKE,
     NEAR,
@@ -109,7 +110,9 @@ class ChartExpert(TextExpert):
             return chart and chart._replace(notes=untold(lines, chart))
         marks = self.marks(picture)
         enough = len(marks) >= LEAST
-        chart = read_chart(picture, lines, marks, self.recognise) if enough else None
+        chart = read_boxes(picture, lines, self.recognise)
+        if chart is None and enough:
+            chart = read_chart(picture, lines, marks, self.recognise)
         chart = chart or read_dots(picture, lines)
         titles = read_titles(lines, picture.shape[2])
         if chart is None and not titles:
