@@ -70,6 +70,13 @@ def test_bars_and_texts_are_no_boxes() -> None:
     assert read_boxes(picture, lines[:3], nothing) is None  # no axis
 
 
+@pytest.mark.parametrize("width", range(2, 14))
+def test_a_small_piece_of_ink_is_no_box(width: int) -> None:
+    picture = paper(60, 40)
+    fill(picture, (10, 10, 10 + width, 30), BLUE)
+    assert find_boxes(picture) == []
+
+
 def test_a_box_without_a_name_has_its_number() -> None:
     picture, lines = boxes(upwards=True)
     chart = read_boxes(picture, [x for x in lines if x.text not in FIVE], nothing)

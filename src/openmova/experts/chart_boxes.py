@@ -122,7 +122,8 @@ def find_boxes(picture: Tensor) -> list[BoxMark]:
 def _box(part: Tensor, is_ink: NDArray[np.bool_], paper: Tensor) -> Places | None:
     """Whisker, edge, median, edge and whisker of a piece of ink, from its top; None for no box."""
     width = is_ink.shape[1]
-    first, last = (round(share * width) for share in STRIP)
+    first = round(STRIP[0] * width)
+    last = max(round(STRIP[1] * width), first + 1)
     ways = []
     for strip in (slice(first, last), slice(width - last, width - first)):
         colours = part[:, :, strip].median(2).values.T
