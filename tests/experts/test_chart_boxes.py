@@ -55,6 +55,8 @@ def test_each_box_has_five_numbers(upwards: bool, filled: bool, outlier: bool) -
     chart = read_boxes(picture, lines, nothing)
     assert chart is not None
     assert chart.labels == (*FIVE,)
+    largest, smallest = chart.text.splitlines()[1:3]
+    assert largest == "largest 80 at Tue" and smallest.startswith("smallest 4")
     told = by_series(chart)
     for i, (low, first, middle, third, high) in enumerate(FIVE.values()):
         expected = dict(zip(NAMES, (middle, first, third, low, high), strict=True))
@@ -68,6 +70,13 @@ def test_bars_and_texts_are_no_boxes() -> None:
     assert read_boxes(picture, lines, nothing) is None
     picture, lines = boxes(upwards=True)
     assert read_boxes(picture, lines[:3], nothing) is None  # no axis
+
+
+def test_letters_are_no_boxes() -> None:
+    picture, _ = boxes(upwards=True)
+    large = paper(2400, 2400)
+    large[:, :240, :240] = picture
+    assert find_boxes(picture) and not find_boxes(large)
 
 
 @pytest.mark.parametrize("width", range(2, 14))

@@ -50,6 +50,9 @@ def test_every_part_has_its_value_and_the_whole_its_own(upwards: bool, edge: int
     chart = read_chart(*stacks(upwards=upwards, edge=edge), nothing)
     assert chart is not None
     assert chart.series == (*COLOURS, "total")
+    largest, smallest = chart.text.splitlines()[1:3]
+    assert largest.startswith("largest 1") and largest.endswith(" at 2021")
+    assert smallest.endswith(" at 2020")
     told = by_series(chart)
     for label, parts in PARTS.items():
         place = chart.labels.index(label)

@@ -331,7 +331,8 @@ def _read_stacks(
     free = [line for line in lines if line.text not in texts and not is_tilted(line)]
     named = read_legend(picture, free, colours)
     names = (*(named.get(k, f"series {k + 1}") for k in range(len(colours))), TOTAL)
-    return Chart(texts, names, stack_values(bars, colours, axis), axis.high - axis.low)
+    values = stack_values(bars, colours, axis)
+    return Chart(texts, names, values, axis.high - axis.low, main=len(values) - 1)
 
 
 def _chart(

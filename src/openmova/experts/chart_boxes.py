@@ -35,6 +35,8 @@ INK = 40.0
 channel."""
 NARROWEST, WIDEST = 0.02, 0.4
 """Across a box, of the picture's width."""
+TALLEST = 0.1
+"""The tallest one with its whiskers at least, of the picture's height."""
 ALIKE = 0.15
 """So much the widths of boxes differ, of the tallest's."""
 STRIP = (0.08, 0.2)
@@ -55,6 +57,11 @@ class BoxMark(NamedTuple):
 
     middle: float
     places: Places
+
+    @property
+    def length(self) -> float:
+        """From whisker to whisker."""
+        return self.places[4] - self.places[0]
 
 
 def read_boxes(picture: Tensor, lines: Sequence[Line], recognise: Recogniser) -> Chart | None:
@@ -81,7 +88,7 @@ def read_boxes(picture: Tensor, lines: Sequence[Line], recognise: Recogniser) ->
         if upwards:
             values = [one[::-1] for one in values]
         rows = tuple(tuple(one[i] for one in values) for i in (2, 1, 3, 0, 4))
-        return Chart(tuple(names), NAMES, rows, axis.high - axis.low)
+        return Chart(tuple(names), NAMES, rows, axis.high - axis.low, main=0)
     return None
 
 
@@ -109,7 +116,11 @@ def find_boxes(picture: Tensor) -> list[BoxMark]:
             start = float(top[i])
             a, b, c, d, e = (start + place for place in box)
             found.append((int(wide[i]), BoxMark((left[i] + right[i]) / 2, (a, b, c, d, e))))
-    usual, _ = max(found, key=lambda one: one[1].places[4] - one[1].places[0], default=(0, None))
+    if not found:
+        return []
+    usual, tallest = max(found, key=lambda one: one[1].length)
+    if tallest.length < TALLEST * is_ink.shape[0]:  # these are letters
+        return []
     boxes = [box for width, box in found if abs(width - usual) <= max(ALIKE * usual, 2)]
     boxes.sort(key=lambda box: box.middle)
     apart = [b.middle - a.middle for a, b in pairwise(boxes)]

@@ -21,6 +21,10 @@ class Chart(NamedTuple):
     notes: Sequence[str] = ()
     """What else is written, of which nothing above tells."""
 
+    main: int | None = None
+    """The series that tells the largest and the smallest: of bars in parts the whole, of boxes the
+    median."""
+
     @property
     def text(self) -> str:
         """In words: the titles, a line each, as in "x axis: Month". Then "4 labels" and with
@@ -29,17 +33,20 @@ class Chart(NamedTuple):
         "A: 11" or "A, white: 11". A value is rounded to a hundredth of the span. The notes come
         last.
         """
-        labels, series, values, span, titles, notes = self
+        labels, series, values, span, titles, notes, main = self
         lines = [f"{place}: {text}" for place, text in titles.items()]
         digits = precision(span)
         told: list[list[str]] = [[] for _ in labels]
         places = []
-        for name, one in zip([f", {name}" for name in series] or [""], values, strict=False):
+        named = [f", {name}" for name in series] or [""]
+        for i, (name, one) in enumerate(zip(named, values, strict=False)):
             for label, parts, value in zip(labels, told, one, strict=False):
                 if value is not None:
                     written = number(value, digits)
                     parts.append(f"{label}{name}: {written}")
-                    places.append((value, f"{written} at {label}{name}"))
+                    if main in (None, i):
+                        whose = name if main is None else ""
+                        places.append((value, f"{written} at {label}{whose}"))
         if not places:
             return "\n".join([*lines, *notes])
         counted = f"{len(labels)} labels" + (f", {len(series)} series" if series else "")
