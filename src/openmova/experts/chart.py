@@ -46,7 +46,7 @@ from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, fi
 from openmova.experts.chart_ink import Recogniser, specks, unread
 from openmova.experts.chart_legend import pixels, read_legend
 from openmova.experts.chart_pie import find_pie, read_pie
-from openmova.experts.chart_stack import is_stacked, stack_colours, stack_parts, stack_values
+from openmova.experts.chart_stack import is_stacked, read_stacks
 from openmova.experts.chart_text import Chart
 from openmova.experts.chart_titles import read_titles
 from openmova.experts.lite import Lite2Encoder
@@ -66,8 +66,6 @@ LINE, WINDOW = 4, 6
 SHARE = 0.4
 """How many of the labels have as many marks as there are series: where lines meet, one is seen."""
 MOST_SERIES = 5
-TOTAL = "total"
-"""Of bars that stand on each other."""
 ONE_COLOUR, GAP = 0.8, 4
 """Share of the bars that are alike where one that was missed is followed by their colour; pixels
 of a line across it."""
@@ -230,7 +228,7 @@ def _read_kind(
     has_zero = not axis.is_log and axis.low - BELOW * (axis.high - axis.low) <= 0 <= axis.high
     apart = spacing([label.place for label in labels])
     if kind != "point" and has_zero and is_stacked(groups, apart, upwards=upwards):
-        chart = _read_stacks(picture, rest, labels, groups, axis, upwards=upwards)
+        chart = read_stacks(picture, rest, labels, groups, axis, upwards=upwards)
         if chart is not None:
             return chart
     groups = [_unlike(group, colours) for group in groups]
@@ -310,29 +308,6 @@ def _read_curves(
         else ()
     )
     return _chart(labels, names, rows, axis)
-
-
-def _read_stacks(
-    picture: Tensor,
-    lines: Sequence[Line],
-    labels: Sequence[Label],
-    groups: Sequence[Sequence[Mark]],
-    axis: Axis,
-    *,
-    upwards: bool,
-) -> Chart | None:
-    """Bars in parts: the value of each part, and of the whole as one series more."""
-    pairs = [(label, group) for label, group in zip(labels, groups, strict=True) if group]
-    bars = [stack_parts(picture, group, axis, upwards=upwards) for _, group in pairs]
-    colours = stack_colours(bars)
-    if not 1 < len(colours) <= MOST_SERIES:
-        return None
-    texts = tuple(label.text for label, _ in pairs)
-    free = [line for line in lines if line.text not in texts and not is_tilted(line)]
-    named = read_legend(picture, free, colours)
-    names = (*(named.get(k, f"series {k + 1}") for k in range(len(colours))), TOTAL)
-    values = stack_values(bars, colours, axis)
-    return Chart(texts, names, values, axis.high - axis.low, main=len(values) - 1)
 
 
 def _chart(

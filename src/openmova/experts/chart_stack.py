@@ -11,13 +11,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from openmova.experts.chart_axis import Axis
+from openmova.experts.chart_axis import Axis, Label, is_tilted
 from openmova.experts.chart_curve import ALIKE
 from openmova.experts.chart_head import Mark
+from openmova.experts.chart_legend import read_legend
+from openmova.experts.chart_text import Chart
+from openmova.experts.text_lines import Line
 
 STACKED, MOST = 0.1, 0.5
 """So near each other, of the distance of two labels, are the marks of one bar; so many labels have
 several."""
+MOST_SERIES = 5
+TOTAL = "total"
+"""The series of whole bars."""
 THINNEST, GAP = 3, 4
 """Pixels of a part, and of a line between two."""
 
@@ -37,7 +43,34 @@ def is_stacked(groups: Sequence[Sequence[Mark]], apart: float, *, upwards: bool)
     return len(near) > max(MOST * len(groups), 0.8 * len(several))
 
 
-def stack_parts(picture: Tensor, group: Sequence[Mark], axis: Axis, *, upwards: bool) -> list[Part]:
+def read_stacks(
+    picture: Tensor,
+    lines: Sequence[Line],
+    labels: Sequence[Label],
+    groups: Sequence[Sequence[Mark]],
+    axis: Axis,
+    *,
+    upwards: bool,
+) -> Chart | None:
+    """The value of each part of the bars in a picture uint8 [3, h, w], and of the whole as one
+    series more; groups: the marks at each label. None if all is of one colour.
+
+    lines: the texts in which the legend is.
+    """
+    pairs = [(label, group) for label, group in zip(labels, groups, strict=True) if group]
+    bars = [_parts(picture, group, axis, upwards=upwards) for _, group in pairs]
+    colours = _colours(bars)
+    if not 1 < len(colours) <= MOST_SERIES:
+        return None
+    texts = tuple(label.text for label, _ in pairs)
+    free = [line for line in lines if line.text not in texts and not is_tilted(line)]
+    named = read_legend(picture, free, colours)
+    names = (*(named.get(k, f"series {k + 1}") for k in range(len(colours))), TOTAL)
+    values = _values(bars, colours, axis)
+    return Chart(texts, names, values, axis.high - axis.low, main=len(values) - 1)
+
+
+def _parts(picture: Tensor, group: Sequence[Mark], axis: Axis, *, upwards: bool) -> list[Part]:
     """The parts of the bar of these marks, from zero on."""
     paper = picture[:, ::4, ::4].float().flatten(1).median(1).values
     plane = picture.float() if upwards else picture.float().transpose(1, 2)
@@ -68,7 +101,7 @@ def stack_parts(picture: Tensor, group: Sequence[Mark], axis: Axis, *, upwards: 
     ]
 
 
-def stack_colours(bars: Sequence[Sequence[Part]]) -> list[Tensor]:
+def _colours(bars: Sequence[Sequence[Part]]) -> list[Tensor]:
     """The colours float [3] of the series, in the order in which their parts stand."""
     found: list[list[tuple[float, Tensor]]] = []
     for bar in bars:
@@ -84,7 +117,7 @@ def stack_colours(bars: Sequence[Sequence[Part]]) -> list[Tensor]:
     return [torch.stack([colour for _, colour in one]).median(0).values for one in kept]
 
 
-def stack_values(
+def _values(
     bars: Sequence[Sequence[Part]], colours: Sequence[Tensor], axis: Axis
 ) -> tuple[tuple[float | None, ...], ...]:
     """Of each series, and then of whole bars, the value at each label; None where there is none."""
