@@ -20,9 +20,10 @@ step encode "${pictures[@]}" "${rendered[@]}" "$run/data/charts" --count 1000
 step image_type "$run/data"
 step words "$run"/data/{photos,kinds} --experts object
 step words "$run/data/places" --experts location
-step words "$run"/data/{signs,pairs} --experts text object location
-step words "$run/data/charts" --experts text chart
-step words "$run"/data/{figures,gallery} --experts text chart --domain chart
+step words "$run/data/signs" --experts text object location
+step words "$run/data/pairs" --experts text chart object location
+step words "$run/data/charts" --experts chart
+step words "$run"/data/{figures,gallery} --experts chart --domain chart
 step words_from_boxes "${rendered[@]}" --layout 220
 step joint "$run/joint" --data "$run/data" --steps 900 --threads 2
 step export "$run/joint" models/nano
