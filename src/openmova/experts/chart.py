@@ -46,7 +46,7 @@ from openmova.experts.chart_head import KINDS, STAGES, VIEW, ChartHead, Mark, fi
 from openmova.experts.chart_ink import Recogniser, specks, unread
 from openmova.experts.chart_legend import pixels, read_legend
 from openmova.experts.chart_pie import find_pie, read_pie
-from openmova.experts.chart_stack import is_stacked, read_stacks
+from openmova.experts.chart_stack import MOST_SERIES, is_stacked, read_stacks
 from openmova.experts.chart_text import Chart
 from openmova.experts.chart_titles import read_titles
 from openmova.experts.lite import Lite2Encoder
@@ -65,7 +65,6 @@ LINE, WINDOW = 4, 6
 """Pixels across an error bar at most; so far to both sides they are counted."""
 SHARE = 0.4
 """How many of the labels have as many marks as there are series: where lines meet, one is seen."""
-MOST_SERIES = 5
 ONE_COLOUR, GAP = 0.8, 4
 """Share of the bars that are alike where one that was missed is followed by their colour; pixels
 of a line across it."""

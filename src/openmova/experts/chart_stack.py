@@ -53,7 +53,7 @@ def read_stacks(
     upwards: bool,
 ) -> Chart | None:
     """The value of each part of the bars in a picture uint8 [3, h, w], and of the whole as one
-    series more; groups: the marks at each label. None if all is of one colour.
+    series more; groups: the marks at each label. None if the colours are one or too many.
 
     lines: the texts in which the legend is.
     """
