@@ -2,9 +2,10 @@
 
     python -m studies.nano.joint runs/nano/joint --data runs/nano-data --steps 900
 
-A row of a batch is what the model meets in use: the summary of the base map, the words of the
-experts, then questions. The questions of a row are branches: each sees the picture and itself, none
-sees another, so that a picture is read once for all of them. Encoders are frozen and have run
+A row of a batch is what the model meets in use: a question, the summary of the base map, the words
+of the experts, the question again and its answer, then perhaps questions that follow. Those are
+branches: each sees what came before them and itself, none sees another. So do the questions of a
+routing prompt. Encoders are frozen and have run
 before (studies.nano.encode, studies.nano.words). The adapter hands words on as their embeddings
 (studies.nano.align measures how near it comes), so embeddings with a little noise stand for it.
 A run that was stopped goes on.
@@ -37,7 +38,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from openmova.checkpoints import nano_spec as spec
-from openmova.checkpoints.nano import CHAT_TEMPLATE, language_model_folder, unpack
+from openmova.checkpoints.nano import language_model_folder, unpack
 from openmova.checkpoints.tensors import under
 from openmova.routing import routing_prompt, split_routing_prompt
 from openmova.routing.pooling import pool_tokens
@@ -48,17 +49,20 @@ from studies.nano.rows import Row, Rows, Turn, read_rows
 
 SHARES = {
     "kind": 10.0, "object": 6.0, "location": 4.0, "neighbour": 0.7, "photos": 2.0, "places": 1.5,
-    "pairs": 3.0, "signs": 2.0, "charts": 8.0, "figures": 3.0, "gallery": 3.0, "values": 18.0,
-    "labels": 6.0, "text": 14.0, "page_text": 1.0,
-    "pages": 2.5, "receipts": 4.0, "screens": 5.0, "reports": 2.5, "unknown": 1.5, "routing": 28.0,
+    "pairs": 4.0, "signs": 4.0, "charts": 8.0, "figures": 3.0, "gallery": 3.0, "values": 18.0,
+    "labels": 6.0, "text": 24.0, "page_text": 1.0,
+    "pages": 4.0, "receipts": 7.0, "screens": 8.0, "reports": 4.0, "menus": 6.0,
+    "unknown": 2.0, "routing": 20.0,
 }  # fmt: skip
 """How often a row comes from each; a row with the routing prompt, from each folder."""
 TOKENS, DRAWN, LONGEST = 2400, 40, 1300
 """Of a batch, padding included; rows drawn for it; of a row."""
-BRANCHES, ROUTED = 10, 20
-"""Questions of a row at most, and of a row with the routing prompt."""
-MORE_EXPERTS, FOLLOW_UP = 0.3, 0.1
-"""How often a row has an expert more than its questions need; a question follows on another."""
+ROUTED = 20
+"""Questions of a row with the routing prompt."""
+MORE_EXPERTS, FOLLOW_UP = 0.3, 0.2
+"""How often a row has an expert more than its questions need; questions that follow, FOLLOWING."""
+FOLLOWING, FULL = 2, 8
+"""Questions from which on a batch counts as a whole one."""
 NOISE = 0.17
 """Of the words' embeddings, relative to their length: what the adapter leaves, cosine 0.985."""
 IGNORED = -100
@@ -81,6 +85,12 @@ class Encoding:
     """Of each token: 0 what all questions share, then the number of the question."""
     positions: list[int]
 
+    @property
+    def questions(self) -> int:
+        """How many are answered in it: labels begin after what is not learnt."""
+        before = [IGNORED, *self.labels]
+        return sum(a == IGNORED != b for a, b in zip(before, self.labels, strict=False))
+
 
 class Model(nn.Module):
     """What is trained, LoRA and summary, and what stays: the base's projection, the embeddings."""
@@ -91,7 +101,7 @@ class Model(nn.Module):
         self.tokenizer = AutoTokenizer.from_pretrained(source)
         prompt = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": "QUESTION"}],
-            chat_template=CHAT_TEMPLATE,
+            chat_template=spec.CHAT_TEMPLATE,
             tokenize=False,
             add_generation_prompt=True,
         )
@@ -189,36 +199,37 @@ class Model(nn.Module):
             logits = self.lora.get_base_model().lm_head(states[:, :-1][kept]).float()
         return F.cross_entropy(logits, labels[:, 1:][kept])
 
-    def encode(self, images: int, turns: Sequence[Sequence[Turn]], *, is_routing: bool) -> Encoding:
-        """Ids of a picture of so many tokens and of branches, each a few turns of a conversation.
+    def encode(self, images: int, turns: Sequence[Turn], *, is_routing: bool) -> Encoding:
+        """Ids of a picture of so many tokens and of questions, as the chat template writes them.
 
-        As the chat template writes the first question of a conversation, with the image before it,
-        and after the pool in the routing prompt.
+        The first stands before the image and after it, the others follow on it, each in a branch.
+        Of a routing prompt all are branches, after the image that comes after the pool.
         """
-        pool, asked = "", "\n"
         if is_routing:
             pool, asked = split_routing_prompt(routing_prompt(spec.INSTRUCTION, POOL, ""))
-        start = [*self.begin, *self._ids(pool)]
-        ids = [*start, *[0] * images, *self._ids(asked)]
-        labels, branches, positions = [IGNORED] * len(ids), [0] * len(ids), list(range(len(ids)))
+            start, shared, following = self._ids(pool), self._ids(asked), list(turns)
+        else:
+            (question, answer), *following = turns
+            start, shared = self._ids(f"{question}\n"), self._ids("\n")
+        start = [*self.begin, *start]
+        ids = [*start, *[0] * images, *shared]
+        labels = [IGNORED] * len(ids)
+
+        def add(prompt: list[int], answer: str) -> None:
+            said, last = self._ids(f"{answer}<|im_end|>"), self._ids("\n")
+            ids.extend([*prompt, *said, *last])
+            labels.extend([*[IGNORED] * len(prompt), *said, *[IGNORED] * len(last)])
+
+        if not is_routing:
+            add(self._ids(f"{question}{self.end}"), answer)
         before = len(ids)
-        for number, conversation in enumerate(turns, 1):
-            own: list[int] = []
-            answers: list[int] = []
-            for turn, (question, answer) in enumerate(conversation):
-                prompt = self._ids(f"{question}{self.end}")
-                if turn:
-                    prompt = [*self.begin, *prompt]
-                said = self._ids(f"{answer}<|im_end|>")
-                last = self._ids("\n")
-                own += [*prompt, *said, *last]
-                answers += [*[IGNORED] * len(prompt), *said, *[IGNORED] * len(last)]
-            if number > 1 and len(ids) + len(own) > LONGEST:
-                break
-            ids += own
-            labels += answers
-            branches += [number] * len(own)
-            positions += range(before, before + len(own))
+        branches, positions = [0] * before, list(range(before))
+        for number, (question, answer) in enumerate(following, 1):
+            prompt = self._ids(f"{question}{self.end}")
+            add(prompt if is_routing else [*self.begin, *prompt], answer)
+            added = len(ids) - len(branches)
+            branches += [number] * added
+            positions += range(before, before + added)
         return Encoding(
             ids=ids, first=len(start), labels=labels, branches=branches, positions=positions
         )
@@ -285,13 +296,10 @@ class Batches:
             more = rng.choice(sorted(row.others))
             words[more] = row.others[more]
         row = Row(source=name, place=row.place, words=words, turns=row.turns)
-        turns = list(row.turns)
-        rng.shuffle(turns)
-        branches = [[turn] for turn in turns[:BRANCHES]]
-        if len(branches) > 1 and rng.random() < FOLLOW_UP:
-            branches.append([*branches[0], *branches[1]])
+        asked = 1 + FOLLOWING if rng.random() < FOLLOW_UP else 1
+        turns = rng.sample(row.turns, min(asked, len(row.turns)))
         tokens = math.prod(spec.SUMMARY_GRID) + int((targets_of([words]) >= 0).sum())
-        encoding = self._model.encode(tokens, branches, is_routing=False)
+        encoding = self._model.encode(tokens, turns, is_routing=False)
         return row, encoding, self.picture(row.place, rng)
 
     def _routing(self, rng: random.Random) -> tuple[Row, Encoding, Tensor]:
@@ -300,7 +308,7 @@ class Batches:
         turns = rng.choices(self._rows.routing[name], k=ROUTED)
         row = Row(source="routing", place=(name, None), words={}, turns=tuple(turns))
         tokens = math.prod(spec.ROUTING_GRID)
-        encoding = self._model.encode(tokens, [[turn] for turn in turns], is_routing=True)
+        encoding = self._model.encode(tokens, turns, is_routing=True)
         return row, encoding, self.picture(row.place, rng)
 
 
@@ -372,7 +380,8 @@ def train(arguments: argparse.Namespace) -> None:
                 group["lr"] = arguments.rate * warm * decay
             tokens = [model.row_tokens(row, features) for row, _, features in batch]
             loss = model.loss([encoding for _, encoding, _ in batch], tokens)
-            loss.backward()
+            questions = sum(encoding.questions for _, encoding, _ in batch)
+            (loss * min(questions / FULL, 1.0)).backward()
             nn.utils.clip_grad_norm_(parameters.values(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
@@ -381,7 +390,7 @@ def train(arguments: argparse.Namespace) -> None:
                 "step": done,
                 "loss": round(loss.item(), 4),
                 "tokens": sum(len(encoding.ids) for _, encoding, _ in batch),
-                "questions": sum(max(encoding.branches) for _, encoding, _ in batch),
+                "questions": questions,
                 "sources": sorted({row.source for row, _, _ in batch}),
                 "seconds": round(time.time() - start, 1),
             }

@@ -16,12 +16,15 @@ from openmova.errors import UserError
 from openmova.routing import expert_letters, format_routing
 from studies.nano import said
 from studies.nano.data.chart_questions import chart_questions
+from studies.nano.data.documents import rows as text_rows
 from studies.nano.data.kind import either_question
 from studies.nano.data.noun_questions import label_question, unknown_question, written_question
 from studies.nano.data.phrases import ask
 from studies.nano.data.record import read
 from studies.nano.data.scenes import neighbour_question, sign_question
+from studies.nano.data.sheets import menu
 from studies.nano.data.tasks import UNKNOWN
+from studies.nano.data.words import Words
 from studies.nano.image_type import PICTURES, image_type
 
 TEXTS = {"text": ("receipts", "screens", "signs"), "page_text": ("pages",)}
@@ -107,6 +110,9 @@ def read_rows(data: Path) -> Rows:
                 turns=tuple((pair["question"], pair["answer"]) for pair in read["qa"]))
             for number, read in enumerate(read_lines(data / name / "samples.jsonl"))
         ]  # fmt: skip
+        for row in answering[name][::4]:
+            if row.place[0] in routing:
+                routing[row.place[0]].append((row.turns[0][0], letters(("text",))))
     makers: dict[str, Callable[[random.Random], tuple[str, list[Turn]]]] = {
         "object": said.object_row,
         "location": said.location_row,
@@ -145,6 +151,17 @@ def read_rows(data: Path) -> Rows:
             )  # fmt: skip
             answering[name].append(row)
             routing["charts"] += [(question, letters(CHART)) for question, _ in turns[:routed]]
+    rng = random.Random("menus")
+    answering["menus"] = []
+    for _ in range(MADE_UP // 3):
+        document = menu(Words(rng))
+        lines = [" | ".join(filter(None, row)) for row in text_rows(document.blocks)]
+        asked = tuple((ask.slots["text"], ask.answer) for ask in document.asks)
+        row = Row(
+            source="menus", place=("screens", None), words={"text": "\n".join(lines)}, turns=asked
+        )
+        answering["menus"].append(row)
+        routing["screens"].append((asked[0][0], letters(("text",))))
     rng = random.Random("unknown")
     answering["unknown"] = []
     for _ in range(MADE_UP // 4):

@@ -381,7 +381,7 @@ def test_the_words_of_a_chart() -> None:
         "Apr, black: 81",
     ]
     assert Chart((), (), (), 1).text == ""
-    assert Chart((), (), (), 1, {"x axis": "Month"}).text == "x axis: Month"
+    assert Chart((), (), (), 1, {"x axis": "Month"}).text == "x axis (horizontal): Month"
     twice = Chart(("Nov", "May", "Nov"), (), ((515, 545, 576),), 90, {"title": "Rain"})
     told = ["title: Rain", "3 labels", "largest 576 at Nov", "smallest 515 at Nov"]
     assert twice.text.splitlines() == [*told, "Nov: 515", "May: 545", "Nov: 576"]
@@ -429,7 +429,7 @@ def test_axes_are_told_of_a_plot_without_marks_and_a_title_alone_as_a_note(
     monkeypatch.setattr(expert, "lines", lambda view: [[title, *ticks, speed]])
     chart = expert.look(view)
     assert chart is not None
-    assert chart.text == "title: Fall of a ball\ny axis: Speed"
+    assert chart.text == "title: Fall of a ball\ny axis (vertical): Speed"
     monkeypatch.setattr(expert, "lines", lambda view: [[title, *ticks]])
     chart = expert.look(view)
     assert chart is not None

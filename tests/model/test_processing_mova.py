@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from openmova import MovaImageProcessor, MovaProcessor
+from openmova.checkpoints.nano_spec import CHAT_TEMPLATE
 from openmova.checkpoints.templates import TEMPLATES
 from openmova.checkpoints.tiny import tiny_mova
 from openmova.errors import UserError
@@ -172,11 +173,12 @@ def test_without_tensors_rows_are_lists_and_nobody_is_padded(processor: MovaProc
     assert out["pixel_values"].shape[0] == 1
 
 
-@pytest.mark.parametrize("template", ["tiny", *TEMPLATES])
+@pytest.mark.parametrize("template", ["tiny", "nano", *TEMPLATES])
 @pytest.mark.parametrize("answer", ["", "two dogs"])
 def test_the_last_question_is_found_in_a_prompt_that_goes_on(template: str, answer: str) -> None:
     _, processor = tiny_mova()
-    processor.chat_template = TEMPLATES.get(template, processor.chat_template)
+    templates = {**TEMPLATES, "nano": CHAT_TEMPLATE}
+    processor.chat_template = templates.get(template, processor.chat_template)
     picture, asked = pictures(1)[0], "how many dogs?\nOr none?"
     earlier = [user(picture, "what is red?"), {"role": "assistant", "content": "this"}]
     for chat in (

@@ -15,7 +15,11 @@ from studies.nano import joint, said
 from studies.nano.export import mean
 from studies.nano.joint import Model
 
-TURNS = [("What is this?", "a red kite"), ("How many dogs are there?", "3")]
+TURNS = [
+    ("What is this?", "a red kite"),
+    ("How many dogs are there?", "3"),
+    ("Where is the kite?", "left"),
+]
 WORDS = {"object": "kite 71%"}
 
 
@@ -30,18 +34,20 @@ def model() -> Model:
 
 
 @torch.no_grad()
-def test_a_question_gets_the_loss_that_it_has_alone(model: Model) -> None:
+def test_a_question_that_follows_sees_no_other_that_follows(model: Model) -> None:
     torch.manual_seed(0)
     tokens = model.image_tokens(WORDS, torch.randn(25, spec.WIDTH))
 
     def loss(turns: list[tuple[str, str]]) -> float:
-        encoding = model.encode(len(tokens), [[turn] for turn in turns], is_routing=False)
+        encoding = model.encode(len(tokens), turns, is_routing=False)
         answers = sum(label != joint.IGNORED for label in encoding.labels)
         return model.loss([encoding], [tokens]).item() * answers
 
-    together = loss(TURNS)
+    assert model.encode(len(tokens), TURNS, is_routing=False).questions == 3
+    first, second, third = TURNS
     rounding = 2e-2 if joint.compute_dtype() == torch.bfloat16 else 1e-3
-    assert together == pytest.approx(loss(TURNS[:1]) + loss(TURNS[1:]), rel=rounding)
+    apart = loss([first, second]) + loss([first, third]) - loss([first])
+    assert loss(TURNS) == pytest.approx(apart, rel=rounding)
 
 
 @pytest.mark.parametrize("is_routing", [False, True])
@@ -53,7 +59,7 @@ def test_the_ids_are_those_of_the_processor(model: Model, is_routing: bool) -> N
     prompt = made["routing_input_ids" if is_routing else "input_ids"]
     theirs = torch.as_tensor(prompt).flatten().tolist()
     images = theirs.count(processor.image_token_id)
-    encoding = model.encode(images, [[(question, "3")]], is_routing=is_routing)
+    encoding = model.encode(images, [(question, "3")], is_routing=is_routing)
     ours = list(encoding.ids)
     ours[encoding.first : encoding.first + images] = [processor.image_token_id] * images
     length = next(i for i, label in enumerate(encoding.labels) if label != joint.IGNORED)

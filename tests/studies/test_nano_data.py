@@ -18,6 +18,7 @@ from PIL import Image
 
 from openmova.data.formats import read_samples
 from openmova.errors import UserError
+from openmova.experts.text_marks import MARK
 from studies.nano.data.effects import place, tilted
 from studies.nano.data.phrases import PHRASES
 from studies.nano.data.record import PICTURES, SAMPLES, Item, Question, Word, read, write
@@ -66,6 +67,20 @@ def test_answers_stand_in_the_text() -> None:
                 assert question.answer == UNKNOWN
             elif question.task not in UNREAD:
                 assert plain(question.answer) in plain(item.text), (seed, question)
+
+
+def test_a_menu_with_a_mark_is_asked_for_its_line() -> None:
+    sheets = importlib.import_module("studies.nano.data.sheets")
+    rows = importlib.import_module("studies.nano.data.documents").rows
+    words = importlib.import_module("studies.nano.data.words").Words
+    marked = 0
+    for seed in range(100):
+        menu = sheets.menu(words(random.Random(seed)))
+        assert all(MARK not in ask.answer for ask in menu.asks)
+        for line in (line for row in rows(menu.blocks) for line in row if line.startswith(MARK)):
+            assert sum(line.startswith(MARK + ask.answer) for ask in menu.asks) >= 3
+            marked += 1
+    assert 50 < marked < 100
 
 
 def test_the_same_seed_makes_the_same_item() -> None:

@@ -41,10 +41,6 @@ UNUSED_TOKEN = "<empty_output>"
 LANGUAGE_MODEL_BYTES, NANO_BYTES = 560_000_000, 1_500_000_000
 SCALE = "/scale"
 """What the name of a packed matrix's scale ends with."""
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
 def language_model_folder() -> Path:
@@ -138,7 +134,7 @@ def assemble_nano(carried: Path, folder: Path) -> None:
         tokenizer,
         AutoTokenizer.from_pretrained(parts["text_encoder"]),
         image_token=IMAGE_TOKEN,
-        chat_template=CHAT_TEMPLATE,
+        chat_template=nano_spec.CHAT_TEMPLATE,
     )
     processor.save_pretrained(folder)
     shutil.rmtree(language_model)

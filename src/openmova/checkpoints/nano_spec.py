@@ -37,6 +37,14 @@ DESCRIPTIONS: dict[str, tuple[str, ...]] = {
     "location": ("This model finds people and things, counts them and tells where they are.",),
     "image_type": ("This model tells the kind of image: photo, painting, map, logo, invoice.",),
 }
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% set content = message['content'] %}"
+    "<|im_start|>{{ message['role'] }}\n"
+    "{% if content.startswith('<image>\n') %}{{ content.split('<image>\n')[-1] }}\n{% endif %}"
+    "{{ content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""What is asked stands before the image, too: so the image's words are read with it in mind."""
 INSTRUCTION = (
     "Select the experts that help to answer. Answer with their letters, or 'none' if the question "
     "is about the whole image."

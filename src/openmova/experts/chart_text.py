@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+TOLD = {"x axis": "x axis (horizontal)", "y axis": "y axis (vertical)"}
+"""Of what titles stand at: people ask for an axis by either name."""
+
 
 class Chart(NamedTuple):
     """What was read off; values: for each series one for each label, None where there is none."""
@@ -27,14 +30,14 @@ class Chart(NamedTuple):
 
     @property
     def text(self) -> str:
-        """In words: the titles, a line each, as in "x axis: Month". Then "4 labels" and with
-        several series their number; "largest 81 at B", "smallest 11 at A"; for each of several
+        """In words: the titles, a line each, as in "x axis (horizontal): Month". Then "4 labels",
+        with several series their number; "largest 81 at B", "smallest 11 at A"; for each of several
         series its ends, "white: largest 47 at C, smallest 11 at A"; then a line for each value,
         "A: 11" or "A, white: 11". A value is rounded to a hundredth of the span. The notes come
         last.
         """
         labels, series, values, span, titles, notes, main = self
-        lines = [f"{place}: {text}" for place, text in titles.items()]
+        lines = [f"{TOLD.get(place, place)}: {text}" for place, text in titles.items()]
         digits = precision(span)
         told: list[list[str]] = [[] for _ in labels]
         places = []

@@ -15,7 +15,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from openmova.experts.base import (
     IMAGENET_MEAN,
@@ -167,12 +166,10 @@ class LocationExpert(DetectorExpert):
             mask[0, top : max(bottom, top + 1), left : max(right, left + 1)] = 1
         return torch.cat([view.flip(1), masks], 1)
 
-    def large_thing(self, picture: Tensor, share: float) -> tuple[str, float] | None:
-        """Class and score of the largest thing in a square picture [3, side, side] of 0 to 1, if it
-        takes this share of it."""
-        view = F.interpolate(picture[None], (SIDE, SIDE), mode="bilinear", align_corners=False)
-        view = normalize(255 * view, IMAGENET_MEAN, IMAGENET_STD).flip(1)
-        things = find_things(self._run(view[0]), self.threshold)
+    def large_thing(self, view: Tensor, share: float) -> tuple[str, float] | None:
+        """Class and score of the largest thing in one view float [3 or 4, 416, 416], if it takes
+        this share of it."""
+        things = find_things(self._run(view), self.threshold)
         thing = max(things, key=lambda thing: thing.area, default=None)
         if thing is None or thing.area < share * SIDE * SIDE:
             return None

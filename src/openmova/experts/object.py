@@ -64,7 +64,7 @@ class ObjectExpert(WordExpert):
     """Names of what a picture shows.
 
     Args:
-        size: side of the square view in pixels.
+        size: side in pixels of the square that the classifier sees; beside a detector 416 at most.
         own_names: the names that it was taught.
         detector: the path of a `location` expert's graph, None: none looks.
     """
@@ -87,20 +87,24 @@ class ObjectExpert(WordExpert):
             self.detector = LocationExpert(path=detector, threshold=DETECTED, **words)
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """See Expert.view. Returns float32 [B, 6, size, size]: the picture stretched, as padding
-        would leave the classifier fewer pixels of it, and padded, for the detector."""
+        """See Expert.view. Returns float32 [B, 3, size, size]: the picture stretched, as padding
+        would leave the classifier fewer pixels of it. With a detector [B, 6, 416, 416]: that in the
+        upper left corner, then what the detector sees."""
         side, half = (self.encoder.size,) * 2, (0.5, 0.5, 0.5)
         stretched = torch.stack([resize(picture, side) for picture in crop(images, sizes)])
-        padded = self.encoder.view(images, sizes)
-        return torch.cat([normalize(stretched, half, half), padded], dim=1)
+        view = normalize(stretched, half, half)
+        if self.detector is None:
+            return view
+        seen = self.detector.view(images, sizes)[:, :3]
+        missing = seen.shape[-1] - self.encoder.size
+        return torch.cat([F.pad(view, (0, missing, 0, missing)), seen], dim=1)
 
     def texts(self, view: Tensor) -> list[str]:
-        """Of float [B, 6, size, size]."""
-        stretched, padded = view.chunk(2, dim=1)
-        features = self.encoder.features(stretched)
+        """Of float [B, 3, size, size] or [B, 6, 416, 416]."""
+        features = self.encoder.features(self._stretched(view))
         things: list[tuple[str, float] | None] = [None] * len(view)
         if self.detector is not None:
-            things = [self.detector.large_thing(picture, LARGE) for picture in padded * 0.5 + 0.5]
+            things = [self.detector.large_thing(seen, LARGE) for seen in view[:, 3:]]
         chances = self.chances(features)
         known = [self.text(row, thing) for row, thing in zip(chances, things, strict=True)]
         if self.class_means is None:
@@ -119,7 +123,10 @@ class ObjectExpert(WordExpert):
 
     def look(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Hidden features [B, D], for uint8 [B, 3, H, W] and integer [B, 2]."""
-        return self.hidden(self.encoder.features(self.view(images, sizes)[:, :3]))
+        return self.hidden(self.encoder.features(self._stretched(self.view(images, sizes))))
+
+    def _stretched(self, view: Tensor) -> Tensor:
+        return view[:, :3, : self.encoder.size, : self.encoder.size]
 
     def save_files(self, folder: Path) -> None:
         super().save_files(folder)

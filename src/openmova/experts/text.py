@@ -29,6 +29,7 @@ from openmova.experts.text_lines import (
     pieces,
     reading_order,
 )
+from openmova.experts.text_marks import mark_highlights
 from openmova.experts.token_codes import WordExpert
 
 DETECTOR = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
@@ -106,8 +107,9 @@ class TextExpert(WordExpert):
         return views
 
     def texts(self, view: Tensor) -> list[str]:
-        """Of uint8 [B, 4, S, S], in reading order."""
-        return [self.text(self.lines(picture)) for picture in view]
+        """Of uint8 [B, 4, S, S], in reading order; of a menu it says which line is highlighted."""
+        rows = [(without_mask(picture).cpu(), self.lines(picture)) for picture in view]
+        return [self.text(mark_highlights(picture, lines)) for picture, lines in rows]
 
     @staticmethod
     def text(rows: Sequence[Sequence[Line]]) -> str:

@@ -8,6 +8,7 @@ Shapes: B batch, T tokens.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Self
@@ -23,6 +24,7 @@ from openmova.routing import INSTRUCTION, gate_text, routing_prompt, split_routi
 IGNORED = -100  # the label of a token that has no loss
 IMAGE_KEYS = ("image", "url", "path", "base64")
 PADDING_OPTIONS = ("padding", "padding_side", "max_length", "pad_to_multiple_of")
+TWICE = re.compile(r"\A(.+?)\s*\n\n\1\Z", re.DOTALL)
 NO_OPENING = {"add_generation_prompt": False}
 Conversation = Sequence[Mapping[str, Any]]
 
@@ -400,7 +402,8 @@ class MovaProcessor(ProcessorMixin):
         return "".join(self._plain(part["text"]) for part in content if not _is_image(part)).strip()
 
     def questions_in(self, input_ids: Tensor, attention_mask: Tensor) -> list[str]:
-        """The last user's text in each prompt [B, T], whatever was answered to it.
+        """The last user's text in each prompt [B, T], whatever was answered to it; once, where the
+        chat template writes it before the image and after it.
 
         Of a prompt that no chat template wrote, it is all of the text.
         """
@@ -410,7 +413,8 @@ class MovaProcessor(ProcessorMixin):
             words = ids[seen & (ids != self.image_token_id)]
             text = self.tokenizer.decode(words, clean_up_tokenization_spaces=False)
             last = text.rpartition(start)[2] if start else text
-            questions.append((last.partition(end)[0] if end else last).strip())
+            question = (last.partition(end)[0] if end else last).strip()
+            questions.append(TWICE.sub(r"\1", question))
         return questions
 
     def _around_question(self) -> tuple[str, str]:

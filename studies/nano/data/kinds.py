@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from studies.nano.data import charts, pages, photos, places, receipts, screens, signs
-from studies.nano.data.effects import cropped
+from studies.nano.data.effects import cropped, worn
 from studies.nano.data.kind import kind_questions
 from studies.nano.data.phrases import ask
 from studies.nano.data.pictures import background
@@ -36,7 +36,7 @@ def make(rng: random.Random) -> Item:
         (lambda r: _of(screens.make(r), "screenshot", r), 2),
         (lambda r: _of(signs.make(r), "photo", r), 1),
         (lambda r: _of(places.make(r), "photo", r), 1),
-        (_paper, 2),
+        (_paper, 2), (_part_of_page, 4),
     )  # fmt: skip
     makers, weights = zip(*ways, strict=True)
     return rng.choices(makers, weights)[0](rng)
@@ -49,6 +49,23 @@ def _of(item: Item, kind: str, rng: random.Random) -> Item:
 def _paper(rng: random.Random) -> Item:
     item = receipts.make(rng)
     return _of(item, item.domain, rng)
+
+
+def _part_of_page(rng: random.Random) -> Item:
+    """Some lines of a page, as people cut them out or photograph them; often grey."""
+    package, file, number, text = pages.page(rng)
+    page = pages.picture_of(file, number, rng.choice((900, 1300)))
+    width, height = (
+        round(page.width * rng.uniform(0.4, 1)),
+        round(page.height * rng.uniform(0.12, 0.5)),
+    )
+    line = rng.choice(text.lines).middle / text.size[1] * page.height
+    left, top = rng.randint(0, page.width - width), round(line - height * rng.random())
+    top = min(max(top, 0), page.height - height)
+    part = page.crop((left, top, left + width, top + height))
+    if rng.random() < 0.6:
+        part = ImageOps.grayscale(part).convert("RGB")
+    return _item(worn(part, rng) if rng.random() < 0.7 else part, "document", package, rng)
 
 
 def _item(image: Image.Image, kind: str, package: str, rng: random.Random, *more: Question) -> Item:

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - tables of words
-"""Sheets as programs print them: tables of statistics, lines that count, numbered lists, settings.
+"""Sheets as programs print them: tables of statistics, lines that count, lists, menus, settings.
 
 What they are about are any nouns, so that a question's own words tell what to look up.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from openmova.experts.text_marks import MARK
 from studies.nano.data.documents import Ask, Block, Column, Document, Heading, Lines, Table
 from studies.nano.data.noun_questions import DONE, NOUNS
 from studies.nano.data.words import Words
@@ -36,6 +37,39 @@ _NTH = (
     "What is entry number {n} of the list?", "What is number {n}?", "Which item has the number {n}?", "What is section {n} called?", "Read item {n}.", "What stands at {n}?", "Which is the entry {n}?",
     "What is point {n}?", "Name number {n} of the contents.", "What is the title of chapter {n}?",
 )  # fmt: skip
+_SELECTED = (
+    "Which entry is selected?", "Which {noun} is selected?", "Which {noun} is highlighted?", "What is selected?", "Which menu entry is highlighted?", "Which line is highlighted?",
+    "Which option is chosen?", "Which {noun} is chosen?", "What is the selected {noun}?", "Which {noun} is active?", "Which item of the list is marked?", "What has been selected?",
+    "Which {noun} is marked?", "Tell me the highlighted {noun}.", "What is highlighted?", "Which of them is selected?", "Which {noun} is currently selected?", "Name the selected entry.",
+)  # fmt: skip
+_ENDS = {
+    "first": ("What is the first entry of the list?", "Which {noun} comes first?", "What is the first {noun}?", "What is at the top of the list?", "Which {noun} is at the top?", "Name the first entry of the menu.", "What does the menu begin with?", "What stands on the top line?"),
+    "last": ("What is the last entry of the list?", "Which {noun} comes last?", "What is the last {noun}?", "What is at the bottom of the list?", "Which {noun} is at the bottom?", "What is the last entry of this menu?", "What does the menu end with?", "What stands on the bottom line?"),
+    "after": ("What comes after {other}?", "Which {noun} is below {other}?", "What is right under {other}?", "Which entry follows {other}?", "What does the line after {other} say?"),
+    "before": ("What comes before {other}?", "Which {noun} is above {other}?", "What is right above {other}?", "Which entry is in front of {other}?", "What does the line before {other} say?"),
+}  # fmt: skip
+_ACTIONS = (
+    "New", "Open...", "Open Recent", "Save", "Save As...", "Export...", "Print...", "Close", "Quit", "Undo", "Redo", "Cut", "Copy", "Paste", "Delete", "Select All", "Find...",
+    "Replace...", "Preferences", "Zoom In", "Zoom Out", "Full Screen", "Help", "About", "Properties", "New Window", "Close All", "Rename...", "Import...", "Settings", "Refresh",
+    "Log Out", "Restart", "Shut Down", "Install", "Advanced options", "Rescue mode", "Back", "Continue", "Go Back", "Cancel", "Details", "Add to Favorites", "Exit", "Automatic",
+)  # fmt: skip
+_LEADS = (
+    "Select your {noun}", "Choose the {noun} to be used.", "The selected {noun} will be used for the {other}.", "Please select a {noun}. If you do not know which {other} is best, keep {name}.",
+    "{name} is usually a good choice.", "{noun}:", "This is a shortlist; choose another {noun} if yours is not listed.", "The highlighted {noun} starts in 30 seconds.", "{other} menu", "Applications",
+)  # fmt: skip
+_BUTTONS = (
+    "Screenshot",
+    "Go Back",
+    "Continue",
+    "OK",
+    "Cancel",
+    "Help",
+    "Apply",
+    "Close",
+    "Next",
+    "Back",
+    "Reset",
+)
 _MANY = (
     "How many {noun}s are {done}?", "How many {noun}s were {done}?", "How many are {done}?", "Number of {done} {noun}s?", "How many {done} {noun}s are there?", "What number of {noun}s is {done}?",
 )  # fmt: skip
@@ -169,6 +203,54 @@ def _numbered(words: Words) -> _Part:
     return _Part(
         (Lines(lines, "list"),), tuple(_ask(rng, _NTH, names[n], n=str(n + 1)) for n in chosen)
     )
+
+
+def menu(words: Words) -> Document:
+    """A menu or a list to choose from; most often one of its lines is highlighted."""
+    rng = words.rng
+    words = Words(rng, "en")
+    noun = rng.choice((*NOUNS, "entry", "item", "option", "line", "menu entry"))
+    maker = rng.choice(
+        (
+            lambda: rng.choice(_ACTIONS),
+            lambda: rng.choice(_ACTIONS),
+            lambda: rng.choice(NOUNS).capitalize(),
+            lambda: f"{rng.choice(NOUNS)} {rng.choice(DONE + NOUNS)}".capitalize(),
+            words.city,
+            words.name,
+            words.website,
+            words.company,
+        )
+    )
+    names = list(dict.fromkeys(maker() for _ in range(rng.randint(3, 12))))
+    keys = rng.random() < 0.25
+    lines = [
+        f"{name} Ctrl+{rng.choice('ABCDEFGHIKLNOPQSTUVWXYZ')}"
+        if keys and rng.random() < 0.6
+        else name
+        for name in names
+    ]
+    asks = []
+    if rng.random() < 0.75:
+        chosen = rng.randrange(len(names))
+        lines[chosen] = MARK + lines[chosen]
+        asks += [_ask(rng, _SELECTED, names[chosen], noun=noun) for _ in range(3)]
+    asks += [_ask(rng, _ENDS["first"], names[0], noun=noun)]
+    asks += [_ask(rng, _ENDS["last"], names[-1], noun=noun)]
+    place = rng.randrange(1, len(names)) if len(names) > 1 else 0
+    if place:
+        asks += [_ask(rng, _ENDS["after"], names[place], noun=noun, other=names[place - 1])]
+        asks += [_ask(rng, _ENDS["before"], names[place - 1], noun=noun, other=names[place])]
+    lead = [
+        rng.choice(_LEADS).format(noun=noun, other=rng.choice(NOUNS), name=rng.choice(names))
+        for _ in range(rng.choice((0, 0, 1, 2, 3)))
+    ]
+    buttons = rng.sample(_BUTTONS, rng.randint(2, 3)) if rng.random() < 0.4 else []
+    heading = (Heading(noun.capitalize(), 2),) if rng.random() < 0.4 else ()
+    blocks = (*heading, Lines(tuple(lead)), Lines(tuple(lines), "list"))
+    if buttons:
+        blocks = (*blocks, Lines((" | ".join(buttons),)))
+    return Document(kind="a screen", language="en", blocks=blocks, asks=tuple(asks))
 
 
 def _settings(words: Words) -> _Part:
