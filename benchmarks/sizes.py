@@ -14,7 +14,8 @@ from transformers import BertTokenizer, PreTrainedTokenizerFast
 from transformers.initialization import no_init_weights
 
 from openmova.checkpoints.mova_specs import mova_8b
-from openmova.checkpoints.nano import CHAT_TEMPLATE, IMAGE_TOKEN, nano_folder
+from openmova.checkpoints.nano import IMAGE_TOKEN, nano_folder
+from openmova.checkpoints.nano_spec import CHAT_TEMPLATE
 from openmova.data.synthetic import SyntheticSamples
 from openmova.experts.registry import build_expert
 from openmova.inference.mova import Mova
