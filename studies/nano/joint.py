@@ -55,8 +55,8 @@ SHARES = {
     "unknown": 2.0, "routing": 20.0,
 }  # fmt: skip
 """How often a row comes from each; a row with the routing prompt, from each folder."""
-TOKENS, DRAWN, LONGEST = 2400, 40, 1300
-"""Of a batch, padding included; rows drawn for it; of a row."""
+TOKENS, DRAWN = 2400, 40
+"""Of a batch, padding included; rows drawn for it."""
 ROUTED = 20
 """Questions of a row with the routing prompt."""
 MORE_EXPERTS, FOLLOW_UP = 0.3, 0.2

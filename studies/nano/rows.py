@@ -110,7 +110,7 @@ def read_rows(data: Path) -> Rows:
                 turns=tuple((pair["question"], pair["answer"]) for pair in read["qa"]))
             for number, read in enumerate(read_lines(data / name / "samples.jsonl"))
         ]  # fmt: skip
-        for row in answering[name][::4]:
+        for row in answering[name][::4]:  # some of them: there are many
             if row.place[0] in routing:
                 routing[row.place[0]].append((row.turns[0][0], letters(("text",))))
     makers: dict[str, Callable[[random.Random], tuple[str, list[Turn]]]] = {
