@@ -40,21 +40,24 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from openmova.checkpoints import nano_spec as spec
 from openmova.checkpoints.nano import language_model_folder, unpack
 from openmova.checkpoints.tensors import under
+from openmova.inference.fast_linear import multiplies_in_bfloat16
 from openmova.routing import routing_prompt, split_routing_prompt
 from openmova.routing.pooling import pool_tokens
 from openmova.runtime.files import new_file
 from studies import new_parser
 from studies.nano.align import new_adapter, new_neck, project, targets_of
-from studies.nano.rows import Row, Rows, Turn, read_rows
+from studies.nano.rows import READ_TYPES, Row, Rows, Turn, read_rows
 
 SHARES = {
-    "kind": 10.0, "object": 6.0, "location": 4.0, "neighbour": 0.7, "photos": 2.0, "places": 1.5,
+    "kind": 14.0, "object": 6.0, "location": 8.0, "neighbour": 1.2, "photos": 2.0, "places": 1.5,
     "pairs": 4.0, "signs": 4.0, "charts": 8.0, "figures": 3.0, "gallery": 3.0, "values": 18.0,
     "labels": 6.0, "text": 24.0, "page_text": 1.0,
     "pages": 4.0, "receipts": 7.0, "screens": 8.0, "reports": 4.0, "menus": 6.0,
     "unknown": 2.0, "routing": 20.0,
 }  # fmt: skip
 """How often a row comes from each; a row with the routing prompt, from each folder."""
+OF_TYPE = 1.0
+"""How often that is from the pictures of one of READ_TYPES."""
 TOKENS, DRAWN = 2400, 40
 """Of a batch, padding included; rows drawn for it."""
 ROUTED = 20
@@ -240,8 +243,8 @@ class Model(nn.Module):
 
 
 def compute_dtype() -> torch.dtype:
-    """bfloat16 where the processor multiplies in it; elsewhere it takes fifty times as long."""
-    return torch.bfloat16 if torch.cpu.get_capabilities()["avx512_bf16"] else torch.float32
+    """bfloat16 where products are faster in it; where there are none it takes 50 times as long."""
+    return torch.bfloat16 if multiplies_in_bfloat16() else torch.float32
 
 
 @torch.no_grad()
@@ -265,6 +268,12 @@ class Batches:
             name: base_features(model.neck, data / name / "base.npy", len(kinds))
             for name, kinds in rows.kinds.items()
         }
+        of_type: dict[str, list[Tensor]] = {name: [] for name in READ_TYPES}
+        for name, kinds in rows.kinds.items():
+            for features, kind in zip(self.features[name], kinds, strict=True):
+                if kind in of_type:
+                    of_type[kind].append(features)
+        self.features |= {kind: torch.stack(found) for kind, found in of_type.items() if found}
 
     def batch(self, step: int) -> list[tuple[Row, Encoding, Tensor]]:
         """Rows with their ids and the base features [S, C] of their pictures."""
@@ -303,8 +312,9 @@ class Batches:
         return row, encoding, self.picture(row.place, rng)
 
     def _routing(self, rng: random.Random) -> tuple[Row, Encoding, Tensor]:
-        folders = list(self._rows.routing)
-        name = rng.choices(folders, [SHARES.get(folder, 2.0) for folder in folders])[0]
+        folders = [name for name in self._rows.routing if name in self.features]
+        shares = [OF_TYPE if name in READ_TYPES else SHARES.get(name, 2.0) for name in folders]
+        name = rng.choices(folders, shares)[0]
         turns = rng.choices(self._rows.routing[name], k=ROUTED)
         row = Row(source="routing", place=(name, None), words={}, turns=tuple(turns))
         tokens = math.prod(spec.ROUTING_GRID)

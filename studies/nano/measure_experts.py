@@ -32,8 +32,9 @@ from openmova.checkpoints.nano import language_model_folder
 from openmova.errors import UserError
 from openmova.experts import Expert, build_expert
 from openmova.experts.chart import Chart, ChartExpert
-from openmova.experts.detector import LocationExpert
-from openmova.experts.object import ObjectExpert, class_names, convert_lite_classifier
+from openmova.experts.detector import NanoDet
+from openmova.experts.lite import class_names, convert_lite_classifier
+from openmova.experts.object import ObjectExpert
 from openmova.experts.pool import expert_map
 from openmova.experts.text import TextExpert
 from studies.nano.chart import HELD_OUT, KIND_OF
@@ -124,7 +125,7 @@ def frozen(kind: str, **keywords: Any) -> Expert:
         {"kind": kind, "name": kind, "descriptions": [kind], **keywords} | {"tokenizer": tokenizer}
     )
     if isinstance(expert, ObjectExpert):
-        expert.load_state_dict(convert_lite_classifier(lite2_state()), strict=False)
+        expert.network.load_state_dict(convert_lite_classifier(lite2_state()), strict=False)
     return expert
 
 
@@ -199,7 +200,7 @@ Of the last three only people and buses were counted."""
 def measure_things() -> None:
     for threshold in (0.35, 0.4, 0.45, 0.5, 0.55):
         expert = frozen("location", path=str(NANODET), threshold=threshold)
-        assert isinstance(expert, LocationExpert)
+        assert isinstance(expert, NanoDet)
         right = seen = there = pictures = people = 0
         for (package, folder), photos in PHOTOS.items():
             for name, truth in photos.items():
@@ -252,9 +253,7 @@ def measure_names() -> None:
                 cut = stamp.convert("RGBA")
             page = Image.new("RGBA", cut.size, "white")
             page.alpha_composite(cut)
-            (chances,) = expert.chances(
-                expert.encoder.features(expert.view(*as_batch(page))[:, :3])
-            )
+            (chances,) = expert.network.chances(expert.look(*as_batch(page)))
             lines = ObjectExpert.text(chances).splitlines()
             guesses = [re.split(r" \d+%", line)[0] for line in lines]
             exact = [names[i] for i in chances.topk(5).indices.tolist()]

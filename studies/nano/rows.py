@@ -22,7 +22,7 @@ from studies.nano.data.noun_questions import label_question, unknown_question, w
 from studies.nano.data.phrases import ask
 from studies.nano.data.record import read
 from studies.nano.data.scenes import neighbour_question, sign_question
-from studies.nano.data.sheets import menu
+from studies.nano.data.sheets import menu, sheet
 from studies.nano.data.tasks import UNKNOWN
 from studies.nano.data.words import Words
 from studies.nano.image_type import PICTURES, image_type
@@ -35,6 +35,11 @@ UNTOLD = ("photos", "places", "kinds", "figures")
 """Folders whose pictures are asked for what they do not tell."""
 WRITTEN = ("pages", "receipts", "screens", "reports")
 """Folders of pictures that are read, whatever is asked for."""
+READ_TYPES = (
+    *("screenshot", "document", "table", "form", "invoice", "receipt", "ticket", "letter"),
+    *("label", "poster", "map", "diagram"),
+)
+"""Types of image that are read, too; their pictures lie in all folders."""
 EXPERTS = spec.EXPERTS
 CHART = ("chart",)
 """The experts of questions about a chart."""
@@ -80,7 +85,8 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Rows by source, and of every folder the questions with the letters that route them."""
+    """Rows by source, and the questions with the letters that route them, by folder or by type of
+    image."""
 
     answering: Mapping[str, list[Row]]
     routing: Mapping[str, list[Turn]]
@@ -267,6 +273,12 @@ def _add_routing(data: Path, routing: dict[str, list[Turn]]) -> None:
         routing[name] += [(label_question(rng), letters(("text",))) for _ in range(MADE_UP // 10)]
     for name in WRITTEN:
         routing[name] += [(written_question(rng), letters(("text",))) for _ in range(MADE_UP // 4)]
+    for name in READ_TYPES:
+        routing[name] = [(written_question(rng), letters(("text",))) for _ in range(MADE_UP // 8)]
+        routing[name] += [(ask(rng, "kind"), letters(KIND)) for _ in range(MADE_UP // 40)]
+    for _ in range(MADE_UP // 4):
+        for one in sheet(Words(rng)).asks[:2]:
+            routing["table"].append((one.slots["text"], letters(("text",))))
     for _ in range(MADE_UP // 10):
         for name in ("photos", "places", "kinds", "pairs"):
             which = rng.choice(WHICH).format(rng.choice(NAMED))

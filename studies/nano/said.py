@@ -15,8 +15,9 @@ from functools import cache
 from typing import Any
 
 from openmova.experts.chart_text import Chart, number, precision
-from openmova.experts.detector import LISTED, LocationExpert
-from openmova.experts.object import class_names
+from openmova.experts.detector import LISTED, NanoDet
+from openmova.experts.lite import class_names
+from openmova.experts.location import animal_words, written
 from studies.nano.data.chart_questions import chart_questions
 from studies.nano.data.noun_questions import NOUNS
 from studies.nano.data.phrases import ask
@@ -260,21 +261,29 @@ def _alike(one: int) -> list[int]:
 
 
 def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
-    """What the detector might say, and questions."""
-    classes = LocationExpert.classes
+    """What the location expert might say, and questions."""
+    classes = NanoDet.classes
     counts: dict[str, int] = {}
+    only_animals = rng.random() < 0.3
     for _ in range(rng.choices((0, 1, 2, 3, 4), (1, 5, 4, 2, 1))[0]):
         name = "person" if rng.random() < 0.25 else rng.choice(classes)
+        if name in KINDS["animal"] or only_animals:
+            name = animal_name(rng)
         counts[name] = rng.choices((1, 2, 3, 4, 5, 7, 9), (8, 5, 3, 2, 2, 1, 1))[0]
     places = {name: [rng.choice(PLACES) for _ in range(n)] for name, n in counts.items()}
     told = ", ".join(f"{n} {name}" for name, n in sorted(counts.items(), key=lambda x: -x[1]))
     each = [f"{name} {place}" for name, own in places.items() for place in own]
     rng.shuffle(each)
-    text = "\n".join([told, *each[:LISTED]]) if counts else "nothing"
+    sums = {kind: sum(counts.get(name, 0) for name in members) for kind, members in KINDS.items()}
+    sums["animal"] = sum(n for name, n in counts.items() if name in animal_names())
+    sums["bird"] = sum(n for name, n in counts.items() if name.split(" (")[0] == "bird")
+    of_all = [f"animals: {sums['animal']}"] if sums["animal"] > 1 else []
+    text = "\n".join([told, *of_all, *each[:LISTED]]) if counts else "nothing"
     turns: list[Turn] = []
-    sides = _sides(rng, {name: own[0] for name, own in places.items() if len(own) == 1})
+    sides = _sides(rng, {_shorter(name): own[0] for name, own in places.items() if len(own) == 1})
     for name, n in counts.items():
-        one = rng.choice(OTHER_NAMES.get(name, (name,))) if rng.random() < 0.35 else name
+        short = _shorter(name)
+        one = rng.choice(OTHER_NAMES.get(name, (short,))) if rng.random() < 0.35 else short
         many = plural(one)
         if name == "person" and rng.random() < 0.6:
             many = "people"
@@ -285,20 +294,20 @@ def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
         if name == "person":
             turns.append((rng.choice(ANYBODY), "yes"))
         if n == 1:
-            turns.append((ask(rng, "where", one=name), places[name][0]))
+            turns.append((ask(rng, "where", one=short), places[name][0]))
             sides += half_questions(rng, one, places[name][0])
-    absent = [name for name in classes if name not in counts]
+    there = {_shorter(name) for name in counts} | {kind for kind, n in sums.items() if n}
+    absent = [name for name in classes if name not in there]
     words = class_names()[1]
     for _ in range(rng.choice((1, 1, 2))):
         one = rng.choice(absent) if rng.random() < 0.75 else rng.choice(words)
-        if one not in counts:
+        if one not in there:
             turns.append((ask(rng, "is-there", a=article(one), one=one, many=plural(one)), "no"))
             turns.append((presence_question(rng, article(one), one, plural(one)), "no"))
     if rng.random() < 0.2:
         turns.append((ask(rng, "count", many=plural(rng.choice(absent))), "0"))
-    for kind, members in KINDS.items():
-        n = sum(counts.get(name, 0) for name in members)
-        if rng.random() < (0.3 if n else 0.08):
+    for kind, n in sums.items():
+        if rng.random() < (0.5 if n else 0.06):
             turns.append((ask(rng, "count", many=plural(kind)), str(n)))
             answer = "yes" if n else "no"
             turns.append(
@@ -309,6 +318,22 @@ def location_row(rng: random.Random) -> tuple[str, list[Turn]]:
         turns.append((rng.choice(ANYBODY), "no"))
     rng.shuffle(turns)
     return text, [*sides[:3], *turns][:6]
+
+
+@cache
+def animal_names() -> tuple[str, ...]:
+    """What the location expert calls animals."""
+    return tuple(sorted({*map(written, animal_words())}))
+
+
+def animal_name(rng: random.Random) -> str:
+    """One of them, NanoDet's own as often as the classifier's."""
+    return rng.choice(KINDS["animal"]) if rng.random() < 0.5 else rng.choice(animal_names())
+
+
+def _shorter(name: str) -> str:
+    """What people call it: of `bird (owl)` the owl."""
+    return name.split(" (")[-1].rstrip(")")
 
 
 def half_questions(rng: random.Random, one: str, place: str) -> list[Turn]:
@@ -324,13 +349,17 @@ def half_questions(rng: random.Random, one: str, place: str) -> list[Turn]:
 def neighbour_row(rng: random.Random) -> tuple[dict[str, str], list[Turn]]:
     """What object and location expert might say of two things, and what is beside one of them."""
     animals = rng.random() < 0.6
-    one, other = rng.sample(KINDS["animal"] if animals else LocationExpert.classes, 2)
+    one, other = rng.sample(KINDS["animal"] if animals else NanoDet.classes, 2)
+    if animals and rng.random() < 0.5:
+        one, other = rng.sample(animal_names(), 2)
+    of_all = ["animals: 2"] if animals else []
     lines = [f"{name} {rng.choice(PLACES)}" for name in rng.sample((one, other), 2)]
     words = {
-        "object": f"{other} {rng.uniform(0.3, 0.98):.0%}",
-        "location": "\n".join((f"1 {one}, 1 {other}", *lines)),
+        "object": f"{_shorter(other)} {rng.uniform(0.3, 0.98):.0%}",
+        "location": "\n".join((f"1 {one}, 1 {other}", *of_all, *lines)),
     }
     kind = "animal" if animals else rng.choice(("thing", "object"))
+    one, other = _shorter(one), _shorter(other)
     return words, [(neighbour_question(rng, kind, one), other) for _ in range(3)]
 
 
@@ -500,7 +529,7 @@ def _sides(rng: random.Random, places: Mapping[str, str]) -> list[Turn]:
 def names_in(question: str) -> Counter[str]:
     """Classes of the detector that a question names."""
     found: Counter[str] = Counter()
-    for name in LocationExpert.classes:
+    for name in NanoDet.classes:
         for form in (name, plural(name)):
             if re.search(rf"\b{re.escape(form)}\b", question.lower()):
                 found[name] += 1
@@ -516,10 +545,13 @@ def by_teacher(task: str, question: str, said: str) -> str | None:
         return None
     (name,) = names
     lines = said.split("\n")
-    n = next((int(c) for c, other in re.findall(r"(\d+) ([a-z ]+)", lines[0]) if other == name), 0)
+    told = re.findall(r"(\d+) ([a-z ]+)(?: \(|,|$)", lines[0])  # "2 bird (owl)" are two birds
+    n = sum(int(count) for count, other in told if other == name)
     if task == "is-there":
         return "yes" if n else "no"
     if task == "count":
         return str(n)
-    places = [line.removeprefix(f"{name} ") for line in lines[1:] if line.startswith(f"{name} ")]
+    places = [
+        m[1] for m in (re.match(rf"{name} (?:\(.*\) )?(.*)", line) for line in lines[1:]) if m
+    ]
     return places[0] if n == 1 and len(places) == 1 else None

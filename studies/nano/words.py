@@ -69,7 +69,7 @@ def experts_folder() -> Path:
 
     heads = CHART_WEIGHTS.read_bytes() + IMAGE_TYPE_WEIGHTS.read_bytes()
     digest = hashlib.sha256(heads).hexdigest()
-    return build_once(f"nano-words-{nano_spec.CODE_WIDTH}-{digest[:12]}", build, 300_000_000)
+    return build_once(f"nano-words-2-{nano_spec.CODE_WIDTH}-{digest[:12]}", build, 300_000_000)
 
 
 @cache

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from openmova.experts.text import TextExpert
 from openmova.experts.text_lines import Box, Line, reading_order
+from openmova.experts.text_tables import name_cells
 from openmova.images.opening import load_image
 from studies import new_parser
 from studies.nano.data.record import PICTURES, read
@@ -53,7 +54,7 @@ def text_of(words: Sequence[Sequence[Any]]) -> str:
     """The text expert's words for true boxes."""
     lines = lines_of(sorted(words, key=lambda w: w[1]))
     rows = reading_order([line.box for line in lines])
-    return TextExpert.text([[lines[i] for i in row] for row in rows])
+    return TextExpert.text(name_cells([[lines[i] for i in row] for row in rows]))
 
 
 def write_words(folder: Path, layout: int) -> None:

@@ -55,7 +55,7 @@ def test_the_pool_reads_what_was_written_and_saves_it_elsewhere(
     pool = ExpertPool(SPECS, first)
     named = pool.get(0)
     assert isinstance(named, ObjectExpert)
-    torch.testing.assert_close(named.classifier.weight, state["_fc.weight"])
+    torch.testing.assert_close(named.network.classifier.weight, state["_fc.weight"])
     with torch.no_grad():
         maps = [expert_map(pool.get(j), *padded_batch()) for j in range(len(pool))]
         assert all(read_back(named.codes, map_) for map_ in maps[0])

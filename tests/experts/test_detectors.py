@@ -10,7 +10,7 @@ import torch
 
 from openmova.experts.detector import (
     Found,
-    LocationExpert,
+    NanoDet,
     decode_boxes,
     find_things,
     overlaps,
@@ -39,15 +39,15 @@ def test_a_view_knows_where_the_picture_lies_in_it(
 
 
 def test_the_text_counts_and_places_the_largest_first() -> None:
-    cat, dog = (LocationExpert.classes.index(name) for name in ("cat", "dog"))
+    cat, dog = (NanoDet.classes.index(name) for name in ("cat", "dog"))
     things = [
         Found(dog, 0.9, (0, 0, 20, 20)),
         Found(cat, 0.8, (70, 40, 90, 80)),
         Found(dog, 0.7, (40, 40, 50, 50)),
     ]
-    text = LocationExpert.text(things, (100, 100))
+    text = NanoDet.text(things, (100, 100))
     assert text == "2 dog, 1 cat\ncat right\ndog top left\ndog middle"
-    assert LocationExpert.text([], (100, 100)) == "nothing"
+    assert NanoDet.text([], (100, 100)) == "nothing"
 
 
 @pytest.mark.parametrize(

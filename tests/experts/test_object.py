@@ -9,12 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from openmova.experts.object import (
-    ClassMeans,
-    ObjectExpert,
-    class_names,
-    convert_lite_classifier,
-)
+from openmova.experts.lite import Lite2Classifier, class_names, convert_lite_classifier
+from openmova.experts.object import ClassMeans, ObjectExpert
 
 from .pictures import padded_batch
 from .words import NANODET, NO_NANODET, NO_ONNX, word_expert
@@ -83,8 +79,8 @@ def test_the_detector_finds_the_large_thing_in_a_view_of_its_own(tmp_path: Path)
     assert name in ("dog", "bicycle") and score > 0.6
     assert expert.detector.large_thing(square, 1.0) is None
     with torch.no_grad():
-        expert.classifier.weight.zero_()  # knows nothing
-        expert.classifier.bias.zero_()
+        expert.network.classifier.weight.zero_()  # knows nothing
+        expert.network.classifier.bias.zero_()
         (text,) = expert.texts(view)
     assert text.startswith(f"{name} {score:.0%}\n")
 
@@ -96,18 +92,18 @@ def test_the_classifier_sees_the_whole_picture_without_a_border(expert: ObjectEx
     assert stretched.min() > 0.99  # all white
 
 
-def test_renamed_weights_give_the_packages_probabilities(tmp_path: Path) -> None:
+def test_renamed_weights_give_the_packages_probabilities() -> None:
     package = pytest.importorskip("efficientnet_lite_pytorch", reason="pip install it to compare")
     oracle = package.EfficientNet.from_name("efficientnet-lite2").eval().double()
-    expert = word_expert("object", tmp_path).double()
-    missing, unexpected = expert.load_state_dict(
+    network = Lite2Classifier().eval().double()
+    missing, unexpected = network.load_state_dict(
         convert_lite_classifier(oracle.state_dict()), strict=False
     )
     assert not unexpected
     assert all(key.endswith("num_batches_tracked") for key in missing)
     view = torch.rand(2, 3, 260, 260).double() * 2 - 1
     with torch.no_grad():
-        ours = expert.chances(expert.encoder.features(view))
+        ours = network.chances(network.hidden(view))
         torch.testing.assert_close(ours, oracle(view).softmax(-1))
 
 

@@ -43,8 +43,27 @@ def test_what_is_not_quicker_stays() -> None:
 
 
 in_bfloat16 = pytest.mark.skipif(
-    not multiplies_in_bfloat16(), reason="the processor does not multiply in bfloat16"
+    not torch.cpu.get_capabilities().get("avx512_bf16", False),
+    reason="the processor does not multiply in bfloat16",
 )
+
+
+@pytest.mark.parametrize(
+    ("has", "fast"),
+    [
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False}, False),
+        ({}, False),
+    ],
+)
+def test_products_are_in_bfloat16_where_that_is_faster(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, object], fast: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert multiplies_in_bfloat16() == fast
 
 
 @in_bfloat16

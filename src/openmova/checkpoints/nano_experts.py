@@ -15,8 +15,9 @@ from openmova.errors import UserError
 from openmova.experts import build_expert
 from openmova.experts.chart import ChartExpert
 from openmova.experts.image_type import ImageTypeExpert
-from openmova.experts.lite import convert_lite
-from openmova.experts.object import ObjectExpert, convert_lite_classifier
+from openmova.experts.lite import convert_lite, convert_lite_classifier
+from openmova.experts.location import LocationExpert
+from openmova.experts.object import ObjectExpert
 from openmova.experts.pool import EXPERTS_FOLDER
 from openmova.experts.token_codes import WIDTH, TokenCodes
 
@@ -56,8 +57,8 @@ def write_experts(
     codes.save(folder)
     for spec in specs:
         expert = build_expert(spec, folder=folder)
-        if isinstance(expert, ObjectExpert):
-            load_fitting(expert, convert_lite_classifier(lite2))
+        if isinstance(expert, ObjectExpert | LocationExpert):
+            load_fitting(expert.network, convert_lite_classifier(lite2))
         if isinstance(expert, ChartExpert | ImageTypeExpert):
             own, whole = expert.encoder.state_dict(), convert_lite(lite2)
             load_fitting(expert.encoder, {key: whole[key] for key in own.keys() & whole.keys()})

@@ -23,7 +23,7 @@ COPIED = ("language_model", "lite2", "text_encoder")
 """Those that nano's folder has all of."""
 CONFIDENCE = "confidence.json"
 """Beside the carried weights: the model's calibration, by `studies.nano.calibration`."""
-LAYOUT = b"halves, codes among experts, pool before picture"
+LAYOUT = b"halves, codes among experts, pool before picture, a network for names"
 """How the assembled files are laid out; another layout makes another folder."""
 
 

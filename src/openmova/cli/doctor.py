@@ -188,11 +188,7 @@ def _show(
     lacking = [name for name, there in machine["extras"].items() if not there]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     console.print(f"Python {machine['python']}, {versions}")
-    reason = "multiplies" if machine["products"] == "bfloat16" else "does not multiply"
-    console.print(
-        f"products of a float32 model on the processor: {machine['products']}, as it {reason} in "
-        "bfloat16"
-    )
+    console.print(f"faster products of a float32 model here: {machine['products']}, which are used")
     for name in lacking:
         console.print(f'not installed: {name} (pip install "openmova\\[{name}]")')
 

@@ -56,6 +56,13 @@ class Found(NamedTuple):
     label: int
     score: float
     box: tuple[float, float, float, float]
+    place: int = 0
+    """Which of the places of all grids, one grid after the other, found it."""
+
+    def within(self, left: int, top: int, height: int, width: int) -> "Found":
+        """The same in pixels of a part of the picture."""
+        x0, y0, x1, y1 = self.box
+        return self._replace(box=clip((x0 - left, y0 - top, x1 - left, y1 - top), width, height))
 
     @property
     def area(self) -> float:
@@ -96,13 +103,9 @@ class DetectorExpert(WordExpert):
     def things(self, view: Tensor) -> list[Found]:
         """What is in one view float [3 or more, h, w]; boxes in pixels of the picture's part."""
         left, top, right, bottom = self.inside(view)
-        return [
-            thing._replace(
-                box=clip((x0 - left, y0 - top, x1 - left, y1 - top), right - left, bottom - top)
-            )
-            for thing in find_things(self._run(view), self.threshold)
-            for x0, y0, x1, y1 in [thing.box]
-        ]
+        size = (bottom - top, right - left)
+        found = find_things(self._run(view), self.threshold)
+        return [thing.within(left, top, *size) for thing in found]
 
     def texts(self, view: Tensor) -> list[str]:
         """Of float [B, 3 or more, h, w]."""
@@ -120,11 +123,7 @@ class DetectorExpert(WordExpert):
         """
         if not things:
             return "nothing"
-        counts = Counter(cls.classes[thing.label] for thing in things).most_common()
-        lines = [", ".join(f"{count} {name}" for name, count in counts)]
-        for thing in sorted(things, key=lambda thing: -thing.area)[:LISTED]:
-            lines.append(f"{cls.classes[thing.label]} {where(thing.box, size)}")
-        return "\n".join(lines)
+        return say_things([cls.classes[thing.label] for thing in things], things, size)
 
     def _run(self, picture: Tensor) -> list[tuple[Tensor, Tensor, int, int]]:
         """The levels for `find_things` of a view [3 or 4, h, w]."""
@@ -139,7 +138,16 @@ class DetectorExpert(WordExpert):
         ]
 
 
-class LocationExpert(DetectorExpert):
+def say_things(names: Sequence[str], things: Sequence[Found], size: tuple[int, int]) -> str:
+    """How many there are of each name, most first, then where each thing is, the largest first."""
+    counts = Counter(names).most_common()
+    lines = [", ".join(f"{count} {name}" for name, count in counts)]
+    for name, thing in sorted(zip(names, things, strict=True), key=lambda one: -one[1].area):
+        lines.append(f"{name} {where(thing.box, size)}")
+    return "\n".join(lines[: 1 + LISTED])
+
+
+class NanoDet(DetectorExpert):
     """NanoDet-g, trained on COCO: which everyday things are in a photo, where, and how many.
 
     Its file is made by studies/nano/convert_nanodet.py. Its view is a square, padded with the mean
@@ -230,14 +238,17 @@ def find_things(levels: Iterable[tuple[Tensor, Tensor, int, int]], threshold: fl
 
     levels: scores [P, K], distances [P, 4 * bins], width and stride of each grid.
     """
-    scores, boxes = [], []
+    scores, boxes, places, before = [], [], [], 0
     for score, distances, width, stride in levels:
-        sure = score.amax(1) > threshold
+        sure = (score.amax(1) > threshold).nonzero()[:, 0]
         scores.append(score[sure])
         boxes.append(decode_boxes(distances, width, stride)[sure])
+        places.append(sure + before)
+        before += len(score)
     score, label = torch.cat(scores).max(1)
     order = score.argsort(descending=True, stable=True)
     score, label, box = score[order], label[order], torch.cat(boxes)[order]
+    place = torch.cat(places)[order]
     same = label[:, None] == label
     doubles = (same & (overlaps(box) > OVERLAP)).tolist()
     kept: list[int] = []
@@ -245,7 +256,7 @@ def find_things(levels: Iterable[tuple[Tensor, Tensor, int, int]], threshold: fl
         if not any(row[j] for j in kept):
             kept.append(i)
     return [
-        Found(int(label[i]), float(score[i]), (*map(float, box[i]),))  # type: ignore[arg-type]
+        Found(int(label[i]), float(score[i]), (*map(float, box[i]),), int(place[i]))  # type: ignore[arg-type]
         for i in kept
     ]
 

@@ -8,13 +8,15 @@ Shapes: B batch, C channels, h w the map.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.errors import UserError
-from openmova.experts.base import Expert, square_view
+from openmova.experts.base import Expert, normalize, resize, square_view
 
 LAYOUT = (
     (1, 3, 1, 16, 1),
@@ -28,6 +30,9 @@ LAYOUT = (
 """Of each stage: expansion, kernel, stride, channels, repeats."""
 STEM = 32
 BN_EPS = 1e-3
+NAMES = Path(__file__).with_name("imagenet_names.txt")
+"""Made by studies/nano/imagenet_names.py: a class a line, its name and its everyday word."""
+HIDDEN, CLASSES = 1280, 1000
 
 
 class ConvNorm(nn.Module):
@@ -174,3 +179,49 @@ def convert_lite(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             part = {"_conv_stem": "conv", "_bn0": "norm"}[layer]
             renamed[f"stem.{part}.{leaf}"] = value
     return renamed
+
+
+@cache
+def class_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of ImageNet's 1,000 classes, in the order of the weights: names, and everyday words."""
+    lines = NAMES.read_text(encoding="utf-8").splitlines()
+    names, words = zip(*(line.split("\t") for line in lines), strict=True)
+    return names, words
+
+
+class Lite2Classifier(nn.Module):
+    """The whole network, with ImageNet's classes.
+
+    size: side in pixels of the square that it sees.
+    """
+
+    def __init__(self, size: int = 260) -> None:
+        super().__init__()
+        self.encoder = Lite2Encoder(name="lite2", descriptions=["Lite2"], size=size)
+        self.head = ConvNorm(LAYOUT[-1][3], HIDDEN, 1)
+        self.classifier = nn.Linear(HIDDEN, CLASSES)
+
+    def view(self, pictures: Sequence[Tensor]) -> Tensor:
+        """Pictures [3, h, w] of 0..255, of any sizes -> float32 [B, 3, size, size]: each stretched,
+        as padding would leave the classifier fewer pixels of it."""
+        side, half = (self.encoder.size,) * 2, (0.5, 0.5, 0.5)
+        return normalize(torch.stack([resize(picture, side) for picture in pictures]), half, half)
+
+    def hidden(self, view: Tensor) -> Tensor:
+        """What the classifier sees of a view: [B, HIDDEN]."""
+        return F.relu6(self.head(self.encoder.features(view))).mean((2, 3))
+
+    def chances(self, hidden: Tensor) -> Tensor:
+        """Probabilities [B, K] of hidden features."""
+        return self.classifier(hidden).softmax(-1)
+
+
+def convert_lite_classifier(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The package's names of the whole network -> those of a `Lite2Classifier`."""
+    network = {f"encoder.{name}": value for name, value in convert_lite(state).items()}
+    parts = {"_conv_head": "head.conv", "_bn1": "head.norm", "_fc": "classifier"}
+    for key, value in state.items():
+        layer, _, leaf = key.partition(".")
+        if layer in parts:
+            network[f"{parts[layer]}.{leaf}"] = value
+    return network

@@ -19,14 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from openmova.experts.base import crop, normalize, resize
-from openmova.experts.detector import LocationExpert
-from openmova.experts.lite import LAYOUT, ConvNorm, Lite2Encoder, convert_lite
+from openmova.experts.base import crop
+from openmova.experts.detector import NanoDet
+from openmova.experts.lite import HIDDEN, Lite2Classifier, class_names
 from openmova.experts.token_codes import WordExpert
 
-NAMES = Path(__file__).with_name("imagenet_names.txt")
-"""Made by studies/nano/imagenet_names.py: a class a line, its name and its everyday word."""
-HIDDEN, CLASSES = 1280, 1000
 CANDIDATES = 10
 """So many classes are looked at; all 118 dogs together always have some probability."""
 GUESSES, NAMES_OF_A_GUESS = 3, 2
@@ -44,14 +41,6 @@ PERSON = "person"
 """Stands beside many things that are asked about: told only where the classifier is unsure."""
 DIRECTIONS = 64
 """In which pictures of one name differ: so many are known at most."""
-
-
-@cache
-def class_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Of the 1,000 classes, in the order of the weights: the names, and their everyday words."""
-    lines = NAMES.read_text(encoding="utf-8").splitlines()
-    names, words = zip(*(line.split("\t") for line in lines), strict=True)
-    return names, words
 
 
 @cache
@@ -78,38 +67,34 @@ class ObjectExpert(WordExpert):
         **words: Any,
     ) -> None:
         super().__init__(**words)
-        self.encoder = Lite2Encoder(name=self.name, descriptions=self.descriptions, size=size)
-        self.head = ConvNorm(LAYOUT[-1][3], HIDDEN, 1)
-        self.classifier = nn.Linear(HIDDEN, CLASSES)
+        self.network = Lite2Classifier(size)
         self.class_means = ClassMeans(own_names) if own_names else None
         self.detector = None
         if detector is not None:
-            self.detector = LocationExpert(path=detector, threshold=DETECTED, **words)
+            self.detector = NanoDet(path=detector, threshold=DETECTED, **words)
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, size, size]: the picture stretched, as padding
         would leave the classifier fewer pixels of it. With a detector [B, 6, 416, 416]: that in the
         upper left corner, then what the detector sees."""
-        side, half = (self.encoder.size,) * 2, (0.5, 0.5, 0.5)
-        stretched = torch.stack([resize(picture, side) for picture in crop(images, sizes)])
-        view = normalize(stretched, half, half)
+        view = self.network.view(crop(images, sizes))
         if self.detector is None:
             return view
         seen = self.detector.view(images, sizes)[:, :3]
-        missing = seen.shape[-1] - self.encoder.size
+        missing = seen.shape[-1] - view.shape[-1]
         return torch.cat([F.pad(view, (0, missing, 0, missing)), seen], dim=1)
 
     def texts(self, view: Tensor) -> list[str]:
         """Of float [B, 3, size, size] or [B, 6, 416, 416]."""
-        features = self.encoder.features(self._stretched(view))
+        hidden = self.network.hidden(self._stretched(view))
         things: list[tuple[str, float] | None] = [None] * len(view)
         if self.detector is not None:
             things = [self.detector.large_thing(seen, LARGE) for seen in view[:, 3:]]
-        chances = self.chances(features)
+        chances = self.network.chances(hidden)
         known = [self.text(row, thing) for row, thing in zip(chances, things, strict=True)]
         if self.class_means is None:
             return known
-        told = self.class_means.texts(self.hidden(features))
+        told = self.class_means.texts(hidden)
         return [own or text for own, text in zip(told, known, strict=True)]
 
     def teach(self, pictures: Mapping[str, Tensor], others: Tensor) -> None:
@@ -123,10 +108,11 @@ class ObjectExpert(WordExpert):
 
     def look(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Hidden features [B, D], for uint8 [B, 3, H, W] and integer [B, 2]."""
-        return self.hidden(self.encoder.features(self._stretched(self.view(images, sizes))))
+        return self.network.hidden(self._stretched(self.view(images, sizes)))
 
     def _stretched(self, view: Tensor) -> Tensor:
-        return view[:, :3, : self.encoder.size, : self.encoder.size]
+        side = self.network.encoder.size
+        return view[:, :3, :side, :side]
 
     def save_files(self, folder: Path) -> None:
         super().save_files(folder)
@@ -163,14 +149,6 @@ class ObjectExpert(WordExpert):
             told = [f"{name} {p:.0%}" for p, name in of_word[:NAMES_OF_A_GUESS] if p >= LEAST]
             lines.append(f"{word} {totals[word]:.0%}" + (f": {', '.join(told)}" if told else ""))
         return "\n".join(lines)
-
-    def chances(self, features: Tensor) -> Tensor:
-        """Probabilities [B, K] of the encoder's features [B, 352, h, w]."""
-        return self.classifier(self.hidden(features)).softmax(-1)
-
-    def hidden(self, features: Tensor) -> Tensor:
-        """Of the encoder's features [B, 352, h, w], what the classifier sees: [B, D]."""
-        return F.relu6(self.head(features)).mean((2, 3))
 
 
 class ClassMeans(nn.Module):
@@ -241,14 +219,3 @@ class ClassMeans(nn.Module):
             has_one = bool(row.max() >= self.least)
             told.append(f"{self.names[int(place)]} {float(chance):.0%}" if has_one else "")
         return told
-
-
-def convert_lite_classifier(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The package's names of the whole network -> those of an `ObjectExpert`, but for the codes."""
-    encoder = {f"encoder.{name}": value for name, value in convert_lite(state).items()}
-    parts = {"_conv_head": "head.conv", "_bn1": "head.norm", "_fc": "classifier"}
-    for key, value in state.items():
-        layer, _, leaf = key.partition(".")
-        if layer in parts:
-            encoder[f"{parts[layer]}.{leaf}"] = value
-    return encoder

@@ -22,7 +22,7 @@ KINDS: dict[str, str] = {
     "chart": "openmova.experts.chart:ChartExpert",
     "layout": "openmova.experts.detector:LayoutExpert",
     "object": "openmova.experts.object:ObjectExpert",
-    "location": "openmova.experts.detector:LocationExpert",
+    "location": "openmova.experts.location:LocationExpert",
     "image_type": "openmova.experts.image_type:ImageTypeExpert",
     "clip": "openmova.experts.clip:ClipEncoder",
     "dinov2": "openmova.experts.dinov2:Dinov2Encoder",

@@ -30,6 +30,7 @@ from openmova.experts.text_lines import (
     reading_order,
 )
 from openmova.experts.text_marks import mark_highlights
+from openmova.experts.text_tables import CELLS_APART, name_cells
 from openmova.experts.token_codes import WordExpert
 
 DETECTOR = "package:rapidocr/models/PP-OCRv6_det_small.onnx"
@@ -50,8 +51,8 @@ LENGTHS = (32, 1600)
 LENGTH_STEP, BATCH = 32, 8
 SURE = 0.75
 """Mean probability of its characters from which a line is kept."""
-WORDS_APART, CELLS_APART = " ", " | "
-"""Put between the pieces of a row: near each other; so far apart as the cells of a table."""
+WORDS_APART = " "
+"""Put between the pieces of a row near each other; those far apart are cells of a table."""
 
 
 class TextExpert(WordExpert):
@@ -107,9 +108,10 @@ class TextExpert(WordExpert):
         return views
 
     def texts(self, view: Tensor) -> list[str]:
-        """Of uint8 [B, 4, S, S], in reading order; of a menu it says which line is highlighted."""
+        """Of uint8 [B, 4, S, S], in reading order; of a menu it says which line is highlighted, of
+        a table the head of every number."""
         rows = [(without_mask(picture).cpu(), self.lines(picture)) for picture in view]
-        return [self.text(mark_highlights(picture, lines)) for picture, lines in rows]
+        return [self.text(name_cells(mark_highlights(picture, lines))) for picture, lines in rows]
 
     @staticmethod
     def text(rows: Sequence[Sequence[Line]]) -> str:

@@ -11,8 +11,9 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from openmova.experts.text_tables import CELLS_APART, is_number, name_cell
 from studies.nano.data.fields import FIELDS
 from studies.nano.data.phrases import ask
 from studies.nano.data.record import Question
@@ -138,6 +139,25 @@ def rows(blocks: tuple[Block, ...]) -> list[Row]:
     for block in blocks:
         found += _rows(block)
     return found
+
+
+def with_names(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+    """The blocks, in which each row of a table is one text with the heads of its numbers, as the
+    text expert says it."""
+    return tuple(_named(b) if isinstance(b, Table) and b.header else b for b in blocks)
+
+
+def _named(table: Table) -> Table:
+    numbers = [[is_number(cell) for cell in row] for row in table.rows]
+    if not all(1 < sum(row) < len(row) for row in numbers):
+        return table
+    said = [
+        CELLS_APART.join(
+            filter(None, (name_cell(c.label, v) for c, v in zip(table.columns, row, strict=True)))
+        )
+        for row in table.rows
+    ]
+    return replace(table, rows=tuple((text,) for text in said))
 
 
 def _rows(block: Block) -> list[Row]:

@@ -19,7 +19,15 @@ _READ = (
     "What per cent is the {a}?", "What is the {a} for the {b}?", "Which {a} belongs to the {b}?", "What is the title of the {a}?", "What is the {a} called?", "Whose {a} is it?", "From which {a} is the {b}?", "Which {a}s are {done}?", "How long is the {a}?", "What {a} is it?", "Which {a} is it?", "How much is the {a}?",
     "Until when is the {a} {done}?", "Where is the {a} from?", "Which {a} comes after the {b}?", "What stands in the {which} {a}?", "Which {b} does the {a} have?", "In which {a} is the {b}?", "Is the {a} {done}?", "Name the {which} {a}.", "Give the {a} of the {b}.", "Tell me the {which} {a}.",
     "At what time does the {a} start?", "Which {a} is on the {b}?", "What is item number {n}?", "What is entry {n} of the {a}?", "What comes {which} in the {a}?", "How many {a}s does the {b} have?", "Who signed the {a}?", "Who made the {a}?", "What is the value of the {a}?", "What is the {a} of {b} {n}?",
+    "What value does the {a} have?", "What value does {a} have?", "Which value has the {measure}?", "What is the {measure} of the {a}?", "How {large} is the {a}?", "How {large} is the {a} supposed to be?", "What {measure} does the {a} have?", "What is the {measure} set to?", "What is the {a}'s {measure}?",
+    "How many {a}s will be {done}?", "How many {a}s does this {sheet} have?", "Which {a} does this {sheet} show?", "What per cent of the {a} is {done}?", "What is the {which} value of the {measure}?", "Which {a} is this {b} running?", "What happens if you press {key}?", "Which key {does} the {a}?", "What does {key} do?",
+    "By what date must the {a} be {done}?", "When is the {a} due?", "When does the {a} end?", "What is written next to the {a}?", "Which company sent this {sheet}?", "Under which {a} is the {b}?", "What is the heading of this {sheet}?", "Until when is this {sheet} valid?", "Who wrote this {sheet}?", "What is the last {a} on this {sheet}?",
 )  # fmt: skip
+_MEASURES = ("angle", "width", "height", "size", "length", "depth", "radius", "opacity", "thickness", "level", "limit", "scale", "rate", "strength", "quality", "threshold", "delay", "interval", "resolution", "frequency", "density", "volume", "zoom", "duration", "range", "minimum", "maximum", "number", "age", "capacity")  # fmt: skip
+_LARGE = ("full", "hard", "long", "high", "large", "wide", "strong", "fast", "thick", "old", "busy", "loud", "bright", "deep", "expensive", "heavy")  # fmt: skip
+_SHEETS = ("page", "map", "form", "ticket", "window", "letter", "invoice", "bill", "receipt", "dialog", "document", "program", "print-out", "table", "list", "menu", "notice", "plan")  # fmt: skip
+_KEYS = ("Ctrl+N", "Ctrl+W", "Ctrl+P", "F1", "F5", "F12", "Alt+F4", "Esc", "Enter", "Ctrl+Z", "Shift+F3", "the left button", "OK", "Cancel", "Tab")  # fmt: skip
+_DOES = ("opens", "closes", "saves", "deletes", "prints", "starts", "copies", "shows")
 
 _TISSUE = ("tissue", "lung", "brain", "heart", "liver", "kidney", "skin", "bone", "eye", "breast", "blood", "cell", "joint", "spine", "stomach", "skull", "retina", "tooth")  # fmt: skip
 _ILLNESS = ("tumour", "cancer", "stroke", "fracture", "infection", "bleeding", "disease", "inflammation", "lesion", "cyst", "tuberculosis", "pneumonia", "diabetes", "melanoma", "metastasis", "illness")  # fmt: skip
@@ -53,7 +61,16 @@ def written_question(rng: random.Random) -> str:
     """Asks for something that is written, on whatever page or screen; takes `text`."""
     a, b = rng.sample(NOUNS, 2)
     asked = rng.choice(_READ).format(
-        a=a, b=b, done=rng.choice(DONE), which=rng.choice(_WHICH), n=rng.randint(1, 20)
+        a=a,
+        b=b,
+        done=rng.choice(DONE),
+        which=rng.choice(_WHICH),
+        n=rng.randint(1, 20),
+        measure=rng.choice(_MEASURES),
+        large=rng.choice(_LARGE),
+        sheet=rng.choice(_SHEETS),
+        key=rng.choice(_KEYS),
+        does=rng.choice(_DOES),
     )
     return asked if rng.random() < 0.95 else asked.rstrip("?.").lower()
 

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from dataclasses import replace
 
-from studies.nano.data.documents import Ask, Document, Paragraph, questions, rows
+from studies.nano.data.documents import Ask, Document, Paragraph, questions, rows, with_names
 from studies.nano.data.papers import paper, report
 from studies.nano.data.prose import paragraph
 from studies.nano.data.record import Item
@@ -23,6 +23,8 @@ from studies.nano.data.words import Words
 LONGEST, QUESTIONS = 1600, (5, 7, 9)
 """Characters of the longest text: about 600 tokens; signs and labels may have ten. Questions of
 one: many, for a text is read once for all of them."""
+NAMED = 0.8
+"""How often the numbers of tables have their heads, as the text expert gives them."""
 
 _ALIKE = {
     "0": "O", "O": "0", "1": "l", "l": "1", "I": "l", "5": "S", "S": "5", "8": "B", "B": "8", "2": "Z",
@@ -89,7 +91,8 @@ def _lines(document: Document, rng: random.Random) -> list[str]:
     between = rng.choices((" ", "\n", " | ", ""), (25, 10, 40, 25))[0]
     width = rng.randint(38, 110)
     lines: list[str] = []
-    for row in rows(document.blocks):
+    blocks = with_names(document.blocks) if rng.random() < NAMED else document.blocks
+    for row in rows(blocks):
         line = ""
         for text in filter(None, row):
             apart = between or rng.choice((" ", " | ", " | "))
