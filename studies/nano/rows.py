@@ -277,8 +277,8 @@ def _add_routing(data: Path, routing: dict[str, list[Turn]]) -> None:
         routing[name] = [(written_question(rng), letters(("text",))) for _ in range(MADE_UP // 8)]
         routing[name] += [(ask(rng, "kind"), letters(KIND)) for _ in range(MADE_UP // 40)]
     for _ in range(MADE_UP // 4):
-        for one in sheet(Words(rng)).asks[:2]:
-            routing["table"].append((one.slots["text"], letters(("text",))))
+        for cell in sheet(Words(rng)).asks[:2]:
+            routing["table"].append((cell.slots["text"], letters(("text",))))
     for _ in range(MADE_UP // 10):
         for name in ("photos", "places", "kinds", "pairs"):
             which = rng.choice(WHICH).format(rng.choice(NAMED))

@@ -7,7 +7,7 @@ Shapes: B batch, C channels, h w the map.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -201,7 +201,7 @@ class Lite2Classifier(nn.Module):
         self.head = ConvNorm(LAYOUT[-1][3], HIDDEN, 1)
         self.classifier = nn.Linear(HIDDEN, CLASSES)
 
-    def view(self, pictures: Sequence[Tensor]) -> Tensor:
+    def view(self, pictures: Iterable[Tensor]) -> Tensor:
         """Pictures [3, h, w] of 0..255, of any sizes -> float32 [B, 3, size, size]: each stretched,
         as padding would leave the classifier fewer pixels of it."""
         side, half = (self.encoder.size,) * 2, (0.5, 0.5, 0.5)
