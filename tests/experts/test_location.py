@@ -9,9 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from openmova.experts.detector import Found, NanoDet
+from openmova.experts.detector import (
+    ANIMALS,
+    Found,
+    NanoDet,
+    any_animal,
+    is_hidden,
+    without_animals,
+)
 from openmova.experts.lite import class_names
-from openmova.experts.location import ANIMALS, LocationExpert, _animal, _hidden, _others
+from openmova.experts.location import LocationExpert
 
 from .words import NANODET, NO_NANODET, NO_ONNX, word_expert
 
@@ -64,8 +71,8 @@ def names(expert: Any, rows: list[Tensor], *said: tuple[str, float]) -> list[str
 
 def test_what_several_animals_share_is_an_animal() -> None:
     lemur = scores(bear=0.5, dog=0.45, cat=0.3, person=0.35)[None]
-    assert _animal(lemur).item() == pytest.approx(1 - 0.5 * 0.55 * 0.7)
-    assert _others(lemur).max().item() == pytest.approx(0.35)
+    assert any_animal(lemur).item() == pytest.approx(1 - 0.5 * 0.55 * 0.7)
+    assert without_animals(lemur).max().item() == pytest.approx(0.35)
 
 
 def test_the_classifier_names_what_no_class_of_the_detector_is(expert: LocationExpert) -> None:
@@ -95,7 +102,7 @@ def test_nothing_sure_is_an_animal_without_a_name(expert: LocationExpert) -> Non
 
 def test_a_thing_under_a_surer_animal_is_not_told() -> None:
     kite, bird = Found(38, 0.5, (0, 0, 10, 10)), Found(14, 0.8, (0, 0, 10, 11))
-    assert _hidden(kite, [bird])
-    assert not _hidden(kite._replace(score=0.9), [bird])
-    assert not _hidden(kite, [bird._replace(box=(50, 50, 60, 60))])
-    assert not _hidden(kite, [])
+    assert is_hidden(kite, [bird])
+    assert not is_hidden(kite._replace(score=0.9), [bird])
+    assert not is_hidden(kite, [bird._replace(box=(50, 50, 60, 60))])
+    assert not is_hidden(kite, [])

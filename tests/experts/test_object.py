@@ -75,9 +75,10 @@ def test_the_detector_finds_the_large_thing_in_a_view_of_its_own(tmp_path: Path)
     view = expert.view(picture[None], torch.tensor([picture.shape[1:]]))
     assert view.shape[2:] == (416, 416)
     (square,) = view[:, 3:]
-    name, score = expert.detector.large_thing(square, 0.05) or ("", 0)
+    levels = expert.detector.levels(square)
+    name, score = expert.detector.large_thing(levels, 0.05) or ("", 0)
     assert name in ("dog", "bicycle") and score > 0.6
-    assert expert.detector.large_thing(square, 1.0) is None
+    assert expert.detector.large_thing(levels, 1.0) is None
     with torch.no_grad():
         expert.network.classifier.weight.zero_()  # knows nothing
         expert.network.classifier.bias.zero_()

@@ -9,7 +9,7 @@ Shapes: B batch, K classes, h w a grid, P = h * w its places, N boxes.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -39,6 +39,13 @@ THINGS = (
     "laptop, mouse, remote control, keyboard, phone, microwave, oven, toaster, sink, "
     "refrigerator, book, clock, vase, scissors, teddy bear, hair dryer, toothbrush"
 )
+NAMES = tuple(THINGS.split(", "))
+ANIMALS = slice(NAMES.index("bird"), NAMES.index("giraffe") + 1)
+"""Of these, one after the other."""
+ANIMAL = 0.7
+"""Score from which an animal is counted, of whichever kind."""
+MARGIN = 0.1
+"""Around a box that is cut out, of its longer side."""
 PAGE = (800, 608)
 """Height and width of the layout expert's view."""
 PARTS = (
@@ -68,6 +75,10 @@ class Found(NamedTuple):
     def area(self) -> float:
         left, top, right, bottom = self.box
         return (right - left) * (bottom - top)
+
+
+Levels = Sequence[tuple[Tensor, Tensor, int, int]]
+"""Scores [P, K], distances [P, 4 * bins], width and stride of each grid."""
 
 
 class DetectorExpert(WordExpert):
@@ -104,7 +115,7 @@ class DetectorExpert(WordExpert):
         """What is in one view float [3 or more, h, w]; boxes in pixels of the picture's part."""
         left, top, right, bottom = self.inside(view)
         size = (bottom - top, right - left)
-        found = find_things(self._run(view), self.threshold)
+        found = find_things(self.levels(view), self.threshold)
         return [thing.within(left, top, *size) for thing in found]
 
     def texts(self, view: Tensor) -> list[str]:
@@ -125,8 +136,8 @@ class DetectorExpert(WordExpert):
             return "nothing"
         return say_things([cls.classes[thing.label] for thing in things], things, size)
 
-    def _run(self, picture: Tensor) -> list[tuple[Tensor, Tensor, int, int]]:
-        """The levels for `find_things` of a view [3 or 4, h, w]."""
+    def levels(self, picture: Tensor) -> Levels:
+        """What `find_things` takes, of a view [3 or 4, h, w]."""
         arrays = self.session.run(picture[None, :3].float().cpu().numpy())
         outputs = [torch.from_numpy(array)[0] for array in arrays]
         width = picture.shape[-1]
@@ -154,7 +165,7 @@ class NanoDet(DetectorExpert):
     colour.
     """
 
-    classes = tuple(THINGS.split(", "))
+    classes = NAMES
     files: ClassVar = {"path": "experts/nanodet.onnx"}
     heads: ClassVar = {n: (f"scores_{n}", f"distances_{n}") for n in (8, 16, 32)}
 
@@ -174,14 +185,21 @@ class NanoDet(DetectorExpert):
             mask[0, top : max(bottom, top + 1), left : max(right, left + 1)] = 1
         return torch.cat([view.flip(1), masks], 1)
 
-    def large_thing(self, view: Tensor, share: float) -> tuple[str, float] | None:
-        """Class and score of the largest thing in one view float [3 or 4, 416, 416], if it takes
-        this share of it."""
-        things = find_things(self._run(view), self.threshold)
+    def large_thing(self, levels: Levels, share: float) -> tuple[str, float] | None:
+        """Class and score of the largest thing in a view, if it takes this share of it."""
+        things = find_things(levels, self.threshold)
         thing = max(things, key=lambda thing: thing.area, default=None)
         if thing is None or thing.area < share * SIDE * SIDE:
             return None
         return self.classes[thing.label], thing.score
+
+    def animals_and_others(
+        self, levels: Levels, threshold: float
+    ) -> tuple[list[Found], list[Found]]:
+        """Animals of any kind, and the things from this score on that no animal hides."""
+        animals = find_things([(any_animal(s), d, w, n) for s, d, w, n in levels], ANIMAL)
+        others = find_things([(without_animals(s), d, w, n) for s, d, w, n in levels], threshold)
+        return animals, [thing for thing in others if not is_hidden(thing, animals)]
 
     def inside(self, picture: Tensor) -> tuple[int, int, int, int]:
         rows, columns = ((picture[3] > 0).any(axis).nonzero()[:, 0] for axis in (1, 0))
@@ -233,11 +251,8 @@ def decode_boxes(distances: Tensor, width: int, stride: int) -> Tensor:
     return torch.cat([centre - sides[:, :2], centre + sides[:, 2:]], -1)
 
 
-def find_things(levels: Iterable[tuple[Tensor, Tensor, int, int]], threshold: float) -> list[Found]:
-    """What a detector sees, by falling score; of overlapping boxes of a class the surest.
-
-    levels: scores [P, K], distances [P, 4 * bins], width and stride of each grid.
-    """
+def find_things(levels: Levels, threshold: float) -> list[Found]:
+    """What a detector sees, by falling score; of overlapping boxes of a class the surest."""
     scores, boxes, places, before = [], [], [], 0
     for score, distances, width, stride in levels:
         sure = (score.amax(1) > threshold).nonzero()[:, 0]
@@ -268,3 +283,38 @@ def overlaps(boxes: Tensor) -> Tensor:
     shared = (opposite - corner).clamp(min=0).prod(-1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
     return shared / (areas[:, None] + areas - shared)
+
+
+def any_animal(scores: Tensor) -> Tensor:
+    """Of NanoDet's scores [P, K], the probability that it is any animal: [P, 1]."""
+    return 1 - (1 - scores[:, ANIMALS]).prod(1, keepdim=True)
+
+
+def without_animals(scores: Tensor) -> Tensor:
+    """NanoDet's scores [P, K], those of animals zero."""
+    scores = scores.clone()
+    scores[:, ANIMALS] = 0
+    return scores
+
+
+def is_hidden(thing: Found, animals: Sequence[Found]) -> bool:
+    """Whether a thing is, more probably, one of these animals."""
+    boxes = torch.tensor([thing.box, *(animal.box for animal in animals)])
+    over = (overlaps(boxes)[0, 1:] > OVERLAP).tolist()
+    pairs = zip(over, animals, strict=True)
+    return any(is_over and animal.score > thing.score for is_over, animal in pairs)
+
+
+def seen_picture(view: Tensor) -> Tensor:
+    """A view of NanoDet [3 or more, h, w] as RGB [3, h, w] of 0..255."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((view[:3].flip(0).float().cpu() * std + mean) * 255).clamp(0, 255)
+
+
+def cut_out(picture: Tensor, thing: Found) -> Tensor:
+    """The part of a picture [3, h, w] in a thing's box, and a little around it."""
+    left, top, right, bottom = thing.box
+    margin = MARGIN * max(right - left, bottom - top)
+    x0, y0 = (max(int(side - margin), 0) for side in (left, top))
+    x1, y1 = (max(int(side + margin), 0) + 1 for side in (right, bottom))
+    return picture[:, y0:y1, x0:x1]

@@ -209,6 +209,7 @@ class Lite2Classifier(nn.Module):
 
     def hidden(self, view: Tensor) -> Tensor:
         """What the classifier sees of a view: [B, HIDDEN]."""
+        view = view.to(self.classifier.weight)
         return F.relu6(self.head(self.encoder.features(view))).mean((2, 3))
 
     def chances(self, hidden: Tensor) -> Tensor:

@@ -14,21 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from openmova.experts.base import IMAGENET_MEAN, IMAGENET_STD
-from openmova.experts.detector import OVERLAP, Found, NanoDet, find_things, overlaps, say_things
+from openmova.experts.detector import ANIMALS, Found, NanoDet, cut_out, say_things, seen_picture
 from openmova.experts.lite import Lite2Classifier, class_names
 
-ANIMALS = slice(NanoDet.classes.index("bird"), NanoDet.classes.index("giraffe") + 1)
 BIRDS = (*range(7, 25), *range(80, 101), *range(127, 147))
 """Of ImageNet's classes."""
 ANIMAL_CLASSES = 398
 """They come first."""
-ANIMAL = 0.7
-"""Score from which an animal is counted."""
 MOST = 8
 """Animals of a picture that are looked at by themselves; the others have NanoDet's names."""
-MARGIN = 0.1
-"""Around a box, of its longer side."""
 OTHERS = 0.5
 """How much the other animals of a picture tell about the name of one."""
 LEAST = 0.3
@@ -50,18 +44,17 @@ class LocationExpert(NanoDet):
     def say(self, view: Tensor) -> str:
         """The text of one view float [4, h, w]."""
         left, top, right, bottom = self.inside(view)
-        levels = self._run(view)
-        scores = torch.cat([level[0][:, ANIMALS] for level in levels])
-        others = find_things([(_others(level[0]), *level[1:]) for level in levels], self.threshold)
-        animals = find_things([(_animal(level[0]), *level[1:]) for level in levels], ANIMAL)
-        things = [*animals, *(thing for thing in others if not _hidden(thing, animals))]
+        levels = self.levels(view)
+        animals, others = self.animals_and_others(levels, self.threshold)
+        things = [*animals, *others]
         if not things:
             return "nothing"
         size = (bottom - top, right - left)
         things = [thing.within(left, top, *size) for thing in things]
         places = torch.tensor([thing.place for thing in animals], dtype=torch.long)
-        picture = _picture(view)[:, top:bottom, left:right]
-        names = self.animal_names(picture, things[: len(animals)], scores[places])
+        scores = torch.cat([level[0][:, ANIMALS] for level in levels])[places]
+        picture = seen_picture(view)[:, top:bottom, left:right]
+        names = self.animal_names(picture, things[: len(animals)], scores)
         names += [self.classes[thing.label] for thing in things[len(animals) :]]
         text = say_things(names, things, size)
         if len(animals) < 2:
@@ -78,52 +71,14 @@ class LocationExpert(NanoDet):
             return []
         evidence = scores.square() @ _words_of_classes()
         looked = animals[:MOST]
-        cuts = [_cut(picture, thing.box) for thing in looked]
-        chances = self.network.chances(self.network.hidden(self.network.view(cuts)))
-        evidence[: len(looked)] += chances[:, :ANIMAL_CLASSES].float() @ _words_of_animals()
+        cuts = self.network.view([cut_out(picture, thing) for thing in looked])
+        chances = self.network.chances(self.network.hidden(cuts)).float().cpu()
+        evidence[: len(looked)] += chances[:, :ANIMAL_CLASSES] @ _words_of_animals()
         best, word = (evidence + OTHERS * evidence.mean(0)).max(1)
         return [
             written(animal_words()[int(w)]) if b >= LEAST else "animal"
             for b, w in zip(best.tolist(), word, strict=True)
         ]
-
-
-def _animal(scores: Tensor) -> Tensor:
-    """Of scores [P, K], that of any animal: [P, 1]."""
-    return 1 - (1 - scores[:, ANIMALS]).prod(1, keepdim=True)
-
-
-def _others(scores: Tensor) -> Tensor:
-    """Scores [P, K] without animals."""
-    scores = scores.clone()
-    scores[:, ANIMALS] = 0
-    return scores
-
-
-def _hidden(thing: Found, animals: Sequence[Found]) -> bool:
-    """Whether a thing is, more probably, one of these animals."""
-    boxes = torch.tensor([thing.box, *(animal.box for animal in animals)])
-    over = (overlaps(boxes)[0, 1:] > OVERLAP).tolist()
-    return any(
-        is_over and animal.score > thing.score
-        for is_over, animal in zip(over, animals, strict=True)
-    )
-
-
-def _picture(view: Tensor) -> Tensor:
-    """A view's picture as RGB [3, h, w] of 0..255."""
-    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    rgb = view[:3].flip(0).float().cpu()
-    return ((rgb * std + mean) * 255).clamp(0, 255)
-
-
-def _cut(picture: Tensor, box: tuple[float, float, float, float]) -> Tensor:
-    """The part of a picture [3, h, w] in a box, and a little around it."""
-    left, top, right, bottom = box
-    margin = MARGIN * max(right - left, bottom - top)
-    x0, y0 = (max(int(side - margin), 0) for side in (left, top))
-    x1, y1 = (int(side + margin) + 1 for side in (right, bottom))
-    return picture[:, y0:y1, x0:x1]
 
 
 @cache

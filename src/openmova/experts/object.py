@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.experts.base import crop
-from openmova.experts.detector import NanoDet
+from openmova.experts.detector import NAMES, Levels, NanoDet, cut_out, seen_picture
 from openmova.experts.lite import HIDDEN, Lite2Classifier, class_names
 from openmova.experts.token_codes import WordExpert
 
@@ -35,6 +35,8 @@ MISSED, FOLDS = 0.05, 5
 """Share of the taught pictures that may be too unlike their name; how often a part is left out."""
 DETECTED, LARGE = 0.6, 0.05
 """The score and the share of the view from which on the detector names a thing."""
+CUT = 0.45
+"""The detector's score from which a thing is cut out and looked at alone, too."""
 UNSURE = 0.2
 """The probability of the likeliest word below which the classifier is unsure."""
 PERSON = "person"
@@ -75,27 +77,45 @@ class ObjectExpert(WordExpert):
 
     def view(self, images: Tensor, sizes: Tensor) -> Tensor:
         """See Expert.view. Returns float32 [B, 3, size, size]: the picture stretched, as padding
-        would leave the classifier fewer pixels of it. With a detector [B, 6, 416, 416]: that in the
+        would leave the classifier fewer pixels of it. With a detector [B, 7, 416, 416]: that in the
         upper left corner, then what the detector sees."""
         view = self.network.view(crop(images, sizes))
         if self.detector is None:
             return view
-        seen = self.detector.view(images, sizes)[:, :3]
+        seen = self.detector.view(images, sizes)
         missing = seen.shape[-1] - view.shape[-1]
         return torch.cat([F.pad(view, (0, missing, 0, missing)), seen], dim=1)
 
     def texts(self, view: Tensor) -> list[str]:
-        """Of float [B, 3, size, size] or [B, 6, 416, 416]."""
+        """Of float [B, 3, size, size] or [B, 7, 416, 416]."""
         hidden = self.network.hidden(self._stretched(view))
+        chances = self.network.chances(hidden)
         things: list[tuple[str, float] | None] = [None] * len(view)
         if self.detector is not None:
-            things = [self.detector.large_thing(seen, LARGE) for seen in view[:, 3:]]
-        chances = self.network.chances(hidden)
+            for i, seen in enumerate(view[:, 3:]):
+                levels = self.detector.levels(seen)
+                things[i] = self.detector.large_thing(levels, LARGE)
+                cut = self._cut(seen, levels)
+                if cut is not None:  # the thing alone says as much as the whole picture
+                    alone = self.network.chances(self.network.hidden(self.network.view([cut])))
+                    chances[i] = (chances[i] + alone[0]) / 2
         known = [self.text(row, thing) for row, thing in zip(chances, things, strict=True)]
         if self.class_means is None:
             return known
         told = self.class_means.texts(hidden)
         return [own or text for own, text in zip(told, known, strict=True)]
+
+    def _cut(self, seen: Tensor, levels: Levels) -> Tensor | None:
+        """The largest animal of what the detector sees, or else the largest thing but a person."""
+        assert self.detector is not None
+        animals, others = self.detector.animals_and_others(levels, CUT)
+        others = [thing for thing in others if NAMES[thing.label] != PERSON]
+        largest = max(animals or others, key=lambda thing: thing.area, default=None)
+        if largest is None:
+            return None
+        left, top, right, bottom = self.detector.inside(seen)
+        thing = largest.within(left, top, bottom - top, right - left)
+        return cut_out(seen_picture(seen)[:, top:bottom, left:right], thing)
 
     def teach(self, pictures: Mapping[str, Tensor], others: Tensor) -> None:
         """Learn names, in place of those of before.
