@@ -104,6 +104,8 @@ def test_what_is_no_table_stays_as_it_was(rows: tuple[str, ...]) -> None:
         ("-.40", True),
         ("1.93E-015", True),
         ("(81)", True),
+        ("31/12/2017", True),
+        ("2017-12-31", True),
         ("2.0.8-6.1", False),
         ("Q1", False),
         ("12 kg", False),

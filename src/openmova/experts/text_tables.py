@@ -25,6 +25,7 @@ OFF = 2.5
 LONGEST = 40
 """Characters of a head: more is a sentence."""
 _NUMBER = re.compile(r"[-+−(]?[$€£₹¥]?[-+−]?(\d[\d.,']*|[.,]\d+)([eE][-+]?\d+)?[%)]?[€$£]?")
+_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -37,8 +38,8 @@ class Span(NamedTuple):
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell is a number, as statistics and bills print them."""
-    return _NUMBER.fullmatch(text) is not None
+    """Whether a cell is a number or a date of numbers, as statistics and bills print them."""
+    return any(pattern.fullmatch(text) for pattern in (_NUMBER, _DATE))
 
 
 def name_cell(head: str, cell: str) -> str:
