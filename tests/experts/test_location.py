@@ -62,9 +62,8 @@ def expert(tmp_path: Path) -> LocationExpert:
 
 def names(expert: Any, rows: list[Tensor], *said: tuple[str, float]) -> list[str]:
     expert.network = Classifier(*said)
-    animals = [Found(0, 0.9, (0.0, 0.0, 40.0, 40.0)) for _ in rows]
     told: list[str] = expert.animal_names(
-        torch.zeros(3, 60, 60), animals, torch.stack(rows)[:, ANIMALS]
+        [torch.zeros(3, 60, 60)] * len(rows), torch.stack(rows)[:, ANIMALS]
     )
     return told
 
@@ -106,3 +105,13 @@ def test_a_thing_under_a_surer_animal_is_not_told() -> None:
     assert not is_hidden(kite._replace(score=0.9), [bird])
     assert not is_hidden(kite, [bird._replace(box=(50, 50, 60, 60))])
     assert not is_hidden(kite, [])
+
+
+def test_what_is_cut_out_lies_in_the_picture(expert: LocationExpert) -> None:
+    view = expert.view(
+        torch.full((1, 3, 50, 100), 200, dtype=torch.uint8), torch.tensor([[50, 100]])
+    )
+    things = [Found(0, 0.9, box) for box in ((-5, 90, 60, 130), (10, 150, 30, 190), (0, 0, 9, 9))]
+    cuts = expert.cut_outs(view[0], things)  # the picture is in the rows 104 to 312
+    assert [tuple(cut.shape) for cut in cuts] == [(3, 33, 67), (3, 49, 29), (3, 1, 11)]
+    assert all((cut - 200).abs().max() < 1 for cut in cuts)

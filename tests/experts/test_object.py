@@ -86,6 +86,18 @@ def test_the_detector_finds_the_large_thing_in_a_view_of_its_own(tmp_path: Path)
     assert text.startswith(f"{name} {score:.0%}\n")
 
 
+@NO_ONNX
+@NO_NANODET
+def test_the_largest_thing_is_looked_at_alone_too(tmp_path: Path) -> None:
+    file = Path(__file__).parents[2] / "examples" / "dog.jpg"
+    picture = torch.from_numpy(np.array(Image.open(file).convert("RGB"))).movedim(-1, 0)
+    expert: ObjectExpert = word_expert("object", tmp_path, detector=str(NANODET))
+    said = iter([chances(banana=0.8), chances(beagle=0.6, banana=0.2)])
+    expert.network.chances = lambda hidden: next(said)[None].clone()  # type: ignore[method-assign]
+    (text,) = expert.texts(expert.view(picture[None], torch.tensor([picture.shape[1:]])))
+    assert text == "banana 50%\ndog 30%: beagle 30%"
+
+
 def test_the_classifier_sees_the_whole_picture_without_a_border(expert: ObjectExpert) -> None:
     """Half of a wide picture would be border on a padded square."""
     wide = torch.full((1, 3, 20, 40), 255, dtype=torch.uint8)

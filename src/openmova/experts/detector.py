@@ -201,6 +201,22 @@ class NanoDet(DetectorExpert):
         others = find_things([(without_animals(s), d, w, n) for s, d, w, n in levels], threshold)
         return animals, [thing for thing in others if not is_hidden(thing, animals)]
 
+    def cut_outs(self, view: Tensor, things: Sequence[Found]) -> list[Tensor]:
+        """Of each thing of a view [4, h, w] its box and a little around it, RGB [3, h, w] of
+        0..255."""
+        mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+        picture = ((view[:3].flip(0).float().cpu() * std + mean) * 255).clamp(0, 255)
+        left, top, right, bottom = self.inside(view)
+        cuts = []
+        for thing in things:
+            margin = MARGIN * max(thing.box[2] - thing.box[0], thing.box[3] - thing.box[1])
+            x0, y0 = (round(side - margin) for side in thing.box[:2])
+            x1, y1 = (round(side + margin) + 1 for side in thing.box[2:])
+            x0, x1 = max(x0, left), max(min(x1, right), left + 1)
+            y0, y1 = max(y0, top), max(min(y1, bottom), top + 1)
+            cuts.append(picture[:, min(y0, bottom - 1) : y1, min(x0, right - 1) : x1])
+        return cuts
+
     def inside(self, picture: Tensor) -> tuple[int, int, int, int]:
         rows, columns = ((picture[3] > 0).any(axis).nonzero()[:, 0] for axis in (1, 0))
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
@@ -303,18 +319,3 @@ def is_hidden(thing: Found, animals: Sequence[Found]) -> bool:
     over = (overlaps(boxes)[0, 1:] > OVERLAP).tolist()
     pairs = zip(over, animals, strict=True)
     return any(is_over and animal.score > thing.score for is_over, animal in pairs)
-
-
-def seen_picture(view: Tensor) -> Tensor:
-    """A view of NanoDet [3 or more, h, w] as RGB [3, h, w] of 0..255."""
-    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return ((view[:3].flip(0).float().cpu() * std + mean) * 255).clamp(0, 255)
-
-
-def cut_out(picture: Tensor, thing: Found) -> Tensor:
-    """The part of a picture [3, h, w] in a thing's box, and a little around it."""
-    left, top, right, bottom = thing.box
-    margin = MARGIN * max(right - left, bottom - top)
-    x0, y0 = (max(int(side - margin), 0) for side in (left, top))
-    x1, y1 = (max(int(side + margin), 0) + 1 for side in (right, bottom))
-    return picture[:, y0:y1, x0:x1]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from openmova.experts.detector import ANIMALS, Found, NanoDet, cut_out, say_things, seen_picture
+from openmova.experts.detector import ANIMALS, NanoDet, say_things
 from openmova.experts.lite import Lite2Classifier, class_names
 
 BIRDS = (*range(7, 25), *range(80, 101), *range(127, 147))
@@ -53,8 +53,7 @@ class LocationExpert(NanoDet):
         things = [thing.within(left, top, *size) for thing in things]
         places = torch.tensor([thing.place for thing in animals], dtype=torch.long)
         scores = torch.cat([level[0][:, ANIMALS] for level in levels])[places]
-        picture = seen_picture(view)[:, top:bottom, left:right]
-        names = self.animal_names(picture, things[: len(animals)], scores)
+        names = self.animal_names(self.cut_outs(view, animals[:MOST]), scores)
         names += [self.classes[thing.label] for thing in things[len(animals) :]]
         text = say_things(names, things, size)
         if len(animals) < 2:
@@ -62,18 +61,17 @@ class LocationExpert(NanoDet):
         counts, _, rest = text.partition("\n")
         return f"{counts}\nanimals: {len(animals)}\n{rest}"
 
-    def animal_names(self, picture: Tensor, animals: Sequence[Found], scores: Tensor) -> list[str]:
-        """A name for each animal in a picture [3, h, w] of 0..255, by the classifier's probability
-        and the square of NanoDet's score [N, 10], which is low for what is none of its classes;
-        and by those of the others, as animals of one picture are often alike.
+    def animal_names(self, cuts: Sequence[Tensor], scores: Tensor) -> list[str]:
+        """A name for each of N animals, by the classifier's probability for what is cut out [3, h,
+        w] of the first of them, and the square of NanoDet's score [N, 10], which is low for what is
+        none of its classes; and by those of the others, as animals of one picture are often alike.
         """
-        if not animals:
+        if not cuts:
             return []
         evidence = scores.square() @ _words_of_classes()
-        looked = animals[:MOST]
-        cuts = self.network.view([cut_out(picture, thing) for thing in looked])
-        chances = self.network.chances(self.network.hidden(cuts)).float().cpu()
-        evidence[: len(looked)] += chances[:, :ANIMAL_CLASSES] @ _words_of_animals()
+        hidden = self.network.hidden(self.network.view(cuts))
+        chances = self.network.chances(hidden)[:, :ANIMAL_CLASSES].float().cpu()
+        evidence[: len(cuts)] += chances @ _words_of_animals()
         best, word = (evidence + OTHERS * evidence.mean(0)).max(1)
         return [
             written(animal_words()[int(w)]) if b >= LEAST else "animal"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from openmova.experts.base import crop
-from openmova.experts.detector import NAMES, Levels, NanoDet, cut_out, seen_picture
+from openmova.experts.detector import NAMES, Levels, NanoDet
 from openmova.experts.lite import HIDDEN, Lite2Classifier, class_names
 from openmova.experts.token_codes import WordExpert
 
@@ -111,11 +111,7 @@ class ObjectExpert(WordExpert):
         animals, others = self.detector.animals_and_others(levels, CUT)
         others = [thing for thing in others if NAMES[thing.label] != PERSON]
         largest = max(animals or others, key=lambda thing: thing.area, default=None)
-        if largest is None:
-            return None
-        left, top, right, bottom = self.detector.inside(seen)
-        thing = largest.within(left, top, bottom - top, right - left)
-        return cut_out(seen_picture(seen)[:, top:bottom, left:right], thing)
+        return None if largest is None else self.detector.cut_outs(seen, [largest])[0]
 
     def teach(self, pictures: Mapping[str, Tensor], others: Tensor) -> None:
         """Learn names, in place of those of before.
