@@ -9,6 +9,7 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from PIL import Image
 from openmova.data.formats import read_samples
 from openmova.errors import UserError
 from openmova.experts.text_marks import MARK
+from studies.nano.data.documents import Column, Table, rows, with_names
 from studies.nano.data.effects import place, tilted
 from studies.nano.data.phrases import PHRASES
 from studies.nano.data.record import PICTURES, SAMPLES, Item, Question, Word, read, write
 from studies.nano.data.tasks import TASKS, UNKNOWN, experts
+from studies.nano.said import animal_names, location_row
 
 pytest.importorskip("faker", reason="the data is made with faker: pip install -e '.[nano-data]'")
 UNREAD = {"missing", "summary", "describe", "kind", "choice", "layout", "unanswerable"}
@@ -81,6 +84,34 @@ def test_a_menu_with_a_mark_is_asked_for_its_line() -> None:
             assert sum(line.startswith(MARK + ask.answer) for ask in menu.asks) >= 3
             marked += 1
     assert 50 < marked < 100
+
+
+def test_numbers_of_a_table_stand_beside_their_heads() -> None:
+    table = Table(
+        (Column("", "Item", "item"), Column("", "Qty", "quantity"), Column("", "Price", "price")),
+        (("Soap", "2", "1.50"), ("Tea", "", "4.20")),
+    )
+    full = replace(table, rows=table.rows[:1])
+    assert rows(with_names((full,))) == [
+        ("Item", "Qty", "Price"),
+        ("Soap | Qty: 2 | Price: 1.50",),
+    ]
+    assert with_names((table,)) == (table,)  # a row of one number is no table to the expert
+    assert with_names((replace(full, header=False),)) == (replace(full, header=False),)
+
+
+def test_what_the_location_expert_may_say_bears_its_answers() -> None:
+    sums = 0
+    for seed in range(300):
+        said, turns = location_row(random.Random(seed))
+        counts = {name: int(n) for n, name in re.findall(r"(\d+) ([^,\n]+)", said.split("\n")[0])}
+        animals = sum(n for name, n in counts.items() if name in animal_names())
+        assert ("animals: " in said) == (animals > 1)
+        for question, answer in turns:
+            if re.search(r"\banimals\b", question) and answer.isdigit():
+                sums += 1
+                assert int(answer) == animals
+    assert sums > 10
 
 
 def test_the_same_seed_makes_the_same_item() -> None:
